@@ -1,0 +1,112 @@
+"""CelebA-HQ in the official CelebAMask-HQ layout: CelebA-HQ-img/N.jpg and the attribute file.
+
+Splits are by index, as in Harvey, Teng and Wood (arXiv 1906.05462, their published code): 0-1,999 to
+annotate with sequences, 2,000-26,999 train, 27,000-27,499 validation, 27,500-29,999 test. A folder that
+holds only part of the 30,000 images works: annotation rows without an image are left out.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from data.dataset import DataSet, Split
+from data.errors import DataError, SettingsError
+from data.geometry import Geometry
+from data.store import cached_store
+
+ANNOTATIONS = "CelebAMask-HQ-attribute-anno.txt"
+IMAGES = "CelebA-HQ-img"
+RANGES = {
+    "design": range(0, 2000),
+    "train": range(2000, 27000),
+    "valid": range(27000, 27500),
+    "test": range(27500, 30000),
+}
+DEFAULT_ATTRIBUTE = "Male"
+SIZE = 224
+
+
+def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
+    """One binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
+
+    Raises:
+        DataError: the folder or the annotation file is missing or damaged, or no annotated image exists.
+        SettingsError: the attribute is none of the 40.
+    """
+    names, ids, labels = _read_annotations(root / ANNOTATIONS)
+    chosen = attribute or DEFAULT_ATTRIBUTE
+    if chosen not in names:
+        raise SettingsError(f"expected one of the attributes {', '.join(names)}; found {chosen!r}")
+    here = _present(root / IMAGES, ids)
+    notes = [] if attribute else [f"attribute not given, taking {DEFAULT_ATTRIBUTE}"]
+    if len(here) < len(ids):
+        notes.append(f"{len(ids) - len(here)} of {len(ids)} annotated images are not in {root / IMAGES}: left out")
+    column = names.index(chosen)
+    openers = {
+        split: partial(_open_split, root, ids[here], labels[here], split, column) for split in RANGES
+    }
+    geometry = Geometry(SIZE, SIZE, 3, glimpse_size=16, per_axis=50, last_excluded=True)
+    return DataSet("celebahq", chosen, (f"not {chosen}", chosen), geometry, 5, openers, "; ".join(notes))
+
+
+def _read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Attribute names, image indices (N,) and labels (N, 40) in {0, 1}."""
+    if not path.parent.is_dir():
+        raise DataError(f"expected a folder with {ANNOTATIONS} and {IMAGES}/, found no folder {path.parent}; set --data-root")
+    if not path.is_file():
+        raise DataError(f"expected the annotation file {path}, found none; set --data-root to the folder that holds it")
+    lines = path.read_text().splitlines()
+    names = lines[1].split() if len(lines) > 1 else []
+    rows = [line.split() for line in lines[2:] if line.strip()]
+    try:
+        ids = np.array([int(row[0].removesuffix(".jpg")) for row in rows], dtype=np.int64)
+        values = np.array([[int(v) for v in row[1:]] for row in rows], dtype=np.int64)
+    except ValueError as error:
+        raise DataError(f"expected rows 'N.jpg 1 -1 ...' in {path}, found one that is not ({error})") from None
+    if not names or values.shape != (len(ids), len(names)):
+        raise DataError(f"expected {len(names)} values in every row of {path}, found other counts; fetch the file again")
+    order = np.argsort(ids)
+    return names, ids[order], (values[order] > 0).astype(np.int64)
+
+
+def _present(folder: Path, ids: np.ndarray) -> np.ndarray:
+    """Rows whose image file exists."""
+    files = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    here = np.array([n for n, i in enumerate(ids) if f"{i}.jpg" in files], dtype=np.int64)
+    if len(here) == 0:
+        raise DataError(f"expected annotated images N.jpg in {folder}, found none of {len(ids)}; set --data-root")
+    return here
+
+
+def _open_split(root: Path, ids: np.ndarray, labels: np.ndarray, split: str, column: int) -> Split:
+    chosen = np.isin(ids, np.asarray(RANGES[split]))
+    ids, labels = ids[chosen], labels[chosen]
+    paths = [root / IMAGES / f"{i}.jpg" for i in ids]
+    stats = [path.stat() for path in paths]
+    key = ["celebahq", SIZE, str(root.resolve()), split, [(s.st_size, s.st_mtime_ns) for s in stats], ids.tolist(),
+           labels.sum(0).tolist()]
+    store = cached_store(
+        key, (SIZE, SIZE, 3), ids, labels, lambda n: decode_square(paths[n], SIZE), title=f"decode {split}"
+    )
+    return Split.of(store, column)
+
+
+def decode_square(path: Path, size: int) -> np.ndarray:
+    """(size, size, 3) uint8 of an image: its central square, resampled (Lanczos).
+
+    Raises:
+        DataError: the file cannot be read as an image; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            image.draft("RGB", (size, size))
+            side = min(image.size)
+            left, top = (image.width - side) / 2, (image.height - side) / 2
+            box = (left, top, left + side, top + side)
+            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box))
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+        raise DataError(f"expected a readable image, found {path} ({error}); replace or remove it") from None

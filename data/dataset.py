@@ -1,0 +1,89 @@
+"""The data-set contract: a name gives four splits of uint8 images and labels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.errors import DataError
+from data.geometry import Geometry
+from data.store import ImageStore
+
+SPLITS = ("design", "train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images of one split: images (N, H, W, C) uint8, labels (N,) int64, ids (N,) int64."""
+
+    images: Tensor
+    labels: Tensor
+    ids: Tensor
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def of(cls, store: ImageStore, column: int = 0) -> Split:
+        """The split whose labels are one column of the store's."""
+        return cls(store.images, store.labels[:, column].contiguous(), store.ids, store.fingerprint)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split with images, labels and ids on `device`."""
+        if torch.device(device) == self.images.device:
+            return self
+        return Split(
+            self.images.to(device), self.labels.to(device), self.ids.to(device), self.fingerprint
+        )
+
+
+class DataSet:
+    """A classification task on images, with the geometry that suits it.
+
+    Splits are opened when first asked for, so that a folder with test images only can be evaluated.
+
+    Args:
+        name: as on the command line.
+        target: what is predicted, for example an attribute; "label" where there is just one.
+        classes: names of the K classes.
+        geometry: default glimpse, grid and image size.
+        glimpses: default number of glimpses T.
+        openers: split name -> function that opens it.
+        note: one line for the user (what was left out, which default was taken), or "".
+    """
+
+    def __init__(
+        self,
+        name: str,
+        target: str,
+        classes: tuple[str, ...],
+        geometry: Geometry,
+        glimpses: int,
+        openers: Mapping[str, Callable[[], Split]],
+        note: str = "",
+    ) -> None:
+        self.name, self.target, self.classes = name, target, classes
+        self.geometry, self.glimpses, self.note = geometry, glimpses, note
+        self._openers = dict(openers)
+        self._splits: dict[str, Split] = {}
+
+    def __getitem__(self, split: str) -> Split:
+        if split not in self._splits:
+            opened = self._openers[split]()
+            if len(opened) == 0:
+                raise DataError(
+                    f"expected images in the {split} split of {self.name}, found none; "
+                    "point --data-root at a folder that has them"
+                )
+            self._splits[split] = opened
+        return self._splits[split]
+
+    def fingerprint(self, *splits: str) -> str:
+        """One hash for the named splits (all four without a name)."""
+        parts = [self[split].fingerprint for split in (splits or SPLITS)]
+        return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,57 @@
+"""The geometry of a task: image size, glimpse, grid. Small, comparable, JSON-able."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data.errors import SettingsError
+from data.grid import LocationGrid
+from data.retina import Retina
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What fixes a sensor and its grid.
+
+    Args:
+        height, width, channels: of the images, in pixels.
+        glimpse_size: side of the finest patch in pixels.
+        scales: of the retina.
+        per_axis: grid positions per axis.
+        last_excluded: see `LocationGrid.evenly`.
+
+    >>> geometry = Geometry(60, 60, 1, glimpse_size=12, scales=1, per_axis=13)
+    >>> len(geometry.grid()), geometry.grid().locations[-1].tolist()
+    (169, [48, 48])
+    """
+
+    height: int
+    width: int
+    channels: int
+    glimpse_size: int
+    scales: int = 1
+    per_axis: int = 13
+    last_excluded: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scales < 1 or self.per_axis < 1:
+            raise SettingsError(
+                f"expected at least 1 scale and 1 grid position, found {self.scales} and {self.per_axis}"
+            )
+
+    def grid(self) -> LocationGrid:
+        """The candidate locations; raises SettingsError when the glimpse is larger than the image."""
+        return LocationGrid.evenly(
+            (self.height, self.width), self.glimpse_size, self.per_axis, last_excluded=self.last_excluded
+        )
+
+    def retina(self) -> Retina:
+        return Retina(self.glimpse_size, self.scales)
+
+    def glimpse_shape(self) -> tuple[int, int, int]:
+        """(S*C, G, G) of one glimpse."""
+        return (self.channels * self.scales, self.glimpse_size, self.glimpse_size)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
