@@ -1,0 +1,115 @@
+"""Training batches that mix supervised and unsupervised images, with an explicit mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.dataset import Split
+from data.errors import StoreError
+from data.pool import ImagePool
+from supervision.store import SequenceStore
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step of training.
+
+    Attributes:
+        index: (B,) images of the pool.
+        labels: (B,) int64.
+        locations: (B, T, 2) locations to imitate; zeros where `supervised` is False.
+        supervised: (B,) bool.
+    """
+
+    index: Tensor
+    labels: Tensor
+    locations: Tensor
+    supervised: Tensor
+
+
+class MixedBatches:
+    """Endless batches: a share of supervised images, the rest unsupervised, each without replacement.
+
+    Args:
+        unsupervised: images without sequences (the training split).
+        glimpses: T.
+        batch_size: B.
+        supervised: images with sequences (the design split), or None.
+        locations: (M, T', 2) their sequences, T' >= T.
+        supervised_share: share of each batch that is supervised.
+        seed: fixes the order.
+    """
+
+    def __init__(
+        self,
+        unsupervised: Split,
+        glimpses: int,
+        batch_size: int,
+        *,
+        supervised: Split | None = None,
+        locations: Tensor | None = None,
+        supervised_share: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        self.pool = ImagePool([unsupervised] if supervised is None else [unsupervised, supervised])
+        self.glimpses, self.seed = glimpses, seed
+        self.unsupervised_count = len(unsupervised)
+        guided = 0 if supervised is None else max(1, round(batch_size * supervised_share))
+        self.sizes = (batch_size - guided, guided)
+        device = unsupervised.images.device
+        count = 0 if supervised is None else len(supervised)
+        self.locations = torch.zeros(count, glimpses, 2, dtype=torch.int64, device=device)
+        if locations is not None:
+            self.locations[:] = locations[:, :glimpses].to(device)
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = torch.Generator().manual_seed(self.seed)
+        plain = _shuffled(self.unsupervised_count, self.sizes[0], generator)
+        guided = _shuffled(len(self.locations), self.sizes[1], generator)
+        while True:
+            yield self._batch(next(plain), next(guided))
+
+    def _batch(self, plain: Tensor, guided: Tensor) -> Batch:
+        device = self.locations.device
+        plain, guided = plain.to(device), guided.to(device)
+        index = torch.cat([plain, guided + self.unsupervised_count])
+        locations = torch.cat([self.locations.new_zeros(len(plain), self.glimpses, 2), self.locations[guided]])
+        supervised = torch.arange(len(index), device=device) >= len(plain)
+        return Batch(index, self.pool.labels[index], locations, supervised)
+
+
+def _shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Endless draws of `size` of `count` numbers, each number once per pass."""
+    queue = torch.empty(0, dtype=torch.int64)
+    while True:
+        while len(queue) < size:
+            queue = torch.cat([queue, torch.randperm(count, generator=generator)])
+        yield queue[:size]
+        queue = queue[size:]
+
+
+def supervised_split(store: SequenceStore, split: Split, glimpses: int) -> tuple[Split, Tensor]:
+    """The images of `split` that have a finished sequence, and their locations (M, T, 2).
+
+    Raises:
+        StoreError: no sequence is done, sequences are shorter than `glimpses`, or an image is missing.
+    """
+    rows = store.done.nonzero().view(-1)
+    if len(rows) == 0:
+        raise StoreError(f"expected finished sequences in {store.path}, found none; run `boed generate` to its end")
+    if store.steps < glimpses:
+        raise StoreError(
+            f"expected sequences of at least {glimpses} glimpses in {store.path}, found {store.steps}; "
+            "generate longer ones or train with fewer glimpses"
+        )
+    ids = store.ids[rows]
+    where = torch.searchsorted(split.ids.cpu(), ids).clamp(max=len(split) - 1)
+    if not torch.equal(split.ids.cpu()[where], ids):
+        raise StoreError(f"expected the images of {store.path} in the data, found some missing; use the same --data-root")
+    images = split.images if len(where) == len(split) else split.images[where]
+    chosen = Split(images, split.labels[where], split.ids[where], split.fingerprint)
+    return chosen, store.load(rows).locations[:, :glimpses]

@@ -1,0 +1,166 @@
+"""The HDF5 store of glimpse sequences: one file per data set, target, geometry and design settings.
+
+Layout (schema 1): root attributes `schema`, `settings` (JSON) and `software`; data sets `image_id` (N,),
+`locations` (N, T, 2) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats, `epe_map` (N, T, L)
+float16, `candidates` (L, 2) int16, and `done` (N,) which is written last. All of it is allocated when the
+file is made, beside its name and then renamed, so that a run killed at any moment leaves a readable file
+and a resumed one the same bytes as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.errors import StoreError
+
+SCHEMA = 1
+SOFTWARE = "boed-hardattn 0.1.0"
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Glimpse sequences of B images.
+
+    Attributes:
+        locations: (B, T, 2) int64 top-left pixels.
+        epe: (B, T) score of the chosen location in nats (an estimate of, or bound on, the EPE).
+        entropy: (B, T+1) posterior entropy before the first and after each glimpse, in nats.
+        epe_map: (B, T, L) score of every candidate in nats.
+    """
+
+    locations: Tensor
+    epe: Tensor
+    entropy: Tensor
+    epe_map: Tensor
+
+
+class SequenceStore:
+    """Sequences on disk, row n for image `ids[n]`.
+
+    Use `SequenceStore.write_to` to make or resume one, `SequenceStore.read` to use one.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        self.path, self.settings = path, settings
+        self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
+        self.done = torch.from_numpy(arrays["done"].astype(bool))
+        self.candidates = torch.from_numpy(arrays["candidates"].astype(np.int64))
+        self.steps = int(arrays["steps"])
+
+    @classmethod
+    def read(cls, path: Path) -> SequenceStore:
+        """Opens a store; raises StoreError when it is missing, truncated or no store."""
+        with _opened(path, "r") as file:
+            try:
+                settings = json.loads(file.attrs["settings"])
+                arrays = {name: file[name][()] for name in ("image_id", "done", "candidates")}
+                arrays["steps"] = np.asarray(file["locations"].shape[1])
+            except (KeyError, OSError, ValueError) as error:
+                raise StoreError(
+                    f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
+                    f"its parts ({error}); make it again with `boed generate`"
+                ) from None
+        return cls(path, settings, arrays)
+
+    @classmethod
+    def write_to(
+        cls, path: Path, settings: dict[str, Any], ids: Tensor, steps: int, candidates: Tensor
+    ) -> SequenceStore:
+        """Makes a store for `ids`, or takes up the one at `path`; rows already done are kept.
+
+        Raises:
+            StoreError: the file was made with other settings (both values are shown) or is damaged.
+        """
+        if not path.exists():
+            _allocate(path, settings, ids, steps, candidates)
+            return cls.read(path)
+        store = cls.read(path)
+        store.require(settings)
+        if not torch.equal(store.ids, ids):
+            store._rearrange(ids)
+        return cls.read(path)
+
+    def require(self, settings: dict[str, Any]) -> None:
+        """Raises StoreError, naming both values, when the store was made with other settings."""
+        for name, expected in settings.items():
+            found = self.settings.get(name)
+            if json.dumps(found, sort_keys=True) != json.dumps(expected, sort_keys=True):
+                raise StoreError(
+                    f"expected {self.path} with {name} = {json.dumps(expected)}, found {json.dumps(found)}; "
+                    "use the same settings or another --out file"
+                )
+
+    def pending(self) -> Tensor:
+        """Rows that are not done, in order."""
+        return (~self.done).nonzero().view(-1)
+
+    def write(self, rows: Tensor, sequences: Sequences) -> None:
+        """Writes the sequences of these rows (increasing) and then marks them done."""
+        chosen = rows.numpy()
+        with _opened(self.path, "r+") as file:
+            file["locations"][chosen] = sequences.locations.cpu().numpy()
+            file["epe"][chosen] = sequences.epe.cpu().numpy()
+            file["entropy"][chosen] = sequences.entropy.cpu().numpy()
+            file["epe_map"][chosen] = sequences.epe_map.cpu().numpy()
+            file.flush()
+            file["done"][chosen] = True
+        self.done[rows] = True
+
+    def load(self, rows: Tensor | None = None) -> Sequences:
+        """The sequences of these rows (default: all that are done)."""
+        chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
+        with _opened(self.path, "r") as file:
+            return Sequences(
+                torch.from_numpy(file["locations"][()][chosen].astype(np.int64)),
+                torch.from_numpy(file["epe"][()][chosen]),
+                torch.from_numpy(file["entropy"][()][chosen]),
+                torch.from_numpy(file["epe_map"][chosen].astype(np.float32)),
+            )
+
+    def _rearrange(self, ids: Tensor) -> None:
+        """The same store for other images: done rows are carried over, also those no longer asked for."""
+        union = torch.cat([ids, self.ids]).unique()
+        beside = self.path.with_suffix(".tmp")
+        _allocate(beside, self.settings, union, self.steps, self.candidates)
+        done = self.done.nonzero().view(-1)
+        if len(done):
+            grown = SequenceStore.read(beside)
+            grown.write(torch.searchsorted(union, self.ids[done]), self.load(done))
+        beside.replace(self.path)
+
+
+def _allocate(path: Path, settings: dict[str, Any], ids: Tensor, steps: int, candidates: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    count, places = len(ids), len(candidates)
+    with h5py.File(beside, "w") as file:
+        file.attrs["schema"] = SCHEMA
+        file.attrs["software"] = SOFTWARE
+        file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file["image_id"] = ids.cpu().numpy()
+        file["candidates"] = candidates.cpu().numpy().astype(np.int16)
+        file["locations"] = np.zeros((count, steps, 2), np.int16)
+        file["epe"] = np.zeros((count, steps), np.float32)
+        file["entropy"] = np.zeros((count, steps + 1), np.float32)
+        file["epe_map"] = np.zeros((count, steps, places), np.float16)
+        file["done"] = np.zeros(count, bool)
+    beside.replace(path)
+
+
+def _opened(path: Path, mode: str) -> h5py.File:
+    if not path.is_file():
+        raise StoreError(f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`")
+    try:
+        return h5py.File(path, mode)
+    except OSError as error:
+        raise StoreError(
+            f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); delete it and generate again"
+        ) from None
