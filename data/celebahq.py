@@ -11,15 +11,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from data.dataset import DataSet, Split
+from data.decode import photo_store
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
-from data.store import cached_store
 
 ANNOTATIONS = "CelebAMask-HQ-attribute-anno.txt"
 IMAGES = "CelebA-HQ-img"
+LAYOUT = f"{ANNOTATIONS} and {IMAGES}/N.jpg"
 RANGES = {
     "design": range(0, 2000),
     "train": range(2000, 27000),
@@ -44,11 +44,11 @@ def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
     here = _present(root / IMAGES, ids)
     notes = [] if attribute else [f"attribute not given, taking {DEFAULT_ATTRIBUTE}"]
     if len(here) < len(ids):
-        notes.append(f"{len(ids) - len(here)} of {len(ids)} annotated images are not in {root / IMAGES}: left out")
+        notes.append(
+            f"{len(ids) - len(here)} of {len(ids)} annotated images are not in {root / IMAGES}: left out"
+        )
     column = names.index(chosen)
-    openers = {
-        split: partial(_open_split, root, ids[here], labels[here], split, column) for split in RANGES
-    }
+    openers = {split: partial(_open_split, root, ids[here], labels[here], split, column) for split in RANGES}
     geometry = Geometry(SIZE, SIZE, 3, glimpse_size=16, per_axis=50, last_excluded=True)
     return DataSet("celebahq", chosen, (f"not {chosen}", chosen), geometry, 5, openers, "; ".join(notes))
 
@@ -56,19 +56,25 @@ def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
 def _read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Attribute names, image indices (N,) and labels (N, 40) in {0, 1}."""
     if not path.parent.is_dir():
-        raise DataError(f"expected a folder with {ANNOTATIONS} and {IMAGES}/, found no folder {path.parent}; set --data-root")
+        raise DataError(f"expected a folder with {LAYOUT}, found no folder {path.parent}; set --data-root")
     if not path.is_file():
-        raise DataError(f"expected the annotation file {path}, found none; set --data-root to the folder that holds it")
-    lines = path.read_text().splitlines()
+        raise DataError(
+            f"expected the annotation file {path}, found none; set --data-root to the folder that holds it"
+        )
+    lines = path.read_text(errors="replace").splitlines()
     names = lines[1].split() if len(lines) > 1 else []
     rows = [line.split() for line in lines[2:] if line.strip()]
     try:
         ids = np.array([int(row[0].removesuffix(".jpg")) for row in rows], dtype=np.int64)
         values = np.array([[int(v) for v in row[1:]] for row in rows], dtype=np.int64)
     except ValueError as error:
-        raise DataError(f"expected rows 'N.jpg 1 -1 ...' in {path}, found one that is not ({error})") from None
+        raise DataError(
+            f"expected rows 'N.jpg 1 -1 ...' in {path}, found one that is not ({error})"
+        ) from None
     if not names or values.shape != (len(ids), len(names)):
-        raise DataError(f"expected {len(names)} values in every row of {path}, found other counts; fetch the file again")
+        raise DataError(
+            f"expected {len(names)} values in every row of {path}, found other counts; fetch the file again"
+        )
     order = np.argsort(ids)
     return names, ids[order], (values[order] > 0).astype(np.int64)
 
@@ -78,7 +84,9 @@ def _present(folder: Path, ids: np.ndarray) -> np.ndarray:
     files = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     here = np.array([n for n, i in enumerate(ids) if f"{i}.jpg" in files], dtype=np.int64)
     if len(here) == 0:
-        raise DataError(f"expected annotated images N.jpg in {folder}, found none of {len(ids)}; set --data-root")
+        raise DataError(
+            f"expected annotated images N.jpg in {folder}, found none of {len(ids)}; set --data-root"
+        )
     return here
 
 
@@ -86,27 +94,4 @@ def _open_split(root: Path, ids: np.ndarray, labels: np.ndarray, split: str, col
     chosen = np.isin(ids, np.asarray(RANGES[split]))
     ids, labels = ids[chosen], labels[chosen]
     paths = [root / IMAGES / f"{i}.jpg" for i in ids]
-    stats = [path.stat() for path in paths]
-    key = ["celebahq", SIZE, str(root.resolve()), split, [(s.st_size, s.st_mtime_ns) for s in stats], ids.tolist(),
-           labels.sum(0).tolist()]
-    store = cached_store(
-        key, (SIZE, SIZE, 3), ids, labels, lambda n: decode_square(paths[n], SIZE), title=f"decode {split}"
-    )
-    return Split.of(store, column)
-
-
-def decode_square(path: Path, size: int) -> np.ndarray:
-    """(size, size, 3) uint8 of an image: its central square, resampled (Lanczos).
-
-    Raises:
-        DataError: the file cannot be read as an image; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            image.draft("RGB", (size, size))
-            side = min(image.size)
-            left, top = (image.width - side) / 2, (image.height - side) / 2
-            box = (left, top, left + side, top + side)
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"expected a readable image, found {path} ({error}); replace or remove it") from None
+    return Split.of(photo_store(paths, ids, labels, SIZE, title=f"decode {split}"), column)

@@ -37,9 +37,7 @@ class Split:
         """The same split with images, labels and ids on `device`."""
         if torch.device(device) == self.images.device:
             return self
-        return Split(
-            self.images.to(device), self.labels.to(device), self.ids.to(device), self.fingerprint
-        )
+        return Split(self.images.to(device), self.labels.to(device), self.ids.to(device), self.fingerprint)
 
 
 class DataSet:

@@ -98,7 +98,7 @@ class Retina:
         batch = patches.flatten(0, 1).permute(0, 3, 1, 2).float() / 255  # (B*T, C, G*f, G*f)
         if factor > 1:
             batch = avg_pool2d(batch, factor)
-        return batch.unflatten(0, patches.shape[:2])
+        return batch.view(*patches.shape[:2], *batch.shape[1:])
 
     def pixels(self) -> int:
         """Values that one glimpse delivers per colour channel."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,19 +59,32 @@ def cached_store(
     shape: tuple[int, int, int],
     ids: np.ndarray,
     labels: np.ndarray,
-    decode: Callable[[int], np.ndarray],
+    decode: Callable[[range], Iterable[np.ndarray]],
     *,
     title: str,
 ) -> ImageStore:
-    """The store of `key`; decoded by `decode(n)` (n a row, not an id) when it is not there yet.
+    """The store of `key`; decoded when it is not there yet.
 
     An interrupted decoding is taken up where it stopped; a store is complete when its `store.json`
-    exists, which is written last and renamed into place.
+    exists, which is written last and renamed into place. Of several processes that ask at once one
+    decodes and the others wait.
+
+    Args:
+        key: JSON-able; all that the images, labels and ids depend on.
+        shape: (H, W, C) of an image.
+        ids: (N,) increasing image ids.
+        labels: (N,) or (N, A).
+        decode: rows (not ids) -> their images, (H, W, C) uint8 each; `threaded` makes one from a
+            function of a single row.
+        title: of the progress bar.
     """
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder() / name
     if not (folder / "store.json").exists():
-        _decode_all(folder, shape, ids, labels, decode, title)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock"):
+            if not (folder / "store.json").exists():
+                _decode_all(folder, shape, ids, labels, decode, title)
     meta = json.loads((folder / "store.json").read_text())
     return ImageStore(
         _mapped(folder / "images.npy"),
@@ -79,34 +94,56 @@ def cached_store(
     )
 
 
+def threaded(decode: Callable[[int], np.ndarray]) -> Callable[[range], Iterator[np.ndarray]]:
+    """For `cached_store`: decodes the rows one by one, on a few threads.
+
+    >>> [int(image[0]) for image in threaded(lambda n: np.full(1, n))(range(3))]
+    [0, 1, 2]
+    """
+
+    def rows(chosen: range) -> Iterator[np.ndarray]:
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            yield from pool.map(decode, chosen)
+
+    return rows
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Held by one process at a time; a process that dies lets it go."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _decode_all(
     folder: Path,
     shape: tuple[int, int, int],
     ids: np.ndarray,
     labels: np.ndarray,
-    decode: Callable[[int], np.ndarray],
+    decode: Callable[[range], Iterable[np.ndarray]],
     title: str,
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     images, done = _open_partial(folder, (len(ids), *shape))
-    progress = folder / "done.txt"
-    with (
-        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
-        tqdm(total=len(ids), initial=done, desc=title, unit="image") as bar,
-    ):
+    with tqdm(total=len(ids), initial=done, desc=title, unit="image") as bar:
         for start in range(done, len(ids), CHUNK):
             rows = range(start, min(start + CHUNK, len(ids)))
-            for row, image in zip(rows, pool.map(decode, rows), strict=True):
+            for row, image in zip(rows, decode(rows), strict=True):
                 images[row] = image
             images.flush()
-            progress.write_text(str(rows.stop))
+            _write(folder / "done.txt", str(rows.stop))
             bar.update(len(rows))
     labels = labels.astype(np.int64).reshape(len(ids), -1)
     np.save(folder / "labels.npy", labels)
     np.save(folder / "ids.npy", ids.astype(np.int64))
-    beside = folder / "store.json.tmp"
-    beside.write_text(json.dumps({"fingerprint": _fingerprint(images, labels, ids)}))
-    beside.replace(folder / "store.json")
+    _write(folder / "store.json", json.dumps({"fingerprint": _fingerprint(images, labels, ids)}))
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a small file whole or, when killed, not at all."""
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_text(text)
+    beside.replace(path)
 
 
 def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]:

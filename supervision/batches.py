@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from data.dataset import Split
-from data.errors import StoreError
+from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
 from supervision.store import SequenceStore
 
@@ -42,6 +42,9 @@ class MixedBatches:
         locations: (M, T', 2) their sequences, T' >= T.
         supervised_share: share of each batch that is supervised.
         seed: fixes the order.
+
+    Raises:
+        SettingsError: the share is not in [0, 1], or the sequences do not fit the images or T.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class MixedBatches:
         supervised_share: float = 0.25,
         seed: int = 0,
     ) -> None:
+        _require_share(supervised_share, batch_size)
         self.pool = ImagePool([unsupervised] if supervised is None else [unsupervised, supervised])
         self.glimpses, self.seed = glimpses, seed
         self.unsupervised_count = len(unsupervised)
@@ -64,6 +68,7 @@ class MixedBatches:
         count = 0 if supervised is None else len(supervised)
         self.locations = torch.zeros(count, glimpses, 2, dtype=torch.int64, device=device)
         if locations is not None:
+            _require_sequences(locations, count, glimpses)
             self.locations[:] = locations[:, :glimpses].to(device)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -77,9 +82,26 @@ class MixedBatches:
         device = self.locations.device
         plain, guided = plain.to(device), guided.to(device)
         index = torch.cat([plain, guided + self.unsupervised_count])
-        locations = torch.cat([self.locations.new_zeros(len(plain), self.glimpses, 2), self.locations[guided]])
+        locations = torch.cat(
+            [self.locations.new_zeros(len(plain), self.glimpses, 2), self.locations[guided]]
+        )
         supervised = torch.arange(len(index), device=device) >= len(plain)
         return Batch(index, self.pool.labels[index], locations, supervised)
+
+
+def _require_share(share: float, batch_size: int) -> None:
+    if not 0 <= share <= 1 or batch_size < 1:
+        raise SettingsError(
+            f"expected a supervised share in [0, 1] of at least 1 image, found {share} of {batch_size}"
+        )
+
+
+def _require_sequences(locations: Tensor, count: int, glimpses: int) -> None:
+    if count == 0 or len(locations) != count or locations.shape[1] < glimpses:
+        raise SettingsError(
+            f"expected at least {glimpses} locations for each of {count} supervised images, "
+            f"found {locations.shape[1]} for {len(locations)}"
+        )
 
 
 def _shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
@@ -100,7 +122,9 @@ def supervised_split(store: SequenceStore, split: Split, glimpses: int) -> tuple
     """
     rows = store.done.nonzero().view(-1)
     if len(rows) == 0:
-        raise StoreError(f"expected finished sequences in {store.path}, found none; run `boed generate` to its end")
+        raise StoreError(
+            f"expected finished sequences in {store.path}, found none; run `boed generate` to its end"
+        )
     if store.steps < glimpses:
         raise StoreError(
             f"expected sequences of at least {glimpses} glimpses in {store.path}, found {store.steps}; "
@@ -109,7 +133,9 @@ def supervised_split(store: SequenceStore, split: Split, glimpses: int) -> tuple
     ids = store.ids[rows]
     where = torch.searchsorted(split.ids.cpu(), ids).clamp(max=len(split) - 1)
     if not torch.equal(split.ids.cpu()[where], ids):
-        raise StoreError(f"expected the images of {store.path} in the data, found some missing; use the same --data-root")
+        raise StoreError(
+            f"expected the images of {store.path} in the data, found some missing; use the same --data-root"
+        )
     images = split.images if len(where) == len(split) else split.images[where]
     chosen = Split(images, split.labels[where], split.ids[where], split.fingerprint)
     return chosen, store.load(rows).locations[:, :glimpses]

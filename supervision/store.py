@@ -60,10 +60,12 @@ class SequenceStore:
         """Opens a store; raises StoreError when it is missing, truncated or no store."""
         with _opened(path, "r") as file:
             try:
+                if file.attrs["schema"] != SCHEMA:
+                    raise ValueError(f"schema {file.attrs['schema']}")
                 settings = json.loads(file.attrs["settings"])
                 arrays = {name: file[name][()] for name in ("image_id", "done", "candidates")}
                 arrays["steps"] = np.asarray(file["locations"].shape[1])
-            except (KeyError, OSError, ValueError) as error:
+            except (KeyError, OSError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
                     f"its parts ({error}); make it again with `boed generate`"
@@ -84,7 +86,8 @@ class SequenceStore:
             return cls.read(path)
         store = cls.read(path)
         store.require(settings)
-        if not torch.equal(store.ids, ids):
+        store._require_sizes(steps, candidates)
+        if not bool(torch.isin(ids, store.ids).all()):
             store._rearrange(ids)
         return cls.read(path)
 
@@ -97,6 +100,13 @@ class SequenceStore:
                     f"expected {self.path} with {name} = {json.dumps(expected)}, found {json.dumps(found)}; "
                     "use the same settings or another --out file"
                 )
+
+    def _require_sizes(self, steps: int, candidates: Tensor) -> None:
+        if self.steps != steps or not torch.equal(self.candidates, candidates.cpu()):
+            raise StoreError(
+                f"expected {self.path} with {steps} glimpses and these {len(candidates)} candidates, found "
+                f"{self.steps} and {len(self.candidates)}; use the same settings or another --out file"
+            )
 
     def pending(self) -> Tensor:
         """Rows that are not done, in order."""
@@ -127,7 +137,7 @@ class SequenceStore:
 
     def _rearrange(self, ids: Tensor) -> None:
         """The same store for other images: done rows are carried over, also those no longer asked for."""
-        union = torch.cat([ids, self.ids]).unique()
+        union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
         beside = self.path.with_suffix(".tmp")
         _allocate(beside, self.settings, union, self.steps, self.candidates)
         done = self.done.nonzero().view(-1)
@@ -157,10 +167,17 @@ def _allocate(path: Path, settings: dict[str, Any], ids: Tensor, steps: int, can
 
 def _opened(path: Path, mode: str) -> h5py.File:
     if not path.is_file():
-        raise StoreError(f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`")
+        raise StoreError(
+            f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`"
+        )
     try:
         return h5py.File(path, mode)
+    except BlockingIOError:
+        raise StoreError(
+            f"expected {path} to be free, found it in use by another process; wait for it"
+        ) from None
     except OSError as error:
         raise StoreError(
-            f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); delete it and generate again"
+            f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); "
+            "delete it and generate again"
         ) from None

@@ -1,0 +1,84 @@
+"""Small grey images at random places of a larger canvas, among clutter cut from others of them.
+
+The cluttered translated digits of Mnih et al. 2014 (Recurrent Models of Visual Attention, section 4.1).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from data.errors import SettingsError
+
+
+def draws(count: int, pieces: int, *, generator: np.random.Generator) -> np.ndarray:
+    """(count, 2 + 5 * pieces) numbers in [0, 1) that fix one canvas per row, see `place`.
+
+    Row n depends on the generator's seed and n only, so a canvas does not depend on how many are made.
+
+    >>> few, many = (draws(n, 1, generator=np.random.default_rng(0)) for n in (2, 5))
+    >>> bool((few == many[:2]).all())
+    True
+    """
+    return generator.random((count, 2 + 5 * pieces))
+
+
+def place(digits: np.ndarray, own: np.ndarray, drawn: np.ndarray, canvas: int, piece_size: int) -> np.ndarray:
+    """One canvas per row of `drawn`: a digit and P pieces of other digits, combined by maximum.
+
+    Digit and pieces lie wholly inside the canvas.
+
+    Args:
+        digits: (M, h, w) uint8.
+        own: (N,) which of the M digits each canvas shows; its pieces come from the M - 1 others.
+        drawn: (N, 2 + 5 * P) in [0, 1): row and col of the digit, then for each piece its source, row and
+            col of the crop, row and col on the canvas.
+        canvas: side of the canvas in pixels.
+        piece_size: side of a piece in pixels.
+
+    Returns:
+        (N, canvas, canvas) uint8.
+
+    Raises:
+        SettingsError: a digit or piece does not fit, or there is no other digit to cut pieces from.
+
+    >>> digit = np.full((1, 2, 2), 255, np.uint8)
+    >>> place(digit, np.array([0]), np.array([[0.99, 0.0]]), 3, 1)[0].tolist()
+    [[0, 0, 0], [255, 255, 0], [255, 255, 0]]
+    """
+    pieces = (drawn.shape[1] - 2) // 5
+    _require_fit(digits.shape, canvas, piece_size, pieces)
+    canvases = np.zeros((len(own), canvas, canvas), np.uint8)
+    _paste(canvases, digits[own], drawn[:, :2])
+    crops = sliding_window_view(digits, (piece_size, piece_size), axis=(1, 2)) if pieces else digits
+    for number in drawn[:, 2:].reshape(len(own), pieces, 5).transpose(1, 0, 2):
+        source = (number[:, 0] * (len(digits) - 1)).astype(np.int64)
+        source += source >= own  # skips the image's own digit
+        row, col = _positions(number[:, 1:3], crops.shape[1:3])
+        _paste(canvases, crops[source, row, col], number[:, 3:])
+    return canvases
+
+
+def _paste(canvases: np.ndarray, patches: np.ndarray, numbers: np.ndarray) -> None:
+    """Patch n (N, h, w) onto canvas n by maximum, at the place that numbers (N, 2) in [0, 1) stand for."""
+    windows = sliding_window_view(canvases, patches.shape[1:], axis=(1, 2), writeable=True)
+    row, col = _positions(numbers, windows.shape[1:3])
+    where = (np.arange(len(canvases)), row, col)
+    windows[where] = np.maximum(windows[where], patches)
+
+
+def _positions(numbers: np.ndarray, extent: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns (N,), uniform over `extent`, from numbers (N, 2) in [0, 1)."""
+    row, col = (numbers * extent).astype(np.int64).T
+    return row, col
+
+
+def _require_fit(shape: tuple[int, ...], canvas: int, piece_size: int, pieces: int) -> None:
+    if max(shape[1:]) > canvas:
+        raise SettingsError(
+            f"expected a canvas of at least {max(shape[1:])} pixels, found {canvas}; choose a larger one"
+        )
+    if pieces and not 0 < piece_size <= min(shape[1:]):
+        raise SettingsError(f"expected pieces of 1 to {min(shape[1:])} pixels, found {piece_size}")
+    if pieces and shape[0] < 2:
+        raise SettingsError("expected at least 2 digits to cut clutter from, found 1; use no clutter")

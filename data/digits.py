@@ -1,0 +1,68 @@
+"""The 1,797 handwritten digits that come with scikit-learn, on a larger canvas with clutter.
+
+Small enough to be made in memory whenever it is asked for: for tests, examples and first experiments.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from data.canvas import draws, place
+from data.dataset import SPLITS, DataSet, Split
+from data.geometry import Geometry
+from data.store import ImageStore
+
+CANVAS = 40
+PIECES, PIECE_SIZE = 3, 6
+COUNTS = {"design": 300, "train": 1047, "valid": 150, "test": 300}
+COPIES = {"design": 1, "train": 6, "valid": 1, "test": 2}
+
+
+def load_digits(seed: int = 0) -> DataSet:
+    """Cluttered digits of 16 x 16 on 40 x 40, 8-pixel glimpses on a 9 x 9 grid, 5 of them.
+
+    The handwritten digits are parted first, always in the same way, and then placed: no digit, nor a
+    piece of it as clutter, is in two splits. Training digits are placed six times, test digits twice.
+
+    Args:
+        seed: of the places and the clutter.
+
+    >>> split = load_digits()["valid"]
+    >>> tuple(split.images.shape), split.labels.unique().tolist() == list(range(10))
+    ((150, 40, 40, 1), True)
+    """
+    geometry = Geometry(CANVAS, CANVAS, 1, glimpse_size=8, per_axis=9)
+    openers = {split: partial(_open_split, split, seed) for split in SPLITS}
+    return DataSet("digits", "label", tuple("0123456789"), geometry, 5, openers)
+
+
+def _open_split(split: str, seed: int) -> Split:
+    """Image id = number of the handwritten digit + 1,797 * number of its copy."""
+    digits, labels = _handwritten()
+    rows = _rows(split, len(digits))
+    own = np.tile(np.arange(len(rows)), COPIES[split])
+    copy = np.repeat(np.arange(COPIES[split]), len(rows))
+    drawn = draws(len(own), PIECES, generator=np.random.default_rng([seed, SPLITS.index(split)]))
+    images = place(digits[rows], own, drawn, CANVAS, PIECE_SIZE)
+    return Split.of(
+        ImageStore.from_arrays(images[..., None], labels[rows][own], rows[own] + copy * len(digits))
+    )
+
+
+def _handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """(1797, 16, 16) uint8 digits and (1797,) labels."""
+    from sklearn.datasets import load_digits as load  # slow to import, and no other data set needs it
+
+    bunch = load()
+    grey = (bunch.images * (255 / 16)).round().astype(np.uint8)
+    return grey.repeat(2, axis=1).repeat(2, axis=2), bunch.target
+
+
+def _rows(split: str, count: int) -> np.ndarray:
+    """The handwritten digits of a split, increasing; a partition that no seed changes."""
+    order = np.random.default_rng(0).permutation(count)
+    ends = np.cumsum([COUNTS[name] for name in SPLITS])
+    end = int(ends[SPLITS.index(split)])
+    return np.sort(order[end - COUNTS[split] : end])

@@ -1,0 +1,94 @@
+"""Any photographs in folders named by class, as in ImageNet: train/CLASS/*.jpg and val/CLASS/*.jpg.
+
+The validation folder is the test split. Training files are parted by a hash of their relative path into
+design (10 %), valid (10 %) and train (80 %), so that a file stays in its split when others come or go.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from data.dataset import SPLITS, DataSet, Split
+from data.decode import photo_store
+from data.errors import DataError
+from data.geometry import Geometry
+
+LAYOUT = "train/CLASS/*.jpg and val/CLASS/*.jpg (or .jpeg, .png)"
+SUFFIXES = {".jpg", ".jpeg", ".png"}
+GLIMPSE_SIZE, STRIDE = 16, 4
+
+
+def load_folder(root: Path, size: int = 128) -> DataSet:
+    """Photographs in class folders at size x size, 16-pixel glimpses about every 4 pixels, 5 of them.
+
+    Classes are the sorted folder names of train/, or of val/ where there is no train/. An image's id is
+    its position in the sorted list of all image files of train/ or val/.
+
+    Args:
+        root: folder that holds train/ and val/, or one of them.
+        size: side in pixels to which the central square of every photograph is resampled.
+
+    Raises:
+        DataError: no such folder, no class folders or no images; on opening a split, its folder is
+            missing or an image is unreadable.
+        SettingsError: `size` is smaller than a glimpse (on taking the grid).
+    """
+    top = next((root / name for name in ("train", "val") if (root / name).is_dir()), None)
+    if top is None:
+        found = "neither" if root.is_dir() else f"no folder {root}"
+        raise DataError(f"expected {LAYOUT} in {root}, found {found}; set --data-root")
+    classes = _classes(top)
+    if not _files(top):
+        raise DataError(f"expected images in {top}/CLASS/ (.jpg, .jpeg, .png), found none; set --data-root")
+    geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
+    openers = {split: partial(_open_split, root, split, classes, size) for split in SPLITS}
+    return DataSet("folder", "label", classes, geometry, 5, openers)
+
+
+def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> Split:
+    top = root / ("val" if split == "test" else "train")
+    if not top.is_dir():
+        raise DataError(f"expected the {split} images in {top}/CLASS/, found no such folder; set --data-root")
+    strangers = sorted(set(_classes(top)) - set(classes))
+    if strangers:
+        raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
+    files = _files(top)
+    chosen = [n for n, name in enumerate(files) if split == "test" or _part(name) == split]
+    labels = [classes.index(files[n].split("/")[0]) for n in chosen]
+    paths = [top / files[n] for n in chosen]
+    store = photo_store(
+        paths, np.array(chosen, np.int64), np.array(labels, np.int64), size, title=f"decode {split}"
+    )
+    return Split.of(store)
+
+
+def _classes(top: Path) -> tuple[str, ...]:
+    names = sorted(entry.name for entry in top.iterdir() if entry.is_dir() and entry.name[0] != ".")
+    if not names:
+        raise DataError(f"expected one folder per class in {top}, found none; set --data-root")
+    return tuple(names)
+
+
+def _files(top: Path) -> list[str]:
+    """Sorted "CLASS/file" of the images; names with a leading dot are no images."""
+    return sorted(
+        f"{name}/{entry.name}"
+        for name in _classes(top)
+        for entry in (top / name).iterdir()
+        if entry.suffix.lower() in SUFFIXES and entry.name[0] != "."
+    )
+
+
+def _part(name: str) -> str:
+    """The split of a training file.
+
+    >>> names = [_part(f"cat/{n}.jpg") for n in range(1000)]
+    >>> [names.count(split) for split in ("design", "valid", "train")]
+    [105, 106, 789]
+    """
+    tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
+    return {0: "design", 1: "valid"}.get(tenth, "train")
