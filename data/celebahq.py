@@ -64,17 +64,18 @@ def _read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     lines = path.read_text(errors="replace").splitlines()
     names = lines[1].split() if len(lines) > 1 else []
     rows = [line.split() for line in lines[2:] if line.strip()]
+    if not names or not rows or any(len(row) != 1 + len(names) for row in rows):
+        raise DataError(
+            f"expected a line of names and rows of {len(names)} values in {path}, found another; "
+            "fetch it again"
+        )
     try:
         ids = np.array([int(row[0].removesuffix(".jpg")) for row in rows], dtype=np.int64)
         values = np.array([[int(v) for v in row[1:]] for row in rows], dtype=np.int64)
     except ValueError as error:
         raise DataError(
-            f"expected rows 'N.jpg 1 -1 ...' in {path}, found one that is not ({error})"
+            f"expected rows 'N.jpg 1 -1 ...' in {path}, found one that is not ({error}); fetch it again"
         ) from None
-    if not names or values.shape != (len(ids), len(names)):
-        raise DataError(
-            f"expected {len(names)} values in every row of {path}, found other counts; fetch the file again"
-        )
     order = np.argsort(ids)
     return names, ids[order], (values[order] > 0).astype(np.int64)
 

@@ -48,7 +48,7 @@ class ImageStore:
         digest = _fingerprint(images, labels, ids)
         return cls(
             torch.from_numpy(np.ascontiguousarray(images)),
-            torch.from_numpy(labels.astype(np.int64).reshape(len(ids), -1)),
+            torch.from_numpy(_columns(labels)),
             torch.from_numpy(ids.astype(np.int64)),
             digest,
         )
@@ -133,8 +133,7 @@ def _decode_all(
             images.flush()
             _write(folder / "done.txt", str(rows.stop))
             bar.update(len(rows))
-    labels = labels.astype(np.int64).reshape(len(ids), -1)
-    np.save(folder / "labels.npy", labels)
+    np.save(folder / "labels.npy", _columns(labels))
     np.save(folder / "ids.npy", ids.astype(np.int64))
     _write(folder / "store.json", json.dumps({"fingerprint": _fingerprint(images, labels, ids)}))
 
@@ -144,6 +143,11 @@ def _write(path: Path, text: str) -> None:
     beside = path.with_name(path.name + ".tmp")
     beside.write_text(text)
     beside.replace(path)
+
+
+def _columns(labels: np.ndarray) -> np.ndarray:
+    """(N, A) int64, one column per target."""
+    return (labels if labels.ndim == 2 else labels[:, None]).astype(np.int64)
 
 
 def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]:

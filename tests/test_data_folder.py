@@ -1,0 +1,112 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from data.dataset import SPLITS
+from data.errors import DataError, SettingsError
+from data.folder import load_folder
+
+Write = Callable[..., None]
+
+
+@pytest.fixture
+def root(tmp_path: Path, write_photo: Write) -> Path:
+    for n in range(60):
+        write_photo(tmp_path / "train" / "bd"[n % 2] / f"{n}.jpg", n)
+    for n, name in enumerate(["d/1.jpeg", "b/2.png", "b/1.JPG", "b/.hidden.jpg", "b/notes.txt.jpg.bak"]):
+        write_photo(tmp_path / "val" / name.removesuffix(".bak"), n)
+    (tmp_path / "val/b/notes.txt.jpg").rename(tmp_path / "val/b/notes.txt")
+    return tmp_path
+
+
+def test_training_files_are_parted_and_validation_files_are_the_test(root: Path) -> None:
+    opened = load_folder(root, size=20)
+    ids = torch.cat([opened[split].ids for split in ("design", "train", "valid")])
+    assert torch.equal(ids.sort().values, torch.arange(60))
+    assert len(opened["train"]) > 40
+    assert opened.classes == ("b", "d")
+    assert opened["test"].ids.tolist() == [0, 1, 2]
+    assert opened["test"].labels.tolist() == [0, 0, 1]  # sorted: b/1.JPG b/2.png d/1.jpeg
+    for split in SPLITS:
+        assert opened[split].images.shape[1:] == (20, 20, 3)
+
+
+def test_labels_are_those_of_the_folders(root: Path) -> None:
+    opened = load_folder(root, size=20)
+    for split in ("design", "train", "valid"):
+        names = sorted(f"{path.parent.name}/{path.name}" for path in (root / "train").glob("*/*"))
+        expected = ["bd".index(names[n][0]) for n in opened[split].ids.tolist()]
+        assert opened[split].labels.tolist() == expected
+
+
+def test_a_new_file_moves_no_other_to_another_split(root: Path, write_photo: Write) -> None:
+    def members() -> dict[str, set[bytes]]:
+        opened = load_folder(root, size=20)
+        return {split: {x.numpy().tobytes() for x in opened[split].images} for split in SPLITS[:3]}
+
+    before = members()
+    write_photo(root / "train" / "b" / "00.jpg", 1000)
+    after = members()
+    assert sum(len(after[split] - before[split]) for split in before) == 1
+    assert all(before[split] <= after[split] for split in before)
+
+
+def test_a_validation_folder_alone_can_be_tested(tmp_path: Path, write_photo: Write) -> None:
+    write_photo(tmp_path / "val" / "ant" / "1.png", 0)
+    opened = load_folder(tmp_path, size=20)
+    assert opened.classes == ("ant",)
+    assert len(opened["test"]) == 1
+    with pytest.raises(DataError, match=r"expected the train images .* found no such folder"):
+        opened["train"]
+
+
+def test_a_training_folder_alone_has_no_test(tmp_path: Path, write_photo: Write) -> None:
+    write_photo(tmp_path / "train" / "ant" / "1.png", 0)
+    with pytest.raises(DataError, match=r"expected the test images .*val/CLASS"):
+        load_folder(tmp_path)["test"]
+
+
+def test_missing_parts_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"found no folder .*absent; set --data-root"):
+        load_folder(tmp_path / "absent")
+    with pytest.raises(DataError, match="found neither; set --data-root"):
+        load_folder(tmp_path)
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match=r"one folder per class in .*train, found none"):
+        load_folder(tmp_path)
+    (tmp_path / "train" / "ant").mkdir()
+    with pytest.raises(DataError, match=r"expected images in .*train/CLASS/.* found none"):
+        load_folder(tmp_path)
+
+
+def test_an_unreadable_image_is_named(root: Path) -> None:
+    (root / "val" / "b" / "3.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"expected a readable image, found .*val/b/3\.jpg"):
+        load_folder(root)["test"]
+
+
+def test_a_class_that_was_not_trained_is_refused(root: Path, write_photo: Write) -> None:
+    write_photo(root / "val" / "zebra" / "1.jpg", 0)
+    with pytest.raises(DataError, match=r"only classes of train/ .* found zebra"):
+        load_folder(root)["test"]
+
+
+@pytest.mark.parametrize(("size", "per_axis"), [(128, 29), (16, 1), (64, 13)])
+def test_grid_has_a_stride_of_about_four(root: Path, size: int, per_axis: int) -> None:
+    rows = load_folder(root, size).geometry.grid().rows
+    assert len(rows) == per_axis
+    assert all(b - a == 4 for a, b in zip(rows, rows[1:], strict=False))
+
+
+def test_images_smaller_than_a_glimpse_are_refused(root: Path) -> None:
+    with pytest.raises(SettingsError, match="glimpse of 1 to 12 pixels"):
+        load_folder(root, size=12).geometry.grid()
+
+
+def test_real_flowers(real_data: Callable[[str], Path]) -> None:
+    opened = load_folder(real_data("flowers"), size=32)
+    assert len(opened.classes) == 5
+    assert len(opened["test"].labels.bincount()) == 5
+    assert 0.08 < len(opened["valid"]) / sum(len(opened[s]) for s in SPLITS[:3]) < 0.12

@@ -1,0 +1,209 @@
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from data.errors import StoreError
+from supervision.store import Sequences, SequenceStore
+
+STEPS, IDS = 3, torch.tensor([2, 5, 7, 11, 30])
+CANDIDATES = torch.cartesian_prod(torch.arange(0, 12, 4), torch.arange(0, 12, 4))
+SETTINGS = {"data": "made-up", "glimpses": 3, "nested": {"share": 0.25, "list": [1, 2]}}
+
+
+def sequences_of(ids: torch.Tensor) -> Sequences:
+    """What a design would give: each image's own, whatever the others are."""
+    parts = []
+    for i in ids.tolist():
+        generator = torch.Generator().manual_seed(i)
+        places = torch.randint(len(CANDIDATES), (STEPS,), generator=generator)
+        numbers = torch.rand(STEPS * 2 + 1 + STEPS * len(CANDIDATES), generator=generator)
+        epe, entropy, epe_map = numbers.split([STEPS, STEPS + 1, STEPS * len(CANDIDATES)])
+        parts.append((CANDIDATES[places], epe, entropy, epe_map.view(STEPS, -1)))
+    return Sequences(*(torch.stack(part) for part in zip(*parts, strict=True)))
+
+
+def open_store(
+    path: Path, ids: torch.Tensor = IDS, settings: dict[str, object] | None = None
+) -> SequenceStore:
+    return SequenceStore.write_to(path, settings or SETTINGS, ids, STEPS, CANDIDATES)
+
+
+def fill(store: SequenceStore, rows: torch.Tensor) -> None:
+    store.write(rows, sequences_of(store.ids[rows]))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "made" / "sequences.h5"
+
+
+def test_what_is_written_is_read_back(path: Path) -> None:
+    fill(open_store(path), torch.tensor([1, 3]))
+    store = SequenceStore.read(path)
+    assert store.settings == SETTINGS
+    assert store.steps == STEPS
+    assert torch.equal(store.ids, IDS)
+    assert torch.equal(store.candidates, CANDIDATES)
+    assert store.done.tolist() == [False, True, False, True, False]
+    assert store.pending().tolist() == [0, 2, 4]
+    expected, found = sequences_of(IDS[[1, 3]]), store.load()
+    assert torch.equal(found.locations, expected.locations)
+    assert torch.equal(found.epe, expected.epe)
+    assert torch.equal(found.entropy, expected.entropy)
+    assert torch.allclose(found.epe_map, expected.epe_map, atol=1e-3)  # float16
+
+
+def test_rows_can_be_chosen(path: Path) -> None:
+    store = open_store(path)
+    fill(store, torch.arange(5))
+    expected = sequences_of(IDS[[0, 4]])
+    assert torch.equal(store.load(torch.tensor([0, 4])).locations, expected.locations)
+
+
+def test_nothing_done_loads_nothing(path: Path) -> None:
+    store = open_store(path)
+    found = store.load()
+    assert found.locations.shape == (0, STEPS, 2)
+    assert found.epe_map.shape == (0, STEPS, len(CANDIDATES))
+    store.write(store.pending()[:0], found)
+    assert not store.done.any()
+
+
+def test_resumed_store_has_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> None:
+    straight = open_store(tmp_path / "straight.h5")
+    for rows in torch.arange(5).split(2):
+        fill(straight, rows)
+    resumed = open_store(tmp_path / "resumed.h5")
+    fill(resumed, torch.tensor([0, 1]))
+    again = open_store(tmp_path / "resumed.h5")
+    assert again.pending().tolist() == [2, 3, 4]
+    for rows in again.pending().split(1):  # also in other batches
+        fill(again, rows)
+    assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "straight.h5").read_bytes()
+
+
+def test_other_settings_are_refused_with_both_values(path: Path) -> None:
+    open_store(path)
+    with pytest.raises(StoreError, match="glimpses = 5, found 3"):
+        open_store(path, settings={**SETTINGS, "glimpses": 5})
+    with pytest.raises(StoreError, match=r'nested = \{"share": 0.5.* found .*"share": 0.25'):
+        open_store(path, settings={**SETTINGS, "nested": {"share": 0.5, "list": [1, 2]}})
+    with pytest.raises(StoreError, match="seed = 1, found null"):
+        open_store(path, settings={**SETTINGS, "seed": 1})
+    open_store(path, settings={"nested": {"list": [1, 2], "share": 0.25}})  # order of keys does not matter
+
+
+def test_other_sizes_are_refused_even_with_the_same_settings(path: Path) -> None:
+    open_store(path)
+    with pytest.raises(StoreError, match=r"with 4 glimpses .* found 3"):
+        SequenceStore.write_to(path, SETTINGS, IDS, 4, CANDIDATES)
+    with pytest.raises(StoreError, match="these 8 candidates, found 3 and 9"):
+        SequenceStore.write_to(path, SETTINGS, IDS, STEPS, CANDIDATES[1:])
+
+
+def test_more_images_keep_what_is_done(path: Path) -> None:
+    fill(open_store(path), torch.tensor([1, 4]))
+    more = torch.tensor([1, 2, 5, 6, 7, 11])  # 30 is no longer asked for, but done
+    grown = open_store(path, more)
+    assert grown.ids.tolist() == [1, 2, 5, 6, 7, 11, 30]
+    assert grown.ids[grown.done].tolist() == [5, 30]
+    expected = sequences_of(torch.tensor([5, 30]))
+    assert torch.equal(grown.load().locations, expected.locations)
+    assert torch.equal(grown.load().epe_map, expected.epe_map.half().float())
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_fewer_images_leave_the_file_as_it_is(path: Path) -> None:
+    fill(open_store(path), torch.tensor([1, 4]))
+    before = path.read_bytes()
+    assert torch.equal(open_store(path, IDS[:2]).ids, IDS)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_store_is_refused(path: Path, share: float) -> None:
+    fill(open_store(path), torch.arange(5))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(StoreError, match=r"sequences\.h5 truncated or damaged"):
+        SequenceStore.read(path)
+
+
+def test_what_is_no_store_is_refused(path: Path) -> None:
+    with pytest.raises(StoreError, match="found none; make it with `boed generate`"):
+        SequenceStore.read(path)
+    path.parent.mkdir()
+    path.write_text("no HDF5")
+    with pytest.raises(StoreError, match="truncated or damaged"):
+        SequenceStore.read(path)
+    with h5py.File(path, "w") as file:
+        file["locations"] = np.zeros(3)
+    with pytest.raises(StoreError, match="without its parts"):
+        SequenceStore.read(path)
+    with pytest.raises(StoreError, match="found none"):
+        SequenceStore.read(path.parent)
+
+
+def test_a_store_of_another_schema_is_refused(path: Path) -> None:
+    open_store(path)
+    with h5py.File(path, "r+") as file:
+        file.attrs["schema"] = 2
+    with pytest.raises(StoreError, match=r"expected .* \(schema 1\), found .*schema 2"):
+        SequenceStore.read(path)
+
+
+def test_rows_are_marked_done_after_their_numbers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(path)
+    fill(store, torch.tensor([0]))
+    monkeypatch.setattr(h5py.File, "flush", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        fill(store, torch.tensor([1]))
+    monkeypatch.undo()
+    assert SequenceStore.read(path).done.tolist() == [True, False, False, False, False]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[2], os.path.dirname(sys.argv[3])]
+import h5py, torch
+import test_supervision_store as t
+store = t.open_store(Path(sys.argv[1]))
+t.fill(store, torch.tensor([0, 1]))
+h5py.File.flush = lambda self: (h5py.h5f.flush(self.id), os.kill(os.getpid(), signal.SIGKILL))
+t.fill(store, torch.tensor([2, 3]))
+"""
+
+
+def test_a_killed_run_leaves_a_readable_store(path: Path) -> None:
+    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-c", KILLED, str(path), str(root), __file__]
+    killed = subprocess.run(command, env=dict(os.environ), capture_output=True, check=False)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    store = open_store(path)
+    assert store.pending().tolist() == [2, 3, 4]
+    assert torch.equal(store.load().locations, sequences_of(IDS[:2]).locations)
+    fill(store, store.pending())
+    assert SequenceStore.read(path).done.all()
+
+
+def test_a_store_in_use_is_not_called_damaged(path: Path) -> None:
+    open_store(path)
+    with h5py.File(path, "r+"):
+        code = f"""
+from pathlib import Path
+from supervision.store import SequenceStore
+SequenceStore.read(Path({str(path)!r}))
+"""
+        root = Path(__file__).resolve().parents[1]
+        reader = subprocess.run(
+            [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+        )
+    assert "found it in use by another process" in reader.stderr
