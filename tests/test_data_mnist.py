@@ -174,3 +174,14 @@ def test_the_official_files(real_data: Callable[[str], Path]) -> None:
         shares = opened[split].labels.bincount() / len(opened[split])
         assert 0.08 < shares.min() <= shares.max() < 0.13
     assert abs(float(opened["train"].images.float().mean()) / 255 - 0.1307) < 0.001
+
+
+def test_the_same_id_lies_elsewhere_in_another_split(root: Path) -> None:
+    opened = load_mnist(root, "translated-mnist")
+    train, test = opened["train"], opened["test"]
+    shared = train.ids[train.ids < 30]
+    corners = [
+        (images[..., 0] > 0).flatten(1).int().argmax(1)
+        for images in (train.images[: len(shared)], test.images[shared])
+    ]
+    assert (corners[0] != corners[1]).float().mean() > 0.8
