@@ -1,0 +1,5 @@
+"""`python -m hardattn`."""
+
+from hardattn.cli import main
+
+main()

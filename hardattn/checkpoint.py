@@ -1,0 +1,91 @@
+"""Weights and training state on disk: safetensors with a JSON header, never a pickle."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from data.dataset import DataSet
+from data.errors import CheckpointError
+from data.geometry import Geometry
+
+RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
+
+
+def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    """Writes tensors and facts about them into one file, beside its name and then renamed."""
+    beside = path.with_name(path.name + ".new")
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, beside, metadata={"about": json.dumps(about)})
+    beside.replace(path)
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and facts of `save`; raises CheckpointError when missing or damaged."""
+    if not path.is_file():
+        raise CheckpointError(f"expected saved weights at {path}, found none; make them with `hardattn train`")
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, json.loads((file.metadata() or {})["about"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"expected whole safetensors in {path}, found damaged ones ({error}); delete it and train again"
+        ) from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON beside its name and then renames it."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(value, indent=2) + "\n")
+    beside.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; raises CheckpointError when missing or damaged."""
+    if not path.is_file():
+        raise CheckpointError(f"expected the folder of a training run, found no {path}; make it with `hardattn train`")
+    try:
+        value = json.loads(path.read_text())
+    except ValueError as error:
+        raise CheckpointError(f"expected JSON in {path}, found damage ({error}); train again") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"expected a JSON object in {path}, found {type(value).__name__}; train again")
+    return value
+
+
+def require_same(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Raises CheckpointError, naming both values, at the first setting that differs."""
+    for name in expected | found:
+        want, have = (json.dumps(side.get(name), sort_keys=True) for side in (expected, found))
+        if want != have:
+            raise CheckpointError(
+                f"expected {path} with {name} = {want}, found {have}; use the same settings or another folder"
+            )
+
+
+def describe(dataset: DataSet, geometry: Geometry) -> dict[str, Any]:
+    """What a network must share with a data set."""
+    return {
+        "dataset": dataset.name,
+        "target": dataset.target,
+        "classes": list(dataset.classes),
+        "geometry": geometry.to_json(),
+    }
+
+
+def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
+    """Raises CheckpointError when the network of `path` was trained for another task than `dataset`'s."""
+    own = Geometry(**task["geometry"])
+    image = ("height", "width", "channels")
+    found = describe(dataset, dataset.geometry)
+    same_image = all(getattr(own, name) == getattr(dataset.geometry, name) for name in image)
+    if same_image:
+        found["geometry"] = task["geometry"]  # glimpse and grid are the network's, not the data set's
+    require_same(path, found, {name: task[name] for name in found})

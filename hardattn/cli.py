@@ -1,0 +1,203 @@
+"""The command line `hardattn`: parse, one call into the library, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from data.dataset import DataSet
+from data.errors import GlimpseError
+from data.geometry import Geometry
+from data.registry import DATASETS, load
+from hardattn.evaluate import EVALUATION, PICTURE, Evaluation
+from hardattn.evaluate import evaluate as evaluate_run
+from hardattn.learner import DEFAULT_ITERATIONS, Budget
+from hardattn.methods import METHODS, method_of
+from hardattn.train import train as train_run
+from supervision.store import SequenceStore
+
+SEQUENCES = "sequences.h5"
+OWN = "(of the run)"
+_PATH = click.Path(path_type=Path)
+
+
+def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns an error that the user can act on into one line on standard error and exit code 2."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except GlimpseError as error:
+            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command takes it up again", err=True)
+            sys.exit(130)
+
+    return run
+
+
+def _one_thread() -> None:
+    """Layers this small do not gain from a second CPU thread, and lose a hundredfold where cores are shared."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Trains and evaluates hard-attention networks, with or without designed glimpse sequences."""
+    _one_thread()
+
+
+@main.command()
+@click.option("--dataset", "name", default="digits", show_default=True, help=f"One of {', '.join(DATASETS)}.")
+@click.option("--attribute", help="What to predict (celebahq; default Male).")
+@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated-mnist, cluttered-mnist).")
+@click.option("--data-root", type=_PATH, help="Folder of the images, in the official layout.")
+@click.option("--run", "run_dir", type=_PATH, help="Folder of everything a run makes. [default: runs/DATASET[-TARGET]]")
+@click.option(
+    "--supervise",
+    is_flag=False,
+    flag_value=OWN,
+    metavar="[FILE]",
+    help=f"Imitate the glimpse sequences of FILE; without FILE, of the run's own {SEQUENCES}.",
+)
+@click.option("--method", help=f"One of {', '.join(METHODS)}. [default: ps-nogs with --supervise, else ram]")
+@click.option("--seed", default=0, show_default=True, help="Of weights, batches and draws.")
+@click.option("--epochs", type=float, help=f"Length of training. [default: {DEFAULT_ITERATIONS} iterations]")
+@click.option("--minutes", type=float, help="Length of training, by the clock.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]")
+@click.option("--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the sequences', else the data set's]")
+@click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]")
+@click.option("--supervised-images", type=int, help="Use only so many of the sequences.")
+@_one_line_errors
+def train(
+    name: str,
+    attribute: str | None,
+    canvas: int | None,
+    data_root: Path | None,
+    run_dir: Path | None,
+    supervise: str | None,
+    method: str | None,
+    seed: int,
+    epochs: float | None,
+    minutes: float | None,
+    device: str,
+    glimpses: int | None,
+    glimpse_size: int | None,
+    scales: int | None,
+    supervised_images: int | None,
+) -> None:
+    """Trains a network into RUN/hardattn-METHOD-SEED, or takes up the run that is there.
+
+    With sequences of another file than the run's own it is RUN/hardattn-METHOD-FILE-SEED.
+
+    \b
+    Examples:
+      hardattn train --supervise
+      hardattn train --method random --minutes 1
+      hardattn train --dataset celebahq --attribute Male --data-root DIR --supervise
+      hardattn train --dataset cluttered-mnist --canvas 60 --data-root DIR --glimpses 8
+    """
+    budget = Budget(epochs, minutes)
+    chosen = method_of(method, supervise is not None)
+    opened_with = {"data_root": data_root and str(data_root), "attribute": attribute, "canvas": canvas}
+    dataset = load(name, data_root, attribute=attribute, canvas=canvas)
+    if dataset.note:
+        click.echo(dataset.note, err=True)
+    run_dir = run_dir or default_run(dataset)
+    store, stem = sequences_of(supervise, run_dir)
+    folder = train_run(
+        dataset,
+        run_dir / "-".join(["hardattn", chosen, *stem, str(seed)]),
+        method=chosen,
+        store=store,
+        geometry=wanted_geometry(dataset, store, glimpse_size, scales),
+        glimpses=glimpses,
+        supervised_images=supervised_images,
+        budget=budget,
+        seed=seed,
+        device=device,
+        opened_with={"name": name} | opened_with,
+    )
+    click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
+
+
+@main.command()
+@click.argument("run_folder", metavar="RUN_DIR", type=_PATH)
+@click.option("--data-root", type=_PATH, help="Evaluate the test images found here. [default: as in training]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@_one_line_errors
+def evaluate(run_folder: Path, data_root: Path | None, device: str, as_json: bool) -> None:
+    """Accuracy after each glimpse and the accuracy-compute curve of RUN_DIR, a folder that `train` made.
+
+    \b
+    Examples:
+      hardattn evaluate runs/digits/hardattn-ps-nogs-0
+      hardattn evaluate runs/celebahq-Male/hardattn-ps-nogs-0 --data-root OTHER --json
+    """
+    result = evaluate_run(run_folder, data_root, device=device)
+    if as_json:
+        click.echo(json.dumps(result.to_json()))
+        return
+    click.echo(table(result))
+    click.echo(f"wrote {run_folder / EVALUATION} and {run_folder / PICTURE}")
+
+
+def default_run(dataset: DataSet) -> Path:
+    """runs/DATASET, or runs/DATASET-TARGET where there are several targets."""
+    several = dataset.target != "label"
+    return Path("runs") / (f"{dataset.name}-{dataset.target}" if several else dataset.name)
+
+
+def sequences_of(supervise: str | None, run_dir: Path) -> tuple[SequenceStore | None, list[str]]:
+    """The store to imitate, and its stem as a list when it is not the run's own."""
+    if supervise is None:
+        return None, []
+    own = run_dir / SEQUENCES
+    path = own if supervise == OWN else Path(supervise)
+    return SequenceStore.read(path), [] if path.resolve() == own.resolve() else [path.stem]
+
+
+def wanted_geometry(
+    dataset: DataSet, store: SequenceStore | None, glimpse_size: int | None, scales: int | None
+) -> Geometry | None:
+    """The geometry that options ask for, None without any; what is not asked for is the sequences'."""
+    asked = {"glimpse_size": glimpse_size, "scales": scales}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return None
+    default = Geometry(**store.settings["geometry"]) if store else dataset.geometry
+    return replace(default, **given)
+
+
+def table(result: Evaluation) -> str:
+    """The figures for people."""
+    head = f"{result.dataset} {result.target}, {result.method}, seed {result.seed}, {result.test_images} test images"
+    rows = [f"{'glimpses':>10} {'accuracy %':>11} {'NLL, nats':>10} {'MFLOPs':>8}"]
+    for t, accuracy in result.accuracy_at.items():
+        mflops = int(t) * result.mflops_per_glimpse
+        rows.append(f"{t:>10} {100 * accuracy:>11.1f} {result.nll_at[t]:>10.3f} {mflops:>8.2f}")
+    for point in result.curve:
+        if point.rule == "gain":
+            rows.append(
+                f"{point.mean_glimpses:>10.2f} {100 * point.accuracy:>11.1f} {point.nll:>10.3f} "
+                f"{point.mflops:>8.2f}  stopped at a gain below {point.threshold:.4f}"
+            )
+    tail = (
+        f"converged after {result.iterations_to_convergence} iterations, "
+        f"{result.seconds_to_convergence:.0f} s of training"
+    )
+    return "\n".join([head, *rows, tail])

@@ -1,0 +1,255 @@
+"""One iteration of training, the moving average of the weights, validation: what `train` repeats."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import nll_loss
+
+from data.dataset import Split
+from data.errors import CheckpointError, SettingsError
+from data.geometry import Geometry
+from data.pool import ImagePool
+from data.retina import Retina
+from hardattn.methods import Method, terms
+from hardattn.network import HardAttention
+from hardattn.rollout import Look, Mode, Rollout, rollout
+from hardattn.stopping import quantile_thresholds
+from supervision.batches import Batch, MixedBatches
+
+CHECK_EVERY = 100
+DEFAULT_ITERATIONS = 2500
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyperparameters of network and training.
+
+    Attributes:
+        batch_size: B, supervised and unsupervised images together.
+        supervised_share: of a batch, with sequences to imitate.
+        learning_rate, weight_decay: of AdamW; the rate warms up and then falls along a cosine.
+        clip: largest norm of the gradient.
+        average: decay of the moving average of the weights, which is what is validated and kept.
+        jitter: largest shift of a training glimpse in each axis, as a share of its side.
+        hidden, dropout: see `HardAttention`.
+    """
+
+    batch_size: int = 128
+    supervised_share: float = 0.25
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    average: float = 0.99
+    jitter: float = 0.1
+    hidden: int = 128
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: after `epochs` (as many images as the training split has), or `minutes`.
+
+    >>> Budget(epochs=2).total(1000, 128), Budget().total(1000, 128), Budget(minutes=1).total(1000, 128)
+    (16, 2500, None)
+    """
+
+    epochs: float | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.minutes is not None:
+            raise SettingsError("expected --epochs or --minutes, found both; leave one out")
+        if min(self.epochs or 1, self.minutes or 1) < 0 or 0 in (self.epochs, self.minutes):
+            raise SettingsError(f"expected a budget above 0, found {self.epochs or self.minutes or 0}")
+
+    def total(self, images: int, batch_size: int) -> int | None:
+        """Iterations, or None where time decides."""
+        if self.minutes is not None:
+            return None
+        return DEFAULT_ITERATIONS if self.epochs is None else math.ceil(self.epochs * images / batch_size)
+
+    def fraction(self, iteration: int, seconds: float, total: int | None) -> float:
+        """How much of it is used, 0 to 1."""
+        used = seconds / (60 * self.minutes) if self.minutes else iteration / (total or 1)
+        return min(used, 1.0)
+
+    def spent(self, iteration: int, seconds: float, total: int | None) -> bool:
+        """Whether to stop; a budget of minutes ends at a check, so that what was learnt is kept."""
+        if self.minutes is not None:
+            return iteration % CHECK_EVERY == 0 and seconds >= 60 * self.minutes
+        return iteration >= (total or 0)
+
+
+class Clock:
+    """Seconds spent in this run, over all the times it was taken up."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self.before, self.since = before, time.monotonic()
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.since
+
+
+class Learner:
+    """Network, optimiser and moving average; `step` is one iteration.
+
+    Every iteration draws from generators seeded by (seed, iteration), so that a run taken up again goes on
+    exactly as it would have.
+    """
+
+    def __init__(
+        self,
+        network: HardAttention,
+        method: Method,
+        batches: MixedBatches,
+        geometry: Geometry,
+        recipe: Recipe,
+        seed: int,
+    ) -> None:
+        self.network, self.average = network, copy.deepcopy(network).eval()
+        self.method, self.recipe, self.seed = method, recipe, seed
+        self.grid, self.steps = geometry.grid(), batches.glimpses
+        self.device = network.start.device
+        self.look = look_of(batches.pool, geometry.retina(), self.device)
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+        )
+        self.clock = Clock()
+        self.iteration, self.best = 0, math.inf
+        self.terms: dict[str, float] = {}
+
+    def step(self, batch: Batch, fraction: float) -> None:
+        """One iteration, `fraction` of the budget being used."""
+        supervised, labels = batch.supervised.to(self.device), batch.labels.to(self.device)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, fraction)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            weighted = terms(self.method, self._rollout(batch, supervised), labels, supervised)
+        self.optimiser.zero_grad()
+        torch.stack(list(weighted.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        self.iteration += 1
+        self._follow()
+        if self.iteration % CHECK_EVERY == 0:
+            self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
+
+    def _rollout(self, batch: Batch, supervised: Tensor) -> Rollout:
+        number = self.seed * 1_000_003 + self.iteration
+        torch.manual_seed(number)  # dropout
+        return rollout(
+            self.network.train(),
+            self.look,
+            batch.index.to(self.device),
+            self.grid,
+            self.steps,
+            mode=self.method.training,
+            forced=self.grid.index(batch.locations).to(self.device),
+            mask=supervised,
+            jitter=round(self.recipe.jitter * self.grid.glimpse_size),
+            generator=torch.Generator(self.device).manual_seed(number),
+        )
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The moving average takes a step towards the weights; a longer one at the beginning."""
+        rate = 1 - min(self.recipe.average, self.iteration / (self.iteration + 10))
+        for own, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
+            own.lerp_(new, rate)
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and facts that fix how training goes on."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for number, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in slots.items()}
+        seconds = self.clock.seconds()
+        return tensors, {"iteration": self.iteration, "seconds": seconds, "best": self.best}
+
+    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Takes up the state that `state` gave."""
+        try:
+            for part, module in (("network.", self.network), ("average.", self.average)):
+                module.load_state_dict({n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)})
+            optimiser = self.optimiser.state_dict()
+            for name, value in tensors.items():
+                if name.startswith("optimiser."):
+                    _, number, slot = name.split(".", 2)
+                    optimiser["state"].setdefault(int(number), {})[slot] = value
+            self.optimiser.load_state_dict(optimiser)
+            self.iteration, self.best = about["iteration"], about["best"]
+            self.clock = Clock(about["seconds"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(f"expected a training state of this network, found another: {error}") from None
+
+
+def _schedule(iteration: int, fraction: float) -> float:
+    """Factor of the learning rate: 50 iterations of warming up, then a cosine to 0."""
+    return min(1.0, (iteration + 1) / 50) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:
+    """Glimpses of the pool's images for a network on `device`; the images stay where they are."""
+    home = pool.splits[0].images.device
+
+    def look(index: Tensor, locations: Tensor) -> Tensor:
+        return pool.glimpses(retina, index.to(home), locations.to(home)).to(device)
+
+    return look
+
+
+@torch.no_grad()
+def look_at_all(
+    network: HardAttention,
+    split: Split,
+    geometry: Geometry,
+    steps: int,
+    *,
+    mode: Mode,
+    seed: int = 0,
+    batch_size: int = 1000,
+) -> Rollout:
+    """One trajectory for every image of a split, in evaluation mode; results on the CPU."""
+    network.eval()
+    device = network.start.device
+    look = look_of(ImagePool([split]), geometry.retina(), device)
+    generator = torch.Generator(device).manual_seed(seed)
+    run = partial(rollout, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
+    parts = [run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]
+    fields = Rollout.__dataclass_fields__
+    return Rollout(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in fields})
+
+
+def accuracy_and_nll(logits: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """After every glimpse: share of right predictions, and mean -log p(label) in nats.
+
+    Args:
+        logits: (B, T, K).
+        labels: (B,).
+    """
+    log_probs = logits.float().log_softmax(-1)
+    right = (log_probs.argmax(-1) == labels[:, None]).double().mean(0)
+    nll = [nll_loss(log_probs[:, t], labels).item() for t in range(log_probs.shape[1])]
+    return right.tolist(), nll
+
+
+class Validator:
+    """Figures of a network on the validation images."""
+
+    def __init__(self, split: Split, geometry: Geometry, steps: int, mode: Mode) -> None:
+        self.split, self.geometry, self.steps, self.mode = split, geometry, steps, mode
+
+    def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
+        """NLL and accuracy after T glimpses and after each; thresholds for stopping."""
+        seen = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
+        accuracy, nll = accuracy_and_nll(seen.logits, self.split.labels.cpu())
+        figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
+        return figures, {"thresholds": quantile_thresholds(seen.gain)}

@@ -1,0 +1,221 @@
+"""Training: one call makes, or takes up, a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data.dataset import DataSet, Split
+from data.errors import SettingsError
+from data.geometry import Geometry
+from hardattn import checkpoint
+from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator
+from hardattn.methods import METHODS, method_of
+from hardattn.network import HardAttention
+from supervision.batches import MixedBatches, supervised_split
+from supervision.store import SOFTWARE, SequenceStore
+
+
+def train(
+    dataset: DataSet,
+    run_folder: Path,
+    *,
+    method: str | None = None,
+    store: SequenceStore | None = None,
+    geometry: Geometry | None = None,
+    glimpses: int | None = None,
+    supervised_images: int | None = None,
+    budget: Budget | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    opened_with: dict[str, Any] | None = None,
+) -> Path:
+    """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
+
+    An interrupted run goes on from its last multiple of 100 iterations, and on the CPU ends with the same
+    bytes as one that was never stopped (with a budget in iterations, not in minutes).
+
+    Args:
+        dataset: its train and valid splits are used, and the design split with a store.
+        run_folder: gets run.json, log.jsonl, last.safetensors, and model.safetensors (the best so far by
+            the negative log-likelihood of the validation labels).
+        method: a name of `hardattn.methods.METHODS`; default ps-nogs with a store, else ram.
+        store: sequences to imitate.
+        geometry: glimpse and grid; default the store's, else the data set's.
+        glimpses: T; default the data set's.
+        supervised_images: how many of the store's images to use; default all.
+        opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+
+    Raises:
+        SettingsError, StoreError, CheckpointError: before anything is written.
+    """
+    name = method_of(method, store is not None)
+    recipe, budget = recipe or Recipe(), budget or Budget()
+    steps = dataset.glimpses if glimpses is None else glimpses
+    if steps < 1:
+        raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
+    geometry = geometry_for(dataset, store, geometry)
+    task = checkpoint.describe(dataset, geometry)
+    guided = _guided(dataset, store, task, steps, supervised_images)
+    target = device_of(device)
+    settings = {
+        **task,
+        "method": name,
+        "seed": seed,
+        "glimpses": steps,
+        "fingerprint": dataset.fingerprint("train", "valid"),
+        "supervision": _supervision(store, guided),
+        "budget": asdict(budget),
+        "recipe": asdict(recipe),
+    }
+    _open_run(run_folder, settings, opened_with or {})
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        network = build(settings).to(target)
+        batches = MixedBatches(
+            at_home(dataset["train"], target),
+            steps,
+            recipe.batch_size,
+            supervised=at_home(guided[0], target) if guided else None,
+            locations=guided[1] if guided else None,
+            supervised_share=recipe.supervised_share,
+            seed=seed,
+        )
+        look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
+        learner = Learner(network, METHODS[name], batches, geometry, recipe, seed)
+        _loop(learner, batches, look, run_folder, budget, budget.total(len(dataset["train"]), recipe.batch_size))
+    return run_folder
+
+
+def build(settings: dict[str, Any]) -> HardAttention:
+    """The network of these settings, untrained."""
+    channels, size, _ = Geometry(**settings["geometry"]).glimpse_shape()
+    places = len(Geometry(**settings["geometry"]).grid())
+    recipe = settings["recipe"]
+    return HardAttention(
+        channels, size, places, len(settings["classes"]), hidden=recipe["hidden"], dropout=recipe["dropout"]
+    )
+
+
+def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry | None) -> Geometry:
+    """The geometry to train with; the store's must be the wanted one, where both are given."""
+    if store is None or "geometry" not in store.settings:
+        geometry = wanted or dataset.geometry
+    else:
+        geometry = Geometry(**store.settings["geometry"])
+        if wanted is not None:
+            store.require({"geometry": wanted.to_json()})
+    geometry.grid()  # refuses a glimpse larger than the image
+    return geometry
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` is a CUDA device where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise SettingsError("expected a CUDA device, found none; use --device cpu")
+    if name not in ("cpu", "cuda"):
+        raise SettingsError(f"expected device auto, cpu or cuda; found {name!r}")
+    return torch.device(name)
+
+
+def at_home(split: Split, device: torch.device) -> Split:
+    """The split on the device where its images take at most half of the free memory there, else as it is."""
+    if device.type != "cuda" or split.images.numel() * 2 > torch.cuda.mem_get_info(device)[0]:
+        return split
+    return split.to(device)
+
+
+def _guided(
+    dataset: DataSet, store: SequenceStore | None, task: dict[str, Any], steps: int, count: int | None
+) -> tuple[Split, Tensor] | None:
+    """Supervised images and their locations (M, T, 2), checked against the task."""
+    if store is None:
+        if count is not None:
+            raise SettingsError("expected --supervise with --supervised-images, found none; add it or leave both out")
+        return None
+    if count is not None and count < 1:
+        raise SettingsError(f"expected at least 1 supervised image, found {count}")
+    expected = {"dataset": task["dataset"], "target": task["target"], "fingerprint": dataset["design"].fingerprint}
+    store.require({name: value for name, value in expected.items() if name in store.settings})
+    split, locations = supervised_split(store, dataset["design"], steps)
+    chosen = slice(count)
+    part = Split(split.images[chosen], split.labels[chosen], split.ids[chosen], split.fingerprint)
+    Geometry(**task["geometry"]).grid().index(locations[chosen])  # refuses locations off the grid
+    return part, locations[chosen]
+
+
+def _supervision(store: SequenceStore | None, guided: tuple[Split, Tensor] | None) -> dict[str, Any] | None:
+    if store is None or guided is None:
+        return None
+    total = int((guided[1].flatten() * torch.arange(1, guided[1].numel() + 1)).sum())
+    return {"images": len(guided[0]), "checksum": total, "settings": store.settings}
+
+
+def _open_run(folder: Path, settings: dict[str, Any], opened_with: dict[str, Any]) -> None:
+    """Writes run.json, or checks that the one that is there is of the same run."""
+    path = folder / checkpoint.RUN
+    if path.exists():
+        checkpoint.require_same(path, settings, checkpoint.read_json(path).get("settings", {}))
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.write_json(path, {"software": SOFTWARE, "settings": settings, "opened_with": opened_with})
+
+
+def _loop(
+    learner: Learner, batches: MixedBatches, validate: Validator, folder: Path, budget: Budget, total: int | None
+) -> None:
+    """Trains to the end of the budget; checks and saves every `CHECK_EVERY` iterations."""
+    last = folder / checkpoint.LAST
+    if last.exists():
+        learner.restore(*checkpoint.load(last))
+    _cut_log(folder / checkpoint.LOG, learner.iteration if last.exists() else -1)
+    stream = islice(iter(batches), learner.iteration, None)
+    with tqdm(total=total, initial=learner.iteration, desc=folder.name, unit="it", mininterval=1.0) as bar:
+        if not last.exists():
+            _check(learner, validate, folder, bar)
+        while not budget.spent(learner.iteration, learner.clock.seconds(), total):
+            fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
+            learner.step(next(stream), fraction)
+            bar.update()
+            if learner.iteration % CHECK_EVERY == 0 or learner.iteration == total:
+                _check(learner, validate, folder, bar)
+
+
+def _check(learner: Learner, validate: Validator, folder: Path, bar: tqdm) -> None:
+    """Validation, one line of the log, and the files; `last` is written after all that it stands for."""
+    figures, about = validate(learner.average)
+    line = {"iteration": learner.iteration, "seconds": round(learner.clock.seconds(), 3), **figures, **learner.terms}
+    if figures["nll"] < learner.best:
+        learner.best = figures["nll"]
+        checkpoint.save(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
+    with (folder / checkpoint.LOG).open("a") as log:
+        log.write(json.dumps(line) + "\n")
+    checkpoint.save(folder / checkpoint.LAST, *learner.state())
+    bar.set_postfix(nll=f"{figures['nll']:.3f}", accuracy=f"{100 * figures['accuracy']:.1f}%")
+
+
+def _cut_log(path: Path, iteration: int) -> None:
+    """Drops the lines after `iteration`: what was logged but not saved is done again."""
+    if path.exists():
+        kept = [line for line in read_log(path) if line["iteration"] <= iteration]
+        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines of log.jsonl; a half-written last line is left out."""
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
