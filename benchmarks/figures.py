@@ -1,0 +1,240 @@
+"""Figures of finished runs: convergence against REINFORCE, means over seeds, Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.dataset import DataSet
+from data.geometry import Geometry
+from hardattn import checkpoint
+from hardattn.evaluate import CONVERGED_WITHIN, convergence
+from hardattn.learner import look_at_all
+from hardattn.methods import METHODS
+from hardattn.stopping import curve
+from hardattn.train import build, read_log
+
+Log = Sequence[Mapping[str, Any]]
+WITHIN = 0.005
+
+
+@dataclass(frozen=True)
+class Sooner:
+    """How much sooner a run converged than another one reached the same validation NLL.
+
+    Attributes:
+        iterations, seconds: what the other needed, over what the run needed.
+        seconds_counted: the same with the time to make its sequences added to the run's.
+        reached: False where the other never got there; the numbers are then lower bounds.
+    """
+
+    iterations: float
+    seconds: float
+    seconds_counted: float
+    reached: bool
+
+
+def sooner(run: Log, other: Log, made_in: float = 0.0) -> Sooner:
+    """Compares the logs of two training runs.
+
+    The run counts as converged at the first check whose validation NLL is within 0.01 nats of its best; the
+    other has reached it at its first check that is as good as that.
+
+    Args:
+        run: lines with "iteration", "seconds" and "nll".
+        other: the same; where it never gets there, its last line stands for a lower bound.
+        made_in: seconds that the run's sequences took.
+
+    >>> start = {"iteration": 0, "seconds": 0.0, "nll": 0.7}
+    >>> run = [start, {"iteration": 100, "seconds": 2.0, "nll": 0.3}]
+    >>> sooner(run, [start, {"iteration": 900, "seconds": 16.0, "nll": 0.4}], made_in=6.0)
+    Sooner(iterations=9.0, seconds=8.0, seconds_counted=2.0, reached=False)
+    """
+    iteration, seconds = convergence([dict(line) for line in run])
+    goal = next(line["nll"] for line in run if line["iteration"] == iteration)
+    there = next((line for line in other if line["nll"] <= goal), None)
+    line = other[-1] if there is None else there
+    return Sooner(
+        line["iteration"] / max(iteration, 1),
+        line["seconds"] / max(seconds, 1e-9),
+        line["seconds"] / max(seconds + made_in, 1e-9),
+        there is not None,
+    )
+
+
+def cheapest(points: Sequence[Mapping[str, Any]], within: float = WITHIN) -> Mapping[str, Any]:
+    """The point of an accuracy-compute curve with the fewest glimpses that keeps the accuracy of all T.
+
+    Args:
+        points: with "rule", "threshold", "mean_glimpses", "accuracy".
+        within: largest loss of accuracy; 0.005 is half a point.
+    """
+    full = max((p for p in points if p["rule"] == "fixed"), key=lambda p: p["threshold"])
+    good = [p for p in points if p["rule"] == "gain" and p["accuracy"] >= full["accuracy"] - within]
+    return min([full, *good], key=lambda p: p["mean_glimpses"])
+
+
+def stopping_point(folder: Path, dataset: DataSet, evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The test point of the threshold that is `cheapest` on the validation images."""
+    settings = checkpoint.read_json(folder / checkpoint.RUN)["settings"]
+    tensors, about = checkpoint.load(folder / checkpoint.MODEL)
+    network = build(settings)
+    network.load_state_dict(tensors)
+    geometry, method = Geometry(**settings["geometry"]), METHODS[settings["method"]]
+    split = dataset["valid"]
+    seen = look_at_all(
+        network, split, geometry, settings["glimpses"], mode=method.evaluation, seed=settings["seed"]
+    )
+    points = curve(seen.gain, seen.logits, split.labels, 1.0, about["thresholds"])
+    best = cheapest([vars(point) for point in points])
+    key = (best["rule"], best["threshold"])
+    return next(p for p in evaluation["curve"] if (p["rule"], p["threshold"]) == key)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained and evaluated network.
+
+    Attributes:
+        evaluation: the object of evaluation.json.
+        log: the lines of log.jsonl.
+        seconds: wall time by step, for example {"fit": 60, "generate": 30, "train": 240, "evaluate": 5}.
+        point: of adaptive stopping, see `stopping_point`.
+    """
+
+    evaluation: Mapping[str, Any]
+    log: Log
+    seconds: Mapping[str, float]
+    point: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, folder: Path, dataset: DataSet, seconds: Mapping[str, float]) -> Run:
+        """The run in a folder that `hardattn train` and `hardattn evaluate` filled."""
+        evaluation = json.loads((folder / "evaluation.json").read_text())
+        log = list(read_log(folder / checkpoint.LOG))
+        return cls(evaluation, log, seconds, stopping_point(folder, dataset, evaluation))
+
+    def made_in(self) -> float:
+        """Seconds to make its sequences."""
+        return self.seconds.get("fit", 0.0) + self.seconds.get("generate", 0.0)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Arithmetic mean."""
+    return sum(values) / len(values)
+
+
+def spread(values: Sequence[float], digits: int = 1) -> str:
+    """The mean and, where there are several, each value.
+
+    >>> spread([94.0, 94.5]), spread([3.0], 0)
+    ('94.2 (94.0, 94.5)', '3')
+    """
+    each = ", ".join(f"{value:.{digits}f}" for value in values)
+    return each if len(values) == 1 else f"{mean(values):.{digits}f} ({each})"
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table, its columns padded to one width.
+
+    >>> print(markdown(["row", "%"], [["a", "1.0"]]))
+    | row | %   |
+    | --- | --- |
+    | a   | 1.0 |
+    """
+    cells = [list(head), *[list(row) for row in rows]]
+    widths = [max(3, *(len(line[n]) for line in cells)) for n in range(len(head))]
+    cells.insert(1, ["-" * width for width in widths])
+    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in cells]
+    return "\n".join("| " + " | ".join(line) + " |" for line in padded)
+
+
+def accuracy_table(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Test accuracy after each glimpse (means), after the last one by seed, and where it stops."""
+    steps = list(next(iter(runs.values()))[0].evaluation["accuracy_at"])
+    head = [
+        "",
+        *(f"t = {t}, %" for t in steps[:-1]),
+        f"t = {steps[-1]}, % (each seed)",
+        "NLL, nats",
+        "glimpses until stopped",
+        "accuracy there, %",
+        "MFLOPs",
+    ]
+    rows = []
+    for label, group in runs.items():
+        accuracy = {t: [100 * run.evaluation["accuracy_at"][t] for run in group] for t in steps}
+        rows.append(
+            [
+                label,
+                *(f"{mean(accuracy[t]):.1f}" for t in steps[:-1]),
+                spread(accuracy[steps[-1]]),
+                f"{mean([run.evaluation['nll_at'][steps[-1]] for run in group]):.3f}",
+                f"{mean([run.point['mean_glimpses'] for run in group]):.2f}",
+                f"{mean([100 * run.point['accuracy'] for run in group]):.1f}",
+                f"{mean([run.point['mflops'] for run in group]):.2f}",
+            ]
+        )
+    return markdown(head, rows)
+
+
+def convergence_table(runs: Mapping[str, Sequence[Run]], reinforce: str) -> str:
+    """Iterations and seconds to convergence, and how many times sooner than the REINFORCE row."""
+    rows = []
+    for label, group in runs.items():
+        pairs = [sooner(run.log, other.log, run.made_in()) for run, other in against(runs, label, reinforce)]
+        rows.append(
+            [
+                label,
+                spread([run.evaluation["iterations_to_convergence"] for run in group], 0),
+                spread([run.evaluation["seconds_to_convergence"] for run in group], 0),
+                times([(pair.iterations, pair.reached) for pair in pairs]),
+                times([(pair.seconds, pair.reached) for pair in pairs]),
+                times([(pair.seconds_counted, pair.reached) for pair in pairs]),
+            ]
+        )
+    head = ["", "iterations", "seconds", "times sooner, iterations", "seconds", "fit and generate counted"]
+    return markdown(head, rows)
+
+
+def time_table(runs: Mapping[str, Sequence[Run]]) -> str:
+    """Wall time of every step in seconds, means over seeds."""
+    steps = ("fit", "generate", "train", "evaluate")
+    rows = []
+    for label, group in runs.items():
+        found = [[run.seconds[step] for run in group if run.seconds.get(step)] for step in steps]
+        rows.append([label, *(f"{mean(values):.0f}" if values else "" for values in found)])
+    return markdown(["seconds", *steps], rows)
+
+
+def against(runs: Mapping[str, Sequence[Run]], label: str, reinforce: str) -> list[tuple[Run, Run]]:
+    """Each run of a row with the REINFORCE run of its seed; none for that row itself or without it."""
+    if label == reinforce or reinforce not in runs:
+        return []
+    others = {run.evaluation["seed"]: run for run in runs[reinforce]}
+    pairs = [(run, others.get(run.evaluation["seed"])) for run in runs[label]]
+    return [(run, other) for run, other in pairs if other is not None]
+
+
+def times(ratios: Sequence[tuple[float, bool]]) -> str:
+    """Ratios by seed; "> 12" where REINFORCE never got there.
+
+    >>> times([(12.04, False), (9.5, True)])
+    '> 12.0, 9.5'
+    """
+    return ", ".join(f"{ratio:.1f}" if reached else f"> {ratio:.1f}" for ratio, reached in ratios)
+
+
+def caption(seeds: int, reinforce: str) -> str:
+    """What the tables show."""
+    return (
+        f"Test images, one trajectory each; means over {seeds} seeds, the values of the seeds in brackets or "
+        "in a row. Stopping: the predicted gain falls below the threshold that, on the validation images, "
+        f"takes the fewest glimpses within {100 * WITHIN:g} points of all T. Convergence: first check, every "
+        f"100 iterations, whose validation NLL is within {CONVERGED_WITHIN} nats of the run's best. Times "
+        f"sooner: what {reinforce!r} needed for that validation NLL over what the row needed, seed by seed; "
+        "'>' where it never got there, with the length of its run in place of the time."
+    )

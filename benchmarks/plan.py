@@ -1,0 +1,99 @@
+"""The command lines that make the rows of a table: fit, generate, train, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.jobs import Job
+
+ROWS = {
+    "design": "designed supervision",
+    "fixed-order": "fixed-order supervision",
+    "ram": "REINFORCE alone",
+    "random": "random glimpses",
+}
+LONG = "ram-long"
+SUPERVISED = ("design", "fixed-order")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the rows of one seed have in common.
+
+    Attributes:
+        run: folder of everything that is made.
+        seed: of approximations, designs and networks.
+        data: options that name the data set, for example `("--dataset", "digits")`.
+        sensor: options of fit, generate and train alike, for example `("--scales", "3")`.
+        budget: options that end training, for example `("--minutes", "4")`.
+        images: how many to design sequences for; None for all.
+        device: options of every command, for example `("--device", "cpu")`.
+    """
+
+    run: Path
+    seed: int = 0
+    data: tuple[str, ...] = ()
+    sensor: tuple[str, ...] = ()
+    budget: tuple[str, ...] = ()
+    images: int | None = None
+    device: tuple[str, ...] = ()
+
+    def name(self, *parts: str) -> str:
+        """Name of a job, unique among the seeds."""
+        return f"seed-{self.seed}/" + "-".join(parts)
+
+    def sequences(self, row: str) -> Path:
+        """The store of a supervised row."""
+        return self.run / ("sequences.h5" if row == "design" else f"sequences-{row}.h5")
+
+    def folder(self, row: str) -> Path:
+        """The run folder of a row's network.
+
+        >>> Plan(Path("runs/digits")).folder("fixed-order").name
+        'hardattn-ps-nogs-sequences-fixed-order-0'
+        """
+        if row == LONG:
+            return self.run / "long" / f"hardattn-ram-{self.seed}"
+        kind = {"design": "ps-nogs", "fixed-order": "ps-nogs-sequences-fixed-order"}.get(row, row)
+        return self.run / f"hardattn-{kind}-{self.seed}"
+
+    def jobs(self, rows: Sequence[str], long_budget: tuple[str, ...] = ()) -> list[Job]:
+        """All commands: what takes longest, or is needed by others, first."""
+        first = [self._fit()] if set(rows) & set(SUPERVISED) else []
+        order = sorted(rows, key=lambda row: (row != LONG, row in SUPERVISED))
+        generate = [self._generate(row) for row in rows if row in SUPERVISED]
+        plain = [job for row in order if row not in SUPERVISED for job in self._learn(row, long_budget)]
+        guided = [job for row in order if row in SUPERVISED for job in self._learn(row, ())]
+        return [*first, *generate, *plain[:1], *guided, *plain[1:]]
+
+    def _fit(self) -> Job:
+        command = ["-m", "boed", "fit", *self._common(self.run), *self.sensor]
+        return Job(self.name("fit"), command)
+
+    def _generate(self, row: str) -> Job:
+        images = ["--images", "all" if self.images is None else str(self.images)]
+        command = ["-m", "boed", "generate", *self._common(self.run), *self.sensor, "--source", row, *images]
+        return Job(self.name("generate", row), command, (self.name("fit"),))
+
+    def _learn(self, row: str, long_budget: tuple[str, ...]) -> list[Job]:
+        """Training and evaluation of one row."""
+        folder, name = self.folder(row), self.name("train", row)
+        budget = long_budget if row == LONG else self.budget
+        command = ["-m", "hardattn", "train", *self._common(folder.parent), *self.sensor, *budget]
+        needs: tuple[str, ...] = ()
+        if row in SUPERVISED:
+            command += ["--supervise", str(self.sequences(row))]
+            needs = (self.name("generate", row),)
+        else:
+            command += ["--method", "ram" if row == LONG else row]
+        evaluate = ["-m", "hardattn", "evaluate", str(folder), "--json", *self.device]
+        result = folder / "evaluation.json"
+        return [
+            Job(name, command, needs, result),
+            Job(self.name("evaluate", row), evaluate, (name,), result),
+        ]
+
+    def _common(self, run: Path) -> list[str]:
+        return [*self.data, "--run", str(run), "--seed", str(self.seed), *self.device]
