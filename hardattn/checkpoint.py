@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def require_same(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Raises CheckpointError, naming both values, at the first setting that differs."""
-    for name in expected | found:
+    for name in {**expected, **found}:
         want, have = (json.dumps(side.get(name), sort_keys=True) for side in (expected, found))
         if want != have:
             raise CheckpointError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from data.dataset import DataSet
 from data.errors import GlimpseError
@@ -47,16 +45,9 @@ def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def _one_thread() -> None:
-    """Layers this small do not gain from a second CPU thread, and lose a hundredfold where cores are shared."""
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)
-
-
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
     """Trains and evaluates hard-attention networks, with or without designed glimpse sequences."""
-    _one_thread()
 
 
 @main.command()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +20,7 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
+from hardattn.augment import Variation
 from hardattn.methods import Method, terms
 from hardattn.network import HardAttention
 from hardattn.rollout import Look, Mode, Rollout, rollout
@@ -26,6 +29,8 @@ from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
 DEFAULT_ITERATIONS = 2500
+SYMMETRIC = ("celebahq", "folder")
+"""Data sets in which a mirrored image is as likely as the image, and of the same class."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Recipe:
         clip: largest norm of the gradient.
         average: decay of the moving average of the weights, which is what is validated and kept.
         jitter: largest shift of a training glimpse in each axis, as a share of its side.
+        mirror: whether half of the training images are mirrored left to right.
+        tone: deviation of their contrast and tint.
         hidden, dropout: see `HardAttention`.
     """
 
@@ -48,9 +55,16 @@ class Recipe:
     weight_decay: float = 0.01
     clip: float = 1.0
     average: float = 0.99
-    jitter: float = 0.1
+    jitter: float = 0.125
+    mirror: bool = False
+    tone: float = 0.1
     hidden: int = 128
     dropout: float = 0.1
+
+    @classmethod
+    def suited(cls, dataset: str) -> Recipe:
+        """The default for a data set."""
+        return cls(mirror=dataset in SYMMETRIC)
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,18 @@ class Budget:
         return iteration >= (total or 0)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One CPU thread for a while: layers this small gain nothing from a second one, and where cores are
+    shared with other work they lose a hundredfold by waiting for it at every layer."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class Clock:
     """Seconds spent in this run, over all the times it was taken up."""
 
@@ -116,7 +142,7 @@ class Learner:
     ) -> None:
         self.network, self.average = network, copy.deepcopy(network).eval()
         self.method, self.recipe, self.seed = method, recipe, seed
-        self.grid, self.steps = geometry.grid(), batches.glimpses
+        self.geometry, self.grid, self.steps = geometry, geometry.grid(), batches.glimpses
         self.device = network.start.device
         self.look = look_of(batches.pool, geometry.retina(), self.device)
         self.optimiser = torch.optim.AdamW(
@@ -145,18 +171,24 @@ class Learner:
     def _rollout(self, batch: Batch, supervised: Tensor) -> Rollout:
         number = self.seed * 1_000_003 + self.iteration
         torch.manual_seed(number)  # dropout
+        generator = torch.Generator(self.device).manual_seed(number)
+        varied = self._variation(len(supervised), generator)
         return rollout(
             self.network.train(),
-            self.look,
+            varied.look(self.look, self.grid),
             batch.index.to(self.device),
             self.grid,
             self.steps,
             mode=self.method.training,
-            forced=self.grid.index(batch.locations).to(self.device),
+            forced=varied.places(self.grid.index(batch.locations).to(self.device), self.grid),
             mask=supervised,
-            jitter=round(self.recipe.jitter * self.grid.glimpse_size),
-            generator=torch.Generator(self.device).manual_seed(number),
+            generator=generator,
         )
+
+    def _variation(self, count: int, generator: torch.Generator) -> Variation:
+        jitter = round(self.recipe.jitter * self.grid.glimpse_size)
+        mirror, tone = self.recipe.mirror, self.recipe.tone
+        return Variation.draw(count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator)
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -223,7 +255,8 @@ def look_at_all(
     look = look_of(ImagePool([split]), geometry.retina(), device)
     generator = torch.Generator(device).manual_seed(seed)
     run = partial(rollout, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
-    parts = [run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]
+    with one_thread():
+        parts = [run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]
     fields = Rollout.__dataclass_fields__
     return Rollout(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in fields})
 

@@ -58,6 +58,7 @@ class LocationEmbedding(nn.Module):
 
     def __init__(self, features: int, frequencies: int = FREQUENCIES) -> None:
         super().__init__()
+        self.scales: Tensor
         self.register_buffer("scales", torch.pi * 2.0 ** torch.arange(frequencies), persistent=False)
         self.linear = nn.Linear(2 + 4 * frequencies, features)
 

@@ -50,7 +50,6 @@ def rollout(
     mode: Mode,
     forced: Tensor | None = None,
     mask: Tensor | None = None,
-    jitter: int = 0,
     generator: torch.Generator | None = None,
 ) -> Rollout:
     """Runs the network on images `index` for `steps` glimpses.
@@ -64,8 +63,6 @@ def rollout(
         index: (B,) numbers of the images.
         forced: (B, T) grid indices to use where `mask` is True.
         mask: (B,) bool.
-        jitter: largest shift, in pixels and each axis, of where the glimpse is taken; the network is
-            told the unshifted location.
         generator: of the draws, on the device of `index`.
     """
     state = network.initial(len(index))
@@ -82,8 +79,7 @@ def rollout(
         record["baseline"].append(network.baseline(state))
         record["gain"].append(network.gain(state))
         location = candidates[place]
-        taken = location + _shift(location, jitter, generator)
-        glimpses = look(index, taken[:, None])[:, 0]
+        glimpses = look(index, location[:, None])[:, 0]
         state = network.step(glimpses, normalise(location, grid.glimpse_size, grid.image_size), state)
         record["logits"].append(network.classify(state))
     stacked = {name: torch.stack(values, dim=1) for name, values in record.items()}
@@ -105,9 +101,3 @@ def _draw(log_policy: Tensor, generator: torch.Generator | None) -> Tensor:
     total = log_policy.exp().cumsum(1)
     mark = torch.rand(len(total), 1, generator=generator, device=total.device) * total[:, -1:]
     return torch.searchsorted(total, mark, right=True).squeeze(1).clamp(max=total.shape[1] - 1)
-
-
-def _shift(location: Tensor, jitter: int, generator: torch.Generator | None) -> Tensor:
-    if not jitter:
-        return torch.zeros_like(location)
-    return torch.randint(-jitter, jitter + 1, location.shape, generator=generator, device=location.device)

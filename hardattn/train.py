@@ -17,7 +17,7 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint
-from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator
+from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator, one_thread
 from hardattn.methods import METHODS, method_of
 from hardattn.network import HardAttention
 from supervision.batches import MixedBatches, supervised_split
@@ -59,7 +59,7 @@ def train(
         SettingsError, StoreError, CheckpointError: before anything is written.
     """
     name = method_of(method, store is not None)
-    recipe, budget = recipe or Recipe(), budget or Budget()
+    recipe, budget = recipe or Recipe.suited(dataset.name), budget or Budget()
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
@@ -78,7 +78,7 @@ def train(
         "recipe": asdict(recipe),
     }
     _open_run(run_folder, settings, opened_with or {})
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
         batches = MixedBatches(

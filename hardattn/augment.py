@@ -1,0 +1,90 @@
+"""Variations of training images, made at the glimpse: mirrored, shifted, of other tone.
+
+No image is changed or even read: a mirrored image is a mirrored glimpse of the mirrored place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data.geometry import Geometry
+from data.grid import LocationGrid
+from hardattn.rollout import Look
+
+
+def mirrored(locations: Tensor, grid: LocationGrid) -> Tensor:
+    """Where (..., 2) locations come to lie when the image is mirrored left to right.
+
+    >>> mirrored(torch.tensor([[3, 0], [3, 10]]), LocationGrid.evenly((28, 28), 8, 5))
+    tensor([[ 3, 20],
+            [ 3, 10]])
+    """
+    row, col = locations.unbind(-1)
+    return torch.stack([row, grid.image_size[1] - grid.glimpse_size - col], dim=-1)
+
+
+def mirrored_places(grid: LocationGrid) -> Tensor:
+    """(L,) grid index nearest to the mirror image of each grid location.
+
+    >>> mirrored_places(LocationGrid.evenly((8, 8), 4, 3)).tolist()
+    [2, 1, 0, 5, 4, 3, 8, 7, 6]
+    """
+    rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
+    other = mirrored(grid.locations, grid)
+    nearest = (other[:, 1, None] - cols).abs().argmin(1)
+    return torch.searchsorted(rows, other[:, 0].contiguous()) * len(cols) + nearest
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How the images of one batch are varied.
+
+    Attributes:
+        flipped: (B,) bool, mirrored left to right.
+        contrast: (B,) factor of the pixel values.
+        tint: (B, C) added to the pixel values, C the channels of a glimpse.
+        jitter: largest shift of a glimpse in each axis, in pixels.
+        generator: of the shifts.
+    """
+
+    flipped: Tensor
+    contrast: Tensor
+    tint: Tensor
+    jitter: int
+    generator: torch.Generator
+
+    @classmethod
+    def draw(
+        cls, count: int, geometry: Geometry, *, mirror: bool, tone: float, jitter: int, generator: torch.Generator
+    ) -> Variation:
+        """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`."""
+        device = generator.device
+        flipped = torch.rand(count, generator=generator, device=device) < 0.5
+        contrast = 1 + tone * torch.randn(count, generator=generator, device=device)
+        tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)
+        return cls(flipped & mirror, contrast, tint.repeat(1, geometry.scales), jitter, generator)
+
+    def look(self, look: Look, grid: LocationGrid) -> Look:
+        """`look` as it is for the varied images; locations are theirs."""
+
+        def varied(index: Tensor, locations: Tensor) -> Tensor:
+            flip = self.flipped[:, None, None]
+            taken = torch.where(flip, mirrored(locations, grid), locations)
+            glimpses = look(index, taken + self._shift(locations))
+            glimpses = torch.where(flip[..., None, None], glimpses.flip(-1), glimpses)
+            return glimpses * self.contrast.view(-1, 1, 1, 1, 1) + self.tint[:, None, :, None, None]
+
+        return varied
+
+    def places(self, places: Tensor, grid: LocationGrid) -> Tensor:
+        """(B, T) grid indices in the images -> those of the same places in the varied images."""
+        return torch.where(self.flipped[:, None], mirrored_places(grid).to(places.device)[places], places)
+
+    def _shift(self, locations: Tensor) -> Tensor:
+        if not self.jitter:
+            return torch.zeros_like(locations)
+        span = (-self.jitter, self.jitter + 1)
+        return torch.randint(*span, locations.shape, generator=self.generator, device=locations.device)

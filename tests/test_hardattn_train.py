@@ -1,0 +1,191 @@
+"""Training runs: resumption, refusals, evaluation of what they made."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from hardattn_tiny import tiny_dataset, tiny_split, tiny_store
+
+from data.dataset import DataSet
+from data.errors import CheckpointError, SettingsError, StoreError
+from data.geometry import Geometry
+from hardattn import checkpoint, learner
+from hardattn import train as training
+from hardattn.evaluate import convergence, evaluate
+from hardattn.learner import Budget, Recipe
+from hardattn.methods import METHODS, method_of
+from hardattn.train import read_log, train
+from supervision.store import SequenceStore
+
+RECIPE = Recipe(batch_size=16, hidden=16, learning_rate=1e-2)
+SHORT = {"recipe": RECIPE, "budget": Budget(epochs=2), "device": "cpu"}  # 6 iterations
+
+
+@pytest.fixture(autouse=True)
+def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learner, "CHECK_EVERY", 2)
+    monkeypatch.setattr(training, "CHECK_EVERY", 2)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> SequenceStore:
+    return tiny_store(tmp_path / "sequences.h5", tiny_dataset())
+
+
+def weights(folder: Path, name: str = checkpoint.LAST) -> dict[str, torch.Tensor]:
+    return checkpoint.load(folder / name)[0]
+
+
+def without_seconds(folder: Path) -> list[dict[str, object]]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in read_log(folder / checkpoint.LOG)]
+
+
+@pytest.mark.parametrize("stop_at", [1, 3, 4])
+def test_resumed_run_has_the_same_bytes(
+    tmp_path: Path, store: SequenceStore, stop_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(tiny_dataset(), tmp_path / "whole", store=store, **SHORT)
+    step = learner.Learner.step
+
+    def interrupted(self: learner.Learner, *arguments: object) -> None:
+        if self.iteration == stop_at:
+            raise KeyboardInterrupt
+        step(self, *arguments)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(learner.Learner, "step", interrupted)
+        train(tiny_dataset(), tmp_path / "parts", store=store, **SHORT)
+    parts = train(tiny_dataset(), tmp_path / "parts", store=store, **SHORT)
+    for name in (checkpoint.LAST, checkpoint.MODEL):
+        one, two = weights(whole, name), weights(parts, name)
+        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    assert without_seconds(whole) == without_seconds(parts)
+    seconds = [line["seconds"] for line in read_log(parts / checkpoint.LOG)]
+    assert seconds == sorted(seconds)
+
+
+def test_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    train(tiny_dataset(), tmp_path / "run", **SHORT)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_other_seed_other_weights(tmp_path: Path) -> None:
+    one, two = (train(tiny_dataset(), tmp_path / str(s), seed=s, **SHORT) for s in (0, 1))
+    assert not torch.equal(weights(one)["network.start"], weights(two)["network.start"])
+
+
+def test_learns_from_sequences(tmp_path: Path, store: SequenceStore) -> None:
+    options = SHORT | {"budget": Budget(epochs=40)}
+    result = evaluate(train(tiny_dataset(), tmp_path / "run", store=store, **options), dataset=tiny_dataset())
+    assert result.accuracy_at["3"] > 0.9
+
+
+def test_folder_of_another_run_is_refused_with_both_values(tmp_path: Path) -> None:
+    train(tiny_dataset(), tmp_path / "run", seed=0, **SHORT)
+    with pytest.raises(CheckpointError, match=r"seed = 7, found 0"):
+        train(tiny_dataset(), tmp_path / "run", seed=7, **SHORT)
+
+
+@pytest.mark.parametrize(
+    ("method", "supervised"), [("ps-nogs", False), ("ram", True), ("random", True), ("best", False)]
+)
+def test_methods_that_do_not_fit_are_refused(method: str, supervised: bool) -> None:
+    with pytest.raises(SettingsError, match="expected"):
+        method_of(method, supervised)
+
+
+@pytest.mark.parametrize("options", [{"glimpses": 0}, {"supervised_images": 5}, {"method": "ps-nogs"}])
+def test_bad_settings_write_nothing(tmp_path: Path, options: dict[str, object]) -> None:
+    with pytest.raises(SettingsError, match="found"):
+        train(tiny_dataset(), tmp_path / "run", **SHORT | options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("facts", [{"target": "other"}, {"dataset": "other"}, {"fingerprint": "0"}])
+def test_sequences_of_another_task_are_refused(tmp_path: Path, facts: dict[str, str]) -> None:
+    other = tiny_store(tmp_path / "other.h5", tiny_dataset(), facts)
+    with pytest.raises(StoreError, match="expected .* found"):
+        train(tiny_dataset(), tmp_path / "run", store=other, **SHORT)
+    assert not (tmp_path / "run").exists()
+
+
+def test_geometry_is_the_stores_unless_another_is_wanted(tmp_path: Path, store: SequenceStore) -> None:
+    dataset = tiny_dataset()
+    dataset.geometry = Geometry(16, 16, 1, glimpse_size=6, per_axis=4)
+    folder = train(dataset, tmp_path / "run", store=store, **SHORT)
+    settings = checkpoint.read_json(folder / checkpoint.RUN)["settings"]
+    assert settings["geometry"] == store.settings["geometry"]
+    with pytest.raises(StoreError, match="geometry"):
+        train(dataset, tmp_path / "other", store=store, geometry=dataset.geometry, **SHORT)
+
+
+def test_supervised_images_takes_the_first_of_them(tmp_path: Path, store: SequenceStore) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", store=store, supervised_images=5, **SHORT)
+    assert checkpoint.read_json(folder / checkpoint.RUN)["settings"]["supervision"]["images"] == 5
+
+
+def test_budget_in_minutes_ends(tmp_path: Path) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT | {"budget": Budget(minutes=0.005)})
+    last = list(read_log(folder / checkpoint.LOG))[-1]
+    assert last["seconds"] >= 0.3 and last["iteration"] % 2 == 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_evaluation_has_the_promised_keys(tmp_path: Path, store: SequenceStore, method: str) -> None:
+    given = store if METHODS[method].supervised else None
+    folder = train(tiny_dataset(), tmp_path / "run", method=method, store=given, **SHORT)
+    result = evaluate(folder, dataset=tiny_dataset()).to_json()
+    assert list(result)[:11] == [
+        "dataset", "target", "method", "seed", "test_images", "accuracy_at", "nll_at",
+        "iterations_to_convergence", "seconds_to_convergence", "mflops_per_glimpse", "curve",
+    ]  # fmt: skip
+    assert list(result["curve"][0]) == ["rule", "threshold", "mean_glimpses", "mflops", "accuracy", "nll"]
+    assert list(result["accuracy_at"]) == ["1", "2", "3"] and result["test_images"] == 30
+    fixed = [point["accuracy"] for point in result["curve"] if point["rule"] == "fixed"]
+    assert fixed == list(result["accuracy_at"].values())
+    assert json.loads((folder / "evaluation.json").read_text()) == result
+    assert (folder / "curve.png").read_bytes()[1:4] == b"PNG"
+    again = evaluate(folder, dataset=tiny_dataset()).to_json()
+    assert again == result
+
+
+def test_evaluation_opens_the_test_split_only(tmp_path: Path) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
+    alone = DataSet(
+        "tiny", "label", ("left", "right"), tiny_dataset().geometry, 3, {"test": lambda: tiny_split(4, 9)}
+    )
+    assert evaluate(folder, dataset=alone).test_images == 4
+
+
+def test_another_data_set_is_refused(tmp_path: Path) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
+    with pytest.raises(CheckpointError, match='target = "other", found "label"'):
+        evaluate(folder, dataset=tiny_dataset(target="other"))
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "other"])
+def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
+    path = folder / checkpoint.MODEL
+    if damage == "missing":
+        path.unlink()
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:500])
+    else:
+        checkpoint.save(path, {"start": torch.zeros(3)}, {})
+    with pytest.raises(CheckpointError, match="expected"):
+        evaluate(folder, dataset=tiny_dataset())
+
+
+def test_convergence_is_the_first_check_close_to_the_best() -> None:
+    log = [{"iteration": 100 * n, "seconds": n, "nll": v} for n, v in enumerate((0.7, 0.31, 0.305, 0.3, 0.4))]
+    assert convergence(log) == (100, 1)
+
+
+def test_recipe_is_kept_in_the_run(tmp_path: Path) -> None:
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
+    assert checkpoint.read_json(folder / checkpoint.RUN)["settings"]["recipe"] == asdict(RECIPE)
