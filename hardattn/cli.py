@@ -69,7 +69,7 @@ def main() -> None:
 @click.option("--minutes", type=float, help="Length of training, by the clock.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]")
-@click.option("--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the sequences', else the data set's]")
+@click.option("--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: that of the sequences or data]")
 @click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]")
 @click.option("--supervised-images", type=int, help="Use only so many of the sequences.")
 @_one_line_errors
@@ -103,8 +103,8 @@ def train(
     """
     budget = Budget(epochs, minutes)
     chosen = method_of(method, supervise is not None)
-    opened_with = {"data_root": data_root and str(data_root), "attribute": attribute, "canvas": canvas}
     dataset = load(name, data_root, attribute=attribute, canvas=canvas)
+    opened_with = {"data_root": data_root and str(data_root.resolve()), "attribute": attribute, "canvas": canvas}
     if dataset.note:
         click.echo(dataset.note, err=True)
     run_dir = run_dir or default_run(dataset)

@@ -46,13 +46,13 @@ class Recipe:
         jitter: largest shift of a training glimpse in each axis, as a share of its side.
         mirror: whether half of the training images are mirrored left to right.
         tone: deviation of their contrast and tint.
-        hidden, dropout: see `HardAttention`.
+        hidden, dropout, policy_shapes_state: see `HardAttention`.
     """
 
     batch_size: int = 128
     supervised_share: float = 0.25
     learning_rate: float = 3e-3
-    weight_decay: float = 0.01
+    weight_decay: float = 0.1
     clip: float = 1.0
     average: float = 0.99
     jitter: float = 0.125
@@ -60,6 +60,7 @@ class Recipe:
     tone: float = 0.1
     hidden: int = 128
     dropout: float = 0.1
+    policy_shapes_state: bool = False
 
     @classmethod
     def suited(cls, dataset: str) -> Recipe:

@@ -84,6 +84,7 @@ class HardAttention(nn.Module):
         classes: K.
         hidden: width of the state.
         dropout: of the inputs of core and classifier.
+        policy_shapes_state: whether the policy's gradient goes on into the state it reads.
 
     >>> network = HardAttention(3, 16, places=2500, classes=2)
     >>> state = network.initial(4)
@@ -93,9 +94,18 @@ class HardAttention(nn.Module):
     """
 
     def __init__(
-        self, channels: int, size: int, places: int, classes: int, *, hidden: int = 128, dropout: float = 0.0
+        self,
+        channels: int,
+        size: int,
+        places: int,
+        classes: int,
+        *,
+        hidden: int = 128,
+        dropout: float = 0.0,
+        policy_shapes_state: bool = True,
     ) -> None:
         super().__init__()
+        self.policy_shapes_state = policy_shapes_state
         self.what = GlimpseNetwork(channels, size, hidden)
         self.where = LocationEmbedding(2 * hidden)
         self.core = nn.GRUCell(hidden, hidden)
@@ -118,7 +128,7 @@ class HardAttention(nn.Module):
 
     def policy(self, state: Tensor) -> Tensor:
         """(B, L) logits of the next location."""
-        return self.policy_head(state)
+        return self.policy_head(state if self.policy_shapes_state else state.detach())
 
     def classify(self, state: Tensor) -> Tensor:
         """(B, K) logits of the class."""

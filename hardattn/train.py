@@ -102,7 +102,13 @@ def build(settings: dict[str, Any]) -> HardAttention:
     places = len(Geometry(**settings["geometry"]).grid())
     recipe = settings["recipe"]
     return HardAttention(
-        channels, size, places, len(settings["classes"]), hidden=recipe["hidden"], dropout=recipe["dropout"]
+        channels,
+        size,
+        places,
+        len(settings["classes"]),
+        hidden=recipe["hidden"],
+        dropout=recipe["dropout"],
+        policy_shapes_state=recipe["policy_shapes_state"],
     )
 
 

@@ -29,7 +29,8 @@ def test_tone_and_mirror_can_be_left_out() -> None:
     generator = torch.Generator().manual_seed(0)
     varied = Variation.draw(50, geometry, mirror=False, tone=0.0, jitter=0, generator=generator)
     glimpses = torch.rand(50, 1, 1, 4, 4)
-    assert torch.equal(varied.look(lambda _i, _l: glimpses, geometry.grid())(torch.arange(50), torch.zeros(50, 1, 2)), glimpses)
+    look = varied.look(lambda _index, _locations: glimpses, geometry.grid())
+    assert torch.equal(look(torch.arange(50), torch.zeros(50, 1, 2)), glimpses)
 
 
 def test_jitter_reaches_its_largest_shift_and_no_further() -> None:

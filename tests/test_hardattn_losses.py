@@ -1,5 +1,6 @@
 """Loss terms: closed forms, empty masks, and which parameters each of them reaches."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from data.pool import ImagePool
 from hardattn import losses
+from hardattn.learner import one_thread
 from hardattn.network import HardAttention
 from hardattn.rollout import Rollout, rollout
 
@@ -32,6 +34,12 @@ REACHES = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
+
+
 def roll(network: HardAttention, count: int = 8, steps: int = 3) -> Rollout:
     look = partial(ImagePool([SPLIT]).glimpses, GEOMETRY.retina())
     forced = torch.zeros(count, steps, dtype=torch.int64)
@@ -51,6 +59,15 @@ def test_gradient_reaches_just_the_parameters_it_should(name: str) -> None:
         part.split(".")[0] for part, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
     }
     assert touched == REACHES[name]
+
+
+@pytest.mark.parametrize("name", ["imitation", "reinforce"])
+def test_policy_that_does_not_shape_the_state_leaves_the_trunk_alone(name: str) -> None:
+    network = tiny_network()
+    network.policy_shapes_state = False
+    TERMS[name](roll(network)).backward()
+    touched = {part.split(".")[0] for part, p in network.named_parameters() if p.grad is not None}
+    assert touched == {"policy_head"}
 
 
 @pytest.mark.parametrize("name", ["imitation", "reinforce", "baseline"])

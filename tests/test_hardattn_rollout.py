@@ -1,5 +1,6 @@
 """Rollouts: which locations are used, and with which probability."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import pytest
@@ -9,11 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.pool import ImagePool
+from hardattn.learner import one_thread
 from hardattn.rollout import Rollout, _draw, rollout
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])
 LOOK = partial(POOL.glimpses, GEOMETRY.retina())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 def run(mode: str = "sample", seed: int = 0, **options: object) -> Rollout:

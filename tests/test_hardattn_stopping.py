@@ -9,7 +9,8 @@ GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
 
 
 @pytest.mark.parametrize(
-    ("threshold", "expected"), [(-1.0, [3, 3, 3]), (0.2, [2, 1, 3]), (0.3, [2, 1, 3]), (0.4, [2, 1, 1]), (9.0, [1, 1, 1])]
+    ("threshold", "expected"),
+    [(-1.0, [3, 3, 3]), (0.2, [2, 1, 3]), (0.3, [2, 1, 3]), (0.4, [2, 1, 1]), (9.0, [1, 1, 1])],
 )
 def test_stops_before_the_first_glimpse_that_promises_too_little(threshold: float, expected: list[int]) -> None:
     assert predicted_gain(GAINS, threshold).tolist() == expected
@@ -21,7 +22,8 @@ def test_first_glimpse_is_always_taken() -> None:
 
 def test_curve_by_hand() -> None:
     right, wrong = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
-    logits = torch.stack([torch.stack(row) for row in ([wrong, right, wrong], [right, wrong, wrong], [wrong, wrong, right])])
+    rows = ([wrong, right, wrong], [right, wrong, wrong], [wrong, wrong, right])
+    logits = torch.stack([torch.stack(row) for row in rows])
     points = curve(GAINS, logits, torch.zeros(3, dtype=torch.int64), 2.0, [0.2])
     assert [(p.rule, p.threshold, p.mean_glimpses, p.mflops) for p in points] == [
         ("fixed", 1.0, 1.0, 2.0),

@@ -189,3 +189,13 @@ def test_convergence_is_the_first_check_close_to_the_best() -> None:
 def test_recipe_is_kept_in_the_run(tmp_path: Path) -> None:
     folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
     assert checkpoint.read_json(folder / checkpoint.RUN)["settings"]["recipe"] == asdict(RECIPE)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_evaluation_agrees_between_cuda_and_cpu(tmp_path: Path, store: SequenceStore) -> None:
+    options = SHORT | {"device": "cuda", "budget": Budget(epochs=40)}
+    folder = train(tiny_dataset(), tmp_path / "run", store=store, **options)
+    one, two = (evaluate(folder, dataset=tiny_dataset(), device=device) for device in ("cuda", "cpu"))
+    assert list(one.nll_at.values()) == pytest.approx(list(two.nll_at.values()), abs=1e-3)
+    assert one.accuracy_at["3"] > 0.9
