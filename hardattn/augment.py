@@ -58,7 +58,14 @@ class Variation:
 
     @classmethod
     def draw(
-        cls, count: int, geometry: Geometry, *, mirror: bool, tone: float, jitter: int, generator: torch.Generator
+        cls,
+        count: int,
+        geometry: Geometry,
+        *,
+        mirror: bool,
+        tone: float,
+        jitter: int,
+        generator: torch.Generator,
     ) -> Variation:
         """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`."""
         device = generator.device

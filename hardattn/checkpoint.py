@@ -29,7 +29,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) ->
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and facts of `save`; raises CheckpointError when missing or damaged."""
     if not path.is_file():
-        raise CheckpointError(f"expected saved weights at {path}, found none; make them with `hardattn train`")
+        raise CheckpointError(
+            f"expected saved weights at {path}, found none; make them with `hardattn train`"
+        )
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -50,7 +52,9 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object; raises CheckpointError when missing or damaged."""
     if not path.is_file():
-        raise CheckpointError(f"expected the folder of a training run, found no {path}; make it with `hardattn train`")
+        raise CheckpointError(
+            f"expected the folder of a training run, found no {path}; make it with `hardattn train`"
+        )
     try:
         value = json.loads(path.read_text())
     except ValueError as error:

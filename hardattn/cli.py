@@ -55,7 +55,9 @@ def main() -> None:
 @click.option("--attribute", help="What to predict (celebahq; default Male).")
 @click.option("--canvas", type=int, help="Side of the canvas in pixels (translated-mnist, cluttered-mnist).")
 @click.option("--data-root", type=_PATH, help="Folder of the images, in the official layout.")
-@click.option("--run", "run_dir", type=_PATH, help="Folder of everything a run makes. [default: runs/DATASET[-TARGET]]")
+@click.option(
+    "--run", "run_dir", type=_PATH, help="Folder of everything a run makes. [default: runs/DATASET[-TARGET]]"
+)
 @click.option(
     "--supervise",
     is_flag=False,
@@ -69,7 +71,9 @@ def main() -> None:
 @click.option("--minutes", type=float, help="Length of training, by the clock.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]")
-@click.option("--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: that of the sequences or data]")
+@click.option(
+    "--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: that of the sequences or data]"
+)
 @click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]")
 @click.option("--supervised-images", type=int, help="Use only so many of the sequences.")
 @_one_line_errors
@@ -104,7 +108,11 @@ def train(
     budget = Budget(epochs, minutes)
     chosen = method_of(method, supervise is not None)
     dataset = load(name, data_root, attribute=attribute, canvas=canvas)
-    opened_with = {"data_root": data_root and str(data_root.resolve()), "attribute": attribute, "canvas": canvas}
+    opened_with = {
+        "data_root": data_root and str(data_root.resolve()),
+        "attribute": attribute,
+        "canvas": canvas,
+    }
     if dataset.note:
         click.echo(dataset.note, err=True)
     run_dir = run_dir or default_run(dataset)
@@ -127,7 +135,9 @@ def train(
 
 @main.command()
 @click.argument("run_folder", metavar="RUN_DIR", type=_PATH)
-@click.option("--data-root", type=_PATH, help="Evaluate the test images found here. [default: as in training]")
+@click.option(
+    "--data-root", type=_PATH, help="Evaluate the test images found here. [default: as in training]"
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @_one_line_errors
@@ -176,7 +186,8 @@ def wanted_geometry(
 
 def table(result: Evaluation) -> str:
     """The figures for people."""
-    head = f"{result.dataset} {result.target}, {result.method}, seed {result.seed}, {result.test_images} test images"
+    task = f"{result.dataset} {result.target}"
+    head = f"{task}, {result.method}, seed {result.seed}, {result.test_images} test images"
     rows = [f"{'glimpses':>10} {'accuracy %':>11} {'NLL, nats':>10} {'MFLOPs':>8}"]
     for t, accuracy in result.accuracy_at.items():
         mflops = int(t) * result.mflops_per_glimpse

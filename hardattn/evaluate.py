@@ -71,7 +71,9 @@ def evaluate(
         settings, opened_with = run["settings"], run["opened_with"]
         name, method = settings["dataset"], METHODS[settings["method"]]
     except KeyError as error:
-        raise CheckpointError(f"expected a training run in {run_folder}, found run.json without {error}") from None
+        raise CheckpointError(
+            f"expected a training run in {run_folder}, found run.json without {error}"
+        ) from None
     if dataset is None:
         options = opened_with | ({"data_root": str(data_root)} if data_root else {})
         dataset = load(options.pop("name", name), options.pop("data_root", None), **options)
@@ -107,7 +109,8 @@ def evaluate(
 def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:
     """First checked iteration whose validation NLL is within 0.01 nats of the run's best, and its seconds.
 
-    >>> convergence([{"iteration": i, "seconds": i / 10, "nll": v} for i, v in ((0, 0.7), (100, 0.309), (200, 0.3))])
+    >>> checks = ((0, 0.7), (100, 0.309), (200, 0.3))
+    >>> convergence([{"iteration": i, "seconds": i / 10, "nll": nll} for i, nll in checks])
     (100, 10.0)
     """
     if not log:

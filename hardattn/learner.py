@@ -170,8 +170,8 @@ class Learner:
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
     def _rollout(self, batch: Batch, supervised: Tensor) -> Rollout:
-        number = self.seed * 1_000_003 + self.iteration
-        torch.manual_seed(number)  # dropout
+        number = 2 * (self.seed * 1_000_003 + self.iteration)
+        torch.manual_seed(number + 1)  # dropout
         generator = torch.Generator(self.device).manual_seed(number)
         varied = self._variation(len(supervised), generator)
         return rollout(
@@ -189,7 +189,9 @@ class Learner:
     def _variation(self, count: int, generator: torch.Generator) -> Variation:
         jitter = round(self.recipe.jitter * self.grid.glimpse_size)
         mirror, tone = self.recipe.mirror, self.recipe.tone
-        return Variation.draw(count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator)
+        return Variation.draw(
+            count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator
+        )
 
     @torch.no_grad()
     def _follow(self) -> None:
@@ -211,7 +213,9 @@ class Learner:
         """Takes up the state that `state` gave."""
         try:
             for part, module in (("network.", self.network), ("average.", self.average)):
-                module.load_state_dict({n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)})
+                module.load_state_dict(
+                    {n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)}
+                )
             optimiser = self.optimiser.state_dict()
             for name, value in tensors.items():
                 if name.startswith("optimiser."):
@@ -221,7 +225,9 @@ class Learner:
             self.iteration, self.best = about["iteration"], about["best"]
             self.clock = Clock(about["seconds"])
         except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(f"expected a training state of this network, found another: {error}") from None
+            raise CheckpointError(
+                f"expected a training state of this network, found another: {error}"
+            ) from None
 
 
 def _schedule(iteration: int, fraction: float) -> float:

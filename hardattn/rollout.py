@@ -68,7 +68,9 @@ def rollout(
     state = network.initial(len(index))
     candidates = grid.locations.to(index.device)
     prior = network.classify(state)
-    record: dict[str, list[Tensor]] = {name: [] for name in ("places", "log_prob", "logits", "baseline", "gain")}
+    record: dict[str, list[Tensor]] = {
+        name: [] for name in ("places", "log_prob", "logits", "baseline", "gain")
+    }
     for t in range(steps):
         log_policy = network.policy(state).float().log_softmax(1)
         place = _choose(log_policy.detach(), mode, generator)

@@ -92,7 +92,9 @@ def train(
         )
         look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
         learner = Learner(network, METHODS[name], batches, geometry, recipe, seed)
-        _loop(learner, batches, look, run_folder, budget, budget.total(len(dataset["train"]), recipe.batch_size))
+        _loop(
+            learner, batches, look, run_folder, budget, budget.total(len(dataset["train"]), recipe.batch_size)
+        )
     return run_folder
 
 
@@ -148,11 +150,17 @@ def _guided(
     """Supervised images and their locations (M, T, 2), checked against the task."""
     if store is None:
         if count is not None:
-            raise SettingsError("expected --supervise with --supervised-images, found none; add it or leave both out")
+            raise SettingsError(
+                "expected --supervise with --supervised-images, found none; add it or leave both out"
+            )
         return None
     if count is not None and count < 1:
         raise SettingsError(f"expected at least 1 supervised image, found {count}")
-    expected = {"dataset": task["dataset"], "target": task["target"], "fingerprint": dataset["design"].fingerprint}
+    expected = {
+        "dataset": task["dataset"],
+        "target": task["target"],
+        "fingerprint": dataset["design"].fingerprint,
+    }
     store.require({name: value for name, value in expected.items() if name in store.settings})
     split, locations = supervised_split(store, dataset["design"], steps)
     chosen = slice(count)
@@ -179,7 +187,12 @@ def _open_run(folder: Path, settings: dict[str, Any], opened_with: dict[str, Any
 
 
 def _loop(
-    learner: Learner, batches: MixedBatches, validate: Validator, folder: Path, budget: Budget, total: int | None
+    learner: Learner,
+    batches: MixedBatches,
+    validate: Validator,
+    folder: Path,
+    budget: Budget,
+    total: int | None,
 ) -> None:
     """Trains to the end of the budget; checks and saves every `CHECK_EVERY` iterations."""
     last = folder / checkpoint.LAST
@@ -201,7 +214,12 @@ def _loop(
 def _check(learner: Learner, validate: Validator, folder: Path, bar: tqdm) -> None:
     """Validation, one line of the log, and the files; `last` is written after all that it stands for."""
     figures, about = validate(learner.average)
-    line = {"iteration": learner.iteration, "seconds": round(learner.clock.seconds(), 3), **figures, **learner.terms}
+    line = {
+        "iteration": learner.iteration,
+        "seconds": round(learner.clock.seconds(), 3),
+        **figures,
+        **learner.terms,
+    }
     if figures["nll"] < learner.best:
         learner.best = figures["nll"]
         checkpoint.save(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})

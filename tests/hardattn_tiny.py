@@ -37,7 +37,9 @@ def tiny_network(seed: int = 0) -> HardAttention:
     return HardAttention(1, 4, places=16, classes=2, hidden=16)
 
 
-def tiny_store(path: Path, dataset: DataSet, changed: dict[str, str] | None = None, steps: int = 3) -> SequenceStore:
+def tiny_store(
+    path: Path, dataset: DataSet, changed: dict[str, str] | None = None, steps: int = 3
+) -> SequenceStore:
     """Sequences for all design images: right to where the square may be, then two other places."""
     grid, split = dataset.geometry.grid(), dataset["design"]
     places = torch.tensor([0, 4, 6, 9, 15])[:steps].expand(len(split), -1)
@@ -51,7 +53,10 @@ def tiny_store(path: Path, dataset: DataSet, changed: dict[str, str] | None = No
     store = SequenceStore.write_to(path, facts | (changed or {}), split.ids, steps, grid.locations)
     zeros = torch.zeros(len(split), steps)
     found = Sequences(
-        grid.locations[places], zeros, torch.zeros(len(split), steps + 1), torch.zeros(len(split), steps, len(grid))
+        grid.locations[places],
+        zeros,
+        torch.zeros(len(split), steps + 1),
+        torch.zeros(len(split), steps, len(grid)),
     )
     store.write(torch.arange(len(split)), found)
     return store

@@ -50,7 +50,11 @@ def test_train_and_evaluate(run_dir: Path) -> None:
     assert human.exit_code == 0 and "accuracy %" in human.stdout and "curve.png" in human.stdout
     machine = call("evaluate", folder, "--json")
     found = json.loads(machine.stdout)
-    assert found["dataset"] == "digits" and found["test_images"] == 600 and set(found["accuracy_at"]) == {"1", "2"}
+    assert (
+        found["dataset"] == "digits"
+        and found["test_images"] == 600
+        and set(found["accuracy_at"]) == {"1", "2"}
+    )
 
 
 def test_sequences_of_another_file_get_a_folder_of_their_own(run_dir: Path) -> None:
@@ -107,7 +111,10 @@ def test_sequences_made_with_another_glimpse_are_refused(run_dir: Path) -> None:
 def test_evaluate_with_test_images_only(tmp_path: Path) -> None:
     """A run on a folder of faces, evaluated on another folder that holds test images only."""
     names = " ".join(["Male", "Young"])
-    for root, ids in (("all", [2000, 2001, 2002, 2003, 27000, 27001, 27500, 27501]), ("test", [28000, 28001, 28002])):
+    for root, ids in (
+        ("all", [2000, 2001, 2002, 2003, 27000, 27001, 27500, 27501]),
+        ("test", [28000, 28001, 28002]),
+    ):
         images = tmp_path / root / "CelebA-HQ-img"
         images.mkdir(parents=True)
         rows = []

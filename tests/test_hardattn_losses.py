@@ -47,7 +47,15 @@ def roll(network: HardAttention, count: int = 8, steps: int = 3) -> Rollout:
     mask = HALF[:count]
     index = torch.arange(count)
     return rollout(
-        network, look, index, GEOMETRY.grid(), steps, mode="sample", forced=forced, mask=mask, generator=generator
+        network,
+        look,
+        index,
+        GEOMETRY.grid(),
+        steps,
+        mode="sample",
+        forced=forced,
+        mask=mask,
+        generator=generator,
     )
 
 
@@ -56,7 +64,9 @@ def test_gradient_reaches_just_the_parameters_it_should(name: str) -> None:
     network = tiny_network()
     TERMS[name](roll(network)).backward()
     touched = {
-        part.split(".")[0] for part, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+        part.split(".")[0]
+        for part, p in network.named_parameters()
+        if p.grad is not None and p.grad.abs().sum() > 0
     }
     assert touched == REACHES[name]
 
@@ -74,7 +84,11 @@ def test_policy_that_does_not_shape_the_state_leaves_the_trunk_alone(name: str) 
 def test_no_image_gives_zero_loss_and_zero_gradient(name: str) -> None:
     network, nobody = tiny_network(), torch.zeros(8, dtype=torch.bool)
     result = roll(network)
-    loss = losses.imitation(result, nobody) if name == "imitation" else getattr(losses, name)(result, LABELS, nobody)
+    loss = (
+        losses.imitation(result, nobody)
+        if name == "imitation"
+        else getattr(losses, name)(result, LABELS, nobody)
+    )
     assert loss.item() == 0.0
     (loss + losses.classification(result, LABELS)).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in network.parameters())
@@ -115,6 +129,8 @@ def test_reinforce_is_unbiased() -> None:
     logits = torch.stack([rewards[places], 1 - rewards[places]], dim=1)[:, None] * 9
     log_prob = theta.log_softmax(0)[places][:, None]
     result = made_up(log_prob, logits, torch.full((count, 1), 0.3))
-    loss = losses.reinforce(result, torch.zeros(count, dtype=torch.int64), torch.ones(count, dtype=torch.bool))
+    loss = losses.reinforce(
+        result, torch.zeros(count, dtype=torch.int64), torch.ones(count, dtype=torch.bool)
+    )
     (estimate,) = torch.autograd.grad(loss, theta)
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)

@@ -47,7 +47,9 @@ def test_log_prob_is_that_of_the_location_used() -> None:
     state = network.initial(COUNT)
     for t in range(STEPS):
         log_policy = network.policy(state).log_softmax(1)
-        torch.testing.assert_close(result.log_prob[:, t], log_policy[torch.arange(COUNT), result.places[:, t]])
+        torch.testing.assert_close(
+            result.log_prob[:, t], log_policy[torch.arange(COUNT), result.places[:, t]]
+        )
         torch.testing.assert_close(result.gain[:, t], network.gain(state))
         glimpses = LOOK(torch.arange(COUNT), result.locations[:, t : t + 1])[:, 0]
         state = network.step(glimpses, GRID.normalised()[result.places[:, t]], state)

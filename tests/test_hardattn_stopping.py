@@ -12,7 +12,9 @@ GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
     ("threshold", "expected"),
     [(-1.0, [3, 3, 3]), (0.2, [2, 1, 3]), (0.3, [2, 1, 3]), (0.4, [2, 1, 1]), (9.0, [1, 1, 1])],
 )
-def test_stops_before_the_first_glimpse_that_promises_too_little(threshold: float, expected: list[int]) -> None:
+def test_stops_before_the_first_glimpse_that_promises_too_little(
+    threshold: float, expected: list[int]
+) -> None:
     assert predicted_gain(GAINS, threshold).tolist() == expected
 
 
