@@ -230,14 +230,13 @@ def times(ratios: Sequence[tuple[float, bool]]) -> str:
 
 def caption(seeds: int, reinforce: str) -> str:
     """What the tables show."""
-    several = (
-        f"means over {seeds} seeds, each seed's value in brackets or in a row" if seeds > 1 else "one seed"
-    )
+    several = f"means over {seeds} seeds, with the value of each" if seeds > 1 else "one seed"
     return (
-        f"Test images, one trajectory each; {several}. Stopping: the predicted gain falls below the threshold "
-        "that, on the validation images, takes the fewest glimpses within "
-        f"{100 * WITHIN:g} points of all T. Convergence: first check, every 100 iterations, whose validation "
-        f"NLL is within {CONVERGED_WITHIN} nats of the run's best. Times sooner: what {reinforce!r} needed for "
-        "that validation NLL over what the row needed, seed by seed; '>' where it never got there, with the "
-        "length of its run in place of the time."
+        f"Test images, one trajectory each; {several}. "
+        "Stopping: the predicted gain falls below the threshold that, on the validation images, takes the "
+        f"fewest glimpses within {100 * WITHIN:g} points of all T. "
+        "Convergence: first check, every 100 iterations, whose validation NLL is within "
+        f"{CONVERGED_WITHIN} nats of the run's best. "
+        f"Times sooner: what {reinforce!r} needed for that validation NLL over what the row needed, seed by "
+        "seed; '>' where it never got there, with the length of its run in place of the time."
     )
