@@ -18,12 +18,22 @@ SPLITS = ("design", "train", "valid", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Images of one split: images (N, H, W, C) uint8, labels (N,) int64, ids (N,) int64."""
+    """Images of one split.
+
+    Attributes:
+        images: (N, H, W, C) uint8.
+        labels: (N,) int64.
+        ids: (N,) int64, increasing.
+        fingerprint: hash of ids, labels and bytes.
+        groups: (N,) int64; images made from the same original share a group, so that a partition of the
+            split can keep them together. None: every image is its own group.
+    """
 
     images: Tensor
     labels: Tensor
     ids: Tensor
     fingerprint: str
+    groups: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -37,7 +47,15 @@ class Split:
         """The same split with images, labels and ids on `device`."""
         if torch.device(device) == self.images.device:
             return self
-        return Split(self.images.to(device), self.labels.to(device), self.ids.to(device), self.fingerprint)
+        return Split(
+            self.images.to(device), self.labels.to(device), self.ids.to(device), self.fingerprint, self.groups
+        )
+
+    def take(self, rows: Tensor) -> Split:
+        """These rows as a split of their own, copied into memory."""
+        groups = None if self.groups is None else self.groups[rows]
+        rows = rows.to(self.images.device)
+        return Split(self.images[rows], self.labels[rows], self.ids[rows], self.fingerprint, groups)
 
 
 class DataSet:

@@ -5,6 +5,7 @@ Small enough to be made in memory whenever it is asked for: for tests, examples 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -46,9 +47,8 @@ def _open_split(split: str, seed: int) -> Split:
     copy = np.repeat(np.arange(COPIES[split]), len(rows))
     drawn = draws(len(own), PIECES, generator=np.random.default_rng([seed, SPLITS.index(split)]))
     images = place(digits[rows], own, drawn, CANVAS, PIECE_SIZE)
-    return Split.of(
-        ImageStore.from_arrays(images[..., None], labels[rows][own], rows[own] + copy * len(digits))
-    )
+    store = ImageStore.from_arrays(images[..., None], labels[rows][own], rows[own] + copy * len(digits))
+    return replace(Split.of(store), groups=store.ids % len(digits))
 
 
 def _handwritten() -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """The HDF5 store of glimpse sequences: one file per data set, target, geometry and design settings.
 
-Layout (schema 1): root attributes `schema`, `settings` (JSON) and `software`; data sets `image_id` (N,),
+Layout (schema 1): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets `image_id` (N,),
 `locations` (N, T, 2) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats, `epe_map` (N, T, L)
 float16, `candidates` (L, 2) int16, and `done` (N,) which is written last. All of it is allocated when the
 file is made, beside its name and then renamed, so that a run killed at any moment leaves a readable file
@@ -48,8 +48,10 @@ class SequenceStore:
     Use `SequenceStore.write_to` to make or resume one, `SequenceStore.read` to use one.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        self.path, self.settings = path, settings
+    def __init__(
+        self, path: Path, settings: dict[str, Any], origin: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> None:
+        self.path, self.settings, self.origin = path, settings, origin
         self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
         self.done = torch.from_numpy(arrays["done"].astype(bool))
         self.candidates = torch.from_numpy(arrays["candidates"].astype(np.int64))
@@ -62,7 +64,7 @@ class SequenceStore:
             try:
                 if file.attrs["schema"] != SCHEMA:
                     raise ValueError(f"schema {file.attrs['schema']}")
-                settings = json.loads(file.attrs["settings"])
+                settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
                 arrays = {name: file[name][()] for name in ("image_id", "done", "candidates")}
                 arrays["steps"] = np.asarray(file["locations"].shape[1])
             except (KeyError, OSError, TypeError, ValueError) as error:
@@ -70,19 +72,31 @@ class SequenceStore:
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
                     f"its parts ({error}); make it again with `boed generate`"
                 ) from None
-        return cls(path, settings, arrays)
+        return cls(path, settings, origin, arrays)
 
     @classmethod
     def write_to(
-        cls, path: Path, settings: dict[str, Any], ids: Tensor, steps: int, candidates: Tensor
+        cls,
+        path: Path,
+        settings: dict[str, Any],
+        ids: Tensor,
+        steps: int,
+        candidates: Tensor,
+        *,
+        origin: dict[str, Any] | None = None,
     ) -> SequenceStore:
         """Makes a store for `ids`, or takes up the one at `path`; rows already done are kept.
+
+        Args:
+            settings: what the sequences depend on; a store with others is refused.
+            ids: (N,) images, increasing.
+            origin: where the images came from, for `boed show`; not compared.
 
         Raises:
             StoreError: the file was made with other settings (both values are shown) or is damaged.
         """
         if not path.exists():
-            _allocate(path, settings, ids, steps, candidates)
+            _allocate(path, settings, origin or {}, ids, steps, candidates)
             return cls.read(path)
         store = cls.read(path)
         store.require(settings)
@@ -107,6 +121,17 @@ class SequenceStore:
                 f"expected {self.path} with {steps} glimpses and these {len(candidates)} candidates, found "
                 f"{self.steps} and {len(self.candidates)}; use the same settings or another --out file"
             )
+
+    def rows_of(self, ids: list[int]) -> Tensor:
+        """Rows of these images, increasing; raises StoreError for one without a finished sequence."""
+        finished = set(self.ids[self.done].tolist())
+        missing = [i for i in ids if i not in finished]
+        if missing or not ids:
+            raise StoreError(
+                f"expected finished sequences of the images asked for in {self.path}, found none of {missing}; "
+                f"there are {len(finished)} finished ones"
+            )
+        return torch.searchsorted(self.ids, torch.tensor(sorted(set(ids))))
 
     def pending(self) -> Tensor:
         """Rows that are not done, in order."""
@@ -139,7 +164,7 @@ class SequenceStore:
         """The same store for other images: done rows are carried over, also those no longer asked for."""
         union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
         beside = self.path.with_suffix(".tmp")
-        _allocate(beside, self.settings, union, self.steps, self.candidates)
+        _allocate(beside, self.settings, self.origin, union, self.steps, self.candidates)
         done = self.done.nonzero().view(-1)
         if len(done):
             grown = SequenceStore.read(beside)
@@ -147,7 +172,14 @@ class SequenceStore:
         beside.replace(self.path)
 
 
-def _allocate(path: Path, settings: dict[str, Any], ids: Tensor, steps: int, candidates: Tensor) -> None:
+def _allocate(
+    path: Path,
+    settings: dict[str, Any],
+    origin: dict[str, Any],
+    ids: Tensor,
+    steps: int,
+    candidates: Tensor,
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     count, places = len(ids), len(candidates)
@@ -155,6 +187,7 @@ def _allocate(path: Path, settings: dict[str, Any], ids: Tensor, steps: int, can
         file.attrs["schema"] = SCHEMA
         file.attrs["software"] = SOFTWARE
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
+        file.attrs["origin"] = json.dumps(origin, sort_keys=True)
         file["image_id"] = ids.cpu().numpy()
         file["candidates"] = candidates.cpu().numpy().astype(np.int16)
         file["locations"] = np.zeros((count, steps, 2), np.int16)

@@ -1,0 +1,120 @@
+"""`boed generate`: sequences for the design images, written block by block into a store."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from boed.approximations import Approximations
+from boed.search import COMPLETIONS, SCORE, Designer, Designs
+from boed.sources import SOURCES
+from data.dataset import DataSet, Split
+from data.errors import SettingsError
+
+BLOCK = 20
+
+
+class Sink(Protocol):
+    """Where sequences go: `supervision.store.SequenceStore`, or anything that keeps rows."""
+
+    ids: Tensor
+
+    def pending(self) -> Tensor:
+        """Rows that are not done."""
+
+    def write(self, rows: Tensor, sequences: Any) -> None:
+        """Keeps the sequences of these rows."""
+
+
+def generate(
+    approximations: Approximations,
+    split: Split,
+    sink: Sink,
+    *,
+    glimpses: int,
+    source: str = "design",
+    seed: int = 0,
+) -> None:
+    """Sequences for every pending row of the sink; a row's sequence depends on its image and `seed` alone.
+
+    Args:
+        approximations: from `boed.fit.fit`.
+        split: holds the images of the sink's ids.
+        glimpses: T.
+        source: a key of `boed.sources.SOURCES`.
+
+    Raises:
+        SettingsError: unknown source, or more glimpses than the posterior was fitted for.
+    """
+    if source not in SOURCES:
+        raise SettingsError(f"expected a source of {', '.join(SOURCES)}; found {source!r}")
+    require_glimpses(glimpses, approximations)
+    designer = Designer(approximations)
+    where = torch.searchsorted(split.ids.cpu(), sink.ids)
+    pending = sink.pending()
+    with tqdm(total=len(sink.ids), initial=len(sink.ids) - len(pending), desc=source, unit="image") as bar:
+        for rows in pending.split(BLOCK):
+            images = where[rows].to(split.images.device)
+            sink.write(rows, _on_cpu(SOURCES[source](designer, split, images, glimpses, seed)))
+            bar.update(len(rows))
+
+
+def require_glimpses(glimpses: int, approximations: Approximations) -> None:
+    """Raises SettingsError for no glimpses, or more than the posterior was fitted for."""
+    if not 1 <= glimpses <= approximations.glimpses:
+        raise SettingsError(
+            f"expected 1 to {approximations.glimpses} glimpses, as fitted, found {glimpses}; "
+            "fit again with --glimpses into another --run folder"
+        )
+
+
+def design_settings(
+    dataset: DataSet, approximations: Approximations, *, source: str, seed: int
+) -> dict[str, Any]:
+    """What a store of sequences is identified by: any difference makes other sequences."""
+    return {
+        "dataset": dataset.name,
+        "target": dataset.target,
+        "fingerprint": dataset["design"].fingerprint,
+        "geometry": approximations.geometry.to_json(),
+        "design": {"source": source, "seed": seed, "score": SCORE, "completions": COMPLETIONS},
+        "fit": approximations.settings,
+        "weights": list(approximations.weights),
+        "approximations": approximations.digest,
+    }
+
+
+def candidates_of(approximations: Approximations, source: str) -> Tensor:
+    """(L, 2) places that a source has maps over; none for random sequences."""
+    return approximations.places.cpu()[: 0 if source == "random" else None]
+
+
+def choose_images(split: Split, count: int | None) -> Tensor:
+    """Ids of the first `count` design images, of all of them without a count.
+
+    Raises:
+        SettingsError: the count is not positive, or more than there are.
+    """
+    if count is None:
+        return split.ids.cpu()
+    if not 1 <= count <= len(split):
+        raise SettingsError(
+            f"expected 1 to {len(split)} images, as many as there are to design for, found {count}"
+        )
+    return split.ids.cpu()[spread(len(split), count)]
+
+
+def spread(total: int, count: int) -> Tensor:
+    """`count` of `total` rows, evenly spread, so that sorted data give a fair sample.
+
+    >>> spread(10, 4).tolist()
+    [0, 3, 6, 9]
+    """
+    return torch.linspace(0, total - 1, count).round().long()
+
+
+def _on_cpu(designs: Designs) -> Designs:
+    return Designs(designs.locations.cpu(), designs.epe.cpu(), designs.entropy.cpu(), designs.epe_map.cpu())

@@ -1,0 +1,108 @@
+"""Pictures of sequences: glimpses drawn on images, and the EPE maps that chose them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data.dataset import Split
+from data.errors import SettingsError
+from data.geometry import Geometry
+
+
+def draw_sequences(
+    path: Path,
+    split: Split,
+    ids: Sequence[int],
+    locations: Tensor,
+    epe_map: Tensor,
+    candidates: Tensor,
+    geometry: Geometry,
+) -> None:
+    """Writes a PNG: one row per image, first the image with its numbered glimpses, then the map of each step.
+
+    Args:
+        split: holds the images `ids` (B).
+        locations: (B, T, 2).
+        epe_map: (B, T, L) nats over the `candidates` (L, 2); L may be 0.
+
+    Raises:
+        SettingsError: an id is not in the split.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    steps = locations.shape[1]
+    columns = 1 + (steps if len(candidates) else 0)
+    figure, axes = pyplot.subplots(len(ids), columns, figsize=(2 * columns, 2.1 * len(ids)), squeeze=False)
+    for row, image_id in enumerate(ids):
+        image = image_of(split, image_id)
+        _draw_glimpses(axes[row, 0], image, locations[row], geometry, f"image {image_id}")
+        for step in range(columns - 1):
+            _draw_map(
+                axes[row, 1 + step], image, epe_map[row, step], candidates, locations[row, step], geometry
+            )
+            if row == 0:
+                axes[row, 1 + step].set_title(f"EPE before glimpse {step + 1}", fontsize=7)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    pyplot.close(figure)
+
+
+def image_of(split: Split, image_id: int) -> np.ndarray:
+    """(H, W, C) uint8 of one image; raises SettingsError when the split has no such id."""
+    row = int(torch.searchsorted(split.ids, image_id).clamp(max=len(split) - 1))
+    if int(split.ids[row]) != image_id:
+        raise SettingsError(
+            f"expected an image of the design split, found id {image_id}; see `boed show` without --image"
+        )
+    return split.images[row].numpy()
+
+
+def _draw_glimpses(axes, image: np.ndarray, locations: Tensor, geometry: Geometry, title: str) -> None:  # type: ignore[no-untyped-def]
+    from matplotlib.patches import Rectangle
+
+    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+    for number, (row, col) in enumerate(locations.tolist(), 1):
+        side = geometry.glimpse_size
+        axes.add_patch(
+            Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime", linewidth=1)
+        )
+        axes.text(
+            col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center", va="center"
+        )
+    axes.set_title(title, fontsize=7)
+    axes.axis("off")
+
+
+def _draw_map(
+    axes, image: np.ndarray, scores: Tensor, candidates: Tensor, chosen: Tensor, geometry: Geometry
+) -> None:  # type: ignore[no-untyped-def]
+    centres = candidates + geometry.glimpse_size / 2 - 0.5
+    shown = scores.isfinite()
+    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
+    dots = axes.scatter(
+        centres[shown, 1],
+        centres[shown, 0],
+        c=scores[shown],
+        cmap="viridis_r",
+        s=14,
+        marker="s",
+        linewidths=0,
+    )
+    axes.plot(
+        chosen[1] + geometry.glimpse_size / 2 - 0.5,
+        chosen[0] + geometry.glimpse_size / 2 - 0.5,
+        "r+",
+        markersize=8,
+    )
+    bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046)
+    bar.ax.tick_params(labelsize=5)
+    axes.axis("off")
