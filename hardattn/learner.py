@@ -28,7 +28,7 @@ from hardattn.stopping import quantile_thresholds
 from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
-DEFAULT_ITERATIONS = 2500
+DEFAULT_ITERATIONS = 2000
 SYMMETRIC = ("celebahq", "folder")
 """Data sets in which a mirrored image is as likely as the image, and of the same class."""
 
@@ -59,8 +59,8 @@ class Recipe:
     mirror: bool = False
     tone: float = 0.1
     hidden: int = 128
-    dropout: float = 0.1
-    policy_shapes_state: bool = False
+    dropout: float = 0.2
+    policy_shapes_state: bool = True
 
     @classmethod
     def suited(cls, dataset: str) -> Recipe:
@@ -73,7 +73,7 @@ class Budget:
     """When training ends: after `epochs` (as many images as the training split has), or `minutes`.
 
     >>> Budget(epochs=2).total(1000, 128), Budget().total(1000, 128), Budget(minutes=1).total(1000, 128)
-    (16, 2500, None)
+    (16, 2000, None)
     """
 
     epochs: float | None = None
