@@ -28,7 +28,7 @@ from hardattn.stopping import quantile_thresholds
 from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
-DEFAULT_ITERATIONS = 2000
+DEFAULT_ITERATIONS = 3000
 SYMMETRIC = ("celebahq", "folder")
 """Data sets in which a mirrored image is as likely as the image, and of the same class."""
 
@@ -60,12 +60,16 @@ class Recipe:
     tone: float = 0.1
     hidden: int = 128
     dropout: float = 0.2
-    policy_shapes_state: bool = True
+    policy_shapes_state: bool = False
 
     @classmethod
-    def suited(cls, dataset: str) -> Recipe:
-        """The default for a data set."""
-        return cls(mirror=dataset in SYMMETRIC)
+    def suited(cls, dataset: str, method: Method) -> Recipe:
+        """The default for a data set and method.
+
+        Imitation of a few hundred images would shape the state to recognise them; REINFORCE alone learns
+        from all images, and shapes it.
+        """
+        return cls(mirror=dataset in SYMMETRIC, policy_shapes_state=not method.supervised)
 
 
 @dataclass(frozen=True)
@@ -73,7 +77,7 @@ class Budget:
     """When training ends: after `epochs` (as many images as the training split has), or `minutes`.
 
     >>> Budget(epochs=2).total(1000, 128), Budget().total(1000, 128), Budget(minutes=1).total(1000, 128)
-    (16, 2000, None)
+    (16, 3000, None)
     """
 
     epochs: float | None = None

@@ -59,7 +59,7 @@ def train(
         SettingsError, StoreError, CheckpointError: before anything is written.
     """
     name = method_of(method, store is not None)
-    recipe, budget = recipe or Recipe.suited(dataset.name), budget or Budget()
+    recipe, budget = recipe or Recipe.suited(dataset.name, METHODS[name]), budget or Budget()
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
