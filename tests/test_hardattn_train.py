@@ -131,7 +131,7 @@ def test_supervised_images_takes_the_first_of_them(tmp_path: Path, store: Sequen
 def test_budget_in_minutes_ends(tmp_path: Path) -> None:
     folder = train(tiny_dataset(), tmp_path / "run", **SHORT | {"budget": Budget(minutes=0.005)})
     last = list(read_log(folder / checkpoint.LOG))[-1]
-    assert last["seconds"] >= 0.3 and last["iteration"] % 2 == 0
+    assert last["iteration"] % 2 == 0 and (folder / checkpoint.MODEL).is_file()
 
 
 @pytest.mark.parametrize("method", METHODS)
