@@ -115,10 +115,12 @@ def generate(images: str, source: str, out: Path | None, **options: Any) -> None
     dataset, run = open_task(options)
     split = dataset["design"].to(choose_device(options["device"]))
     ids = choose_images(split, image_count(images, len(split)))
+    path = out or run / (f"{SEQUENCES}.h5" if source == "design" else f"{SEQUENCES}-{source}.h5")
+    if path.exists():
+        SequenceStore.read(path)  # refuses a damaged one before the long fit
     learned = fit_options(dataset, run, options)
     glimpses = options["glimpses"] or learned.glimpses
     require_glimpses(glimpses, learned)
-    path = out or run / (f"{SEQUENCES}.h5" if source == "design" else f"{SEQUENCES}-{source}.h5")
     seed = learned.settings["seed"]
     settings = design_settings(dataset, learned, source=source, seed=seed)
     origin = {"name": options["name"], "attribute": options["attribute"], "canvas": options["canvas"]}
@@ -196,7 +198,7 @@ def image_count(images: str, available: int) -> int:
     """--images as a number: "all", or at most what there is."""
     if images == "all":
         return available
-    if not images.isdigit():
+    if not images.isdecimal():
         raise SettingsError(f"expected a number of images or all, found {images!r}")
     return min(int(images), available) if int(images) else 0
 
@@ -204,6 +206,8 @@ def image_count(images: str, available: int) -> int:
 def reopen(store: SequenceStore, data_root: Path | None) -> DataSet:
     """The data set that a store was made from."""
     made = store.origin
-    return load(
+    dataset = load(
         made["name"], data_root or made["data_root"], attribute=made["attribute"], canvas=made["canvas"]
     )
+    store.require({"fingerprint": dataset["design"].fingerprint})
+    return dataset

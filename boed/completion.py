@@ -79,14 +79,15 @@ class RetrievalCompletion:
             middle = (low + high) / 2
             enough = effective_sample_size(-excess / scale * middle) > self.target_ess
             low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
-        return (-excess / scale * low).log_softmax(1)
+        return (-excess / scale * low).masked_fill(~finite, -torch.inf).log_softmax(1)  # low may be 0
 
     @staticmethod
     def draw(log_weights: Tensor, count: int, offsets: Tensor) -> Tensor:
         """(B, count) bank images by systematic resampling; `offsets` (B,) in [0, 1) are the only noise."""
         cumulative = log_weights.exp().cumsum(1)
         points = (torch.arange(count, device=offsets.device) + offsets[:, None]) / count
-        return torch.searchsorted(cumulative / cumulative[:, -1:], points).clamp(max=log_weights.shape[1] - 1)
+        drawn = torch.searchsorted(cumulative / cumulative[:, -1:], points, right=True)
+        return drawn.clamp(max=log_weights.shape[1] - 1)
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:

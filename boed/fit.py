@@ -31,9 +31,9 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
 
-STATE = "fit-state.safetensors"
+STATES = ("fit-state-1.safetensors", "fit-state-2.safetensors")  # of the two trainings
 BANK_SHARE, BANK_MOST = 0.28, 8000
-ON_POLICY_IMAGES, WEIGHT_IMAGES = 512, 800
+ON_POLICY_IMAGES, WEIGHT_IMAGES = 512, 1600
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
 
 
@@ -61,6 +61,8 @@ class FitSettings:
         for name in ("glimpses", "places", "iterations", "width"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
+        if self.seed < 0:
+            raise SettingsError(f"expected seed of at least 0, found {self.seed}")
 
 
 def fit(
@@ -92,15 +94,16 @@ def fit(
         require_settings(folder, asked)
         return Approximations.load(folder, dataset, device)
     wanted = asdict(settings) | {"dataset": dataset.name, "target": dataset.target}
-    result = _learn(dataset, folder / STATE, settings, wanted, geometry, device)
+    result = _learn(dataset, folder, settings, wanted, geometry, device)
     result.save(folder)
-    (folder / STATE).unlink(missing_ok=True)
+    for name in STATES:
+        (folder / name).unlink(missing_ok=True)
     return result
 
 
 def _learn(
     dataset: DataSet,
-    state: Path,
+    folder: Path,
     settings: FitSettings,
     wanted: dict[str, Any],
     geometry: Geometry,
@@ -114,7 +117,7 @@ def _learn(
     q = new_posterior(geometry, len(dataset.classes), wanted).to(device)
     bank = train.take(bank_rows)
     learned = Approximations(q, bank, places, (0.0,) * settings.glimpses, geometry, wanted)
-    _train_twice(learned, train, fit_rows, information, settings, state)
+    _train_twice(learned, train, fit_rows, information, settings, folder)
     learned.q.temperature.copy_(_temperatures(learned, settings))
     learned.weights = estimate_weights(learned, settings.seed)
     return learned
@@ -123,7 +126,7 @@ def _learn(
 def require_settings(folder: Path, asked: dict[str, Any]) -> None:
     """Raises CheckpointError, naming both values, when `folder` was fitted with other settings."""
     _, about = load_tensors(folder / FILE, "boed fit")
-    found = about["settings"] | about["geometry"]
+    found = about["geometry"] | about["settings"]  # both have a width: q's is the one that is asked for
     for name, value in asked.items():
         if value != found.get(name):
             raise CheckpointError(
@@ -170,17 +173,18 @@ def _train_twice(
     rows: Tensor,
     information: Tensor,
     settings: FitSettings,
-    state: Path,
+    folder: Path,
 ) -> None:
     proposal = place_probabilities(information.cpu())
     informed = _informed(proposal, settings.glimpses)
-    common = {"iterations": settings.iterations * 3 // 4, "seed": settings.seed, "state": state}
+    task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
+    common: dict[str, Any] = {"iterations": settings.iterations * 3 // 4, "seed": settings.seed, "task": task}
     args = (learned.q, train, rows, learned.places, learned.geometry)
-    train_posterior(*args, informed, title="fit q", **common)
+    train_posterior(*args, informed, title="fit q", state=folder / STATES[0], **common)
     learned.weights = estimate_weights(learned, settings.seed)
     histories = _histories(learned, train, rows, settings.seed).cpu()
     learned.__dict__.pop("bank_embeddings", None)  # q changes below
-    common |= {"iterations": settings.iterations - common["iterations"]}
+    common |= {"iterations": settings.iterations - common["iterations"], "state": folder / STATES[1]}
     train_posterior(
         *args, on_policy(histories, proposal), title="fit q on-policy", learning_rate=LEARNING_RATE / 3, **common
     )  # fmt: skip
@@ -227,7 +231,7 @@ def _temperatures(learned: Approximations, settings: FitSettings) -> Tensor:
     """(T+1,) one temperature per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
     q, bank = learned.q, learned.bank
     q.temperature.fill_(1.0)
-    rows = torch.arange(len(bank), device=bank.ids.device)[:: max(1, len(bank) // WEIGHT_IMAGES)]
+    rows = torch.arange(len(bank), device=bank.ids.device)[:: math.ceil(len(bank) / WEIGHT_IMAGES)]
     history = History(Designer(learned), bank, rows, seed=settings.seed, excluded=rows)
     found = [1.0]
     for weight in learned.weights:
@@ -251,7 +255,7 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
 def estimate_weights(learned: Approximations, seed: int) -> tuple[float, ...]:
     """The weight of an image's own map at each step, chosen on the bank along the design's own histories."""
     bank = learned.bank
-    rows = torch.arange(len(bank), device=bank.ids.device)[:: max(1, len(bank) // WEIGHT_IMAGES)]
+    rows = torch.arange(len(bank), device=bank.ids.device)[:: math.ceil(len(bank) / WEIGHT_IMAGES)]
     designer = Designer(learned)
     history = History(designer, bank, rows, seed=seed, excluded=rows)
     weights = []

@@ -56,7 +56,7 @@ def generate(
     where = torch.searchsorted(split.ids.cpu(), sink.ids)
     pending = sink.pending()
     with tqdm(total=len(sink.ids), initial=len(sink.ids) - len(pending), desc=source, unit="image") as bar:
-        for rows in pending.split(BLOCK):
+        for rows in pending.split(BLOCK) if len(pending) else ():
             images = where[rows].to(split.images.device)
             sink.write(rows, _on_cpu(SOURCES[source](designer, split, images, glimpses, seed)))
             bar.update(len(rows))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from boed.approximations import centres_of
 from boed.posterior import GlimpseSetPosterior, negative_log_posterior
 from data.dataset import Split
+from data.errors import CheckpointError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 
@@ -38,22 +40,27 @@ def train_posterior(
     iterations: int,
     seed: int,
     state: Path,
+    task: dict[str, Any],
     title: str,
     learning_rate: float = LEARNING_RATE,
 ) -> None:
     """Minimises `negative_log_posterior` over every prefix of the sampled places; q is left in eval mode.
 
-    Iteration i draws from (seed, i) alone and the state is saved every 500 iterations, so that an
-    interrupted training is taken up with the result of an uninterrupted one.
+    Iteration i draws from (seed, i) alone and the state is saved every 500 iterations and at the
+    end, so that an interrupted training is taken up with the result of an uninterrupted one.
 
     Args:
         rows: (M,) training images of `split`.
         places: (L, 2) codebook.
         sample: draws the places of a batch.
         state: file of the interrupted state; removed by the caller when all is done.
+        task: JSON-able, what the training depends on; a state of another task is refused.
+
+    Raises:
+        CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
     optimiser = torch.optim.AdamW(q.parameters(), learning_rate, weight_decay=WEIGHT_DECAY)
-    start = _resume(state, title, q, optimiser)
+    start = _resume(state, task, q, optimiser)
     device = places.device
     q.train()
     for iteration in tqdm(range(start, iterations), initial=start, total=iterations, desc=title, unit="it"):
@@ -68,8 +75,8 @@ def train_posterior(
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
-        if (iteration + 1) % SAVE_EVERY == 0:
-            _save(state, title, iteration + 1, q, optimiser)
+        if (iteration + 1) % SAVE_EVERY == 0 or iteration + 1 == iterations:
+            _save(state, task, iteration + 1, q, optimiser)
     q.eval()
 
 
@@ -85,21 +92,31 @@ def _jitter(locations: Tensor, geometry: Geometry, generator: torch.Generator) -
 
 
 def _save(
-    path: Path, title: str, iteration: int, q: GlimpseSetPosterior, optimiser: torch.optim.Optimizer
+    path: Path,
+    task: dict[str, Any],
+    iteration: int,
+    q: GlimpseSetPosterior,
+    optimiser: torch.optim.Optimizer,
 ) -> None:
     tensors = {f"q.{name}": value for name, value in q.state_dict().items()}
     for number, slot in optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{number}.{name}": value for name, value in slot.items()}
-    save_tensors(path, tensors, {"title": title, "iteration": iteration})
+    save_tensors(path, tensors, {"task": task, "iteration": iteration})
 
 
-def _resume(path: Path, title: str, q: GlimpseSetPosterior, optimiser: torch.optim.Optimizer) -> int:
+def _resume(
+    path: Path, task: dict[str, Any], q: GlimpseSetPosterior, optimiser: torch.optim.Optimizer
+) -> int:
     """Restores a saved state of the same training; the iteration to go on from."""
     if not path.is_file():
         return 0
     tensors, about = load_tensors(path, "boed fit")
-    if about["title"] != title:
-        return 0
+    for name, value in task.items():
+        if about["task"].get(name) != value:
+            raise CheckpointError(
+                f"expected the interrupted fit in {path.parent} with {name} = {json.dumps(value)}, found "
+                f"{json.dumps(about['task'].get(name))}; use the same settings or another --run folder"
+            )
     q.load_state_dict({k.removeprefix("q."): v for k, v in tensors.items() if k.startswith("q.")})
     slots: dict[int, dict[str, Any]] = {}
     for key, value in tensors.items():

@@ -1,4 +1,4 @@
-"""Shared by all tests: a cache of their own, few threads, and made-up or real data."""
+"""Shared by all tests: a cache of their own, one thread, and made-up or real data."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from boed_tiny import pointer_dataset
 from PIL import Image
+
+from boed.approximations import Approximations
+from boed.fit import fit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded images go to a folder of this session; two threads."""
-    torch.set_num_threads(2)
+    """Decoded images go to a folder of this session; one thread."""
+    torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BOED_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -46,3 +50,9 @@ def write_photo() -> Callable[..., None]:
         Image.fromarray(pixels).save(path)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def pointer_fit(tmp_path_factory: pytest.TempPathFactory) -> Approximations:
+    """Approximations fitted to the made-up task in which it pays to adapt."""
+    return fit(pointer_dataset(), tmp_path_factory.mktemp("pointer"), iterations=240, width=24)

@@ -1,0 +1,228 @@
+"""The command line `boed` end to end, and what it says to bad input."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from boed.cli import default_run, main
+from boed.generate import spread
+from data.digits import load_digits
+from data.registry import load
+from supervision.store import SequenceStore
+
+FIT = ["--glimpses", 2, "--places", 12, "--iterations", 12]
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, write_photo: Callable[..., None]) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for n in range(90):
+        write_photo(root / "train" / "ab"[n % 2] / f"{n}.png", seed=n)
+    return root
+
+
+@pytest.fixture(scope="module")
+def run_dir(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of which every command has been called once."""
+    folder = tmp_path_factory.mktemp("run")
+    for command in (
+        ["fit", *task(photos, folder), *FIT],
+        ["generate", *task(photos, folder)],
+        ["generate", *task(photos, folder), "--source", "fixed-order", "--images", 3],
+        ["generate", *task(photos, folder), "--source", "random", "--images", "all"],
+    ):
+        result = call(*command)
+        assert result.exit_code == 0, result.output
+    return folder
+
+
+def task(photos: Path, folder: Path) -> list[object]:
+    return ["--dataset", "folder", "--data-root", photos, "--run", folder, "--device", "cpu"]
+
+
+@pytest.fixture
+def run_copy(run_dir: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(run_dir, tmp_path / "run"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert all(word in result.stderr for word in ("expected", "found", *words)), result.stderr
+
+
+def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
+    assert set(contents(run_dir)) == {
+        "approximations/approximations.safetensors",
+        "sequences.h5",
+        "sequences-fixed-order.h5",
+        "sequences-random.h5",
+    }
+    design = load("folder", photos)["design"]
+    for name, count, places in (("", len(design), 12), ("-fixed-order", 3, 12), ("-random", len(design), 0)):
+        store = SequenceStore.read(run_dir / f"sequences{name}.h5")
+        assert store.done.all() and store.steps == 2
+        assert store.ids.tolist() == design.ids[spread(len(design), count)].tolist()
+        assert store.candidates.shape == (places, 2)
+        assert store.settings["fingerprint"] == design.fingerprint
+        assert store.origin["data_root"] == str(photos.resolve())
+
+
+def test_calling_again_changes_nothing(run_copy: Path, photos: Path) -> None:
+    before = contents(run_copy)
+    for command in (
+        ["fit", *FIT],
+        ["fit"],
+        ["generate"],
+        ["generate", "--source", "fixed-order", "--images", 2],
+    ):
+        result = call(command[0], *task(photos, run_copy), *command[1:])
+        assert result.exit_code == 0, result.output
+    assert contents(run_copy) == before
+
+
+def test_generate_fits_first_and_out_names_the_file(tmp_path: Path, photos: Path, run_dir: Path) -> None:
+    out = tmp_path / "elsewhere" / "some.h5"
+    result = call("generate", *task(photos, tmp_path / "run"), *FIT, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert str(out) in result.stdout
+    assert out.read_bytes() == (run_dir / "sequences.h5").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["sequences", "sequences-random"])
+def test_show_draws_a_picture(run_copy: Path, name: str) -> None:
+    result = call("show", run_copy / f"{name}.h5")
+    assert result.exit_code == 0, result.output
+    picture = np.asarray(Image.open(run_copy / f"{name}.png"))
+    assert picture.std() > 10
+    some = SequenceStore.read(run_copy / f"{name}.h5").ids[:2].tolist()
+    out = run_copy / "pictures" / "two.png"
+    result = call("show", run_copy / f"{name}.h5", "--image", some[1], "--image", some[0], "--out", out)
+    assert result.exit_code == 0, result.output
+    assert str(out) in result.stdout
+    assert np.asarray(Image.open(out)).shape[0] == pytest.approx(picture.shape[0] / 2, rel=0.1)
+
+
+BAD: list[list[object]] = [
+    ["--dataset", "letters"],
+    ["--dataset", "celebahq"],
+    ["--dataset", "celebahq", "--data-root", "nowhere"],
+    ["--dataset", "folder", "--data-root", "nowhere"],
+    ["--dataset", "mnist", "--data-root", "."],
+    ["--data-root", "."],
+    ["--attribute", "Male"],
+    ["--canvas", "60"],
+    ["--glimpses", "0"],
+    ["--glimpse-size", "41"],
+    ["--glimpse-size", "0"],
+    ["--scales", "0"],
+    ["--iterations", "0"],
+    ["--places", "0"],
+    ["--seed", "-1"],
+    ["--device", "abacus"],
+]
+
+
+@pytest.mark.parametrize("command", ["fit", "generate"])
+@pytest.mark.parametrize("arguments", BAD, ids=lambda words: "-".join(words))
+def test_bad_input_gets_one_line_and_writes_nothing(
+    command: str, arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call(command, *arguments))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("images", ["0", "-1", "abc", "1.5", "", "²"])
+def test_impossible_numbers_of_images(images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call("generate", f"--images={images}"), "images")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_attribute_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images = tmp_path / "faces" / "CelebA-HQ-img"
+    images.mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(images / "2000.jpg")
+    text = "1\nMale Young\n2000.jpg  1 -1\n"
+    (tmp_path / "faces" / "CelebAMask-HQ-attribute-anno.txt").write_text(text)
+    options = ["--dataset", "celebahq", "--data-root", "faces", "--attribute", "Sleepy"]
+    assert_refused(call("generate", *options), "Sleepy")
+    assert [file.name for file in tmp_path.iterdir()] == ["faces"]
+
+
+def test_a_damaged_store_is_refused(run_copy: Path, photos: Path, tmp_path: Path) -> None:
+    path = run_copy / "sequences.h5"
+    path.write_bytes(path.read_bytes()[:3000])
+    before = contents(run_copy)
+    assert_refused(call("generate", *task(photos, run_copy)), "sequences.h5", "truncated")
+    assert_refused(call("show", path), "sequences.h5", "truncated")
+    assert contents(run_copy) == before
+    unfitted = tmp_path / "unfitted"
+    assert_refused(call("generate", *task(photos, unfitted), *FIT, "--out", path), "truncated")
+    assert not unfitted.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--glimpses", 1], ["glimpses = 1", "found 2"]),
+        (["--iterations", 13], ["iterations = 13", "found 12"]),
+        (["--seed", 3], ["seed = 3", "found 0"]),
+        (["--scales", 2], ["scales = 2", "found 1"]),
+        (["--out", "sequences-fixed-order.h5"], ['"source": "design"', '"source": "fixed-order"']),
+    ],
+)
+def test_other_settings_are_refused_with_both_values(
+    run_copy: Path, photos: Path, monkeypatch: pytest.MonkeyPatch, options: list[object], words: list[str]
+) -> None:
+    monkeypatch.chdir(run_copy)
+    before = contents(run_copy)
+    assert_refused(call("generate", *task(photos, run_copy), *options), *words)
+    assert contents(run_copy) == before
+
+
+def test_a_run_of_another_data_set_is_refused(run_copy: Path) -> None:
+    before = contents(run_copy)
+    for command in ("fit", "generate"):
+        assert_refused(call(command, "--run", run_copy), '"digits"', '"folder"')
+    assert contents(run_copy) == before
+
+
+def test_show_refuses_other_images(
+    run_copy: Path, photos: Path, tmp_path: Path, write_photo: Callable[..., None]
+) -> None:
+    other = Path(shutil.copytree(photos, tmp_path / "photos"))
+    for n in range(90):
+        write_photo(other / "train" / "ab"[n % 2] / f"{n}.png", seed=n + 500)
+    assert len(load("folder", other)["design"]) + len(load("folder", other)["train"]) > 0  # decoded before
+    assert_refused(call("show", run_copy / "sequences.h5", "--data-root", other), "fingerprint")
+    assert_refused(call("generate", *task(other, run_copy)), "approximations of folder label")
+    assert not (run_copy / "sequences.png").exists()
+
+
+def test_show_refuses_unknown_images_and_files(run_copy: Path) -> None:
+    before = contents(run_copy)
+    assert_refused(call("show", run_copy / "sequences.h5", "--image", 987654), "987654")
+    assert_refused(call("show", run_copy / "none.h5"), "none.h5")
+    assert_refused(call("show", run_copy / "sequences.h5", "--data-root", run_copy / "nowhere"), "nowhere")
+    assert contents(run_copy) == before
+
+
+def test_the_run_is_named_after_the_task() -> None:
+    assert default_run(load_digits()) == Path("runs/digits")

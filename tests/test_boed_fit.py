@@ -1,0 +1,256 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from boed_tiny import GEOMETRY, PLACES, pointer_dataset, pointer_split
+from torch import Tensor
+
+import boed.training
+from boed.approximations import FILE, Approximations
+from boed.fit import (
+    FitSettings,
+    best_temperature,
+    codebook,
+    fit,
+    on_policy,
+    partition,
+    place_probabilities,
+)
+from boed.posterior import negative_log_posterior
+from data.digits import load_digits
+from data.errors import CheckpointError, SettingsError
+from data.geometry import Geometry
+from data.retina import Retina
+
+TINY = {"iterations": 24, "width": 8}
+DATASET = pointer_dataset(train=100)
+
+
+@pytest.fixture
+def _often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boed.training, "SAVE_EVERY", 5)
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory: pytest.TempPathFactory) -> Approximations:
+    return fit(DATASET, tmp_path_factory.mktemp("straight"), **TINY)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, folder: Path, after: int) -> None:
+    """A fit that is killed at iteration `after`, counted over both trainings (18 and 6)."""
+    loss, calls = negative_log_posterior, list[int]()
+
+    def counted(*args: Tensor) -> Tensor:
+        if len(calls) == after:
+            raise KeyboardInterrupt
+        calls.append(after)
+        return loss(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(boed.training, "negative_log_posterior", counted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(DATASET, folder, **TINY)
+
+
+@pytest.mark.usefixtures("_often")
+@pytest.mark.parametrize("stops", [[2], [13], [23], [7, 12, 2]])
+def test_an_interrupted_fit_ends_with_the_same_approximations(
+    tmp_path: Path, straight: Approximations, monkeypatch: pytest.MonkeyPatch, stops: list[int]
+) -> None:
+    for after in stops:
+        interrupt(monkeypatch, tmp_path, after)
+        assert not (tmp_path / FILE).exists()
+    found = fit(DATASET, tmp_path, **TINY)
+    assert found.digest == straight.digest
+    assert [file.name for file in tmp_path.iterdir()] == [FILE]
+
+
+@pytest.mark.usefixtures("_often")
+@pytest.mark.parametrize(("after", "left"), [(13, 14), (18, 6), (23, 1)])
+def test_what_was_done_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int, left: int
+) -> None:
+    interrupt(monkeypatch, tmp_path, after)
+    loss, calls = negative_log_posterior, list[int]()
+
+    def counted(*args: Tensor) -> Tensor:
+        calls.append(1)
+        return loss(*args)
+
+    monkeypatch.setattr(boed.training, "negative_log_posterior", counted)
+    fit(DATASET, tmp_path, **TINY)
+    assert len(calls) == left
+
+
+@pytest.mark.usefixtures("_often")
+@pytest.mark.parametrize("changed", [{"seed": 1}, {"iterations": 30}, {"width": 16}])
+def test_an_interrupted_fit_of_another_task_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: dict[str, int]
+) -> None:
+    interrupt(monkeypatch, tmp_path, 13)
+    ((name, value),) = changed.items()
+    with pytest.raises(CheckpointError, match=f"{name} = {value}, found {TINY.get(name, 0)}"):
+        fit(DATASET, tmp_path, **TINY | changed)
+    with pytest.raises(CheckpointError, match="interrupted fit .* with images = "):
+        fit(pointer_dataset(train=100, seed=1), tmp_path, **TINY)
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path, straight: Approximations) -> None:
+    straight.save(tmp_path)
+    found = Approximations.load(tmp_path, DATASET)
+    assert found.digest == straight.digest
+    assert found.weights == straight.weights and found.settings == straight.settings
+    assert found.geometry == straight.geometry and torch.equal(found.places, straight.places)
+    assert torch.equal(found.bank.images, straight.bank.images)
+    assert torch.equal(found.bank.labels, straight.bank.labels)
+    assert torch.equal(found.bank_embeddings, straight.bank_embeddings)
+    assert fit(DATASET, tmp_path).digest == straight.digest  # options left out take what is there
+    assert fit(DATASET, tmp_path, **TINY).digest == straight.digest
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seed": 1}, "seed = 1, found 0"),
+        ({"iterations": 25}, "iterations = 25, found 24"),
+        ({"glimpses": 2}, "glimpses = 2, found 3"),
+        ({"sensor": {"glimpse_size": 5}}, "glimpse_size = 5, found 4"),
+        ({"sensor": {"scales": 2}}, "scales = 2, found 1"),
+    ],
+)
+def test_other_settings_in_the_same_folder_are_refused(
+    tmp_path: Path, straight: Approximations, options: dict[str, int], message: str
+) -> None:
+    straight.save(tmp_path)
+    before = (tmp_path / FILE).read_bytes()
+    with pytest.raises(CheckpointError, match=message):
+        fit(DATASET, tmp_path, **options)
+    assert (tmp_path / FILE).read_bytes() == before
+
+
+def test_approximations_of_other_images_are_refused(tmp_path: Path, straight: Approximations) -> None:
+    straight.save(tmp_path)
+    with pytest.raises(CheckpointError, match=r"expected approximations of pointer label .* found those of"):
+        fit(pointer_dataset(train=100, seed=1), tmp_path)
+    with pytest.raises(CheckpointError, match='dataset = "other", found "pointer"'):
+        fit(pointer_dataset("other", train=100), tmp_path)
+    with pytest.raises(CheckpointError, match='target = "Smiling", found "label"'):
+        fit(pointer_dataset(target="Smiling", train=100), tmp_path)
+
+
+def test_damaged_approximations_are_refused(tmp_path: Path, straight: Approximations) -> None:
+    straight.save(tmp_path)
+    whole = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CheckpointError, match="damaged"):
+        fit(DATASET, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"glimpses": 0},
+        {"glimpses": 10},
+        {"places": 0},
+        {"iterations": 0},
+        {"width": 0},
+        {"seed": -1},
+        {"sensor": {"glimpse_size": 13}},
+        {"sensor": {"glimpse_size": 0}},
+        {"sensor": {"scales": 0}},
+    ],
+)
+def test_impossible_settings_write_nothing(tmp_path: Path, options: dict[str, int]) -> None:
+    with pytest.raises(SettingsError, match="expected .* found"):
+        fit(DATASET, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_bank_did_not_train_q(
+    tmp_path: Path, straight: Approximations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set[int]()
+    call = Retina.__call__
+
+    def spied(self: Retina, images: Tensor, index: Tensor, locations: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and len(index) == boed.training.BATCH:
+            seen.update(index.tolist())
+        return call(self, images, index, locations)
+
+    monkeypatch.setattr(Retina, "__call__", spied)
+    rows, bank = partition(DATASET["train"], 0)
+    fit(DATASET, tmp_path, **TINY)
+    assert seen == set(rows.tolist())
+    assert torch.equal(straight.bank.ids, DATASET["train"].ids[bank])
+
+
+def test_partition_keeps_groups_together() -> None:
+    split = load_digits()["train"]
+    assert split.groups is not None
+    rows, bank = partition(split, 0)
+    assert not set(rows.tolist()) & set(bank.tolist())
+    assert len(rows) + len(bank) == len(split)
+    assert not set(split.groups[rows].tolist()) & set(split.groups[bank].tolist())
+    assert len(bank) / len(split) == pytest.approx(0.28, abs=0.01)
+    assert (rows.diff() > 0).all() and (bank.diff() > 0).all()
+    assert torch.equal(partition(split, 0)[1], bank) and not torch.equal(partition(split, 1)[1], bank)
+    ungrouped = pointer_split(50, 0)
+    parts = torch.cat(partition(ungrouped, 3))
+    assert sorted(parts.tolist()) == list(range(50))
+
+
+def test_small_grids_are_taken_whole_and_large_ones_by_information() -> None:
+    split = pointer_split(200, 0)
+    places, information = codebook(split, GEOMETRY, FitSettings(3, places=2), 4)
+    assert sorted(places.tolist()) == PLACES.tolist()
+    assert (information.diff() <= 0).all() and places[0].tolist() == [4, 4]
+    fine = Geometry(12, 12, 1, glimpse_size=1, per_axis=12)  # 144 places
+    assert len(codebook(split, fine, FitSettings(3, places=20), 4)[0]) == 144
+    image = pointer_split(60, 0)
+    large = type(image)(image.images.repeat(1, 2, 2, 1), image.labels, image.ids, "")
+    dense = Geometry(24, 24, 1, glimpse_size=4, per_axis=21)  # 441
+    places, _ = codebook(large, dense, FitSettings(3, places=10), 4)
+    gaps = (places[:, None] - places).abs().amax(-1).fill_diagonal_(99)
+    assert len(places) == 10 and gaps.min() >= 3
+    with pytest.raises(SettingsError, match="expected at least 10 places for as many glimpses, found 9"):
+        codebook(split, GEOMETRY, FitSettings(10), 4)
+
+
+def test_every_place_may_be_drawn_and_informative_ones_more_often() -> None:
+    found = place_probabilities(torch.tensor([2.0, 1.0, 0.0, 0.0]))
+    assert found.sum().item() == pytest.approx(1)
+    assert found[0] > found[1] > found[2] == found[3] >= 0.3 / 4
+    assert place_probabilities(torch.zeros(5)).tolist() == pytest.approx([0.2] * 5)
+
+
+def test_on_policy_places_are_a_prefix_of_a_history_and_then_others() -> None:
+    histories = torch.tensor([[0, 1, 2], [5, 6, 7]])
+    proposal = torch.zeros(12)
+    proposal[8:] = 0.25  # so that what is not of a history can be told apart
+    found = on_policy(histories, proposal)(600, torch.Generator().manual_seed(0))
+    again = on_policy(histories, proposal)(600, torch.Generator().manual_seed(0))
+    assert found.shape == (600, 3) and torch.equal(found, again)
+    kept = []
+    for row in found.tolist():
+        length = sum(place < 8 for place in row)
+        assert row[:length] in (histories[0, :length].tolist(), histories[1, :length].tolist())
+        assert all(place >= 8 for place in row[length:])
+        kept.append(length)
+    assert np.bincount(kept).tolist() == pytest.approx([150] * 4, abs=40)
+    assert {tuple(row[:2]) for row in found.tolist()} >= {(0, 1), (5, 6)}
+
+
+@pytest.mark.parametrize("factor", [0.6, 1.0, 3.0])
+def test_temperature_undoes_a_known_overconfidence(factor: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20_000, 3, generator=generator) * 2
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator)[:, 0]
+    assert best_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.06)
+
+
+def test_calibration_is_of_the_bank(pointer_fit: Approximations) -> None:
+    assert pointer_fit.q.temperature.shape == (4,)
+    assert (pointer_fit.q.temperature >= 0.5).all() and (pointer_fit.q.temperature <= 4).all()
+    assert pointer_fit.q.temperature[0] == 1
+    assert not pointer_fit.q.training

@@ -1,0 +1,107 @@
+import pytest
+import torch
+from boed_tiny import Enumerated, exact_approximations
+from torch import Tensor
+
+from boed.epe import candidate_scores
+from boed.posterior import GlimpseSetPosterior
+from boed.shrinkage import WEIGHTS, AverageMaps, choose_weight, shrunk
+
+
+def draws(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_weight_is_zero_when_the_own_map_is_noise() -> None:
+    average = torch.linspace(0, 1, 8, dtype=torch.float64).expand(200, -1)
+    for seed in range(5):
+        realised = average + draws(200, 8, seed=seed) - 0.5
+        assert choose_weight(average, draws(200, 8, seed=100 + seed), realised) == 0
+
+
+def test_weight_is_positive_when_the_own_map_is_the_truth() -> None:
+    realised = draws(200, 8)
+    average = realised.mean(0).expand(200, -1)
+    weight = choose_weight(average, realised, realised)
+    assert weight > 0.3
+    loss = realised.gather(1, shrunk(average, realised, weight).argmin(1, keepdim=True)).mean()
+    assert loss < realised[:, average[0].argmin()].mean() - 0.1
+
+
+def test_weight_between_for_a_noisy_truth() -> None:
+    """The best share of the own map is less the noisier it is."""
+    truth = torch.randn(4000, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    average = 0.5 * torch.randn(10, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    noise = torch.randn(4000, 10, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    found = [
+        choose_weight(average.expand(4000, -1), average + truth + s * noise, average + truth)
+        for s in (0.0, 2.0)
+    ]
+    assert found[0] > found[1] > 0
+
+
+def test_the_smallest_weight_of_equals_is_taken() -> None:
+    same = draws(40, 6)
+    assert choose_weight(same, same, draws(40, 6, seed=1)) == 0
+    assert choose_weight(same, draws(40, 6, seed=1), torch.ones(40, 6)) == 0
+
+
+def test_places_that_must_not_be_taken_stay_out() -> None:
+    average, own = draws(30, 6), draws(30, 6, seed=1)
+    own[:, 0] = -100.0
+    own[3, 2] = torch.nan
+    average[:, 0] = torch.inf
+    average[3, 2] = torch.inf
+    for weight in WEIGHTS:
+        found = shrunk(average, own, weight)
+        assert torch.equal(found.isinf(), average.isinf())
+        free = ~average.isinf()
+        assert torch.allclose(found[free], (1 - weight) * average[free] + weight * own[free])
+    assert choose_weight(average, own, draws(30, 6, seed=2).masked_fill(average.isinf(), -1e9)) >= 0
+    assert torch.equal(shrunk(average, average, 1.0).isinf(), average.isinf())
+
+
+def network(world: Enumerated) -> tuple[GlimpseSetPosterior, Tensor]:
+    torch.manual_seed(0)
+    q = GlimpseSetPosterior((1, 4, 4), world.classes, 4, 8).eval()
+    return q, torch.randn(70, 9, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
+@torch.no_grad()
+def test_average_maps_are_the_mean_over_all_images(score: str) -> None:
+    q, embeddings = network(Enumerated())
+    labels = torch.arange(70) % 3
+    averages = AverageMaps(q, embeddings, labels, score)
+    for history in ([], [4], [7, 2, 5]):
+        expected = torch.zeros(9, dtype=torch.float64)
+        for n in range(70):
+            total = torch.stack([embeddings[n, place] for place in history] or [torch.zeros(8)]).sum(0)
+            one = candidate_scores(
+                q, total, len(history) + 1, embeddings[n : n + 1], labels[n : n + 1], score
+            )
+            expected += one[0].double() / 70
+        found = averages(torch.tensor([history, history], dtype=torch.int64))
+        assert found.shape == (2, 9) and found.dtype == torch.float64
+        assert found[0].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+@torch.no_grad()
+def test_average_maps_do_not_depend_on_the_order_of_the_history() -> None:
+    q, embeddings = network(Enumerated())
+    labels = torch.arange(70) % 3
+    averages = AverageMaps(q, embeddings, labels, "cross-entropy")
+    found = averages(torch.tensor([[1, 5, 8], [8, 1, 5], [0, 1, 2], [5, 8, 1]]))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[3])
+    assert not torch.equal(found[0], found[2])
+    afresh = AverageMaps(q, embeddings, labels, "cross-entropy")(torch.tensor([[8, 5, 1]]))
+    assert torch.equal(afresh[0], found[0])  # nor on which order was asked for first
+
+
+def test_average_map_of_an_exact_posterior_is_the_mean_epe() -> None:
+    world = Enumerated()
+    learned = exact_approximations(world)
+    averages = AverageMaps(learned.q, learned.bank_embeddings, world.split.labels, "cross-entropy")
+    for places in ([], [3], [0, 5]):
+        expected = [sum(world.epe(n, places)[place] for n in range(24)) / 24 for place in range(9)]
+        assert averages(torch.tensor([places]).long())[0].tolist() == pytest.approx(expected, abs=1e-5)
