@@ -9,9 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from boed.cli import default_run, main
+from boed.cli import main
 from boed.generate import spread
-from data.digits import load_digits
 from data.registry import load
 from supervision.store import SequenceStore
 
@@ -222,7 +221,3 @@ def test_show_refuses_unknown_images_and_files(run_copy: Path) -> None:
     assert_refused(call("show", run_copy / "none.h5"), "none.h5")
     assert_refused(call("show", run_copy / "sequences.h5", "--data-root", run_copy / "nowhere"), "nowhere")
     assert contents(run_copy) == before
-
-
-def test_the_run_is_named_after_the_task() -> None:
-    assert default_run(load_digits()) == Path("runs/digits")

@@ -113,6 +113,17 @@ def test_scores_of_single_completions(world: Enumerated) -> None:
 
 
 @pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
+def test_completions_count_as_often_as_they_are_drawn(world: Enumerated, score: str) -> None:
+    embeddings, q, labels = embeddings_of(world), ExactPosterior(world), world.split.labels
+    drawn = torch.tensor([1, 1, 1, 1, 5, 9, 9])
+    total = torch.zeros(embeddings.shape[-1])
+    one_by_one = candidate_scores(q, total, 1, embeddings[drawn], labels[drawn], score)
+    found = expected_scores(q, total, 1, embeddings, labels, drawn, score)
+    assert torch.allclose(found, one_by_one.mean(0))
+    assert not torch.allclose(found, one_by_one[[0, 4, 5]].mean(0))
+
+
+@pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
 def test_greedy_search_with_exact_parts_is_the_exact_greedy_design(world: Enumerated, score: str) -> None:
     steps, rows = 3, torch.arange(24)
     designer = Designer(exact_approximations(world, steps), score=score, completions=2520)

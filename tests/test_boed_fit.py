@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset, pointer_split
 from torch import Tensor
 
+import boed.fit
 import boed.training
 from boed.approximations import FILE, Approximations
 from boed.fit import (
@@ -18,6 +20,8 @@ from boed.fit import (
     place_probabilities,
 )
 from boed.posterior import negative_log_posterior
+from boed.search import Designer, History
+from data.dataset import Split
 from data.digits import load_digits
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
@@ -249,8 +253,24 @@ def test_temperature_undoes_a_known_overconfidence(factor: float) -> None:
     assert best_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.06)
 
 
+def test_no_image_of_the_bank_completes_itself(
+    tmp_path: Path, straight: Approximations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    excluded = list[bool]()
+
+    class Spied(History):
+        def __init__(self, designer: Designer, split: Split, rows: Tensor, **options: Any) -> None:
+            super().__init__(designer, split, rows, **options)
+            if torch.equal(split.ids, straight.bank.ids):
+                excluded.append(torch.equal(self.distances.isinf().nonzero()[:, 1], rows))
+
+    monkeypatch.setattr(boed.fit, "History", Spied)
+    fit(DATASET, tmp_path, **TINY)
+    assert excluded == [True] * 3  # weights, temperatures, weights
+
+
 def test_calibration_is_of_the_bank(pointer_fit: Approximations) -> None:
     assert pointer_fit.q.temperature.shape == (4,)
     assert (pointer_fit.q.temperature >= 0.5).all() and (pointer_fit.q.temperature <= 4).all()
-    assert pointer_fit.q.temperature[0] == 1
+    assert pointer_fit.q.temperature[0] == 1 and (pointer_fit.q.temperature[1:] != 1).any()
     assert not pointer_fit.q.training

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from boed.approximations import Approximations, centres_of
 from boed.generate import generate
-from boed.search import Designer, Designs, image_noise
+from boed.search import Designer, Designs, History, image_noise
 from boed.sources import SOURCES
 from data.dataset import Split
 
@@ -112,6 +112,20 @@ def test_the_map_explains_the_choice(designer: Designer, unseen: Split, source: 
     for step in range(STEPS):
         taken = torch.zeros(80, 9, dtype=torch.bool).scatter(1, chosen[:, :step], True)
         assert torch.equal(found.epe_map[:, step].isinf(), taken)
+
+
+@torch.no_grad()
+def test_own_map_scores_one_glimpse_more(designer: Designer, unseen: Split) -> None:
+    history = History(designer, unseen, torch.arange(5), seed=0)
+    history.look(torch.full((5,), 3))
+    r = designer.learned.completion
+    drawn = r.draw(r.log_weights(history.distances), designer.completions, history.offsets[:, 0])
+    for row, found in enumerate(history.own_map()):
+        total, embeddings = history.total[row].float(), designer.embeddings[drawn[row]]
+        losses = -designer.learned.q.logits(total + embeddings, 2).log_softmax(-1)
+        labels = designer.labels[drawn[row]]
+        expected = losses.gather(2, labels[:, None, None].expand(-1, 9, 1)).mean((0, 2))
+        assert torch.allclose(found.float(), expected, atol=1e-5)
 
 
 def test_entropy_is_that_of_q(designer: Designer, unseen: Split) -> None:

@@ -64,6 +64,7 @@ def test_places_that_must_not_be_taken_stay_out() -> None:
 def network(world: Enumerated) -> tuple[GlimpseSetPosterior, Tensor]:
     torch.manual_seed(0)
     q = GlimpseSetPosterior((1, 4, 4), world.classes, 4, 8).eval()
+    q.count_bias.data.normal_()
     return q, torch.randn(70, 9, 8, generator=torch.Generator().manual_seed(0))
 
 
