@@ -10,6 +10,7 @@ from typing import Any
 
 from data.dataset import DataSet
 from data.geometry import Geometry
+from data.tensors import load_tensors
 from hardattn import checkpoint
 from hardattn.evaluate import CONVERGED_WITHIN, convergence
 from hardattn.learner import look_at_all
@@ -87,7 +88,7 @@ def cheapest(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 def stopping_point(folder: Path, dataset: DataSet, evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
     """The test point of the threshold that is `cheapest` on the validation images."""
     settings = checkpoint.read_json(folder / checkpoint.RUN)["settings"]
-    tensors, about = checkpoint.load(folder / checkpoint.MODEL)
+    tensors, about = load_tensors(folder / checkpoint.MODEL, checkpoint.COMMAND)
     network = build(settings)
     network.load_state_dict(tensors)
     geometry, method = Geometry(**settings["geometry"]), METHODS[settings["method"]]

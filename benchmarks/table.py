@@ -33,7 +33,8 @@ from data import DATASETS, GlimpseError, SettingsError, load
 @click.option("--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the data set's]")
 @click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]")
 @click.option("--seeds", default=3, show_default=True, help="How many; each has its own fit and designs.")
-@click.option("--minutes", default=4.0, show_default=True, help="Training time of every row.")
+@click.option("--epochs", type=float, help="Length of every training. [default: hardattn's]")
+@click.option("--minutes", type=float, help="Length of every training, by the clock.")
 @click.option("--ram-factor", type=float, help="One more row: REINFORCE alone with so many times the budget.")
 @click.option("--images", default=600, show_default=True, help="How many images get sequences.")
 @click.option("--jobs", "at_once", default=2, show_default=True, help="Commands at a time, a thread each.")
@@ -44,7 +45,7 @@ def main(dataset: str, at_once: int, out: Path | None, **options: Any) -> None:
 
     \b
     Examples:
-      python -m benchmarks.table celebahq --attribute Male --data-root DIR --minutes 8 --ram-factor 10
+      python -m benchmarks.table celebahq --attribute Male --data-root DIR --epochs 40 --ram-factor 10
       python -m benchmarks.table cluttered-mnist --canvas 60 --data-root DIR --glimpses 8 --scales 3
     """
     settings = {"dataset": dataset} | options
@@ -95,7 +96,7 @@ def plans_of(settings: Mapping[str, Any], out: Path) -> list[Plan]:
             seed,
             data,
             options_of(settings, "scales", "glimpse_size", "glimpses"),
-            ("--minutes", str(settings["minutes"])),
+            options_of(settings, "epochs", "minutes"),
             settings["images"],
             options_of(settings, "device"),
         )
@@ -117,8 +118,8 @@ def make(settings: Mapping[str, Any], out: Path, at_once: int) -> str:
     """Runs what is missing; writes and returns the tables."""
     plans = plans_of(settings, out)
     factor = settings["ram_factor"]
-    rows = dict(ROWS) | ({LONG: f"{ROWS['ram']}, {factor:g} x the time"} if factor else {})
-    longer = ("--minutes", str(settings["minutes"] * (factor or 1)))
+    rows = dict(ROWS) | ({LONG: f"{ROWS['ram']}, {factor:g} x the budget"} if factor else {})
+    longer = longer_budget(settings)
     jobs = [job for plan in plans for job in plan.jobs(list(rows), longer)]
     seconds = run_all(jobs, out / "jobs", at_once=at_once)
     runs = {label: collect(plans, row, settings, seconds) for row, label in rows.items()}
@@ -128,6 +129,19 @@ def make(settings: Mapping[str, Any], out: Path, at_once: int) -> str:
     results = {"settings": public(settings), "rows": found}
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     return text
+
+
+def longer_budget(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """The training options of the row with a multiple of the budget.
+
+    >>> longer_budget({"ram_factor": 10.0, "epochs": 2.0, "minutes": None})
+    ('--epochs', '20.0')
+    """
+    factor = settings["ram_factor"] or 1.0
+    given = {name: settings[name] * factor for name in ("epochs", "minutes") if settings[name] is not None}
+    if settings["ram_factor"] and not given:
+        raise SettingsError("expected --epochs or --minutes with --ram-factor, found neither; add one")
+    return options_of(given, *given)
 
 
 def collect(

@@ -18,7 +18,7 @@ class RetrievalCompletion:
 
     The Pyro model draws an image of the bank uniformly and observes its glimpses under Gaussian noise:
 
-    $n \sim \mathrm{Uniform}(1..N), \qquad y_i \sim \mathcal N(\mathrm{sensor}(x_n, l_i), \sigma^2), \; i \le t$
+    $n \sim \mathrm{Uniform}(1..N), \quad y_i \sim \mathcal N(\mathrm{sensor}(x_n, l_i), \sigma^2), i \le t$
 
     so that $\log w_n = -\tfrac{1}{2\sigma^2} \sum_i \lVert y_i - \mathrm{sensor}(x_n, l_i) \rVert^2$: the
     log-likelihoods of the glimpses *add*. The noise variance is what makes the importance sampler work in

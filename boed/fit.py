@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def fit(
     folder: Path,
     *,
     device: torch.device | str = "cpu",
-    sensor: dict[str, int] | None = None,
+    geometry: Geometry | None = None,
     **chosen: int,
 ) -> Approximations:
     """Learns the approximations into `folder`; when they are there already, loads them.
@@ -79,22 +79,21 @@ def fit(
         dataset: its training split is used, nothing else.
         folder: for the approximations, and the state of an interrupted fit.
         device: where it computes.
-        sensor: `glimpse_size` and `scales` where they differ from the data set's.
+        geometry: sensor and grid; default what `folder` was fitted with, else the data set's.
         chosen: fields of `FitSettings`; the others take their defaults, or what `folder` was fitted with.
 
     Raises:
         CheckpointError: the folder holds approximations with other settings (both values are shown).
         SettingsError: an impossible setting.
     """
-    geometry = replace(dataset.geometry, **(sensor or {}))
     settings = FitSettings(**{"glimpses": dataset.glimpses, **chosen})
-    geometry.grid()  # refuses a glimpse larger than the image
+    (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
     if (folder / FILE).exists():
-        asked = {"dataset": dataset.name, "target": dataset.target, **chosen, **(sensor or {})}
-        require_settings(folder, asked)
+        asked = {"dataset": dataset.name, "target": dataset.target, **chosen}
+        require_settings(folder, asked, geometry)
         return Approximations.load(folder, dataset, device)
     wanted = asdict(settings) | {"dataset": dataset.name, "target": dataset.target}
-    result = _learn(dataset, folder, settings, wanted, geometry, device)
+    result = _learn(dataset, folder, settings, wanted, geometry or dataset.geometry, device)
     result.save(folder)
     for name in STATES:
         (folder / name).unlink(missing_ok=True)
@@ -123,15 +122,17 @@ def _learn(
     return learned
 
 
-def require_settings(folder: Path, asked: dict[str, Any]) -> None:
+def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | None) -> None:
     """Raises CheckpointError, naming both values, when `folder` was fitted with other settings."""
     _, about = load_tensors(folder / FILE, "boed fit")
-    found = about["geometry"] | about["settings"]  # both have a width: q's is the one that is asked for
-    for name, value in asked.items():
-        if value != found.get(name):
+    pairs = [(name, value, about["settings"].get(name)) for name, value in asked.items()]
+    if geometry is not None:
+        pairs += [(name, value, about["geometry"].get(name)) for name, value in geometry.to_json().items()]
+    for name, expected, found in pairs:
+        if expected != found:
             raise CheckpointError(
-                f"expected approximations in {folder} with {name} = {json.dumps(value)}, found "
-                f"{json.dumps(found.get(name))}; use the same settings or another --run folder"
+                f"expected approximations in {folder} with {name} = {json.dumps(expected)}, found "
+                f"{json.dumps(found)}; use the same settings or another --run folder"
             )
 
 
@@ -175,20 +176,33 @@ def _train_twice(
     settings: FitSettings,
     folder: Path,
 ) -> None:
+    """q at informed places, then on-policy; each training is taken up by itself when interrupted."""
     proposal = place_probabilities(information.cpu())
-    informed = _informed(proposal, settings.glimpses)
     task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
-    common: dict[str, Any] = {"iterations": settings.iterations * 3 // 4, "seed": settings.seed, "task": task}
-    args = (learned.q, train, rows, learned.places, learned.geometry)
-    train_posterior(*args, informed, title="fit q", state=folder / STATES[0], **common)
+
+    def train_q(sample: PlaceSampler, iterations: int, state: Path, title: str, rate: float) -> None:
+        train_posterior(
+            learned.q,
+            train,
+            rows,
+            learned.places,
+            learned.geometry,
+            sample,
+            iterations=iterations,
+            seed=settings.seed,
+            state=state,
+            task=task,
+            title=title,
+            learning_rate=rate,
+        )
+        learned.__dict__.pop("bank_embeddings", None)  # they are q's
+
+    first = settings.iterations * 3 // 4
+    train_q(_informed(proposal, settings.glimpses), first, folder / STATES[0], "fit q", LEARNING_RATE)
     learned.weights = estimate_weights(learned, settings.seed)
     histories = _histories(learned, train, rows, settings.seed).cpu()
-    learned.__dict__.pop("bank_embeddings", None)  # q changes below
-    common |= {"iterations": settings.iterations - common["iterations"], "state": folder / STATES[1]}
-    train_posterior(
-        *args, on_policy(histories, proposal), title="fit q on-policy", learning_rate=LEARNING_RATE / 3, **common
-    )  # fmt: skip
-    learned.__dict__.pop("bank_embeddings", None)
+    second, rate = settings.iterations - first, LEARNING_RATE / 3
+    train_q(on_policy(histories, proposal), second, folder / STATES[1], "fit q on-policy", rate)
 
 
 def place_probabilities(information: Tensor) -> Tensor:

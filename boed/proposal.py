@@ -50,7 +50,7 @@ def _normal_equations(
     split: Split, index: Tensor, targets: Tensor, locations: Tensor, retina: Retina
 ) -> tuple[Tensor, Tensor, Tensor]:
     """X'X (L, D, D), X'y (L, D, K) and y'y (K,) of the pooled glimpses at every location."""
-    gram, moment = 0.0, 0.0
+    gram = moment = torch.zeros((), device=index.device)
     for rows, target in zip(index.split(CHUNK), targets.split(CHUNK), strict=True):
         places = locations.to(index.device).expand(len(rows), -1, -1)
         glimpses = retina(split.images, rows, places)  # (B, L, S*C, G, G)

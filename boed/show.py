@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch import Tensor
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_sequences(
@@ -66,15 +70,13 @@ def image_of(split: Split, image_id: int) -> np.ndarray:
     return split.images[row].numpy()
 
 
-def _draw_glimpses(axes, image: np.ndarray, locations: Tensor, geometry: Geometry, title: str) -> None:  # type: ignore[no-untyped-def]
+def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: Geometry, title: str) -> None:
     from matplotlib.patches import Rectangle
 
+    side = geometry.glimpse_size
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
     for number, (row, col) in enumerate(locations.tolist(), 1):
-        side = geometry.glimpse_size
-        axes.add_patch(
-            Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime", linewidth=1)
-        )
+        axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime"))
         axes.text(
             col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center", va="center"
         )
@@ -83,26 +85,17 @@ def _draw_glimpses(axes, image: np.ndarray, locations: Tensor, geometry: Geometr
 
 
 def _draw_map(
-    axes, image: np.ndarray, scores: Tensor, candidates: Tensor, chosen: Tensor, geometry: Geometry
-) -> None:  # type: ignore[no-untyped-def]
-    centres = candidates + geometry.glimpse_size / 2 - 0.5
+    axes: Axes, image: np.ndarray, scores: Tensor, candidates: Tensor, chosen: Tensor, geometry: Geometry
+) -> None:
+    """The places coloured by score, bright where it is small, and a cross on the chosen one."""
+    half = geometry.glimpse_size / 2 - 0.5
+    rows, cols = (candidates + half).T
     shown = scores.isfinite()
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
     dots = axes.scatter(
-        centres[shown, 1],
-        centres[shown, 0],
-        c=scores[shown],
-        cmap="viridis_r",
-        s=14,
-        marker="s",
-        linewidths=0,
+        cols[shown], rows[shown], c=scores[shown], cmap="viridis_r", s=22, marker="s", linewidths=0
     )
-    axes.plot(
-        chosen[1] + geometry.glimpse_size / 2 - 0.5,
-        chosen[0] + geometry.glimpse_size / 2 - 0.5,
-        "r+",
-        markersize=8,
-    )
+    axes.plot(chosen[1] + half, chosen[0] + half, "r+", markersize=8)
     bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046)
     bar.ax.tick_params(labelsize=5)
     axes.axis("off")

@@ -71,6 +71,7 @@ class DataSet:
         glimpses: default number of glimpses T.
         openers: split name -> function that opens it.
         note: one line for the user (what was left out, which default was taken), or "".
+        symmetric: whether a mirrored image is as likely as the image, and of the same class.
     """
 
     def __init__(
@@ -82,9 +83,12 @@ class DataSet:
         glimpses: int,
         openers: Mapping[str, Callable[[], Split]],
         note: str = "",
+        *,
+        symmetric: bool = False,
     ) -> None:
         self.name, self.target, self.classes = name, target, classes
         self.geometry, self.glimpses, self.note = geometry, glimpses, note
+        self.symmetric = symmetric
         self._openers = dict(openers)
         self._splits: dict[str, Split] = {}
 

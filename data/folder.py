@@ -46,7 +46,7 @@ def load_folder(root: Path, size: int = 128) -> DataSet:
         raise DataError(f"expected images in {top}/CLASS/ (.jpg, .jpeg, .png), found none; set --data-root")
     geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
     openers = {split: partial(_open_split, root, split, classes, size) for split in SPLITS}
-    return DataSet("folder", "label", classes, geometry, 5, openers)
+    return DataSet("folder", "label", classes, geometry, 5, openers, symmetric=True)
 
 
 def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> Split:

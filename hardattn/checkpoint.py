@@ -1,4 +1,4 @@
-"""Weights and training state on disk: safetensors with a JSON header, never a pickle."""
+"""The files of a run folder, and whether they belong together."""
 
 from __future__ import annotations
 
@@ -7,39 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-
 from data.dataset import DataSet
 from data.errors import CheckpointError
 from data.geometry import Geometry
 
 RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
-
-
-def save(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Writes tensors and facts about them into one file, beside its name and then renamed."""
-    beside = path.with_name(path.name + ".new")
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, beside, metadata={"about": json.dumps(about)})
-    beside.replace(path)
-
-
-def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and facts of `save`; raises CheckpointError when missing or damaged."""
-    if not path.is_file():
-        raise CheckpointError(
-            f"expected saved weights at {path}, found none; make them with `hardattn train`"
-        )
-    try:
-        with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads((file.metadata() or {})["about"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"expected whole safetensors in {path}, found damaged ones ({error}); delete it and train again"
-        ) from None
+COMMAND = "hardattn train"
 
 
 def write_json(path: Path, value: Any) -> None:

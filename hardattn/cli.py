@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from dataclasses import replace
-from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
 from data.dataset import DataSet
-from data.errors import GlimpseError
 from data.geometry import Geometry
-from data.registry import DATASETS, load
+from data.options import GROUP_SETTINGS, PATH, one_line_errors, open_task, task_options
 from hardattn.evaluate import EVALUATION, PICTURE, Evaluation
 from hardattn.evaluate import evaluate as evaluate_run
 from hardattn.learner import DEFAULT_ITERATIONS, Budget
@@ -25,39 +21,15 @@ from supervision.store import SequenceStore
 
 SEQUENCES = "sequences.h5"
 OWN = "(of the run)"
-_PATH = click.Path(path_type=Path)
 
 
-def _one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turns an error that the user can act on into one line on standard error and exit code 2."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except GlimpseError as error:
-            click.echo(f"error: {' '.join(str(error).split())}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command takes it up again", err=True)
-            sys.exit(130)
-
-    return run
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings=GROUP_SETTINGS)
 def main() -> None:
     """Trains and evaluates hard-attention networks, with or without designed glimpse sequences."""
 
 
 @main.command()
-@click.option("--dataset", "name", default="digits", show_default=True, help=f"One of {', '.join(DATASETS)}.")
-@click.option("--attribute", help="What to predict (celebahq; default Male).")
-@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated-mnist, cluttered-mnist).")
-@click.option("--data-root", type=_PATH, help="Folder of the images, in the official layout.")
-@click.option(
-    "--run", "run_dir", type=_PATH, help="Folder of everything a run makes. [default: runs/DATASET[-TARGET]]"
-)
+@task_options
 @click.option(
     "--supervise",
     is_flag=False,
@@ -69,30 +41,20 @@ def main() -> None:
 @click.option("--seed", default=0, show_default=True, help="Of weights, batches and draws.")
 @click.option("--epochs", type=float, help=f"Length of training. [default: {DEFAULT_ITERATIONS} iterations]")
 @click.option("--minutes", type=float, help="Length of training, by the clock.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]")
-@click.option(
-    "--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: that of the sequences or data]"
-)
-@click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]")
 @click.option("--supervised-images", type=int, help="Use only so many of the sequences.")
-@_one_line_errors
+@one_line_errors
 def train(
-    name: str,
-    attribute: str | None,
-    canvas: int | None,
-    data_root: Path | None,
-    run_dir: Path | None,
     supervise: str | None,
     method: str | None,
     seed: int,
     epochs: float | None,
     minutes: float | None,
+    supervised_images: int | None,
     device: str,
     glimpses: int | None,
     glimpse_size: int | None,
     scales: int | None,
-    supervised_images: int | None,
+    **task: Any,
 ) -> None:
     """Trains a network into RUN/hardattn-METHOD-SEED, or takes up the run that is there.
 
@@ -107,15 +69,7 @@ def train(
     """
     budget = Budget(epochs, minutes)
     chosen = method_of(method, supervise is not None)
-    dataset = load(name, data_root, attribute=attribute, canvas=canvas)
-    opened_with = {
-        "data_root": data_root and str(data_root.resolve()),
-        "attribute": attribute,
-        "canvas": canvas,
-    }
-    if dataset.note:
-        click.echo(dataset.note, err=True)
-    run_dir = run_dir or default_run(dataset)
+    dataset, run_dir, opened_with = open_task(**task)
     store, stem = sequences_of(supervise, run_dir)
     folder = train_run(
         dataset,
@@ -128,19 +82,17 @@ def train(
         budget=budget,
         seed=seed,
         device=device,
-        opened_with={"name": name} | opened_with,
+        opened_with=opened_with,
     )
     click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
 
 
 @main.command()
-@click.argument("run_folder", metavar="RUN_DIR", type=_PATH)
-@click.option(
-    "--data-root", type=_PATH, help="Evaluate the test images found here. [default: as in training]"
-)
+@click.argument("run_folder", metavar="RUN_DIR", type=PATH)
+@click.option("--data-root", type=PATH, help="Evaluate the test images found here. [default: as in training]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@_one_line_errors
+@one_line_errors
 def evaluate(run_folder: Path, data_root: Path | None, device: str, as_json: bool) -> None:
     """Accuracy after each glimpse and the accuracy-compute curve of RUN_DIR, a folder that `train` made.
 
@@ -155,12 +107,6 @@ def evaluate(run_folder: Path, data_root: Path | None, device: str, as_json: boo
         return
     click.echo(table(result))
     click.echo(f"wrote {run_folder / EVALUATION} and {run_folder / PICTURE}")
-
-
-def default_run(dataset: DataSet) -> Path:
-    """runs/DATASET, or runs/DATASET-TARGET where there are several targets."""
-    several = dataset.target != "label"
-    return Path("runs") / (f"{dataset.name}-{dataset.target}" if several else dataset.name)
 
 
 def sequences_of(supervise: str | None, run_dir: Path) -> tuple[SequenceStore | None, list[str]]:

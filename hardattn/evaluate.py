@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from data.dataset import DataSet
+from data.device import choose_device
 from data.errors import CheckpointError
 from data.geometry import Geometry
 from data.registry import load
+from data.tensors import load_tensors
 from hardattn import checkpoint
 from hardattn.flops import mflops_per_glimpse
 from hardattn.learner import accuracy_and_nll, look_at_all
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
 from hardattn.stopping import Point, curve, quantile_thresholds
-from hardattn.train import at_home, build, device_of, read_log
+from hardattn.train import at_home, build, read_log
 
 CONVERGED_WITHIN = 0.01
 EVALUATION, PICTURE = "evaluation.json", "curve.png"
@@ -79,7 +81,7 @@ def evaluate(
         dataset = load(options.pop("name", name), options.pop("data_root", None), **options)
     checkpoint.require_fits(run_folder, settings, dataset)
     network, about = _trained(run_folder, settings)
-    network.to(device_of(device))
+    network.to(choose_device(device))
     geometry = Geometry(**settings["geometry"])
     test = at_home(dataset["test"], network.start.device)
     seen = look_at_all(
@@ -122,7 +124,7 @@ def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:
 
 def _trained(run_folder: Path, settings: dict[str, Any]) -> tuple[HardAttention, dict[str, Any]]:
     """The network with its best weights, and what was noted with them."""
-    tensors, about = checkpoint.load(run_folder / checkpoint.MODEL)
+    tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
     network = build(settings)
     try:
         network.load_state_dict(tensors)

@@ -29,8 +29,6 @@ from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
 DEFAULT_ITERATIONS = 3000
-SYMMETRIC = ("celebahq", "folder")
-"""Data sets in which a mirrored image is as likely as the image, and of the same class."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,13 @@ class Recipe:
     policy_shapes_state: bool = False
 
     @classmethod
-    def suited(cls, dataset: str, method: Method) -> Recipe:
-        """The default for a data set and method.
+    def suited(cls, symmetric: bool, method: Method) -> Recipe:
+        """The default for images that may be mirrored, or not, and a method.
 
         Imitation of a few hundred images would shape the state to recognise them; REINFORCE alone learns
         from all images, and shapes it.
         """
-        return cls(mirror=dataset in SYMMETRIC, policy_shapes_state=not method.supervised)
+        return cls(mirror=symmetric, policy_shapes_state=not method.supervised)
 
 
 @dataclass(frozen=True)

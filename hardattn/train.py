@@ -14,8 +14,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.dataset import DataSet, Split
+from data.device import choose_device
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint
 from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator, one_thread
 from hardattn.methods import METHODS, method_of
@@ -59,14 +61,14 @@ def train(
         SettingsError, StoreError, CheckpointError: before anything is written.
     """
     name = method_of(method, store is not None)
-    recipe, budget = recipe or Recipe.suited(dataset.name, METHODS[name]), budget or Budget()
+    recipe, budget = recipe or Recipe.suited(dataset.symmetric, METHODS[name]), budget or Budget()
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
     geometry = geometry_for(dataset, store, geometry)
     task = checkpoint.describe(dataset, geometry)
     guided = _guided(dataset, store, task, steps, supervised_images)
-    target = device_of(device)
+    target = choose_device(device)
     settings = {
         **task,
         "method": name,
@@ -126,17 +128,6 @@ def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry
     return geometry
 
 
-def device_of(name: str) -> torch.device:
-    """`auto` is a CUDA device where there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise SettingsError("expected a CUDA device, found none; use --device cpu")
-    if name not in ("cpu", "cuda"):
-        raise SettingsError(f"expected device auto, cpu or cuda; found {name!r}")
-    return torch.device(name)
-
-
 def at_home(split: Split, device: torch.device) -> Split:
     """The split on the device where its images take at most half of the free memory there, else as it is."""
     if device.type != "cuda" or split.images.numel() * 2 > torch.cuda.mem_get_info(device)[0]:
@@ -163,10 +154,9 @@ def _guided(
     }
     store.require({name: value for name, value in expected.items() if name in store.settings})
     split, locations = supervised_split(store, dataset["design"], steps)
-    chosen = slice(count)
-    part = Split(split.images[chosen], split.labels[chosen], split.ids[chosen], split.fingerprint)
-    Geometry(**task["geometry"]).grid().index(locations[chosen])  # refuses locations off the grid
-    return part, locations[chosen]
+    locations = locations[:count]
+    Geometry(**task["geometry"]).grid().index(locations)  # refuses locations off the grid
+    return split.take(torch.arange(len(locations))), locations
 
 
 def _supervision(store: SequenceStore | None, guided: tuple[Split, Tensor] | None) -> dict[str, Any] | None:
@@ -197,7 +187,7 @@ def _loop(
     """Trains to the end of the budget; checks and saves every `CHECK_EVERY` iterations."""
     last = folder / checkpoint.LAST
     if last.exists():
-        learner.restore(*checkpoint.load(last))
+        learner.restore(*load_tensors(last, checkpoint.COMMAND))
     _cut_log(folder / checkpoint.LOG, learner.iteration if last.exists() else -1)
     stream = islice(iter(batches), learner.iteration, None)
     with tqdm(total=total, initial=learner.iteration, desc=folder.name, unit="it", mininterval=1.0) as bar:
@@ -222,10 +212,10 @@ def _check(learner: Learner, validate: Validator, folder: Path, bar: tqdm) -> No
     }
     if figures["nll"] < learner.best:
         learner.best = figures["nll"]
-        checkpoint.save(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
+        save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
     with (folder / checkpoint.LOG).open("a") as log:
         log.write(json.dumps(line) + "\n")
-    checkpoint.save(folder / checkpoint.LAST, *learner.state())
+    save_tensors(folder / checkpoint.LAST, *learner.state())
     bar.set_postfix(nll=f"{figures['nll']:.3f}", accuracy=f"{100 * figures['accuracy']:.1f}%")
 
 

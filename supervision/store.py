@@ -1,10 +1,10 @@
 """The HDF5 store of glimpse sequences: one file per data set, target, geometry and design settings.
 
-Layout (schema 1): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets `image_id` (N,),
-`locations` (N, T, 2) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats, `epe_map` (N, T, L)
-float16, `candidates` (L, 2) int16, and `done` (N,) which is written last. All of it is allocated when the
-file is made, beside its name and then renamed, so that a run killed at any moment leaves a readable file
-and a resumed one the same bytes as one that never stopped.
+Layout (schema 1): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets
+`image_id` (N,), `locations` (N, T, 2) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats,
+`epe_map` (N, T, L) float16, `candidates` (L, 2) int16, and `done` (N,) which is written last. All of it is
+allocated when the file is made, beside its name and then renamed, so that a run killed at any moment leaves
+a readable file and a resumed one the same bytes as one that never stopped.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ class SequenceStore:
         missing = [i for i in ids if i not in finished]
         if missing or not ids:
             raise StoreError(
-                f"expected finished sequences of the images asked for in {self.path}, found none of {missing}; "
-                f"there are {len(finished)} finished ones"
+                f"expected finished sequences of the images asked for in {self.path}, found none of "
+                f"{missing}; there are {len(finished)} finished ones"
             )
         return torch.searchsorted(self.ids, torch.tensor(sorted(set(ids))))
 

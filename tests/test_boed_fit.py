@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +114,21 @@ def test_what_is_saved_is_loaded(tmp_path: Path, straight: Approximations) -> No
     assert fit(DATASET, tmp_path, **TINY).digest == straight.digest
 
 
+def fit_with(folder: Path, options: dict[str, int]) -> Approximations:
+    """A fit with these options; `glimpse_size` and `scales` are the geometry's."""
+    sensor: dict[str, Any] = {name: options[name] for name in ("glimpse_size", "scales") if name in options}
+    chosen = {name: value for name, value in options.items() if name not in sensor}
+    return fit(DATASET, folder, geometry=replace(DATASET.geometry, **sensor) if sensor else None, **chosen)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"seed": 1}, "seed = 1, found 0"),
         ({"iterations": 25}, "iterations = 25, found 24"),
         ({"glimpses": 2}, "glimpses = 2, found 3"),
-        ({"sensor": {"glimpse_size": 5}}, "glimpse_size = 5, found 4"),
-        ({"sensor": {"scales": 2}}, "scales = 2, found 1"),
+        ({"glimpse_size": 5}, "glimpse_size = 5, found 4"),
+        ({"scales": 2}, "scales = 2, found 1"),
     ],
 )
 def test_other_settings_in_the_same_folder_are_refused(
@@ -129,7 +137,7 @@ def test_other_settings_in_the_same_folder_are_refused(
     straight.save(tmp_path)
     before = (tmp_path / FILE).read_bytes()
     with pytest.raises(CheckpointError, match=message):
-        fit(DATASET, tmp_path, **options)
+        fit_with(tmp_path, options)
     assert (tmp_path / FILE).read_bytes() == before
 
 
@@ -160,14 +168,14 @@ def test_damaged_approximations_are_refused(tmp_path: Path, straight: Approximat
         {"iterations": 0},
         {"width": 0},
         {"seed": -1},
-        {"sensor": {"glimpse_size": 13}},
-        {"sensor": {"glimpse_size": 0}},
-        {"sensor": {"scales": 0}},
+        {"glimpse_size": 13},
+        {"glimpse_size": 0},
+        {"scales": 0},
     ],
 )
 def test_impossible_settings_write_nothing(tmp_path: Path, options: dict[str, int]) -> None:
     with pytest.raises(SettingsError, match="expected .* found"):
-        fit(DATASET, tmp_path / "run", **options)
+        fit_with(tmp_path / "run", options)
     assert not (tmp_path / "run").exists()
 
 

@@ -11,6 +11,7 @@ from hardattn_tiny import tiny_dataset, tiny_split, tiny_store
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError, StoreError
 from data.geometry import Geometry
+from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint, learner
 from hardattn import train as training
 from hardattn.evaluate import convergence, evaluate
@@ -35,7 +36,7 @@ def store(tmp_path: Path) -> SequenceStore:
 
 
 def weights(folder: Path, name: str = checkpoint.LAST) -> dict[str, torch.Tensor]:
-    return checkpoint.load(folder / name)[0]
+    return load_tensors(folder / name, checkpoint.COMMAND)[0]
 
 
 def without_seconds(folder: Path) -> list[dict[str, object]]:
@@ -176,7 +177,7 @@ def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:500])
     else:
-        checkpoint.save(path, {"start": torch.zeros(3)}, {})
+        save_tensors(path, {"start": torch.zeros(3)}, {})
     with pytest.raises(CheckpointError, match="expected"):
         evaluate(folder, dataset=tiny_dataset())
 

@@ -1,0 +1,93 @@
+"""What both command lines share: the options that name a task, and errors in one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from data.dataset import DataSet
+from data.errors import GlimpseError
+from data.registry import DATASETS, load
+
+PATH: click.ParamType = click.Path(path_type=Path)  # type: ignore[type-arg]
+GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+_TASK = (
+    click.option(
+        "--dataset", "name", default="digits", show_default=True, help=f"One of {', '.join(DATASETS)}."
+    ),
+    click.option("--attribute", help="What to predict (celebahq; default Male)."),
+    click.option("--canvas", type=int, help="Canvas side in pixels (translated-mnist, cluttered-mnist)."),
+    click.option("--data-root", type=PATH, help="Folder of the images, in the official layout."),
+    click.option(
+        "--run",
+        "run_dir",
+        type=PATH,
+        help="Folder of everything a run makes. [default: runs/DATASET[-TARGET]]",
+    ),
+    click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]"),
+    click.option(
+        "--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the data set's, or FILE's]"
+    ),
+    click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]"),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
+)
+
+
+def task_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that name data, run folder, geometry and device."""
+    for option in reversed(_TASK):
+        command = option(command)
+    return command
+
+
+def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns an error that the user can act on into one line on standard error and exit code 2."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except GlimpseError as error:
+            click.echo(f"error: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command takes it up again", err=True)
+            sys.exit(130)
+
+    return run
+
+
+def open_task(
+    name: str,
+    attribute: str | None,
+    canvas: int | None,
+    data_root: Path | None,
+    run_dir: Path | None,
+) -> tuple[DataSet, Path, dict[str, Any]]:
+    """The data set of the options, the run folder, and the arguments of `load` that open it again."""
+    dataset = load(name, data_root, attribute=attribute, canvas=canvas)
+    if dataset.note:
+        click.echo(dataset.note, err=True)
+    opened_with = {
+        "name": name,
+        "data_root": data_root and str(data_root.resolve()),
+        "attribute": attribute,
+        "canvas": canvas,
+    }
+    return dataset, run_dir or default_run(dataset), opened_with
+
+
+def default_run(dataset: DataSet) -> Path:
+    """runs/DATASET, or runs/DATASET-TARGET where there are several targets.
+
+    >>> default_run(load("digits")).as_posix()
+    'runs/digits'
+    """
+    several = dataset.target != "label"
+    return Path("runs") / (f"{dataset.name}-{dataset.target}" if several else dataset.name)
