@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3; do \
 BIN := .venv/bin
 READY := .venv/.installed
 
-# For the tables of results: make table DATA=celebahq ROOT=folder ARGS='--attribute Male --minutes 8'
+# For the tables of results: make table DATA=celebahq ROOT=folder ARGS='--attribute Male --epochs 40'
 DATA ?= celebahq
 ROOT ?= data-root
 ARGS ?=
