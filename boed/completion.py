@@ -23,8 +23,8 @@ class RetrievalCompletion:
     so that $\log w_n = -\tfrac{1}{2\sigma^2} \sum_i \lVert y_i - \mathrm{sensor}(x_n, l_i) \rVert^2$: the
     log-likelihoods of the glimpses *add*. The noise variance is what makes the importance sampler work in
     768 dimensions and more; it is chosen for each history so that the effective sample size
-    $1 / \sum_n w_n^2$ meets a target (the retrieval of Harvey, Teng and Wood, arXiv 1906.05462, appendix B,
-    with the variance in the place of their cut-off).
+    $1 / \sum_n w_n^2$ meets a target. Retrieval as a completion is due to Harvey, Teng and Wood,
+    arXiv 1906.05462.
 
     Args:
         bank: images with labels; they must not have trained the posterior that scores them.
@@ -46,9 +46,7 @@ class RetrievalCompletion:
         images = self.bank.images
         image = pyro.sample("image", Categorical(torch.ones(len(images), device=images.device)))
         rows = image.view(-1)
-        mean = self.retina(
-            images, rows, locations.expand(len(rows), -1, -1)
-        ).double()  # (N or 1, t, S*C, G, G)
+        mean = self.retina(images, rows, locations.expand(len(rows), -1, -1)).double()  # (N, t, S*C, G, G)
         return pyro.sample("glimpses", Normal(mean.view(*image.shape, *mean.shape[1:]), noise).to_event(4))
 
     def squared_distances(self, glimpses: Tensor, location: Tensor) -> Tensor:

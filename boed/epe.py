@@ -24,7 +24,7 @@ def candidate_scores(
 ) -> Tensor:
     r"""Score of looking at each candidate next, for each completion.
 
-    "entropy":        $H[q(\theta \mid y_{\le t}, y_l)]$, the plug-in of Harvey, Teng and Wood (equation 6);
+    "entropy":        $H[q(\theta \mid y_{\le t}, y_l)]$, the plug-in of Harvey, Teng and Wood;
     "cross-entropy":  $-\log q(\theta_n \mid y_{\le t}, y_l)$, with the completion's own label. Its mean is an
     upper bound on the EPE (Barber and Agakov 2003) which overconfidence of q cannot lower.
 

@@ -30,7 +30,7 @@ class GlimpseSetPosterior(PyroModule):
     t, set by calibration on held-out images.
 
     It is a Pyro guide: `forward` samples the site "label". The posterior network of Harvey, Teng and Wood
-    (arXiv 1906.05462, section 4.2) plays this part with a CNN on the masked image.
+    (arXiv 1906.05462) plays this part with a CNN on the masked image.
 
     Args:
         glimpse_shape: (S*C, G, G).

@@ -159,7 +159,7 @@ def greedy_designs(
     $l_t = \arg\min_l \; (1 - w_t)\,\overline{\mathrm{EPE}}(l) + w_t\,\widehat{\mathrm{EPE}}(l)$
 
     where the image's own $\widehat{\mathrm{EPE}}$ is the mean score over completions drawn by retrieval, the
-    same for all places (Harvey, Teng and Wood, arXiv 1906.05462, section 4 and algorithm 1), and
+    same for all places (Harvey, Teng and Wood, arXiv 1906.05462), and
     $\overline{\mathrm{EPE}}$ the average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy
     order.
     """

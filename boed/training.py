@@ -71,7 +71,8 @@ def train_posterior(
         index = rows[torch.randint(len(rows), (BATCH,), generator=generator).to(device)]
         locations = places[sample(BATCH, generator).to(device)]  # (B, T, 2)
         glimpses = geometry.retina()(split.images, index, locations + _jitter(locations, geometry, generator))
-        loss = negative_log_posterior(q, glimpses, centres_of(locations, geometry), split.labels[index])
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = negative_log_posterior(q, glimpses, centres_of(locations, geometry), split.labels[index])
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

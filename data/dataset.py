@@ -53,7 +53,7 @@ class Split:
 
     def take(self, rows: Tensor) -> Split:
         """These rows as a split of their own, copied into memory."""
-        groups = None if self.groups is None else self.groups[rows]
+        groups = None if self.groups is None else self.groups[rows.to(self.groups.device)]
         rows = rows.to(self.images.device)
         return Split(self.images[rows], self.labels[rows], self.ids[rows], self.fingerprint, groups)
 
