@@ -33,7 +33,7 @@ from data.tensors import load_tensors
 
 STATES = ("fit-state-1.safetensors", "fit-state-2.safetensors")  # of the two trainings
 BANK_SHARE, BANK_MOST = 0.28, 8000
-ON_POLICY_IMAGES, WEIGHT_IMAGES = 512, 1600
+ON_POLICY_IMAGES, CALIBRATION_IMAGES, WEIGHT_IMAGES = 400, 400, 800
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
 
 
@@ -199,7 +199,7 @@ def _train_twice(
 
     first = settings.iterations * 3 // 4
     train_q(_informed(proposal, settings.glimpses), first, folder / STATES[0], "fit q", LEARNING_RATE)
-    learned.weights = estimate_weights(learned, settings.seed)
+    learned.weights = estimate_weights(learned, settings.seed, images=CALIBRATION_IMAGES)
     histories = _histories(learned, train, rows, settings.seed).cpu()
     second, rate = settings.iterations - first, LEARNING_RATE / 3
     train_q(on_policy(histories, proposal), second, folder / STATES[1], "fit q on-policy", rate)
@@ -240,12 +240,17 @@ def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -
     return history.chosen
 
 
+def _sample(bank: Split, count: int) -> Tensor:
+    """About `count` rows, evenly spread."""
+    return torch.arange(0, len(bank), math.ceil(len(bank) / count), device=bank.ids.device)
+
+
 @torch.no_grad()
 def _temperatures(learned: Approximations, settings: FitSettings) -> Tensor:
     """(T+1,) one temperature per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
     q, bank = learned.q, learned.bank
     q.temperature.fill_(1.0)
-    rows = torch.arange(len(bank), device=bank.ids.device)[:: math.ceil(len(bank) / WEIGHT_IMAGES)]
+    rows = _sample(bank, CALIBRATION_IMAGES)
     history = History(Designer(learned), bank, rows, seed=settings.seed, excluded=rows)
     found = [1.0]
     for weight in learned.weights:
@@ -266,10 +271,10 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 @torch.no_grad()
-def estimate_weights(learned: Approximations, seed: int) -> tuple[float, ...]:
+def estimate_weights(learned: Approximations, seed: int, *, images: int = WEIGHT_IMAGES) -> tuple[float, ...]:
     """The weight of an image's own map at each step, chosen on the bank along the design's own histories."""
     bank = learned.bank
-    rows = torch.arange(len(bank), device=bank.ids.device)[:: math.ceil(len(bank) / WEIGHT_IMAGES)]
+    rows = _sample(bank, images)
     designer = Designer(learned)
     history = History(designer, bank, rows, seed=seed, excluded=rows)
     weights = []

@@ -73,7 +73,7 @@ class GlimpseSetPosterior(PyroModule):
 
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
         """Unnormalised log-probabilities (..., K) from summed embeddings (..., D) of `count` glimpses."""
-        hidden = torch.relu(total + self.count_bias[count])
+        hidden = torch.relu_(total + self.count_bias[count])  # the sum is ours: no copy
         temperature = self.temperature[count]
         return self.head(hidden) / (temperature if isinstance(count, int) else temperature[..., None])
 

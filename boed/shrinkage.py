@@ -18,7 +18,7 @@ from boed.epe import candidate_scores
 from boed.posterior import GlimpseSetPosterior
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
-REFERENCE_ROWS = 60_000  # (reference image, place) pairs behind an average
+REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
 CHUNK = 64  # reference images at a time: what fits a core's cache
 
 

@@ -1,0 +1,107 @@
+"""How much adaptivity pays: `python -m benchmarks.designs RUN --data-root DIR`, on the validation images.
+
+Takes the approximations of a finished `boed fit` and designs for validation images with the fitted weights
+of an image's own map, with other ones, and at random, by either score. After each glimpse it gives the
+accuracy and the negative log-likelihood of q itself: the fit's own judge, not an independent one, so that
+differences between rows count and the level does not.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from boed.approximations import Approximations, centres_of
+from boed.epe import SCORES
+from boed.generate import spread
+from boed.search import Designer, greedy_designs
+from boed.sources import random
+from data import DATASETS, GlimpseError, load
+from data.dataset import Split
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--dataset", type=click.Choice(list(DATASETS)), default="digits", show_default=True, help="Data."
+)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--attribute", help="What to predict (celebahq).")
+@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@click.option("--images", default=500, show_default=True, help="How many validation images.")
+def main(run: Path, images: int, dataset: str, **options: object) -> None:
+    """Accuracy and NLL of q after each glimpse, for several weights of an image's own map.
+
+    \b
+    Examples:
+      python -m benchmarks.designs runs/digits
+      python -m benchmarks.designs runs/celebahq-Male --dataset celebahq --attribute Male --data-root DIR
+    """
+    try:
+        data = load(dataset, **options)  # type: ignore[arg-type]
+        learned = Approximations.load(run / "approximations", data)
+    except GlimpseError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    rows = spread(len(data["valid"]), min(images, len(data["valid"])))
+    click.echo(f"{len(rows)} validation images of {data.name} {data.target}; % right, NLL in nats")
+    click.echo(header(learned.glimpses))
+    fitted = ", ".join(f"{weight:g}" for weight in learned.weights)
+    for score in SCORES:
+        designer = Designer(learned, score=score)
+        rules = {f"fitted weights ({fitted})": learned.weights}
+        rules |= {f"weight {w:g}": (w,) * learned.glimpses for w in (0.0, 0.1, 0.35, 1.0)}
+        for name, weights in rules.items():
+            found = greedy_designs(designer, data["valid"], rows, learned.glimpses, weights, seed=0)
+            click.echo(row(f"{score}, {name}", judge(designer, data["valid"], rows, found.locations)))
+    found = random(designer, data["valid"], rows, learned.glimpses, 0)
+    click.echo(row("random", judge(designer, data["valid"], rows, found.locations)))
+
+
+@torch.no_grad()
+def judge(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> list[tuple[float, float]]:
+    """(accuracy, NLL in nats) of q after each of the glimpses at `locations` (B, T, 2)."""
+    geometry = designer.learned.geometry
+    glimpses = geometry.retina()(split.images, rows, locations).double()
+    totals = designer.q.embed(glimpses, centres_of(locations, geometry).double()).cumsum(1)
+    labels, figures = split.labels[rows], []
+    for t in range(locations.shape[1]):
+        logits = designer.q.logits(totals[:, t], t + 1)
+        right = (logits.argmax(-1) == labels).double().mean()
+        figures.append((float(right), float(cross_entropy(logits, labels))))
+    return figures
+
+
+def header(steps: int) -> str:
+    """The head of a Markdown table.
+
+    >>> print(header(2))
+    | design | t = 1 | t = 2 |
+    | --- | --- | --- |
+    """
+    return "\n".join(
+        [
+            "| design | " + " | ".join(f"t = {t}" for t in range(1, steps + 1)) + " |",
+            "| --- " * (steps + 1) + "|",
+        ]
+    )
+
+
+def row(name: str, figures: Sequence[tuple[float, float]]) -> str:
+    """A row of a Markdown table.
+
+    >>> row("random", [(0.5, 0.6931)])
+    '| random | 50.0 .693 |'
+    """
+    cells = [f"{100 * accuracy:.1f} {nll:.3f}".replace(" 0.", " .") for accuracy, nll in figures]
+    return "| " + " | ".join([name, *cells]) + " |"
+
+
+if __name__ == "__main__":
+    main()
