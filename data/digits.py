@@ -18,21 +18,22 @@ from data.store import ImageStore
 CANVAS = 40
 PIECES, PIECE_SIZE = 3, 6
 COUNTS = {"design": 300, "train": 1047, "valid": 150, "test": 300}
-COPIES = {"design": 1, "train": 6, "valid": 1, "test": 2}
+COPIES = {"design": 2, "train": 6, "valid": 3, "test": 2}
 
 
 def load_digits(seed: int = 0) -> DataSet:
     """Cluttered digits of 16 x 16 on 40 x 40, 8-pixel glimpses on a 9 x 9 grid, 5 of them.
 
     The handwritten digits are parted first, always in the same way, and then placed: no digit, nor a
-    piece of it as clutter, is in two splits. Training digits are placed six times, test digits twice.
+    piece of it as clutter, is in two splits. Training digits are placed six times, validation digits three times, the others
+    twice.
 
     Args:
         seed: of the places and the clutter.
 
     >>> split = load_digits()["valid"]
     >>> tuple(split.images.shape), split.labels.unique().tolist() == list(range(10))
-    ((150, 40, 40, 1), True)
+    ((450, 40, 40, 1), True)
     """
     geometry = Geometry(CANVAS, CANVAS, 1, glimpse_size=8, per_axis=9)
     openers = {split: partial(_open_split, split, seed) for split in SPLITS}
