@@ -219,11 +219,10 @@ def time_table(runs: Mapping[str, Sequence[Run]]) -> str:
 
 
 def against(runs: Mapping[str, Sequence[Run]], label: str, reinforce: str) -> list[tuple[Run, Run]]:
-    """Each run of a row with the REINFORCE run of its seed; none for that row itself or without it."""
-    if label == reinforce or reinforce not in runs:
-        return []
-    others = {run.evaluation["seed"]: run for run in runs[reinforce]}
-    pairs = [(run, others.get(run.evaluation["seed"])) for run in runs[label]]
+    """Each run of a supervised row with the REINFORCE run of its seed; none for other rows or without it."""
+    others = {run.evaluation["seed"]: run for run in runs.get(reinforce, ())}
+    guided = [run for run in runs[label] if METHODS[run.evaluation["method"]].supervised]
+    pairs = [(run, others.get(run.evaluation["seed"])) for run in guided]
     return [(run, other) for run, other in pairs if other is not None]
 
 

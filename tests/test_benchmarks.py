@@ -16,11 +16,14 @@ def log(*nll: float, per_iteration: float = 0.01) -> list[dict[str, float]]:
     return [{"iteration": 100 * n, "seconds": n * 100 * per_iteration, "nll": v} for n, v in enumerate(nll)]
 
 
-def run(seed: int = 0, last: float = 0.9, nll: tuple[float, ...] = (0.7, 0.3, 0.2)) -> Run:
+def run(
+    seed: int = 0, last: float = 0.9, nll: tuple[float, ...] = (0.7, 0.3, 0.2), method: str = "ps-nogs"
+) -> Run:
     curve = [point("fixed", 1, 1.0, 0.8), point("fixed", 2, 2.0, last), point("gain", 0.1, 1.5, last - 0.004)]
     lines = log(*nll)
     evaluation = {
         "seed": seed,
+        "method": method,
         "accuracy_at": {"1": 0.8, "2": last},
         "nll_at": {"1": 0.5, "2": 0.25},
         "iterations_to_convergence": 200,
@@ -68,7 +71,7 @@ def test_accuracy_table_has_means_and_each_seed() -> None:
 
 
 def test_convergence_table_pairs_runs_of_the_same_seed() -> None:
-    slow = [run(1, nll=(0.7, 0.6, 0.5, 0.4)), run(0, nll=(0.7, 0.6, 0.3, 0.2))]
+    slow = [run(1, nll=(0.7, 0.6, 0.5, 0.4), method="ram"), run(0, nll=(0.7, 0.6, 0.3, 0.2), method="ram")]
     runs = {"guided": [run(0), run(1)], "slow": slow}
     guided, alone = figures.convergence_table(runs, "slow").splitlines()[2:]
     assert "| 1.5, > 1.5 " in guided
