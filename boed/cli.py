@@ -19,7 +19,7 @@ from data.dataset import DataSet
 from data.device import choose_device
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.options import GROUP_SETTINGS, PATH, one_line_errors, open_task, task_options
+from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
 from data.registry import load
 from supervision.store import SequenceStore
 
@@ -39,7 +39,7 @@ def fit_options(command: Callable[..., None]) -> Callable[..., None]:
     return task_options(command)
 
 
-@click.group(context_settings=GROUP_SETTINGS)
+@click.group(cls=Commands, context_settings=GROUP_SETTINGS)
 def main() -> None:
     """Bayesian experimental design of glimpse sequences: learns approximations, designs, shows."""
 

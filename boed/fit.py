@@ -27,12 +27,13 @@ from boed.search import SCORE, Designer, History
 from boed.shrinkage import choose_weight, shrunk
 from boed.training import LEARNING_RATE, PlaceSampler, train_posterior
 from data.dataset import DataSet, Split
-from data.errors import CheckpointError, SettingsError
+from data.device import one_thread
+from data.errors import CheckpointError, DataError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
 
 STATES = ("fit-state-1.safetensors", "fit-state-2.safetensors")  # of the two trainings
-BANK_SHARE, BANK_MOST = 0.28, 8000
+BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
 ON_POLICY_IMAGES, CALIBRATION_IMAGES, WEIGHT_IMAGES = 400, 400, 800
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
 
@@ -93,7 +94,8 @@ def fit(
         require_settings(folder, asked, geometry)
         return Approximations.load(folder, dataset, device)
     wanted = asdict(settings) | {"dataset": dataset.name, "target": dataset.target}
-    result = _learn(dataset, folder, settings, wanted, geometry or dataset.geometry, device)
+    with one_thread():
+        result = _learn(dataset, folder, settings, wanted, geometry or dataset.geometry, device)
     result.save(folder)
     for name in STATES:
         (folder / name).unlink(missing_ok=True)
@@ -137,9 +139,15 @@ def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | N
 
 
 def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows that train q, and rows of the bank; images of one group stay together."""
+    """Rows that train q, and rows of the bank; images of one group stay together.
+
+    Raises:
+        DataError: there are too few images to part.
+    """
     groups = split.ids.cpu() if split.groups is None else split.groups
     names, inverse = groups.unique(return_inverse=True)
+    if len(names) < FEWEST:
+        raise DataError(f"expected at least {FEWEST} training images, found {len(names)}; add images")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(names), generator=generator)[: max(1, round(BANK_SHARE * len(names)))]
     in_bank = torch.zeros(len(names), dtype=torch.bool)

@@ -12,6 +12,7 @@ from boed.approximations import Approximations
 from boed.search import COMPLETIONS, SCORE, Designer, Designs
 from boed.sources import SOURCES
 from data.dataset import DataSet, Split
+from data.device import one_thread
 from data.errors import SettingsError
 
 BLOCK = 20
@@ -55,7 +56,8 @@ def generate(
     designer = Designer(approximations)
     where = torch.searchsorted(split.ids.cpu(), sink.ids)
     pending = sink.pending()
-    with tqdm(total=len(sink.ids), initial=len(sink.ids) - len(pending), desc=source, unit="image") as bar:
+    done = len(sink.ids) - len(pending)
+    with one_thread(), tqdm(total=len(sink.ids), initial=done, desc=source, unit="image") as bar:
         for rows in pending.split(BLOCK) if len(pending) else ():
             images = where[rows].to(split.images.device)
             sink.write(rows, _on_cpu(SOURCES[source](designer, split, images, glimpses, seed)))

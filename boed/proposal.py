@@ -37,7 +37,9 @@ def ridge_information(
     Returns:
         (L,) nats, >= 0.
     """
-    index = torch.linspace(0, len(split) - 1, min(rows, len(split))).long().to(split.labels.device)
+    index = torch.linspace(0, len(split) - 1, min(rows, len(split))).long()
+    shuffle = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))
+    index = index[shuffle].to(split.labels.device)  # folds must not follow an order of the labels
     targets = one_hot(split.labels[index], classes).float()
     targets = targets - targets.mean(0)
     folds = [_normal_equations(split, index[f::2], targets[f::2], locations, retina) for f in (0, 1)]

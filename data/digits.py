@@ -25,8 +25,8 @@ def load_digits(seed: int = 0) -> DataSet:
     """Cluttered digits of 16 x 16 on 40 x 40, 8-pixel glimpses on a 9 x 9 grid, 5 of them.
 
     The handwritten digits are parted first, always in the same way, and then placed: no digit, nor a
-    piece of it as clutter, is in two splits. Training digits are placed six times, validation digits three times, the others
-    twice.
+    piece of it as clutter, is in two splits. Training digits are placed six times, validation digits
+    three times, the others twice.
 
     Args:
         seed: of the places and the clutter.

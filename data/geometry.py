@@ -9,6 +9,8 @@ from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.retina import Retina
 
+SMALLEST = 2  # what two strided convolutions can take
+
 
 @dataclass(frozen=True)
 class Geometry:
@@ -38,6 +40,11 @@ class Geometry:
         if self.scales < 1 or self.per_axis < 1:
             raise SettingsError(
                 f"expected at least 1 scale and 1 grid position, found {self.scales} and {self.per_axis}"
+            )
+        if self.glimpse_size < SMALLEST:
+            raise SettingsError(
+                f"expected a glimpse of at least {SMALLEST} pixels, found {self.glimpse_size}; "
+                "choose a larger --glimpse-size"
             )
 
     def grid(self) -> LocationGrid:

@@ -39,6 +39,27 @@ _TASK = (
 )
 
 
+class Commands(click.Group):
+    """A group of commands that answers misused options in one line, like all other bad input."""
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs the command line."""
+        run: Callable[..., Any] = super().main
+        if not standalone_mode:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            sys.exit(run(*args, standalone_mode=False, **extra))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.ClickException as error:
+            message = " ".join(error.format_message().split())
+            click.echo(f"error: expected options as in --help, found otherwise: {message}", err=True)
+            sys.exit(2)
+        except click.Abort:
+            sys.exit(130)
+
+
 def task_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that name data, run folder, geometry and device."""
     for option in reversed(_TASK):

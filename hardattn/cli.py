@@ -11,7 +11,7 @@ import click
 
 from data.dataset import DataSet
 from data.geometry import Geometry
-from data.options import GROUP_SETTINGS, PATH, one_line_errors, open_task, task_options
+from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
 from hardattn.evaluate import EVALUATION, PICTURE, Evaluation
 from hardattn.evaluate import evaluate as evaluate_run
 from hardattn.learner import DEFAULT_ITERATIONS, Budget
@@ -23,7 +23,7 @@ SEQUENCES = "sequences.h5"
 OWN = "(of the run)"
 
 
-@click.group(context_settings=GROUP_SETTINGS)
+@click.group(cls=Commands, context_settings=GROUP_SETTINGS)
 def main() -> None:
     """Trains and evaluates hard-attention networks, with or without designed glimpse sequences."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from data.dataset import Split
+from data.device import one_thread
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
@@ -103,18 +102,6 @@ class Budget:
         if self.minutes is not None:
             return iteration % CHECK_EVERY == 0 and seconds >= 60 * self.minutes
         return iteration >= (total or 0)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One CPU thread for a while: layers this small gain nothing from a second one, and where cores are
-    shared with other work they lose a hundredfold by waiting for it at every layer."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class Clock:

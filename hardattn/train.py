@@ -14,12 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.dataset import DataSet, Split
-from data.device import choose_device
+from data.device import choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint
-from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator, one_thread
+from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator
 from hardattn.methods import METHODS, method_of
 from hardattn.network import HardAttention
 from supervision.batches import MixedBatches, supervised_split

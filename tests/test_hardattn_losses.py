@@ -8,9 +8,9 @@ import torch
 from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 from torch import Tensor
 
+from data.device import one_thread
 from data.pool import ImagePool
 from hardattn import losses
-from hardattn.learner import one_thread
 from hardattn.network import HardAttention
 from hardattn.rollout import Rollout, rollout
 

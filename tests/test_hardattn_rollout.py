@@ -9,8 +9,8 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.device import one_thread
 from data.pool import ImagePool
-from hardattn.learner import one_thread
 from hardattn.rollout import Rollout, _draw, rollout
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
