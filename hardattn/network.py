@@ -22,7 +22,7 @@ class GlimpseNetwork(nn.Module):
 
     Args:
         channels: C of a glimpse.
-        size: G, at least 4.
+        size: G, at least 2.
         features: width of the result.
 
     >>> GlimpseNetwork(3, 16, 128)(torch.zeros(2, 3, 16, 16)).shape

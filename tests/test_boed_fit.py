@@ -217,8 +217,8 @@ def test_small_grids_are_taken_whole_and_large_ones_by_information() -> None:
     places, information = codebook(split, GEOMETRY, FitSettings(3, places=2), 4)
     assert sorted(places.tolist()) == PLACES.tolist()
     assert (information.diff() <= 0).all() and places[0].tolist() == [4, 4]
-    fine = Geometry(12, 12, 1, glimpse_size=1, per_axis=12)  # 144 places
-    assert len(codebook(split, fine, FitSettings(3, places=20), 4)[0]) == 144
+    fine = Geometry(12, 12, 1, glimpse_size=2, per_axis=11)  # 121 places
+    assert len(codebook(split, fine, FitSettings(3, places=20), 4)[0]) == 121
     image = pointer_split(60, 0)
     large = type(image)(image.images.repeat(1, 2, 2, 1), image.labels, image.ids, "")
     dense = Geometry(24, 24, 1, glimpse_size=4, per_axis=21)  # 441
