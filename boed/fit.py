@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from tqdm import tqdm
 
 from boed.approximations import FILE, Approximations, new_posterior
 from boed.epe import candidate_scores
@@ -243,7 +244,7 @@ def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -
     """(M, T) places of a first design for some of q's own training images."""
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), ON_POLICY_IMAGES)).long().to(rows.device)]
     history = History(Designer(learned), train, some, seed=seed)
-    for weight in learned.weights:
+    for weight in tqdm(learned.weights, desc="first designs", unit="glimpse"):
         history.look(history.score_map(weight).argmin(1))
     return history.chosen
 
@@ -261,7 +262,7 @@ def _temperatures(learned: Approximations, settings: FitSettings) -> Tensor:
     rows = _sample(bank, CALIBRATION_IMAGES)
     history = History(Designer(learned), bank, rows, seed=settings.seed, excluded=rows)
     found = [1.0]
-    for weight in learned.weights:
+    for weight in tqdm(learned.weights, desc="calibrate q", unit="glimpse"):
         history.look(history.score_map(weight).argmin(1))
         found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
     return torch.tensor(found)
@@ -286,7 +287,7 @@ def estimate_weights(learned: Approximations, seed: int, *, images: int = WEIGHT
     designer = Designer(learned)
     history = History(designer, bank, rows, seed=seed, excluded=rows)
     weights = []
-    for step in range(learned.glimpses):
+    for step in tqdm(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         average, own = history.average_map(), history.own_map()
         realised = candidate_scores(  # every bank image is its own, only completion
             designer.q, history.total[:, None], step + 1, designer.embeddings[rows], bank.labels[rows], SCORE

@@ -7,9 +7,12 @@ uniformly random glimpses hit a mouth about once in fifty.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, one_hot
+from tqdm import tqdm
 
 from data.dataset import Split
 from data.retina import Retina
@@ -53,7 +56,8 @@ def _normal_equations(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """X'X (L, D, D), X'y (L, D, K) and y'y (K,) of the pooled glimpses at every location."""
     gram = moment = torch.zeros((), device=index.device)
-    for rows, target in zip(index.split(CHUNK), targets.split(CHUNK), strict=True):
+    chunks = zip(index.split(CHUNK), targets.split(CHUNK), strict=True)
+    for rows, target in tqdm(chunks, total=math.ceil(len(index) / CHUNK), desc="informative places"):
         places = locations.to(index.device).expand(len(rows), -1, -1)
         glimpses = retina(split.images, rows, places)  # (B, L, S*C, G, G)
         pooled = adaptive_avg_pool2d(glimpses.flatten(0, 1), POOLED).view(len(rows), len(locations), -1)
