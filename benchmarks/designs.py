@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from boed.approximations import Approximations, centres_of
 from boed.epe import SCORES
-from boed.generate import spread
+from boed.generate import sample_rows
 from boed.search import Designer, greedy_designs
 from boed.sources import random
 from data import DATASETS, GlimpseError, load
@@ -49,7 +49,7 @@ def main(run: Path, images: int, dataset: str, **options: object) -> None:
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    rows = spread(len(data["valid"]), min(images, len(data["valid"])))
+    rows = sample_rows(len(data["valid"]), min(images, len(data["valid"])))
     click.echo(f"{len(rows)} validation images of {data.name} {data.target}; % right, NLL in nats")
     click.echo(header(learned.glimpses))
     fitted = ", ".join(f"{weight:g}" for weight in learned.weights)

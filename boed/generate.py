@@ -95,7 +95,7 @@ def candidates_of(approximations: Approximations, source: str) -> Tensor:
 
 
 def choose_images(split: Split, count: int | None) -> Tensor:
-    """Ids of the first `count` design images, of all of them without a count.
+    """Ids of `count` design images, of all of them without a count; a larger count adds to a smaller.
 
     Raises:
         SettingsError: the count is not positive, or more than there are.
@@ -106,16 +106,18 @@ def choose_images(split: Split, count: int | None) -> Tensor:
         raise SettingsError(
             f"expected 1 to {len(split)} images, as many as there are to design for, found {count}"
         )
-    return split.ids.cpu()[spread(len(split), count)]
+    return split.ids.cpu()[sample_rows(len(split), count)]
 
 
-def spread(total: int, count: int) -> Tensor:
-    """`count` of `total` rows, evenly spread, so that sorted data give a fair sample.
+def sample_rows(total: int, count: int) -> Tensor:
+    """`count` of `total` rows, increasing: a fair sample of sorted data, and part of every larger one.
 
-    >>> spread(10, 4).tolist()
-    [0, 3, 6, 9]
+    >>> smaller, larger = sample_rows(10, 4).tolist(), sample_rows(10, 6).tolist()
+    >>> len(smaller), set(smaller) <= set(larger)
+    (4, True)
     """
-    return torch.linspace(0, total - 1, count).round().long()
+    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
+    return order[:count].sort().values
 
 
 def _on_cpu(designs: Designs) -> Designs:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from boed.cli import main
-from boed.generate import spread
+from boed.generate import sample_rows
 from data.registry import load
 from supervision.store import SequenceStore
 
@@ -75,7 +75,7 @@ def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
     for name, count, places in (("", len(design), 12), ("-fixed-order", 3, 12), ("-random", len(design), 0)):
         store = SequenceStore.read(run_dir / f"sequences{name}.h5")
         assert store.done.all() and store.steps == 2
-        assert store.ids.tolist() == design.ids[spread(len(design), count)].tolist()
+        assert store.ids.tolist() == design.ids[sample_rows(len(design), count)].tolist()
         assert store.candidates.shape == (places, 2)
         assert store.settings["fingerprint"] == design.fingerprint
         assert store.origin["data_root"] == str(photos.resolve())
