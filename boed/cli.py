@@ -9,14 +9,14 @@ from typing import Any
 
 import click
 
-from boed.approximations import Approximations
+from boed.approximations import FILE, Approximations
 from boed.fit import fit as fit_task
 from boed.generate import candidates_of, choose_images, design_settings, require_glimpses
 from boed.generate import generate as generate_sequences
 from boed.show import draw_sequences
 from boed.sources import SOURCES
 from data.dataset import DataSet
-from data.device import choose_device
+from data.device import at_device, choose_device
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
@@ -32,7 +32,7 @@ def fit_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--seed", type=int, help="Of the fit and the completions. [default: 0]"),
         click.option("--iterations", type=int, help="Of training q. [default: 4000]"),
         click.option(
-            "--places", type=int, help="Candidate places; small grids are taken whole. [default: 60]"
+            "--places", type=int, help="Candidate places; grids of up to 200 are taken whole. [default: 60]"
         ),
     ):
         command = option(command)
@@ -86,12 +86,13 @@ def generate(images: str, source: str, out: Path | None, **options: Any) -> None
       boed generate --dataset celebahq --attribute Male --data-root DIR --images 600
     """
     dataset, run, origin = open_task(**_task_of(options))
-    split = dataset["design"].to(choose_device(options["device"]))
+    split = at_device(dataset["design"], choose_device(options["device"]))
     ids = choose_images(split, image_count(images, len(split)))
     path = out or run / (f"{SEQUENCES}.h5" if source == "design" else f"{SEQUENCES}-{source}.h5")
     if path.exists():
         SequenceStore.read(path)  # refuses a damaged one before the long fit
-    learned = fitted(dataset, run, options)
+    there = (run / "approximations" / FILE).exists()
+    learned = fitted(dataset, run, options | ({"glimpses": None} if there else {}))  # fewer glimpses will do
     glimpses = options["glimpses"] or learned.glimpses
     require_glimpses(glimpses, learned)
     seed = learned.settings["seed"]
@@ -99,10 +100,9 @@ def generate(images: str, source: str, out: Path | None, **options: Any) -> None
     store = SequenceStore.write_to(
         path, settings, ids, glimpses, candidates_of(learned, source), origin=origin
     )
-    generate_sequences(learned, split, store, glimpses=glimpses, source=source, seed=seed)
-    click.echo(
-        f"{len(ids)} sequences of {glimpses} glimpses in {path}; next: hardattn train --supervise {path}"
-    )
+    generate_sequences(learned, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+    click.echo(f"{int(store.done.sum())} sequences of {glimpses} glimpses in {path}")
+    click.echo(f"next, with the same data options: hardattn train --supervise {path}")
 
 
 @main.command()
@@ -126,6 +126,8 @@ def show(file: Path, images: tuple[int, ...], out: Path | None, data_root: Path 
     chosen = list(images) or store.ids[store.done][:4].tolist()
     sequences = store.load(store.rows_of(chosen))
     path = out or file.with_suffix(".png")
+    if path.suffix.lower() != ".png":
+        raise SettingsError(f"expected a picture FILE.png, found --out {path}")
     geometry = Geometry(**store.settings["geometry"])
     draw_sequences(
         path,

@@ -28,7 +28,7 @@ from boed.search import SCORE, Designer, History
 from boed.shrinkage import choose_weight, shrunk
 from boed.training import LEARNING_RATE, PlaceSampler, train_posterior
 from data.dataset import DataSet, Split
-from data.device import one_thread
+from data.device import at_device, one_thread
 from data.errors import CheckpointError, DataError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
@@ -36,6 +36,7 @@ from data.tensors import load_tensors
 STATES = ("fit-state-1.safetensors", "fit-state-2.safetensors")  # of the two trainings
 BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
 ON_POLICY_IMAGES, CALIBRATION_IMAGES, WEIGHT_IMAGES = 400, 400, 800
+LARGEST_SEED = 2**31
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
 
 
@@ -45,7 +46,7 @@ class FitSettings:
 
     Args:
         glimpses: T.
-        places: size L of the codebook; the whole grid when it has no more locations than that.
+        places: size L of the codebook; a grid of up to 200 locations is taken whole.
         iterations: of q's training; the last quarter is on-policy.
         width: of q's embedding.
         target_ess: effective number of bank images per completion.
@@ -63,8 +64,8 @@ class FitSettings:
         for name in ("glimpses", "places", "iterations", "width"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
-        if self.seed < 0:
-            raise SettingsError(f"expected seed of at least 0, found {self.seed}")
+        if not 0 <= self.seed < LARGEST_SEED:
+            raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")
 
 
 def fit(
@@ -95,7 +96,7 @@ def fit(
         require_settings(folder, asked, geometry)
         return Approximations.load(folder, dataset, device)
     wanted = asdict(settings) | {"dataset": dataset.name, "target": dataset.target}
-    with one_thread():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         result = _learn(dataset, folder, settings, wanted, geometry or dataset.geometry, device)
     result.save(folder)
     for name in STATES:
@@ -111,7 +112,7 @@ def _learn(
     geometry: Geometry,
     device: torch.device | str,
 ) -> Approximations:
-    train = dataset["train"].to(device)
+    train = at_device(dataset["train"], device)
     fit_rows, bank_rows = partition(train, settings.seed)
     sample = train.take(fit_rows[:: max(1, len(fit_rows) // CODEBOOK_IMAGES)])
     places, information = codebook(sample, geometry, settings, len(dataset.classes))

@@ -38,6 +38,7 @@ def generate(
     glimpses: int,
     source: str = "design",
     seed: int = 0,
+    ids: Tensor | None = None,
 ) -> None:
     """Sequences for every pending row of the sink; a row's sequence depends on its image and `seed` alone.
 
@@ -46,6 +47,7 @@ def generate(
         split: holds the images of the sink's ids.
         glimpses: T.
         source: a key of `boed.sources.SOURCES`.
+        ids: only these images, where the sink has more.
 
     Raises:
         SettingsError: unknown source, or more glimpses than the posterior was fitted for.
@@ -55,9 +57,11 @@ def generate(
     require_glimpses(glimpses, approximations)
     designer = Designer(approximations)
     where = torch.searchsorted(split.ids.cpu(), sink.ids)
+    asked = sink.ids if ids is None else ids
     pending = sink.pending()
-    done = len(sink.ids) - len(pending)
-    with one_thread(), tqdm(total=len(sink.ids), initial=done, desc=source, unit="image") as bar:
+    pending = pending[torch.isin(sink.ids[pending], asked)]
+    done = len(asked) - len(pending)
+    with one_thread(), tqdm(total=len(asked), initial=done, desc=source, unit="image") as bar:
         for rows in pending.split(BLOCK) if len(pending) else ():
             images = where[rows].to(split.images.device)
             sink.write(rows, _on_cpu(SOURCES[source](designer, split, images, glimpses, seed)))

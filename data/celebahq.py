@@ -50,8 +50,17 @@ def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
     column = names.index(chosen)
     openers = {split: partial(_open_split, root, ids[here], labels[here], split, column) for split in RANGES}
     geometry = Geometry(SIZE, SIZE, 3, glimpse_size=16, per_axis=50, last_excluded=True)
-    classes = (f"not {chosen}", chosen)
-    return DataSet("celebahq", chosen, classes, geometry, 5, openers, "; ".join(notes), symmetric=True)
+    return DataSet(
+        "celebahq",
+        chosen,
+        (f"not {chosen}", chosen),
+        geometry,
+        5,
+        openers,
+        "; ".join(notes),
+        symmetric=True,
+        aligned=True,
+    )
 
 
 def _read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

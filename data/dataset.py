@@ -72,6 +72,7 @@ class DataSet:
         openers: split name -> function that opens it.
         note: one line for the user (what was left out, which default was taken), or "".
         symmetric: whether a mirrored image is as likely as the image, and of the same class.
+        aligned: whether the same part is at the same place in all images, as in registered faces.
     """
 
     def __init__(
@@ -85,10 +86,11 @@ class DataSet:
         note: str = "",
         *,
         symmetric: bool = False,
+        aligned: bool = False,
     ) -> None:
         self.name, self.target, self.classes = name, target, classes
         self.geometry, self.glimpses, self.note = geometry, glimpses, note
-        self.symmetric = symmetric
+        self.symmetric, self.aligned = symmetric, aligned
         self._openers = dict(openers)
         self._splits: dict[str, Split] = {}
 

@@ -52,5 +52,5 @@ def decode_square(path: Path, size: int) -> np.ndarray:
             left, top = (image.width - side) / 2, (image.height - side) / 2
             box = (left, top, left + side, top + side)
             return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
+    except (OSError, Image.DecompressionBombError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise DataError(f"expected a readable image, found {path} ({error}); replace or remove it") from None

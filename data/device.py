@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
+from data.dataset import Split
 from data.errors import SettingsError
 
 
@@ -36,3 +37,24 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def fits(split: Split, device: torch.device | str) -> bool:
+    """Whether the images take at most half of the free memory of a GPU; always on the CPU."""
+    if torch.device(device).type != "cuda":
+        return True
+    return split.images.numel() * 2 <= torch.cuda.mem_get_info(device)[0]
+
+
+def at_device(split: Split, device: torch.device | str) -> Split:
+    """The split with its images on `device`.
+
+    Raises:
+        SettingsError: they do not fit.
+    """
+    if not fits(split, device):
+        raise SettingsError(
+            f"expected room for {split.images.numel() / 2**30:.1f} GiB of images on {device}, found too "
+            "little; use --device cpu"
+        )
+    return split.to(device)

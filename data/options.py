@@ -77,6 +77,9 @@ def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
         except GlimpseError as error:
             click.echo(f"error: {' '.join(str(error).split())}", err=True)
             sys.exit(2)
+        except OSError as error:
+            click.echo(f"error: expected files that can be read and written, found: {error}", err=True)
+            sys.exit(2)
         except KeyboardInterrupt:
             click.echo("interrupted; the same command takes it up again", err=True)
             sys.exit(130)

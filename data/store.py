@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
+
+from data.errors import DataError
 
 CHUNK = 256
 
@@ -84,7 +87,11 @@ def cached_store(
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / "lock"):
             if not (folder / "store.json").exists():
-                _decode_all(folder, shape, ids, labels, decode, title)
+                try:
+                    _decode_all(folder, shape, ids, labels, decode, title)
+                except DataError:  # another file in its place makes another key: this one would be left over
+                    shutil.rmtree(folder, ignore_errors=True)
+                    raise
     meta = json.loads((folder / "store.json").read_text())
     return ImageStore(
         _mapped(folder / "images.npy"),

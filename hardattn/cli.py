@@ -12,7 +12,7 @@ import click
 from data.dataset import DataSet
 from data.geometry import Geometry
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
-from hardattn.evaluate import EVALUATION, PICTURE, Evaluation
+from hardattn.evaluate import Evaluation, output_files
 from hardattn.evaluate import evaluate as evaluate_run
 from hardattn.learner import DEFAULT_ITERATIONS, Budget
 from hardattn.methods import METHODS, method_of
@@ -106,7 +106,7 @@ def evaluate(run_folder: Path, data_root: Path | None, device: str, as_json: boo
         click.echo(json.dumps(result.to_json()))
         return
     click.echo(table(result))
-    click.echo(f"wrote {run_folder / EVALUATION} and {run_folder / PICTURE}")
+    click.echo("wrote {} and {}".format(*output_files(run_folder, data_root)))
 
 
 def sequences_of(supervise: str | None, run_dir: Path) -> tuple[SequenceStore | None, list[str]]:
@@ -133,7 +133,7 @@ def wanted_geometry(
 def table(result: Evaluation) -> str:
     """The figures for people."""
     task = f"{result.dataset} {result.target}"
-    head = f"{task}, {result.method}, seed {result.seed}, {result.test_images} test images"
+    head = f"{task}, {result.method}, seed {result.seed}, {result.test_images} test images, one trajectory"
     rows = [f"{'glimpses':>10} {'accuracy %':>11} {'NLL, nats':>10} {'MFLOPs':>8}"]
     for t, accuracy in result.accuracy_at.items():
         mflops = int(t) * result.mflops_per_glimpse

@@ -17,7 +17,7 @@ from hardattn.flops import mflops_per_glimpse
 from hardattn.learner import accuracy_and_nll, look_at_all
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
-from hardattn.stopping import Point, curve, quantile_thresholds
+from hardattn.stopping import Point, curve
 from hardattn.train import at_home, build, read_log
 
 CONVERGED_WITHIN = 0.01
@@ -90,7 +90,7 @@ def evaluate(
     labels = test.labels.cpu()
     accuracy, nll = accuracy_and_nll(seen.logits, labels)
     mflops = mflops_per_glimpse(network, geometry.glimpse_shape())
-    thresholds = about.get("thresholds") or quantile_thresholds(seen.gain)
+    thresholds = about["thresholds"]  # of the validation images
     result = Evaluation(
         dataset.name,
         dataset.target,
@@ -103,9 +103,21 @@ def evaluate(
         mflops,
         curve(seen.gain, seen.logits, labels, mflops, thresholds),
     )
-    checkpoint.write_json(run_folder / EVALUATION, result.to_json())
-    draw_curve(result, run_folder / PICTURE)
+    figures, picture = output_files(run_folder, data_root)
+    checkpoint.write_json(figures, result.to_json())
+    draw_curve(result, picture)
     return result
+
+
+def output_files(run_folder: Path, data_root: Path | None) -> tuple[Path, Path]:
+    """Figures and picture of an evaluation; those of other images lie beside, not instead.
+
+    >>> [path.name for path in output_files(Path("run"), Path("elsewhere"))]
+    ['evaluation-other.json', 'curve-other.png']
+    """
+    if data_root is None:
+        return run_folder / EVALUATION, run_folder / PICTURE
+    return run_folder / "evaluation-other.json", run_folder / "curve-other.png"
 
 
 def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:

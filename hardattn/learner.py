@@ -60,13 +60,14 @@ class Recipe:
     policy_shapes_state: bool = False
 
     @classmethod
-    def suited(cls, symmetric: bool, method: Method) -> Recipe:
-        """The default for images that may be mirrored, or not, and a method.
+    def suited(cls, method: Method, *, symmetric: bool, aligned: bool) -> Recipe:
+        """The default for a method, and images that may be mirrored or are aligned.
 
-        Imitation of a few hundred images would shape the state to recognise them; REINFORCE alone learns
-        from all images, and shapes it.
+        On aligned images designs differ little from image to image, and imitating a few hundred of them would
+        only shape the state to recognise them: there the policy reads the state and does not shape it. Where
+        nothing is aligned the state must learn to say where to look next, by whichever method.
         """
-        return cls(mirror=symmetric, policy_shapes_state=not method.supervised)
+        return cls(mirror=symmetric, policy_shapes_state=not (aligned and method.supervised))
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ class Budget:
     def __post_init__(self) -> None:
         if self.epochs is not None and self.minutes is not None:
             raise SettingsError("expected --epochs or --minutes, found both; leave one out")
-        if min(self.epochs or 1, self.minutes or 1) < 0 or 0 in (self.epochs, self.minutes):
-            raise SettingsError(f"expected a budget above 0, found {self.epochs or self.minutes or 0}")
+        for value in (self.epochs, self.minutes):
+            if value is not None and not 0 < value < math.inf:
+                raise SettingsError(f"expected a finite budget above 0, found {value}")
 
     def total(self, images: int, batch_size: int) -> int | None:
         """Iterations, or None where time decides."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.dataset import DataSet, Split
-from data.device import choose_device, one_thread
+from data.device import choose_device, fits, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
@@ -24,6 +24,8 @@ from hardattn.methods import METHODS, method_of
 from hardattn.network import HardAttention
 from supervision.batches import MixedBatches, supervised_split
 from supervision.store import SOFTWARE, SequenceStore
+
+LARGEST_SEED = 2**31
 
 
 def train(
@@ -44,7 +46,7 @@ def train(
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
 
     An interrupted run goes on from its last multiple of 100 iterations, and on the CPU ends with the same
-    bytes as one that was never stopped (with a budget in iterations, not in minutes).
+    weights as one that was never stopped (with a budget in iterations, not in minutes).
 
     Args:
         dataset: its train and valid splits are used, and the design split with a store.
@@ -61,10 +63,15 @@ def train(
         SettingsError, StoreError, CheckpointError: before anything is written.
     """
     name = method_of(method, store is not None)
-    recipe, budget = recipe or Recipe.suited(dataset.symmetric, METHODS[name]), budget or Budget()
+    recipe, budget = (
+        recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned),
+        budget or Budget(),
+    )
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
+    if not 0 <= seed < LARGEST_SEED:
+        raise SettingsError(f"expected a seed from 0 to {LARGEST_SEED - 1}, found {seed}")
     geometry = geometry_for(dataset, store, geometry)
     task = checkpoint.describe(dataset, geometry)
     guided = _guided(dataset, store, task, steps, supervised_images)
@@ -83,11 +90,12 @@ def train(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
+        images = at_home(dataset["train"], target)
         batches = MixedBatches(
-            at_home(dataset["train"], target),
+            images,
             steps,
             recipe.batch_size,
-            supervised=at_home(guided[0], target) if guided else None,
+            supervised=guided[0].to(images.images.device) if guided else None,
             locations=guided[1] if guided else None,
             supervised_share=recipe.supervised_share,
             seed=seed,
@@ -129,10 +137,8 @@ def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry
 
 
 def at_home(split: Split, device: torch.device) -> Split:
-    """The split on the device where its images take at most half of the free memory there, else as it is."""
-    if device.type != "cuda" or split.images.numel() * 2 > torch.cuda.mem_get_info(device)[0]:
-        return split
-    return split.to(device)
+    """The split on the device where its images fit there, else as it is."""
+    return split.to(device) if fits(split, device) else split
 
 
 def _guided(
@@ -223,7 +229,9 @@ def _cut_log(path: Path, iteration: int) -> None:
     """Drops the lines after `iteration`: what was logged but not saved is done again."""
     if path.exists():
         kept = [line for line in read_log(path) if line["iteration"] <= iteration]
-        path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        beside = path.with_name(path.name + ".new")
+        beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        beside.replace(path)
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

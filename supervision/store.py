@@ -163,7 +163,7 @@ class SequenceStore:
     def _rearrange(self, ids: Tensor) -> None:
         """The same store for other images: done rows are carried over, also those no longer asked for."""
         union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
-        beside = self.path.with_suffix(".tmp")
+        beside = self.path.with_name(self.path.name + ".grown")
         _allocate(beside, self.settings, self.origin, union, self.steps, self.candidates)
         done = self.done.nonzero().view(-1)
         if len(done):

@@ -180,7 +180,7 @@ def test_a_damaged_store_is_refused(run_copy: Path, photos: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--glimpses", 1], ["glimpses = 1", "found 2"]),
+        (["--glimpses", 1], ["1 glimpses", "found 2"]),
         (["--iterations", 13], ["iterations = 13", "found 12"]),
         (["--seed", 3], ["seed = 3", "found 0"]),
         (["--scales", 2], ["scales = 2", "found 1"]),
