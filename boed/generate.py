@@ -15,7 +15,7 @@ from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
 
-BLOCK = 20
+BLOCK = 60
 
 
 class Sink(Protocol):
