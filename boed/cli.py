@@ -169,5 +169,7 @@ def image_count(images: str, available: int) -> int:
 def reopen(store: SequenceStore, data_root: Path | None) -> DataSet:
     """The data set that a store was made from."""
     dataset = load(**store.origin | ({"data_root": data_root} if data_root else {}))
+    if dataset.note:
+        click.echo(dataset.note, err=True)
     store.require({"fingerprint": dataset["design"].fingerprint})
     return dataset
