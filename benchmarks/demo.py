@@ -21,7 +21,7 @@ from data import load
 
 SHOWN = ("design", "fixed-order", "ram")
 OUT = Path("runs/demo")
-PLAN = Plan(OUT, data=("--dataset", "digits"), budget=("--epochs", "45"), device=("--device", "cpu"))
+PLAN = Plan(OUT, data=("--dataset", "digits"), budget=("--epochs", "90"), device=("--device", "cpu"))
 
 
 def main() -> None:
