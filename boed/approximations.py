@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boed.completion import RetrievalCompletion
-from boed.posterior import GlimpseSetPosterior
+from boed.glimpse_set import GlimpseSetPosterior
+from boed.retrieval import RetrievalCompletion
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError
 from data.geometry import Geometry

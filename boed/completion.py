@@ -1,102 +1,36 @@
-"""The stochastic image completion r(x | y_1..y_t): importance-sampled retrieval from real images."""
+"""The contract of a stochastic image completion r(x | y_1..y_t) that makes images."""
 
 from __future__ import annotations
 
-import pyro
-import torch
-from pyro.distributions import Categorical, Normal
-from torch import Tensor
+from typing import Protocol
 
-from data.dataset import Split
-from data.retina import Retina
-
-BISECTIONS = 40
+from torch import Tensor, nn
 
 
-class RetrievalCompletion:
-    r"""Images of a bank, weighted by how well they explain the observed glimpses.
+class Completion(Protocol):
+    """Draws whole images that agree with the glimpses seen so far.
 
-    The Pyro model draws an image of the bank uniformly and observes its glimpses under Gaussian noise:
+    Retrieval (`boed.retrieval`) draws images of a labelled bank instead, which the search treats apart: they
+    need not be made, and what is computed of them once serves all histories. What a `Completion` makes has no
+    label.
 
-    $n \sim \mathrm{Uniform}(1..N), \quad y_i \sim \mathcal N(\mathrm{sensor}(x_n, l_i), \sigma^2), i \le t$
-
-    so that $\log w_n = -\tfrac{1}{2\sigma^2} \sum_i \lVert y_i - \mathrm{sensor}(x_n, l_i) \rVert^2$: the
-    log-likelihoods of the glimpses *add*. The noise variance is what makes the importance sampler work in
-    768 dimensions and more; it is chosen for each history so that the effective sample size
-    $1 / \sum_n w_n^2$ meets a target. Retrieval as a completion is due to Harvey, Teng and Wood,
-    arXiv 1906.05462.
-
-    Args:
-        bank: images with labels; they must not have trained the posterior that scores them.
-        retina: the sensor.
-        target_ess: effective number of bank images per history.
-
-    >>> bank = Split(torch.zeros(9, 8, 8, 1, dtype=torch.uint8), torch.arange(9), torch.arange(9), "")
-    >>> r = RetrievalCompletion(bank, Retina(4), target_ess=3)
-    >>> r.log_weights(torch.arange(9.0, dtype=torch.float64)[None]).exp().square().sum().reciprocal().round()
-    tensor(3., dtype=torch.float64)
+    Attributes:
+        noise: number of standard normal variables behind one completion.
+        network: learned parameters, saved and moved with the approximations.
     """
 
-    def __init__(self, bank: Split, retina: Retina, target_ess: float = 50.0) -> None:
-        self.bank, self.retina = bank, retina
-        self.target_ess = min(target_ess, float(len(bank)))
+    noise: int
+    network: nn.Module
 
-    def model(self, locations: Tensor, noise: Tensor) -> Tensor:
-        """The generative model as Pyro sees it: sites "image" and "glimpses" for locations (t, 2)."""
-        images = self.bank.images
-        image = pyro.sample("image", Categorical(torch.ones(len(images), device=images.device)))
-        rows = image.view(-1)
-        mean = self.retina(images, rows, locations.expand(len(rows), -1, -1)).double()  # (N, t, S*C, G, G)
-        return pyro.sample("glimpses", Normal(mean.view(*image.shape, *mean.shape[1:]), noise).to_event(4))
+    def complete(self, glimpses: Tensor, locations: Tensor, noise: Tensor) -> Tensor:
+        """Completions of B histories of t glimpses; all randomness is in `noise`.
 
-    def squared_distances(self, glimpses: Tensor, location: Tensor) -> Tensor:
-        """(B, N) squared distance of glimpses (B, S*C, G, G) to every bank image's glimpse at one location.
+        Args:
+            glimpses: (B, t, S*C, G, G) float in [0, 1], finest scale first.
+            locations: (B, t, 2) int64 top-left pixels.
+            noise: (B, N, self.noise) standard normal; the result for one image does not depend on the others.
 
-        In double precision of grey levels (0 to 255), where every term is exact: the result does not depend
-        on how images are batched.
+        Returns:
+            (B, N, H, W, C) uint8.
         """
-        rows = torch.arange(len(self.bank), device=glimpses.device)
-        bank = self.retina(self.bank.images, rows, location.expand(len(rows), 1, 2))[:, 0]
-        x, y = (_grey_levels(part).flatten(1) for part in (glimpses, bank))
-        cross = x @ y.T  # (B, D) x (D, N)
-        return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * cross).clamp(min=0)
-
-    def log_weights(self, distances: Tensor) -> Tensor:
-        """Normalised log-weights (B, N) from summed squared distances (B, N), at the target ESS.
-
-        An infinite distance excludes an image.
-
-        Finds the precision 1 / (2 sigma^2) by bisection: the effective sample size falls with it.
-        """
-        excess = distances - distances.amin(1, keepdim=True)
-        finite = excess.isfinite()
-        scale = excess.where(finite, 0).sum(1, keepdim=True) / finite.sum(1, keepdim=True)
-        scale = scale.clamp(min=1e-9)
-        low, high = torch.zeros_like(scale), torch.full_like(scale, 1e4)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            enough = effective_sample_size(-excess / scale * middle) > self.target_ess
-            low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
-        return (-excess / scale * low).masked_fill(~finite, -torch.inf).log_softmax(1)  # low may be 0
-
-    @staticmethod
-    def draw(log_weights: Tensor, count: int, offsets: Tensor) -> Tensor:
-        """(B, count) bank images by systematic resampling; `offsets` (B,) in [0, 1) are the only noise."""
-        cumulative = log_weights.exp().cumsum(1)
-        points = (torch.arange(count, device=offsets.device) + offsets[:, None]) / count
-        drawn = torch.searchsorted(cumulative / cumulative[:, -1:], points, right=True)
-        return drawn.clamp(max=log_weights.shape[1] - 1)
-
-
-def effective_sample_size(log_weights: Tensor) -> Tensor:
-    """1 / sum of squared normalised weights, (B, 1) for unnormalised log-weights (B, N).
-
-    >>> effective_sample_size(torch.zeros(1, 4)).item()
-    4.0
-    """
-    return log_weights.softmax(1).square().sum(1, keepdim=True).reciprocal()
-
-
-def _grey_levels(glimpses: Tensor) -> Tensor:
-    """Glimpses in [0, 1] as exact multiples of a grey level: sums of their products are exact in double."""
-    return (glimpses.double() * 255 * 256).round() / 256
+        ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from boed.posterior import GlimpseSetPosterior
+from boed.posterior import Posterior
 
 SCORES = ("cross-entropy", "entropy")
 
@@ -20,7 +20,7 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def candidate_scores(
-    q: GlimpseSetPosterior, total: Tensor, count: int, candidates: Tensor, labels: Tensor, score: str
+    q: Posterior, total: Tensor, count: int, candidates: Tensor, labels: Tensor, score: str
 ) -> Tensor:
     r"""Score of looking at each candidate next, for each completion.
 
@@ -47,7 +47,7 @@ def candidate_scores(
 
 
 def expected_scores(
-    q: GlimpseSetPosterior,
+    q: Posterior,
     total: Tensor,
     count: int,
     embeddings: Tensor,

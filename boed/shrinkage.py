@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from boed.epe import candidate_scores
-from boed.posterior import GlimpseSetPosterior
+from boed.posterior import Posterior
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
@@ -32,7 +32,7 @@ class AverageMaps:
         score: "entropy" or "cross-entropy".
     """
 
-    def __init__(self, q: GlimpseSetPosterior, embeddings: Tensor, labels: Tensor, score: str) -> None:
+    def __init__(self, q: Posterior, embeddings: Tensor, labels: Tensor, score: str) -> None:
         count = min(len(labels), max(1, REFERENCE_ROWS // embeddings.shape[1]))
         rows = torch.linspace(0, len(labels) - 1, count).long().to(labels.device)
         self.q, self.score = q, score

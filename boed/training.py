@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from boed.approximations import centres_of
-from boed.posterior import GlimpseSetPosterior, negative_log_posterior
+from boed.posterior import Posterior, negative_log_posterior
 from data.dataset import Split
 from data.errors import CheckpointError
 from data.geometry import Geometry
@@ -30,7 +30,7 @@ PlaceSampler = Callable[[int, torch.Generator], Tensor]
 
 
 def train_posterior(
-    q: GlimpseSetPosterior,
+    q: Posterior,
     split: Split,
     rows: Tensor,
     places: Tensor,
@@ -96,7 +96,7 @@ def _save(
     path: Path,
     task: dict[str, Any],
     iteration: int,
-    q: GlimpseSetPosterior,
+    q: Posterior,
     optimiser: torch.optim.Optimizer,
 ) -> None:
     tensors = {f"q.{name}": value for name, value in q.state_dict().items()}
@@ -105,9 +105,7 @@ def _save(
     save_tensors(path, tensors, {"task": task, "iteration": iteration})
 
 
-def _resume(
-    path: Path, task: dict[str, Any], q: GlimpseSetPosterior, optimiser: torch.optim.Optimizer
-) -> int:
+def _resume(path: Path, task: dict[str, Any], q: Posterior, optimiser: torch.optim.Optimizer) -> int:
     """Restores a saved state of the same training; the iteration to go on from."""
     if not path.is_file():
         return 0

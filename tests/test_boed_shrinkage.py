@@ -4,7 +4,7 @@ from boed_tiny import Enumerated, exact_approximations
 from torch import Tensor
 
 from boed.epe import candidate_scores
-from boed.posterior import GlimpseSetPosterior
+from boed.glimpse_set import GlimpseSetPosterior
 from boed.shrinkage import WEIGHTS, AverageMaps, choose_weight, shrunk
 
 

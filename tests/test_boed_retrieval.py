@@ -5,7 +5,7 @@ import torch
 from boed_tiny import split_of
 from torch import Tensor
 
-from boed.completion import RetrievalCompletion, effective_sample_size
+from boed.retrieval import RetrievalCompletion, effective_sample_size
 from data.dataset import Split
 from data.retina import Retina
 

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from boed.approximations import centres_of
-from boed.posterior import GlimpseSetPosterior, fourier_features, negative_log_posterior
+from boed.glimpse_set import GlimpseSetPosterior, fourier_features
+from boed.posterior import negative_log_posterior
 
 
 def posterior(seed: int = 0, glimpses: int = 3) -> GlimpseSetPosterior:
