@@ -1,7 +1,7 @@
 """How much adaptivity pays: `python -m benchmarks.designs RUN --data-root DIR`, on the validation images.
 
 Takes the approximations of a finished `boed fit` and designs for validation images with the fitted weights
-of an image's own map, with other ones, and at random, by either score. After each glimpse it gives the
+of an image's own map, with other ones, and at random, by every score. After each glimpse it gives the
 accuracy and the negative log-likelihood of q itself: the fit's own judge, not an independent one, so that
 differences between rows count and the level does not.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,10 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.approximations import Approximations, centres_of
+from boed.approximations import Approximations
+from boed.bank import centres_of
+from boed.combination import Combination
 from boed.epe import SCORES
+from boed.fit import fit
 from boed.generate import sample_rows
-from boed.search import Designer, greedy_designs
+from boed.search import Designer, design_sequences
 from boed.sources import random
 from data import DATASETS, GlimpseError, load
 from data.dataset import Split
@@ -45,7 +49,8 @@ def main(run: Path, images: int, dataset: str, **options: object) -> None:
     """
     try:
         data = load(dataset, **options)  # type: ignore[arg-type]
-        learned = Approximations.load(run / "approximations", data)
+        Approximations.load(run / "approximations", data)  # refuses to begin a fit
+        learned = fit(data, run / "approximations")
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
@@ -54,11 +59,11 @@ def main(run: Path, images: int, dataset: str, **options: object) -> None:
     click.echo(header(learned.glimpses))
     fitted = ", ".join(f"{weight:g}" for weight in learned.weights)
     for score in SCORES:
-        designer = Designer(learned, score=score)
+        designer = Designer(replace(learned, combination=Combination(score=score)))
         rules = {f"fitted weights ({fitted})": learned.weights}
         rules |= {f"weight {w:g}": (w,) * learned.glimpses for w in (0.0, 0.1, 0.35, 1.0)}
         for name, weights in rules.items():
-            found = greedy_designs(designer, data["valid"], rows, learned.glimpses, weights, seed=0)
+            found = design_sequences(designer, data["valid"], rows, learned.glimpses, weights, seed=0)
             click.echo(row(f"{score}, {name}", judge(designer, data["valid"], rows, found.locations)))
     found = random(designer, data["valid"], rows, learned.glimpses, 0)
     click.echo(row("random", judge(designer, data["valid"], rows, found.locations)))

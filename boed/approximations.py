@@ -1,27 +1,32 @@
-"""The learned approximations of one task, together: q, r's bank, the codebook and the shrinkage."""
+"""The learned approximations of one task, together: q, r, the codebook, the estimator and the shrinkage."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from boed.glimpse_set import GlimpseSetPosterior
+from boed.amortised import AmortisedBelief, AmortisedEstimator
+from boed.bank import MEMORY_GB, Bank
+from boed.bank_belief import BankBelief
+from boed.combination import Combination
+from boed.completion import Completion
+from boed.estimators import Belief
+from boed.generated_belief import GeneratedBelief
+from boed.posterior import Posterior
+from boed.posteriors import new_posterior
 from boed.retrieval import RetrievalCompletion
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError
 from data.geometry import Geometry
-from data.grid import normalise
 from data.tensors import load_tensors, save_tensors
 
 FILE = "approximations.safetensors"
-CHUNK = 200
+TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
 
 
 @dataclass
@@ -32,44 +37,85 @@ class Approximations:
         q: the posterior, calibrated, in evaluation mode.
         bank: labelled images that q was not trained on: completions and reference for averages.
         places: (L, 2) the codebook of candidate locations.
-        weights: (T,) weight of an image's own map at each step; the rest is the average map.
         geometry: sensor and grid.
         settings: what was asked for, JSON-able.
+        combination: which parts these are.
+        generator: the completion that makes images, where one does.
+        estimator: the amortised network, where there is one.
+        weights: (T,) weight of an image's own map at each step; the rest is the average map.
+        targets: (T,) effective sample size of retrieval after each glimpse.
+        training_rows: (R,) images of the train split, all but the bank's, that q was trained on.
     """
 
-    q: GlimpseSetPosterior
+    q: Posterior
     bank: Split
     places: Tensor
-    weights: tuple[float, ...]
     geometry: Geometry
     settings: dict[str, Any]
+    combination: Combination = field(default_factory=Combination)
+    generator: Completion | None = None
+    estimator: AmortisedEstimator | None = None
+    retrieval: RetrievalCompletion | None = None
+    weights: tuple[float, ...] = ()
+    targets: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.weights = self.weights or (0.0,) * self.glimpses
+        self.targets = self.targets or (TARGETS[1],) * self.glimpses
+        if self.retrieval is None:
+            self.retrieval = RetrievalCompletion(self.bank, self.geometry.retina())
+        self._embedded: Bank | None = None
 
     @property
     def glimpses(self) -> int:
         return int(self.settings["glimpses"])
 
-    @cached_property
-    def completion(self) -> RetrievalCompletion:
-        return RetrievalCompletion(self.bank, self.geometry.retina(), self.settings["target_ess"])
+    def embedded(self, memory_gb: float = MEMORY_GB) -> Bank:
+        """The bank at the places with q's statistics, computed when first asked for with this budget."""
+        if self._embedded is None or self._embedded.memory_gb != memory_gb:
+            self._embedded = None  # before the next one is made: never two in memory
+            self._embedded = Bank(self.q, self.bank, self.places, self.geometry, memory_gb)
+        return self._embedded
 
-    @cached_property
-    def bank_embeddings(self) -> Tensor:
-        """(M, L, D) float32: every bank image at every place, embedded once."""
-        return embed_places(self.q, self.bank, self.places, self.geometry)
+    def forget(self) -> None:
+        """Drops what was computed with q, which has changed."""
+        self._embedded = None
 
-    @cached_property
+    def belief(self, bank: Bank, noise: Tensor, completions: int, *, excluded: Tensor | None) -> Belief:
+        """What the estimator of the combination knows of images before the first glimpse.
+
+        Args:
+            bank: from `embedded`.
+            noise: (B, T) uniform numbers fixed by the image.
+            completions: N.
+            excluded: (B,) bank image that must not complete each image, or None.
+        """
+        if self.estimator is not None:
+            return AmortisedBelief(self.estimator, self.places, self.geometry, len(noise))
+        score = self.combination.score
+        if self.generator is not None:
+            seeds = (noise[:, 0] * 2**53).long()
+            return GeneratedBelief(
+                self.q, self.generator, self.places, self.geometry, seeds, completions, score
+            )
+        assert self.retrieval is not None
+        return BankBelief(bank, self.retrieval, noise, self.targets, completions, score, excluded)
+
     def digest(self) -> str:
         """Hash of everything that designs depend on."""
         hasher = hashlib.sha256(self.bank.fingerprint.encode())
-        for tensor in [*self.q.state_dict().values(), self.places, self.bank.ids, torch.tensor(self.weights)]:
+        networks = [self.q, self.generator.network if self.generator else None, self.estimator]
+        tensors = [value for network in networks if network is not None for value in _values(network)]
+        facts = [self.places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
+        for tensor in [*tensors, *facts]:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()
 
     def save(self, folder: Path) -> None:
+        """Writes q, the codebook and the bank's ids; the other parts have files of their own."""
         tensors = {f"q.{name}": value for name, value in self.q.state_dict().items()}
         tensors |= {"places": self.places, "bank_ids": self.bank.ids}
         about = {
-            "weights": list(self.weights),
             "settings": self.settings,
             "geometry": self.geometry.to_json(),
             "train_fingerprint": self.bank.fingerprint,
@@ -78,7 +124,11 @@ class Approximations:
 
     @classmethod
     def load(cls, folder: Path, dataset: DataSet, device: torch.device | str = "cpu") -> Approximations:
-        """Raises CheckpointError when missing, damaged, or fitted on other training images."""
+        """q, codebook and bank; `boed.fit.fit` adds the parts of a combination.
+
+        Raises:
+            CheckpointError: missing, damaged, or fitted on other training images.
+        """
         tensors, about = load_tensors(folder / FILE, "boed fit")
         train = dataset["train"]
         if about["train_fingerprint"] != train.fingerprint or about["settings"]["target"] != dataset.target:
@@ -88,42 +138,15 @@ class Approximations:
                 f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
             )
         geometry = Geometry(**about["geometry"])
-        q = new_posterior(geometry, len(dataset.classes), about["settings"])
+        q = new_posterior(geometry, dataset, about["settings"], tensors["places"])
         q.load_state_dict(
             {name.removeprefix("q."): value for name, value in tensors.items() if name.startswith("q.")}
         )
-        bank = train.take(torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])).to(device)
-        return cls(
-            q.eval().to(device),
-            bank,
-            tensors["places"].to(device),
-            tuple(about["weights"]),
-            geometry,
-            about["settings"],
-        )
+        rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
+        bank = train.take(rows).to(device)
+        places = tensors["places"].to(device)
+        return cls(q.eval().to(device), bank, places, geometry, about["settings"])
 
 
-def new_posterior(geometry: Geometry, classes: int, settings: dict[str, Any]) -> GlimpseSetPosterior:
-    """An untrained q of the size that the settings name."""
-    return GlimpseSetPosterior(
-        geometry.glimpse_shape(), classes, int(settings["glimpses"]), int(settings["width"])
-    )
-
-
-def centres_of(locations: Tensor, geometry: Geometry) -> Tensor:
-    """Normalised centres of top-left pixels (..., 2)."""
-    return normalise(locations, geometry.glimpse_size, (geometry.height, geometry.width))
-
-
-@torch.no_grad()
-def embed_places(q: GlimpseSetPosterior, split: Split, places: Tensor, geometry: Geometry) -> Tensor:
-    """(M, L, D) embeddings of every image of the split at every place."""
-    retina, centres = geometry.retina(), centres_of(places, geometry)
-    rows = torch.arange(len(split), device=places.device)
-    parts: Sequence[Tensor] = [
-        q.embed(
-            retina(split.images, chunk, places.expand(len(chunk), -1, -1)), centres.expand(len(chunk), -1, -1)
-        )
-        for chunk in rows.split(CHUNK)
-    ]
-    return torch.cat(list(parts))
+def _values(network: nn.Module) -> list[Tensor]:
+    return list(network.state_dict().values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,22 @@ from typing import Any
 import click
 
 from boed.approximations import FILE, Approximations
+from boed.backbones import BACKBONES
+from boed.bank import MEMORY_GB
+from boed.combination import CHOICES, Combination, require_search
+from boed.commands_benchmark import benchmark
+from boed.commands_compare import compare, import_
 from boed.fit import fit as fit_task
-from boed.generate import candidates_of, choose_images, design_settings, require_glimpses
+from boed.generate import (
+    candidates_of,
+    choose_images,
+    describe,
+    design_settings,
+    require_glimpses,
+)
 from boed.generate import generate as generate_sequences
+from boed.lookahead import SEARCHES
+from boed.search import COMPLETIONS, Designer
 from boed.show import draw_sequences
 from boed.sources import SOURCES
 from data.dataset import DataSet
@@ -22,6 +36,7 @@ from data.geometry import Geometry
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
 from data.registry import load
 from supervision.store import SequenceStore
+from supervision.timing import add_seconds
 
 SEQUENCES = "sequences"
 
@@ -30,13 +45,89 @@ def fit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options of a fit."""
     for option in (
         click.option("--seed", type=int, help="Of the fit and the completions. [default: 0]"),
-        click.option("--iterations", type=int, help="Of training q. [default: 4000]"),
+        click.option("--pretrained", is_flag=True, default=None, help="Published weights for torchvision's."),
+        click.option(
+            "--backbone",
+            type=click.Choice(list(BACKBONES)),
+            help="Network of an AVP-CNN; all but small need the extra vision. [default: small]",
+        ),
+        click.option(
+            "--resolution",
+            type=int,
+            help="Side in pixels at which avp-cnn, cvae and gaussian see images, at most. [default: 48]",
+        ),
+        click.option("--width", type=int, help="Of q. [default: 96]"),
+        click.option(
+            "--iterations",
+            type=int,
+            help="Of each training. [default: a fifth of the images, 4000 to 10000]",
+        ),
         click.option(
             "--places", type=int, help="Candidate places; grids of up to 200 are taken whole. [default: 60]"
+        ),
+        click.option(
+            "--score",
+            type=click.Choice(CHOICES["score"]),
+            help="What is expected of a place. [default: cross-entropy; entropy without labels]",
+        ),
+        click.option(
+            "--estimator",
+            type=click.Choice(CHOICES["estimator"]),
+            help="Mean over completions, or a network. [default: completion]",
+        ),
+        click.option(
+            "--completion",
+            type=click.Choice(CHOICES["completion"]),
+            help="The stochastic image completion r. [default: retrieval]",
+        ),
+        click.option(
+            "--posterior",
+            type=click.Choice(CHOICES["posterior"]),
+            help="The posterior q. [default: glimpse-set]",
         ),
     ):
         command = option(command)
     return task_options(command)
+
+
+def design_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of a search."""
+    for option in (
+        click.option(
+            "--memory-gb",
+            type=click.FloatRange(min=0),
+            default=MEMORY_GB,
+            show_default=True,
+            help="For what is kept of the bank.",
+        ),
+        click.option(
+            "--coarse",
+            is_flag=True,
+            help="Score places from coarse to fine, and say how often that changes the choice.",
+        ),
+        click.option(
+            "--shrink/--no-shrink",
+            default=True,
+            show_default=True,
+            help="Shrink an image's map towards the average map (greedy search).",
+        ),
+        click.option(
+            "--completions",
+            type=click.IntRange(min=1),
+            default=COMPLETIONS,
+            show_default=True,
+            help="Per image and glimpse.",
+        ),
+        click.option(
+            "--search",
+            type=click.Choice(SEARCHES),
+            default=SEARCHES[0],
+            show_default=True,
+            help="One glimpse ahead, or several.",
+        ),
+    ):
+        command = option(command)
+    return command
 
 
 @click.group(cls=Commands, context_settings=GROUP_SETTINGS)
@@ -44,28 +135,36 @@ def main() -> None:
     """Bayesian experimental design of glimpse sequences: learns approximations, designs, shows."""
 
 
+main.add_command(import_)
+main.add_command(compare)
+main.add_command(benchmark)
+
+
 @main.command()
 @fit_options
 @one_line_errors
 def fit(**options: Any) -> None:
-    """Learns the posterior q and the completion r of a task into RUN/approximations.
+    """Learns the posterior q, the completion r and the estimator of a task into RUN/approximations.
 
     \b
     Examples:
       boed fit
       boed fit --dataset celebahq --attribute Male --data-root DIR
       boed fit --dataset cluttered-mnist --canvas 60 --data-root DIR --scales 3
+      boed fit --posterior avp-cnn --completion cvae
+      boed fit --estimator amortised
     """
     dataset, run, _ = open_task(**_task_of(options))
     learned = fitted(dataset, run, options)
     weights = ", ".join(f"{weight:g}" for weight in learned.weights)
     click.echo(
-        f"approximations in {run / 'approximations'}; weight of an image's own map at each step: {weights}"
+        f"approximations in {folder_of(run, options)}; weight of an image's own map at each step: {weights}"
     )
 
 
 @main.command()
 @fit_options
+@design_options
 @click.option("--images", default="600", show_default=True, help="How many design images, or all.")
 @click.option(
     "--source",
@@ -74,7 +173,7 @@ def fit(**options: Any) -> None:
     show_default=True,
     help="Where sequences come from.",
 )
-@click.option("--out", type=PATH, help="The store. [default: RUN/sequences.h5, or RUN/sequences-SOURCE.h5]")
+@click.option("--out", type=PATH, help="The store. [default: RUN/sequences.h5, or RUN/sequences-OPTIONS.h5]")
 @one_line_errors
 def generate(images: str, source: str, out: Path | None, **options: Any) -> None:
     """Designs a glimpse sequence for each design image; fits first where that has not been done.
@@ -84,24 +183,34 @@ def generate(images: str, source: str, out: Path | None, **options: Any) -> None
       boed generate --images all
       boed generate --source fixed-order
       boed generate --dataset celebahq --attribute Male --data-root DIR --images 600
+      boed generate --estimator amortised
+      boed generate --search lookahead --images 50
     """
+    require_search(combination_of(options), options["search"], options["coarse"])
     dataset, run, origin = open_task(**_task_of(options))
     split = at_device(dataset["design"], choose_device(options["device"]))
     ids = choose_images(split, image_count(images, len(split)))
-    path = out or run / (f"{SEQUENCES}.h5" if source == "design" else f"{SEQUENCES}-{source}.h5")
+    path = out or run / f"{SEQUENCES}{store_tag(source, options)}.h5"
     if path.exists():
         SequenceStore.read(path)  # refuses a damaged one before the long fit
-    there = (run / "approximations" / FILE).exists()
+    there = (folder_of(run, options) / FILE).exists()
     learned = fitted(dataset, run, options | ({"glimpses": None} if there else {}))  # fewer glimpses will do
     glimpses = options["glimpses"] or learned.glimpses
     require_glimpses(glimpses, learned)
-    seed = learned.settings["seed"]
-    settings = design_settings(dataset, learned, source=source, seed=seed)
+    search = {name: options[name] for name in ("search", "completions", "shrink", "coarse", "memory_gb")}
+    designer, seed = Designer(learned, **search), learned.settings["seed"]
+    settings = design_settings(dataset, designer, source=source, seed=seed)
     store = SequenceStore.write_to(
         path, settings, ids, glimpses, candidates_of(learned, source), origin=origin
     )
-    generate_sequences(learned, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+    before, start = int(store.done.sum()), time.perf_counter()
+    generate_sequences(designer, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+    add_seconds(path, time.perf_counter() - start, int(store.done.sum()) - before)
     click.echo(f"{int(store.done.sum())} sequences of {glimpses} glimpses in {path}")
+    if source == "design":
+        done = store.ids[store.done]
+        for line in describe(designer, split, done, store.load().locations, seed=seed):
+            click.echo(line)
     click.echo(f"next, with the same data options: hardattn train --supervise {path}")
 
 
@@ -146,14 +255,40 @@ def _task_of(options: dict[str, Any]) -> dict[str, Any]:
     return {key: options[key] for key in ("name", "attribute", "canvas", "data_root", "run_dir")}
 
 
+def combination_of(options: dict[str, Any]) -> Combination:
+    """The parts that the options name."""
+    return Combination.of(**{name: options[name] for name in CHOICES})
+
+
+def folder_of(run: Path, options: dict[str, Any]) -> Path:
+    """Where the approximations with this posterior are."""
+    posterior = combination_of(options).posterior
+    return run / f"approximations{Combination.of(posterior=posterior).tag}"
+
+
+def store_tag(source: str, options: dict[str, Any]) -> str:
+    """What the store's name adds to "sequences": the source or, of a design, what is not the default."""
+    if source != "design":
+        return f"-{source}"
+    tag = combination_of(options).tag
+    tag += f"-{options['search']}" if options["search"] != SEARCHES[0] else ""
+    tag += "" if options["shrink"] else "-no-shrink"
+    return tag + ("-coarse" if options["coarse"] else "")
+
+
 def fitted(dataset: DataSet, run: Path, options: dict[str, Any]) -> Approximations:
     """The approximations that the options ask for: fitted, or loaded where they are there."""
     given = {name: value for name, value in options.items() if value is not None}
     sensor: dict[str, Any] = {name: given[name] for name in ("glimpse_size", "scales") if name in given}
     geometry = replace(dataset.geometry, **sensor) if sensor else None
-    chosen = {name: given[name] for name in ("glimpses", "places", "iterations", "seed") if name in given}
+    names = ("glimpses", "places", "iterations", "width", "resolution", "backbone", "pretrained", "seed")
     return fit_task(
-        dataset, run / "approximations", device=choose_device(options["device"]), geometry=geometry, **chosen
+        dataset,
+        folder_of(run, options),
+        device=choose_device(options["device"]),
+        geometry=geometry,
+        combination=combination_of(options),
+        **{name: given[name] for name in names if name in given},
     )
 
 

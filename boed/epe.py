@@ -7,7 +7,7 @@ from torch import Tensor
 
 from boed.posterior import Posterior
 
-SCORES = ("cross-entropy", "entropy")
+SCORES = ("cross-entropy", "entropy", "information")
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -19,52 +19,57 @@ def entropy(logits: Tensor) -> Tensor:
     return torch.special.entr(logits.softmax(-1)).sum(-1)
 
 
-def candidate_scores(
-    q: Posterior, total: Tensor, count: int, candidates: Tensor, labels: Tensor, score: str
-) -> Tensor:
-    r"""Score of looking at each candidate next, for each completion.
+def candidate_scores(logits: Tensor, labels: Tensor, score: str) -> Tensor:
+    r"""Score of each candidate for each completion, from q after the candidate's glimpse.
 
-    "entropy":        $H[q(\theta \mid y_{\le t}, y_l)]$, the plug-in of Harvey, Teng and Wood;
     "cross-entropy":  $-\log q(\theta_n \mid y_{\le t}, y_l)$, with the completion's own label. Its mean is an
     upper bound on the EPE (Barber and Agakov 2003) which overconfidence of q cannot lower.
 
+    "entropy", "information":  $H[q(\theta \mid y_{\le t}, y_l)]$, the plug-in of Harvey, Teng and Wood.
+
     Args:
-        q: posterior.
-        total: (..., D) summed embeddings of the history, broadcast against `candidates`.
-        count: number of glimpses after the candidate.
-        candidates: (N, L, D) embeddings of the completions' glimpses at the candidates.
-        labels: (N,) int64 labels of the completions.
+        logits: (..., L, K).
+        labels: (...) int64 labels of the completions.
         score: one of `SCORES`.
 
     Returns:
-        (N, L) nats.
+        (..., L) nats.
     """
-    logits = q.logits(total + candidates, count)  # (N, L, K)
-    if score == "entropy":
+    if score != "cross-entropy":
         return entropy(logits)
-    chosen = labels[:, None, None].expand(*logits.shape[:-1], 1)
+    chosen = labels[..., None, None].expand(*logits.shape[:-1], 1)
     return -logits.log_softmax(-1).gather(-1, chosen).squeeze(-1)
 
 
 def expected_scores(
     q: Posterior,
-    total: Tensor,
+    totals: Tensor,
     count: int,
-    embeddings: Tensor,
+    candidates: Tensor,
     labels: Tensor,
-    completions: Tensor,
+    weights: Tensor,
     score: str,
 ) -> Tensor:
-    """Mean score over equally weighted completions of one image, all candidates on the same ones: (L,) nats.
+    r"""Mean score over the weighted completions of each image, all candidates on the same ones.
 
-    Completions that were drawn more than once are scored once.
+    "information" is $H[q_t] - (H[\bar q] - \overline{H[q]})$, where the bars are means over the completions:
+    the entropy left if the information gained is the mutual information of label and glimpse under q and r.
 
     Args:
-        total: (D,) summed embeddings of the image's history.
-        embeddings: (M, L, D) embedded glimpses of the bank's images at the candidates.
-        labels: (M,) labels of the bank.
-        completions: (N,) bank images in increasing order: the common random numbers of this step.
+        totals: (B, D) summed statistics of each image's history.
+        count: number of glimpses after the candidate.
+        candidates: (B, N, L, D) statistics of the completions' glimpses at the candidates.
+        labels: (B, N) labels of the completions; not used unless the score is the cross-entropy.
+        weights: (B, N), each row sums to 1.
+
+    Returns:
+        (B, L) nats, in double precision.
     """
-    drawn, times = completions.unique_consecutive(return_counts=True)
-    scores = candidate_scores(q, total, count, embeddings[drawn], labels[drawn], score)
-    return (times.double() / len(completions)) @ scores.double()
+    logits = q.logits(totals[:, None, None] + candidates, count)  # (B, N, L, K)
+    scores = candidate_scores(logits, labels, score).double()
+    expected = torch.einsum("bn,bnl->bl", weights.double(), scores)
+    if score == "information":
+        mixed = torch.einsum("bn,bnlk->blk", weights.double(), logits.softmax(-1).double())
+        now = entropy(q.logits(totals.clone(), count - 1)).double()
+        expected = expected - torch.special.entr(mixed).sum(-1) + now[:, None]
+    return expected

@@ -3,41 +3,34 @@
 1. A closed-form map of informative places gives the codebook of candidates (`boed.proposal`).
 2. q is trained on three quarters of the training images, first at places drawn by that map, then on the
    histories that a first design produces (on-policy), each followed by arbitrary places.
-3. On the remaining images, the bank, which q has never seen: q is calibrated by one temperature per t, and
-   the weight of an image's own map is chosen for every step.
+3. On the remaining images, the bank, which q has never seen, q is calibrated by one temperature per t.
+4. The other parts of the combination are learned: completion, estimator, weights of an image's own map.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
-from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
-from boed.approximations import FILE, Approximations, new_posterior
-from boed.epe import candidate_scores
-from boed.proposal import choose_places, ridge_information
-from boed.search import SCORE, Designer, History
-from boed.shrinkage import choose_weight, shrunk
-from boed.training import LEARNING_RATE, PlaceSampler, train_posterior
-from data.dataset import DataSet, Split
+from boed.approximations import FILE, Approximations
+from boed.backbones import BACKBONES
+from boed.codebook import codebook, partition
+from boed.combination import Combination
+from boed.parts import add_parts
+from boed.posterior_fit import STATES, learn_posterior
+from boed.posteriors import new_posterior, require_enumerable
+from data.dataset import DataSet
 from data.device import at_device, one_thread
-from data.errors import CheckpointError, DataError, SettingsError
+from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
 
-STATES = ("fit-state-1.safetensors", "fit-state-2.safetensors")  # of the two trainings
-BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
-ON_POLICY_IMAGES, CALIBRATION_IMAGES, WEIGHT_IMAGES = 400, 400, 800
 LARGEST_SEED = 2**31
-PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
+FEWEST_ITERATIONS, MOST_ITERATIONS = 4000, 10_000
 
 
 @dataclass(frozen=True)
@@ -47,21 +40,26 @@ class FitSettings:
     Args:
         glimpses: T.
         places: size L of the codebook; a grid of up to 200 locations is taken whole.
-        iterations: of q's training; the last quarter is on-policy.
-        width: of q's embedding.
-        target_ess: effective number of bank images per completion.
+        iterations: of each training; the last quarter of q's is on-policy. Default a fifth of the number of
+            training images, but 4,000 to 10,000.
+        width: of q's embedding, or of the first layer of a small AVP-CNN (a sixth of it).
+        resolution: side in pixels at which an AVP-CNN, a CVAE and a factor analysis see images, at most.
+        backbone: of an AVP-CNN, see `boed.backbones`.
+        pretrained: whether a backbone of torchvision starts from its published weights.
         seed: of everything that is drawn.
     """
 
     glimpses: int
     places: int = 60
-    iterations: int = 4000
+    iterations: int = FEWEST_ITERATIONS
     width: int = 96
-    target_ess: float = 50.0
+    resolution: int = 48
+    backbone: str = BACKBONES[0]
+    pretrained: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("glimpses", "places", "iterations", "width"):
+        for name in ("glimpses", "places", "iterations", "width", "resolution"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
         if not 0 <= self.seed < LARGEST_SEED:
@@ -74,55 +72,62 @@ def fit(
     *,
     device: torch.device | str = "cpu",
     geometry: Geometry | None = None,
-    **chosen: int,
+    combination: Combination | None = None,
+    **chosen: Any,
 ) -> Approximations:
-    """Learns the approximations into `folder`; when they are there already, loads them.
+    """Learns the approximations into `folder`; what is there already is loaded.
 
     Args:
         dataset: its training split is used, nothing else.
-        folder: for the approximations, and the state of an interrupted fit.
+        folder: for the approximations of one posterior, and the state of an interrupted fit.
         device: where it computes.
         geometry: sensor and grid; default what `folder` was fitted with, else the data set's.
+        combination: parts that a design needs; default `Combination()`.
         chosen: fields of `FitSettings`; the others take their defaults, or what `folder` was fitted with.
 
     Raises:
         CheckpointError: the folder holds approximations with other settings (both values are shown).
         SettingsError: an impossible setting.
     """
-    settings = FitSettings(**{"glimpses": dataset.glimpses, **chosen})
+    combination = combination or Combination()
+    there = (folder / FILE).exists()
+    defaults = {"glimpses": dataset.glimpses}
+    if not there and "iterations" not in chosen:
+        defaults["iterations"] = min(MOST_ITERATIONS, max(FEWEST_ITERATIONS, len(dataset["train"]) // 5))
+    settings = FitSettings(**{**defaults, **chosen})
+    if "exact" in (combination.posterior, combination.completion):
+        require_enumerable(dataset)
     (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
-    if (folder / FILE).exists():
-        asked = {"dataset": dataset.name, "target": dataset.target, **chosen}
-        require_settings(folder, asked, geometry)
-        return Approximations.load(folder, dataset, device)
-    wanted = asdict(settings) | {"dataset": dataset.name, "target": dataset.target}
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
-        result = _learn(dataset, folder, settings, wanted, geometry or dataset.geometry, device)
-    result.save(folder)
+    fixed = {"posterior": combination.posterior, "dataset": dataset.name, "target": dataset.target}
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices), one_thread():
+        if there:
+            require_settings(folder, fixed | chosen, geometry)
+            learned = Approximations.load(folder, dataset, device)
+        else:
+            learned = _learn(dataset, folder, asdict(settings) | fixed, geometry or dataset.geometry, device)
+            learned.save(folder)
+        add_parts(learned, combination, dataset, folder)
     for name in STATES:
         (folder / name).unlink(missing_ok=True)
-    return result
+    return learned
 
 
 def _learn(
-    dataset: DataSet,
-    folder: Path,
-    settings: FitSettings,
-    wanted: dict[str, Any],
-    geometry: Geometry,
-    device: torch.device | str,
+    dataset: DataSet, folder: Path, settings: dict[str, Any], geometry: Geometry, device: torch.device | str
 ) -> Approximations:
-    train = at_device(dataset["train"], device)
-    fit_rows, bank_rows = partition(train, settings.seed)
-    sample = train.take(fit_rows[:: max(1, len(fit_rows) // CODEBOOK_IMAGES)])
-    places, information = codebook(sample, geometry, settings, len(dataset.classes))
-    torch.manual_seed(settings.seed)
-    q = new_posterior(geometry, len(dataset.classes), wanted).to(device)
-    bank = train.take(bank_rows)
-    learned = Approximations(q, bank, places, (0.0,) * settings.glimpses, geometry, wanted)
-    _train_twice(learned, train, fit_rows, information, settings, folder)
-    learned.q.temperature.copy_(_temperatures(learned, settings))
-    learned.weights = estimate_weights(learned, settings.seed)
+    """q, its bank and the codebook."""
+    train, classes = at_device(dataset["train"], device), len(dataset.classes)
+    rows, bank = partition(train, settings["seed"])
+    places, information = codebook(
+        train, rows, geometry, places=settings["places"], glimpses=settings["glimpses"], classes=classes
+    )
+    torch.manual_seed(settings["seed"])
+    q = new_posterior(geometry, dataset, settings, places.cpu()).to(device)
+    learned = Approximations(q, train.take(bank), places, geometry, settings)
+    if settings["posterior"] != "exact":
+        learn_posterior(learned, train, rows, information, folder, jitter=dataset.aligned)
+    q.eval()
     return learned
 
 
@@ -138,161 +143,3 @@ def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | N
                 f"expected approximations in {folder} with {name} = {json.dumps(expected)}, found "
                 f"{json.dumps(found)}; use the same settings or another --run folder"
             )
-
-
-def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows that train q, and rows of the bank; images of one group stay together.
-
-    Raises:
-        DataError: there are too few images to part.
-    """
-    groups = split.ids.cpu() if split.groups is None else split.groups
-    names, inverse = groups.unique(return_inverse=True)
-    if len(names) < FEWEST:
-        raise DataError(f"expected at least {FEWEST} training images, found {len(names)}; add images")
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(names), generator=generator)[: max(1, round(BANK_SHARE * len(names)))]
-    in_bank = torch.zeros(len(names), dtype=torch.bool)
-    in_bank[chosen] = True
-    bank = in_bank[inverse].nonzero().view(-1)
-    bank = bank[torch.linspace(0, len(bank) - 1, min(len(bank), BANK_MOST)).long()]
-    return (~in_bank[inverse]).nonzero().view(-1).to(split.ids.device), bank.to(split.ids.device)
-
-
-def codebook(split: Split, geometry: Geometry, settings: FitSettings, classes: int) -> tuple[Tensor, Tensor]:
-    """(L, 2) places, most informative first, and their information (L,) in nats."""
-    locations = geometry.grid().locations.to(split.images.device)
-    if len(locations) > PROPOSAL_PLACES:  # every second row and column is close enough to find the places
-        step = math.ceil(math.sqrt(len(locations) / PROPOSAL_PLACES))
-        keep = [torch.isin(locations[:, a], locations[:, a].unique()[::step]) for a in (0, 1)]
-        locations = locations[keep[0] & keep[1]]
-    information = ridge_information(split, locations, geometry.retina(), classes)
-    everything = len(geometry.grid()) <= max(settings.places, 200)
-    count, spacing = (len(locations), 0.0) if everything else (settings.places, 0.75 * geometry.glimpse_size)
-    chosen = choose_places(information.cpu(), locations.cpu(), count, spacing).to(locations.device)
-    if len(chosen) < settings.glimpses:
-        raise SettingsError(
-            f"expected at least {settings.glimpses} places for as many glimpses, found {len(chosen)}; "
-            "ask for fewer glimpses or more places"
-        )
-    return locations[chosen], information[chosen]
-
-
-def _train_twice(
-    learned: Approximations,
-    train: Split,
-    rows: Tensor,
-    information: Tensor,
-    settings: FitSettings,
-    folder: Path,
-) -> None:
-    """q at informed places, then on-policy; each training is taken up by itself when interrupted."""
-    proposal = place_probabilities(information.cpu())
-    task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
-
-    def train_q(sample: PlaceSampler, iterations: int, state: Path, title: str, rate: float) -> None:
-        train_posterior(
-            learned.q,
-            train,
-            rows,
-            learned.places,
-            learned.geometry,
-            sample,
-            iterations=iterations,
-            seed=settings.seed,
-            state=state,
-            task=task,
-            title=title,
-            learning_rate=rate,
-        )
-        learned.__dict__.pop("bank_embeddings", None)  # they are q's
-
-    first = settings.iterations * 3 // 4
-    train_q(_informed(proposal, settings.glimpses), first, folder / STATES[0], "fit q", LEARNING_RATE)
-    learned.weights = estimate_weights(learned, settings.seed, images=CALIBRATION_IMAGES)
-    histories = _histories(learned, train, rows, settings.seed).cpu()
-    second, rate = settings.iterations - first, LEARNING_RATE / 3
-    train_q(on_policy(histories, proposal), second, folder / STATES[1], "fit q on-policy", rate)
-
-
-def place_probabilities(information: Tensor) -> Tensor:
-    """(L,) informative places more often, every place sometimes."""
-    scale = information.max().clamp(min=1e-6) / 3
-    return 0.7 * (information / scale).softmax(0) + 0.3 / len(information)
-
-
-def _informed(proposal: Tensor, glimpses: int) -> PlaceSampler:
-    def sample(count: int, generator: torch.Generator) -> Tensor:
-        return torch.multinomial(proposal.expand(count, -1), glimpses, generator=generator)
-
-    return sample
-
-
-def on_policy(histories: Tensor, proposal: Tensor) -> PlaceSampler:
-    """The states in which candidates are scored: a prefix of a designed history, then arbitrary places."""
-    informed = _informed(proposal, histories.shape[1])
-
-    def sample(count: int, generator: torch.Generator) -> Tensor:
-        history = histories[torch.randint(len(histories), (count,), generator=generator)]
-        kept = torch.randint(histories.shape[1] + 1, (count, 1), generator=generator)
-        return torch.where(torch.arange(histories.shape[1]) < kept, history, informed(count, generator))
-
-    return sample
-
-
-@torch.no_grad()
-def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
-    """(M, T) places of a first design for some of q's own training images."""
-    some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), ON_POLICY_IMAGES)).long().to(rows.device)]
-    history = History(Designer(learned), train, some, seed=seed)
-    for weight in tqdm(learned.weights, desc="first designs", unit="glimpse"):
-        history.look(history.score_map(weight).argmin(1))
-    return history.chosen
-
-
-def _sample(bank: Split, count: int) -> Tensor:
-    """About `count` rows, evenly spread."""
-    return torch.arange(0, len(bank), math.ceil(len(bank) / count), device=bank.ids.device)
-
-
-@torch.no_grad()
-def _temperatures(learned: Approximations, settings: FitSettings) -> Tensor:
-    """(T+1,) one temperature per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
-    q, bank = learned.q, learned.bank
-    q.temperature.fill_(1.0)
-    rows = _sample(bank, CALIBRATION_IMAGES)
-    history = History(Designer(learned), bank, rows, seed=settings.seed, excluded=rows)
-    found = [1.0]
-    for weight in tqdm(learned.weights, desc="calibrate q", unit="glimpse"):
-        history.look(history.score_map(weight).argmin(1))
-        found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
-    return torch.tensor(found)
-
-
-def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature in [0.5, 4] with the lowest cross-entropy of logits / temperature.
-
-    >>> best_temperature(torch.tensor([[9.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])) > 3.9
-    True
-    """
-    grid = np.geomspace(0.5, 4, 61)
-    losses = [float(cross_entropy(logits / float(t), labels)) for t in grid]
-    return float(grid[int(np.argmin(losses))])
-
-
-@torch.no_grad()
-def estimate_weights(learned: Approximations, seed: int, *, images: int = WEIGHT_IMAGES) -> tuple[float, ...]:
-    """The weight of an image's own map at each step, chosen on the bank along the design's own histories."""
-    bank = learned.bank
-    rows = _sample(bank, images)
-    designer = Designer(learned)
-    history = History(designer, bank, rows, seed=seed, excluded=rows)
-    weights = []
-    for step in tqdm(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
-        average, own = history.average_map(), history.own_map()
-        realised = candidate_scores(  # every bank image is its own, only completion
-            designer.q, history.total[:, None], step + 1, designer.embeddings[rows], bank.labels[rows], SCORE
-        )
-        weights.append(choose_weight(average, own, realised))
-        history.look(shrunk(average, own, weights[-1]).argmin(1))
-    return tuple(weights)

@@ -9,8 +9,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from boed.approximations import Approximations
-from boed.search import COMPLETIONS, SCORE, Designer, Designs
-from boed.sources import SOURCES
+from boed.report import REPORTED, coarse_agreement, sample_sizes
+from boed.search import Designer, Designs
+from boed.sources import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
@@ -31,7 +32,7 @@ class Sink(Protocol):
 
 
 def generate(
-    approximations: Approximations,
+    designer: Designer,
     split: Split,
     sink: Sink,
     *,
@@ -43,7 +44,7 @@ def generate(
     """Sequences for every pending row of the sink; a row's sequence depends on its image and `seed` alone.
 
     Args:
-        approximations: from `boed.fit.fit`.
+        designer: approximations from `boed.fit.fit`, and how to search.
         split: holds the images of the sink's ids.
         glimpses: T.
         source: a key of `boed.sources.SOURCES`.
@@ -54,8 +55,7 @@ def generate(
     """
     if source not in SOURCES:
         raise SettingsError(f"expected a source of {', '.join(SOURCES)}; found {source!r}")
-    require_glimpses(glimpses, approximations)
-    designer = Designer(approximations)
+    require_glimpses(glimpses, designer.learned)
     where = torch.searchsorted(split.ids.cpu(), sink.ids)
     asked = sink.ids if ids is None else ids
     pending = sink.pending()
@@ -68,6 +68,26 @@ def generate(
             bar.update(len(rows))
 
 
+def describe(designer: Designer, split: Split, ids: Tensor, locations: Tensor, *, seed: int) -> list[str]:
+    """Lines about a search, on a few of its images: effective sample sizes, and what coarse candidates miss.
+
+    Args:
+        split: holds the images.
+        ids, locations: (N,) images and their sequences (N, T, 2), made by `designer` with `seed`.
+    """
+    some = sample_rows(len(ids), min(REPORTED, len(ids)))
+    rows = torch.searchsorted(split.ids.cpu(), ids[some]).to(split.images.device)
+    chosen, lines = locations[some].to(split.images.device), []
+    sizes = sample_sizes(designer, split, rows, chosen, seed=seed)
+    if sizes:
+        found = ", ".join(f"{size:.0f} ({target:g})" for size, target in sizes)
+        lines.append(f"effective sample size of the completions after each glimpse (target): {found}")
+    if designer.coarse:
+        share = coarse_agreement(designer, split, rows, chosen, seed=seed)
+        lines.append(f"coarse-to-fine found the minimum of all places in {100 * share:.1f} % of the steps")
+    return lines
+
+
 def require_glimpses(glimpses: int, approximations: Approximations) -> None:
     """Raises SettingsError for no glimpses, or more than the posterior was fitted for."""
     if not 1 <= glimpses <= approximations.glimpses:
@@ -77,25 +97,24 @@ def require_glimpses(glimpses: int, approximations: Approximations) -> None:
         )
 
 
-def design_settings(
-    dataset: DataSet, approximations: Approximations, *, source: str, seed: int
-) -> dict[str, Any]:
+def design_settings(dataset: DataSet, designer: Designer, *, source: str, seed: int) -> dict[str, Any]:
     """What a store of sequences is identified by: any difference makes other sequences."""
+    learned = designer.learned
     return {
         "dataset": dataset.name,
         "target": dataset.target,
         "fingerprint": dataset["design"].fingerprint,
-        "geometry": approximations.geometry.to_json(),
-        "design": {"source": source, "seed": seed, "score": SCORE, "completions": COMPLETIONS},
-        "fit": approximations.settings,
-        "weights": list(approximations.weights),
-        "approximations": approximations.digest,
+        "geometry": learned.geometry.to_json(),
+        "design": {"source": source, "seed": seed, **designer.settings},
+        "fit": learned.settings,
+        "weights": list(designer.weights),
+        "approximations": learned.digest(),
     }
 
 
 def candidates_of(approximations: Approximations, source: str) -> Tensor:
-    """(L, 2) places that a source has maps over; none for random sequences."""
-    return approximations.places.cpu()[: 0 if source == "random" else None]
+    """(L, 2) places that a source has maps over; none for most."""
+    return approximations.places.cpu()[: None if source in WITH_MAPS else 0]
 
 
 def choose_images(split: Split, count: int | None) -> Tensor:

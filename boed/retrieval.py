@@ -1,4 +1,4 @@
-"""The stochastic image completion r(x | y_1..y_t): importance-sampled retrieval from real images."""
+"""The stochastic image completion r(x | y_1..y_t) by importance-sampled retrieval from real images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class RetrievalCompletion:
 
     The Pyro model draws an image of the bank uniformly and observes its glimpses under Gaussian noise:
 
-    $n \sim \mathrm{Uniform}(1..N), \quad y_i \sim \mathcal N(\mathrm{sensor}(x_n, l_i), \sigma^2), i \le t$
+    $n \sim \mathrm{Uniform}(1..M), \quad y_i \sim \mathcal N(\mathrm{sensor}(x_n, l_i), \sigma^2), i \le t$
 
     so that $\log w_n = -\tfrac{1}{2\sigma^2} \sum_i \lVert y_i - \mathrm{sensor}(x_n, l_i) \rVert^2$: the
     log-likelihoods of the glimpses *add*. The noise variance is what makes the importance sampler work in
@@ -49,35 +49,12 @@ class RetrievalCompletion:
         mean = self.retina(images, rows, locations.expand(len(rows), -1, -1)).double()  # (N, t, S*C, G, G)
         return pyro.sample("glimpses", Normal(mean.view(*image.shape, *mean.shape[1:]), noise).to_event(4))
 
-    def squared_distances(self, glimpses: Tensor, location: Tensor) -> Tensor:
-        """(B, N) squared distance of glimpses (B, S*C, G, G) to every bank image's glimpse at one location.
-
-        In double precision of grey levels (0 to 255), where every term is exact: the result does not depend
-        on how images are batched.
-        """
-        rows = torch.arange(len(self.bank), device=glimpses.device)
-        bank = self.retina(self.bank.images, rows, location.expand(len(rows), 1, 2))[:, 0]
-        x, y = (_grey_levels(part).flatten(1) for part in (glimpses, bank))
-        cross = x @ y.T  # (B, D) x (D, N)
-        return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * cross).clamp(min=0)
-
-    def log_weights(self, distances: Tensor) -> Tensor:
-        """Normalised log-weights (B, N) from summed squared distances (B, N), at the target ESS.
+    def log_weights(self, distances: Tensor, target_ess: float | None = None) -> Tensor:
+        """Normalised log-weights (B, M) from summed squared distances (B, M), at the target ESS.
 
         An infinite distance excludes an image.
-
-        Finds the precision 1 / (2 sigma^2) by bisection: the effective sample size falls with it.
         """
-        excess = distances - distances.amin(1, keepdim=True)
-        finite = excess.isfinite()
-        scale = excess.where(finite, 0).sum(1, keepdim=True) / finite.sum(1, keepdim=True)
-        scale = scale.clamp(min=1e-9)
-        low, high = torch.zeros_like(scale), torch.full_like(scale, 1e4)
-        for _ in range(BISECTIONS):
-            middle = (low + high) / 2
-            enough = effective_sample_size(-excess / scale * middle) > self.target_ess
-            low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
-        return (-excess / scale * low).masked_fill(~finite, -torch.inf).log_softmax(1)  # low may be 0
+        return tempered(distances, self.target_ess if target_ess is None else target_ess)
 
     @staticmethod
     def draw(log_weights: Tensor, count: int, offsets: Tensor) -> Tensor:
@@ -88,6 +65,36 @@ class RetrievalCompletion:
         return drawn.clamp(max=log_weights.shape[1] - 1)
 
 
+def tempered(distances: Tensor, target_ess: float, prior: Tensor | None = None) -> Tensor:
+    """Normalised log-weights -c * distances (B, M) + log prior (M,), each c such that the ESS meets a target.
+
+    The effective sample size falls with the precision c = 1 / (2 sigma^2): bisection finds it. Infinite
+    distances weigh nothing.
+    """
+    excess = distances - distances.amin(1, keepdim=True)
+    finite = excess.isfinite()
+    scale = excess.where(finite, 0).sum(1, keepdim=True) / finite.sum(1, keepdim=True)
+    scale = scale.clamp(min=1e-9)
+    log_prior = 0.0 if prior is None else prior.log()
+    target = min(target_ess, float(distances.shape[1]))
+    low, high = torch.zeros_like(scale), torch.full_like(scale, 1e4)
+    for _ in range(BISECTIONS):
+        middle = (low + high) / 2
+        enough = effective_sample_size(-excess / scale * middle + log_prior) > target
+        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
+    weights = -excess / scale * low + log_prior
+    return weights.masked_fill(~finite, -torch.inf).log_softmax(1)  # low may be 0
+
+
+def squared_distances(one: Tensor, other: Tensor) -> Tensor:
+    """(B, M) squared distances between rows of (B, P) and (M, P) double grey levels.
+
+    Every term is an exact multiple of a grey level, so the result does not depend on how images are batched.
+    """
+    cross = one @ other.T  # (B, P) x (P, M)
+    return (one.square().sum(1)[:, None] + other.square().sum(1) - 2 * cross).clamp(min=0)
+
+
 def effective_sample_size(log_weights: Tensor) -> Tensor:
     """1 / sum of squared normalised weights, (B, 1) for unnormalised log-weights (B, N).
 
@@ -95,8 +102,3 @@ def effective_sample_size(log_weights: Tensor) -> Tensor:
     4.0
     """
     return log_weights.softmax(1).square().sum(1, keepdim=True).reciprocal()
-
-
-def _grey_levels(glimpses: Tensor) -> Tensor:
-    """Glimpses in [0, 1] as exact multiples of a grey level: sums of their products are exact in double."""
-    return (glimpses.double() * 255 * 256).round() / 256

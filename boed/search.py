@@ -1,22 +1,30 @@
-"""Greedy search: at each step the place with the smallest (shrunk) expected score, image by image."""
+"""Search: at each step the place with the smallest (shrunk) expected score, image by image."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from boed.approximations import Approximations, centres_of
-from boed.epe import entropy, expected_scores
+from boed.approximations import Approximations
+from boed.bank import MEMORY_GB, Bank, centres_of
+from boed.coarse import coarse_to_fine
+from boed.combination import require_search
+from boed.epe import entropy
+from boed.estimators import Belief
+from boed.heuristics import linear_information
+from boed.lookahead import SEARCHES, planned
 from boed.shrinkage import AverageMaps, shrunk
 from data.dataset import Split
+from data.errors import SettingsError
 
 COMPLETIONS = 100
-SCORE = "cross-entropy"
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Designs:
         locations: (B, T, 2) int64 top-left pixels.
         epe: (B, T) score of the chosen places, nats.
         entropy: (B, T+1) entropy of q before the first and after each glimpse, nats.
-        epe_map: (B, T, L) score of every place, nats; infinite where the place was already seen.
+        epe_map: (B, T, L) score of every place, nats; infinite where it was seen already, or not scored.
     """
 
     locations: Tensor
@@ -37,25 +45,67 @@ class Designs:
 
 
 class Designer:
-    """What all images share: embedded bank, average maps, q in double precision.
+    """What all images share: the bank, average maps, q in double precision, and how the search goes.
 
     Args:
-        approximations: q, r, places and weights.
-        score: "cross-entropy" or "entropy" (see `boed.epe`).
+        approximations: q, r, places, estimator and weights.
         completions: N per image and step.
+        search: "greedy", "beam" or "lookahead" (see `boed.lookahead`).
+        shrink: whether an image's map is shrunk towards the average map; without, it is taken as it is.
+        coarse: whether the own map is searched from coarse to fine (see `boed.coarse`).
+        memory_gb: budget for what is kept of the bank.
+
+    Raises:
+        SettingsError: a search that the estimator or the score cannot serve, or no completions.
     """
 
     def __init__(
-        self, approximations: Approximations, *, score: str = SCORE, completions: int = COMPLETIONS
+        self,
+        approximations: Approximations,
+        *,
+        completions: int = COMPLETIONS,
+        search: str = SEARCHES[0],
+        shrink: bool = True,
+        coarse: bool = False,
+        memory_gb: float = MEMORY_GB,
     ) -> None:
-        self.learned, self.score, self.completions = approximations, score, completions
-        self.embeddings, self.labels = approximations.bank_embeddings, approximations.bank.labels
-        self.average = AverageMaps(approximations.q, self.embeddings, self.labels, score)
+        require_search(approximations.combination, search, coarse)
+        if completions < 1:
+            raise SettingsError(f"expected at least 1 completion, found {completions}")
+        self.learned, self.completions, self.search, self.coarse = approximations, completions, search, coarse
+        self.score = approximations.combination.score
+        self.memory_gb = memory_gb
         self.q = copy.deepcopy(approximations.q).double()
+        adaptive = shrink and search == SEARCHES[0]
+        self.weights = approximations.weights if adaptive else (1.0,) * approximations.glimpses
+        self.settings: dict[str, Any] = {
+            **asdict(approximations.combination),
+            "completions": completions,
+            "search": search,
+            "shrink": adaptive,
+            "coarse": coarse,
+        }
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The bank at the places; sources that score no place do without."""
+        return self.learned.embedded(self.memory_gb)
+
+    @cached_property
+    def average(self) -> AverageMaps:
+        """Average maps over the bank."""
+        return AverageMaps(self.bank, self.score)
+
+    @cached_property
+    def linear_map(self) -> Tensor:
+        """(L,) information in nats of a ridge regression at every location of the grid, on the bank."""
+        classes = int(self.learned.bank.labels.max()) + 1
+        return linear_information(self.learned.bank, self.learned.geometry, classes)
 
     def prior_entropy(self) -> Tensor:
         """Entropy of the bank's labels, in nats: what is known before the first glimpse."""
-        shares = torch.bincount(self.labels).double() / len(self.labels)
+        labels = self.learned.bank.labels
+        shares = torch.bincount(labels).double() / len(labels)
         return torch.special.entr(shares).sum()
 
 
@@ -80,11 +130,11 @@ class History:
         count = len(rows)
         self.chosen = torch.zeros(count, 0, dtype=torch.int64, device=device)
         self.seen = torch.zeros(count, len(places), dtype=torch.bool, device=device)
-        self.total = torch.zeros(count, designer.embeddings.shape[-1], dtype=torch.float64, device=device)
-        self.distances = torch.zeros(count, len(designer.labels), dtype=torch.float64, device=device)
-        if excluded is not None:
-            self.distances[torch.arange(count, device=device), excluded] = torch.inf
-        self.offsets = image_noise(split.ids[rows], designer.learned.glimpses, seed).to(device)
+        self.total = torch.zeros(count, designer.bank.width, dtype=torch.float64, device=device)
+        noise = image_noise(split.ids[rows], designer.learned.glimpses, seed).to(device)
+        self.belief: Belief = designer.learned.belief(
+            designer.bank, noise, designer.completions, excluded=excluded
+        )
 
     @property
     def count(self) -> int:
@@ -96,44 +146,59 @@ class History:
         return self.designer.average(self.chosen).masked_fill(self.seen, torch.inf)
 
     def own_map(self) -> Tensor:
-        """(B, L) expected score under each image's own completions.
+        """(B, L) expected score as each image's own estimator sees it; infinite where the history looked.
 
-        Before anything is seen every bank image is an equally likely completion, so it is the average map.
+        Before anything is seen all images are alike: it is the average map.
         """
         if self.count == 0:
             return self.average_map()
-        designer = self.designer
-        weights = designer.learned.completion.log_weights(self.distances)
-        drawn = designer.learned.completion.draw(
-            weights, designer.completions, self.offsets[:, self.count - 1]
-        )
-        # One image at a time: the shapes, and so the bits, are the same whatever the batch.
-        return torch.stack(
-            [self._expected(total, some) for total, some in zip(self.total, drawn, strict=True)]
-        )
-
-    def _expected(self, total: Tensor, completions: Tensor) -> Tensor:
-        designer = self.designer
-        return expected_scores(
-            designer.learned.q,
-            total.float(),
-            self.count + 1,
-            designer.embeddings,
-            designer.labels,
-            completions,
-            designer.score,
-        )
+        found = self.belief.own_map(self.total, self.count + 1)
+        return found.double().masked_fill(self.seen, torch.inf)
 
     def score_map(self, weight: float) -> Tensor:
-        """(B, L): the average map with `weight` of the image's own."""
-        average = self.average_map()
-        return shrunk(average, self.own_map(), weight) if weight else average
+        """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked."""
+        if weight == 0 or self.count == 0:
+            return self.average_map()
+        if self.designer.coarse:
+            return self._coarse_map(weight)
+        own = self.own_map()
+        return own if weight == 1 else shrunk(self.average_map(), own, weight)
+
+    def _coarse_map(self, weight: float) -> Tensor:
+        average, learned = self.average_map(), self.designer.learned
+
+        def evaluate(places: Tensor) -> Tensor:  # of all images: each needs the places near its own minimum
+            own = self.belief.own_map(self.total, self.count + 1, places).double()
+            return shrunk(average[:, places], own, weight)
+
+        return coarse_to_fine(evaluate, learned.places, learned.geometry, self.seen)
+
+    def choose(self, weight: float) -> tuple[Tensor, Tensor]:
+        """The next place (B,) of each image, and the map (B, L) that chose it."""
+        scores = self.score_map(weight)
+        remaining = self.designer.learned.glimpses - self.count
+        if self.designer.search == SEARCHES[0] or self.count == 0 or remaining == 1:
+            return scores.argmin(1), scores
+        plans = [
+            planned(
+                self.designer.search,
+                self.designer.learned.q,
+                self.belief.completed(image),
+                total.float(),
+                self.count,
+                remaining,
+                scores[image],
+                self.designer.score,
+            )
+            for image, total in enumerate(self.total)
+        ]
+        return torch.stack([place for place, _ in plans]), torch.stack([found for _, found in plans])
 
     def predictive_entropy(self) -> Tensor:
         """(B,) entropy of q given the glimpses so far; the prior's before the first."""
         if self.count == 0:
             return self.designer.prior_entropy().expand(len(self.rows))
-        return entropy(self.designer.q.logits(self.total, self.count))
+        return entropy(self.designer.q.logits(self.total.clone(), self.count))
 
     def look(self, places: Tensor) -> None:
         """Adds one glimpse per image, at the places (B,)."""
@@ -141,37 +206,33 @@ class History:
         glimpses = learned.geometry.retina()(self.split.images, self.rows, learned.places[places, None])[:, 0]
         centres = centres_of(learned.places[places], learned.geometry).double()
         self.total = self.total + self.designer.q.embed(glimpses.double(), centres)
-        for place in places.unique().tolist():
-            here = (places == place).nonzero().view(-1)
-            self.distances[here] += learned.completion.squared_distances(
-                glimpses[here], learned.places[place]
-            )
+        self.belief.observe(glimpses, places)
         self.chosen = torch.cat([self.chosen, places[:, None]], 1)
         self.seen.scatter_(1, places[:, None], True)
 
 
 @torch.no_grad()
-def greedy_designs(
+def design_sequences(
     designer: Designer, split: Split, rows: Tensor, steps: int, weights: Sequence[float], *, seed: int
 ) -> Designs:
     r"""Designs for the images `rows` (B,) of `split`.
 
     $l_t = \arg\min_l \; (1 - w_t)\,\overline{\mathrm{EPE}}(l) + w_t\,\widehat{\mathrm{EPE}}(l)$
 
-    where the image's own $\widehat{\mathrm{EPE}}$ is the mean score over completions drawn by retrieval, the
-    same for all places (Harvey, Teng and Wood, arXiv 1906.05462), and
-    $\overline{\mathrm{EPE}}$ the average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy
-    order.
+    where $\widehat{\mathrm{EPE}}$ is the estimator's map of the image (Harvey, Teng and Wood, arXiv
+    1906.05462, for the mean over completions, the same for all places), and $\overline{\mathrm{EPE}}$ the
+    average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy order.
     """
     history = History(designer, split, rows, seed=seed)
-    maps, entropies = [], [history.predictive_entropy()]
+    maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
-        maps.append(history.score_map(weights[step]))
-        history.look(maps[-1].argmin(1))
+        places, found = history.choose(weights[step])
+        maps.append(found)
+        scores.append(found.gather(1, places[:, None]).squeeze(1))
+        history.look(places)
         entropies.append(history.predictive_entropy())
-    epe_map = torch.stack(maps, 1)  # (B, T, L)
-    epe = epe_map.gather(2, history.chosen[..., None]).squeeze(2)
-    return Designs(designer.learned.places[history.chosen], epe, torch.stack(entropies, 1), epe_map)
+    locations = designer.learned.places[history.chosen]
+    return Designs(locations, torch.stack(scores, 1), torch.stack(entropies, 1), torch.stack(maps, 1))
 
 
 def image_noise(ids: Tensor, steps: int, seed: int) -> Tensor:

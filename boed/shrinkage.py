@@ -14,29 +14,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from boed.bank import Bank
 from boed.epe import candidate_scores
-from boed.posterior import Posterior
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
+REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
 CHUNK = 64  # reference images at a time: what fits a core's cache
 
 
 class AverageMaps:
     """Average score of every place given the places already seen, computed once per history.
 
+    For the score "information" it is the average entropy: over many images the two differ by what does not
+    depend on the place, if q is calibrated.
+
     Args:
-        q: posterior.
-        embeddings: (M, L, D) of labelled held-out images.
-        labels: (M,).
-        score: "entropy" or "cross-entropy".
+        bank: labelled held-out images and their statistics.
+        score: see `boed.epe`.
     """
 
-    def __init__(self, q: Posterior, embeddings: Tensor, labels: Tensor, score: str) -> None:
-        count = min(len(labels), max(1, REFERENCE_ROWS // embeddings.shape[1]))
-        rows = torch.linspace(0, len(labels) - 1, count).long().to(labels.device)
-        self.q, self.score = q, score
-        self.embeddings, self.labels = embeddings[rows], labels[rows]
+    def __init__(self, bank: Bank, score: str) -> None:
+        pairs = min(REFERENCE_ROWS, REFERENCE_VALUES // bank.width)
+        count = min(len(bank), max(1, pairs // len(bank.places)))
+        rows = torch.linspace(0, len(bank) - 1, count).long().to(bank.labels.device)
+        self.q, self.score = bank.q, score
+        self.statistics, self.labels = bank.statistics(rows), bank.labels[rows]
         self._known: dict[tuple[int, ...], Tensor] = {}
 
     def __call__(self, histories: Tensor) -> Tensor:
@@ -47,10 +50,10 @@ class AverageMaps:
         return torch.stack([self._known[key] for key in keys])
 
     def _average(self, history: list[int]) -> Tensor:
-        total = self.embeddings[:, history].sum(1)  # (M, D); zeros without a history
-        parts = zip(total.split(CHUNK), self.embeddings.split(CHUNK), self.labels.split(CHUNK), strict=True)
+        total = self.statistics[:, history].sum(1)  # (M, D); zeros without a history
+        parts = zip(total.split(CHUNK), self.statistics.split(CHUNK), self.labels.split(CHUNK), strict=True)
         scores = [
-            candidate_scores(self.q, some[:, None], len(history) + 1, candidates, labels, self.score)
+            candidate_scores(self.q.logits(some[:, None] + candidates, len(history) + 1), labels, self.score)
             for some, candidates, labels in parts
         ]
         return torch.cat(scores).double().mean(0)

@@ -8,9 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boed.approximations import centres_of
+from boed.bank import centres_of
 from boed.epe import entropy
-from boed.search import Designer, Designs, greedy_designs
+from boed.heuristics import (
+    SHARPNESS,
+    centre_sequences,
+    linear_sequences,
+    saliency_sequences,
+)
+from boed.search import Designer, Designs, design_sequences
 from data.dataset import Split
 
 Source = Callable[[Designer, Split, Tensor, int, int], Designs]
@@ -18,32 +24,69 @@ Source = Callable[[Designer, Split, Tensor, int, int], Designs]
 
 
 def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
-    """The near-optimal design: greedy on the shrunk map."""
-    return greedy_designs(designer, split, rows, glimpses, designer.learned.weights, seed=seed)
+    """The near-optimal design: the search on the shrunk map."""
+    return design_sequences(designer, split, rows, glimpses, designer.weights, seed=seed)
 
 
 def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """The same places for every image: greedy on the average map alone."""
-    return greedy_designs(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
+    return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
 
 
-@torch.no_grad()
 def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
-    """Locations drawn uniformly from the whole grid, without replacement; no score and no map."""
-    learned = designer.learned
-    grid = learned.geometry.grid().locations
+    """Locations drawn uniformly from the whole grid, without replacement."""
+    grid = designer.learned.geometry.grid().locations
     drawn = [
         np.random.default_rng([seed, int(i)]).choice(len(grid), glimpses, replace=False)
         for i in split.ids[rows].tolist()
     ]
-    locations = grid[torch.from_numpy(np.array(drawn))].to(split.images.device)  # (B, T, 2)
+    return without_maps(designer, split, rows, grid[torch.from_numpy(np.array(drawn))])
+
+
+def centre(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """The places nearest the centre of the image, the same for every image."""
+    return without_maps(
+        designer, split, rows, centre_sequences(designer.learned.geometry, len(rows), glimpses)
+    )
+
+
+def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """The most informative places of a ridge regression on the bank, the same for every image."""
+    geometry = designer.learned.geometry
+    found = linear_sequences(designer.linear_map, geometry, len(rows), glimpses)
+    return without_maps(designer, split, rows, found)
+
+
+def saliency(sharpness: float) -> Source:
+    """Places sampled from the average map before the first glimpse, sharply (large k) or not."""
+
+    def draw(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+        learned = designer.learned
+        first = designer.average(torch.zeros(1, 0, dtype=torch.int64))[0]
+        drawn = saliency_sequences(first, learned.places, split.ids[rows], glimpses, k=sharpness, seed=seed)
+        return without_maps(designer, split, rows, drawn)
+
+    return draw
+
+
+@torch.no_grad()
+def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> Designs:
+    """Given locations (B, T, 2) with the entropies of q along them; no score and no map."""
+    learned, locations = designer.learned, locations.to(split.images.device)
     glimpsed = learned.geometry.retina()(split.images, rows, locations).double()
     totals = designer.q.embed(glimpsed, centres_of(locations, learned.geometry).double()).cumsum(1)
-    counts = torch.arange(1, glimpses + 1, device=totals.device)
+    counts = torch.arange(1, locations.shape[1] + 1, device=totals.device)
     prior = designer.prior_entropy().expand(len(rows), 1)
     entropies = torch.cat([prior, entropy(designer.q.logits(totals, counts))], 1)
-    nothing = torch.full((len(rows), glimpses), torch.nan, device=totals.device)
+    nothing = torch.full(locations.shape[:2], torch.nan, device=totals.device)
     return Designs(locations, nothing, entropies, nothing[..., None][..., :0])
 
 
-SOURCES: dict[str, Source] = {"design": design, "fixed-order": fixed_order, "random": random}
+SOURCES: dict[str, Source] = {
+    "design": design,
+    "fixed-order": fixed_order,
+    "random": random,
+    "centre": centre,
+    "linear": linear,
+} | {f"saliency-{k:g}": saliency(k) for k in SHARPNESS}
+WITH_MAPS = ("design", "fixed-order")  # sources that score every place

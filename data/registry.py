@@ -12,6 +12,7 @@ from data import celebahq, folder, mnist
 from data.dataset import DataSet
 from data.digits import load_digits
 from data.errors import DataError, SettingsError
+from data.finite import load_finite
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ DATASETS: dict[str, Entry] = {
         celebahq.load_celebahq, "an attribute of faces, 224 x 224", celebahq.LAYOUT, ("attribute",)
     ),
     "folder": Entry(folder.load_folder, "photographs in class folders, 128 x 128", folder.LAYOUT),
+    "finite": Entry(load_finite, "draws from 5,760 known images, 32 x 32, built in", options=("seed",)),
 }
 
 
@@ -66,7 +68,7 @@ def load(
         data_root: folder of the images, in the layout that the entry names.
         attribute: what to predict (celebahq; default Male).
         canvas: side in pixels (translated-mnist, cluttered-mnist; default 60).
-        seed: of places and clutter (digits, translated-mnist, cluttered-mnist; default 0).
+        seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of draws (finite); default 0.
 
     Raises:
         SettingsError: unknown name, or an option that this data set does not take.

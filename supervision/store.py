@@ -144,7 +144,8 @@ class SequenceStore:
             file["locations"][chosen] = sequences.locations.cpu().numpy()
             file["epe"][chosen] = sequences.epe.cpu().numpy()
             file["entropy"][chosen] = sequences.entropy.cpu().numpy()
-            file["epe_map"][chosen] = sequences.epe_map.cpu().numpy()
+            if len(self.candidates):  # h5py cannot select rows of an array without elements
+                file["epe_map"][chosen] = sequences.epe_map.cpu().numpy()
             file.flush()
             file["done"][chosen] = True
         self.done[rows] = True
@@ -153,11 +154,12 @@ class SequenceStore:
         """The sequences of these rows (default: all that are done)."""
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
         with _opened(self.path, "r") as file:
+            maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
                 torch.from_numpy(file["locations"][()][chosen].astype(np.int64)),
                 torch.from_numpy(file["epe"][()][chosen]),
                 torch.from_numpy(file["entropy"][()][chosen]),
-                torch.from_numpy(file["epe_map"][chosen].astype(np.float32)),
+                torch.from_numpy(maps.astype(np.float32)),
             )
 
     def _rearrange(self, ids: Tensor) -> None:

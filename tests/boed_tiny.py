@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from boed.approximations import Approximations, centres_of
+from boed.approximations import Approximations
+from boed.bank import centres_of
+from boed.combination import Combination
+from boed.posterior import Posterior
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
 from data.store import ImageStore
@@ -56,15 +59,15 @@ class Enumerated:
         ]  # y at `place` has probability (number of images that show it) / len(found)
 
 
-class ExactPosterior(nn.Module):
+class ExactPosterior(Posterior):
     """The enumerated posterior as if it were a network: an embedding is the log-likelihood of every image."""
 
     known: Tensor
     centres: Tensor
     groups: Tensor
 
-    def __init__(self, world: Enumerated) -> None:
-        super().__init__()
+    def __init__(self, world: Enumerated, steps: int = 9) -> None:
+        super().__init__(steps)
         rows = torch.arange(len(world.labels))
         known = GEOMETRY.retina()(world.split.images, rows, PLACES.expand(len(rows), -1, -1)).flatten(2)
         self.register_buffer("known", known)  # (N, L, G*G)
@@ -81,11 +84,20 @@ class ExactPosterior(nn.Module):
         return (total[..., None] + self.groups).logsumexp(-2)
 
 
-def exact_approximations(world: Enumerated, steps: int = 3) -> Approximations:
+def exact_approximations(
+    world: Enumerated, steps: int = 3, combination: Combination | None = None
+) -> Approximations:
     """Exact q; and r, at the smallest effective sample size, is uniform over the consistent images."""
-    settings = {"glimpses": steps, "target_ess": 1.0}
-    posterior: nn.Module = ExactPosterior(world)
-    return Approximations(posterior, world.split, PLACES, (1.0,) * steps, GEOMETRY, settings)
+    return Approximations(
+        ExactPosterior(world),
+        world.split,
+        PLACES,
+        GEOMETRY,
+        {"glimpses": steps},
+        combination or Combination(),
+        weights=(1.0,) * steps,
+        targets=(1.0,) * steps,
+    )
 
 
 POINTER, FINE = 4, (0, 8)

@@ -3,11 +3,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from boed_tiny import pointer_dataset
+from click.testing import CliRunner
 
-from benchmarks import demo, figures, table
+from benchmarks import demo, designs, figures, table
 from benchmarks.figures import Run
 from benchmarks.jobs import Job, JobError, run_all
 from benchmarks.plan import LONG, ROWS, Plan
+from boed.epe import SCORES
+from boed.fit import fit
 from data import SettingsError
 
 
@@ -128,6 +132,24 @@ def test_report_does_not_say_where_the_images_lie() -> None:
     text = table.report(settings, {"a": [run()], "b": [run()]}, "b")
     assert "secret" not in text
     assert text.startswith("# celebahq Male")
+
+
+def test_designs_are_judged_by_q_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line for every score and rule: of a fitted folder, on validation images."""
+    dataset = pointer_dataset(train=60)
+    monkeypatch.setattr(designs, "load", lambda name, **options: dataset)
+    missing = CliRunner().invoke(designs.main, [str(tmp_path)])
+    assert missing.exit_code == 2 and "expected" in missing.stderr and not any(tmp_path.iterdir())
+    fit(dataset, tmp_path / "approximations", iterations=4, width=8)
+    result = CliRunner().invoke(designs.main, [str(tmp_path), "--images", "9"])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("9 validation images of pointer label")
+    for score in SCORES:
+        assert sum(line.startswith(f"| {score}, ") for line in lines) == 5
+    fixed = [line.partition("weight 0 ")[2] for line in lines if ", weight 0 |" in line]
+    assert len(fixed) == 3 and fixed[1] == fixed[2]  # the average map of the information is the entropy's
+    assert lines[-1].startswith("| random |") and len(lines[-1].split("|")) == 6
 
 
 def script(name: str, code: str, *needs: str, result: Path | None = None) -> Job:

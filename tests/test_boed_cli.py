@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
+import boed.adaptivity
 from boed.cli import main
 from boed.generate import sample_rows
 from data.registry import load
@@ -67,9 +69,9 @@ def assert_refused(result: Result, *words: str) -> None:
 def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
     assert set(contents(run_dir)) == {
         "approximations/approximations.safetensors",
-        "sequences.h5",
-        "sequences-fixed-order.h5",
-        "sequences-random.h5",
+        "approximations/shrinkage.json",
+        *(f"sequences{name}.h5" for name in ("", "-fixed-order", "-random")),
+        *(f"sequences{name}.h5.seconds.json" for name in ("", "-fixed-order", "-random")),
     }
     design = load("folder", photos)["design"]
     for name, count, places in (("", len(design), 12), ("-fixed-order", 3, 12), ("-random", len(design), 0)):
@@ -116,6 +118,102 @@ def test_show_draws_a_picture(run_copy: Path, name: str) -> None:
     assert np.asarray(Image.open(out)).shape[0] == pytest.approx(picture.shape[0] / 2, rel=0.1)
 
 
+WAYS: list[tuple[str, list[object], set[str]]] = [
+    ("-no-shrink", ["--no-shrink"], set()),
+    ("-coarse", ["--coarse"], set()),
+    ("-beam", ["--search", "beam"], set()),
+    ("-lookahead", ["--search", "lookahead"], set()),
+    ("-entropy-lookahead", ["--search", "lookahead", "--score", "entropy"], set()),
+    ("-information-no-shrink-coarse", ["--score", "information", "--coarse", "--no-shrink"], set()),
+    ("-gaussian-entropy", ["--completion", "gaussian"], {"completion-gaussian"}),
+    ("-cvae-information", ["--completion", "cvae", "--score", "information"], {"completion-cvae"}),
+    ("-cvae-entropy-beam", ["--completion", "cvae", "--search", "beam"], {"completion-cvae"}),
+    ("-amortised", ["--estimator", "amortised"], {"estimator-cross-entropy"}),
+    ("-amortised-entropy", ["--estimator", "amortised", "--score", "entropy"], {"estimator-entropy"}),
+]
+
+
+@pytest.mark.parametrize(("tag", "options", "parts"), WAYS, ids=[tag for tag, _, _ in WAYS])
+def test_other_ways_to_design_have_a_store_of_their_own(
+    run_copy: Path,
+    photos: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tag: str,
+    options: list[object],
+    parts: set[str],
+) -> None:
+    """Beside the default's; q is learned once. Calling again changes nothing."""
+    monkeypatch.setattr(boed.adaptivity, "FEW_IMAGES", 2)
+    before = contents(run_copy)
+    few = ["--images", 3, "--completions", 9]
+    result = call("generate", *task(photos, run_copy), *few, *options)
+    assert result.exit_code == 0, result.output
+    after = contents(run_copy)
+    assert before.items() <= after.items()
+    new = {Path(name).name for name in set(after) - set(before)}
+    assert f"sequences{tag}.h5" in new
+    assert {name.removesuffix(".safetensors") for name in new if name.endswith(".safetensors")} == parts
+    store = SequenceStore.read(run_copy / f"sequences{tag}.h5")
+    assert store.done.all() and store.settings["design"]["completions"] == 9
+    assert all(len({tuple(place) for place in row}) == 2 for row in store.load().locations.tolist())
+    assert call("generate", *task(photos, run_copy), *few, *options).exit_code == 0
+    assert contents(run_copy) == after
+
+
+def test_settings_say_how_a_store_was_designed(run_copy: Path, photos: Path) -> None:
+    options = ["--images", 2, "--completions", 9, "--score", "entropy", "--search", "lookahead"]
+    assert call("generate", *task(photos, run_copy), *options).exit_code == 0
+    found = SequenceStore.read(run_copy / "sequences-entropy-lookahead.h5").settings["design"]
+    assert found == {
+        "source": "design",
+        "seed": 0,
+        "posterior": "glimpse-set",
+        "completion": "retrieval",
+        "estimator": "completion",
+        "score": "entropy",
+        "completions": 9,
+        "search": "lookahead",
+        "shrink": False,
+        "coarse": False,
+    }
+
+
+def test_another_posterior_has_a_folder_of_its_own(photos: Path, run_copy: Path) -> None:
+    before = contents(run_copy)
+    options = [*FIT, "--posterior", "avp-cnn", "--resolution", 12, "--width", 24, "--images", 2]
+    result = call("generate", *task(photos, run_copy), *options)
+    assert result.exit_code == 0, result.output
+    new = set(contents(run_copy)) - set(before)
+    assert new == {
+        "approximations-avp-cnn/approximations.safetensors",
+        "approximations-avp-cnn/shrinkage-avp-cnn.json",
+        "sequences-avp-cnn.h5",
+        "sequences-avp-cnn.h5.seconds.json",
+    }
+    assert contents(run_copy).items() >= before.items()
+    assert_refused(call("fit", *task(photos, run_copy), "--posterior", "avp-cnn", "--resolution", 13), "12")
+
+
+def test_memory_changes_neither_designs_nor_what_they_depend_on(run_copy: Path, photos: Path) -> None:
+    """A bank that is not kept is computed again: the same settings, and the same sequences."""
+    out = run_copy / "frugal.h5"
+    result = call("generate", *task(photos, run_copy), "--memory-gb", 0, "--out", out)
+    assert result.exit_code == 0, result.output
+    whole, frugal = (SequenceStore.read(path) for path in (run_copy / "sequences.h5", out))
+    assert frugal.settings == whole.settings
+    assert torch.equal(frugal.load().locations, whole.load().locations)
+    assert torch.allclose(frugal.load().epe.nan_to_num(), whole.load().epe.nan_to_num(), atol=1e-5)
+
+
+def test_a_search_is_described(run_copy: Path, photos: Path) -> None:
+    lines = call("generate", *task(photos, run_copy), "--coarse", "--images", 4).stdout.splitlines()
+    assert sum(line.startswith("effective sample size of the completions") for line in lines) == 1
+    share = [line for line in lines if line.startswith("coarse-to-fine found the minimum of all places in ")]
+    assert len(share) == 1 and 0 <= float(share[0].split()[-5]) <= 100
+    plain = call("generate", *task(photos, run_copy), "--source", "fixed-order", "--images", 3).stdout
+    assert "effective" not in plain and "coarse" not in plain
+
+
 BAD: list[list[object]] = [
     ["--dataset", "letters"],
     ["--dataset", "celebahq"],
@@ -133,6 +231,27 @@ BAD: list[list[object]] = [
     ["--places", "0"],
     ["--seed", "-1"],
     ["--device", "abacus"],
+    ["--width", "0"],
+    ["--resolution", "0"],
+    ["--backbone", "resnet7"],
+    ["--posterior", "oracle"],
+    ["--posterior", "exact"],
+    ["--completion", "exact"],
+    ["--completion", "bilinear"],
+    ["--completion", "cvae", "--score", "cross-entropy"],
+    ["--completion", "gaussian", "--score", "cross-entropy"],
+    ["--completion", "cvae", "--estimator", "amortised"],
+    ["--estimator", "amortised", "--score", "information"],
+    ["--score", "accuracy"],
+]
+BAD_SEARCHES: list[list[object]] = [
+    ["--search", "exhaustive"],
+    ["--search", "beam", "--estimator", "amortised"],
+    ["--search", "lookahead", "--score", "information"],
+    ["--search", "beam", "--coarse"],
+    ["--completions", "0"],
+    ["--memory-gb", "-1"],
+    ["--source", "oracle"],
 ]
 
 
@@ -143,6 +262,15 @@ def test_bad_input_gets_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert_refused(call(command, *arguments))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", BAD_SEARCHES, ids=lambda words: "-".join(words))
+def test_an_impossible_search_is_refused_before_the_fit(
+    arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call("generate", *arguments))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,8 +7,9 @@ import torch
 from boed_tiny import GEOMETRY, Enumerated, ExactPosterior, exact_approximations
 from torch import Tensor
 
-from boed.epe import candidate_scores, entropy, expected_scores
-from boed.search import Designer, greedy_designs
+from boed.combination import Combination
+from boed.epe import SCORES, candidate_scores, entropy, expected_scores
+from boed.search import Designer, design_sequences
 
 HISTORIES: list[list[int]] = [[], [0], [0, 5], [8, 1, 3]]
 
@@ -19,16 +20,19 @@ def world() -> Enumerated:
 
 
 @cache
-def embeddings_of(world: Enumerated) -> Tensor:
-    return exact_approximations(world).bank_embeddings.double()
+def statistics_of(world: Enumerated) -> Tensor:
+    """(M, L, D) of all images at all places."""
+    bank = exact_approximations(world).embedded()
+    return bank.statistics(torch.arange(len(bank))).double()
 
 
 def scores(world: Enumerated, q: ExactPosterior, image: int, places: list[int], score: str) -> Tensor:
-    embeddings = embeddings_of(world)
-    total = embeddings[image, places].sum(0)
-    completions = torch.tensor(world.consistent(image, places)).repeat_interleave(3)
-    labels = world.split.labels
-    return expected_scores(q, total, len(places) + 1, embeddings, labels, completions, score)
+    """(L,) of one image, given uniform weights on the images that look the same."""
+    total = statistics_of(world)[image, places].sum(0)
+    completions = torch.tensor(world.consistent(image, places))
+    weights = torch.full((1, len(completions)), 1 / len(completions), dtype=torch.float64)
+    candidates, labels = statistics_of(world)[completions], world.split.labels[completions]
+    return expected_scores(q, total[None], len(places) + 1, candidates[None], labels[None], weights, score)[0]
 
 
 class Sharpened(ExactPosterior):
@@ -61,11 +65,11 @@ def test_the_enumerable_model_is_not_trivial(world: Enumerated) -> None:
 
 
 @pytest.mark.parametrize("places", HISTORIES)
-@pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
+@pytest.mark.parametrize("score", SCORES)
 def test_scores_of_an_exact_posterior_are_the_exact_epe(
     world: Enumerated, places: list[int], score: str
 ) -> None:
-    """The bound of Barber and Agakov is tight when q is exact, so both scores are the EPE."""
+    """The bound of Barber and Agakov is tight when q is exact, so all scores are the EPE."""
     for image in range(0, 24, 5):
         found = scores(world, ExactPosterior(world), image, places, score)
         assert found.tolist() == pytest.approx(world.epe(image, places), abs=1e-9)
@@ -97,13 +101,32 @@ def test_overconfidence_lowers_the_entropy_but_not_the_cross_entropy(world: Enum
     assert scores(world, Sharpened(world), 0, [0], "cross-entropy").mean() > exact.mean() + 0.1
 
 
+def test_information_is_what_the_label_and_the_glimpse_share(world: Enumerated) -> None:
+    """With a wrong q the score differs from the entropy, by how far the mean of q moves: summed by loops."""
+    q, completions = Tilted(world), [3, 8, 8, 17]
+    total = statistics_of(world)[3, [0]].sum(0)
+    weights = torch.tensor([[0.4, 0.1, 0.2, 0.3]], dtype=torch.float64)
+    candidates, nothing = statistics_of(world)[completions][None], torch.zeros(1, 4, dtype=torch.int64)
+    found = expected_scores(q, total[None], 2, candidates, nothing, weights, "information")[0]
+    plain = expected_scores(q, total[None], 2, candidates, nothing, weights, "entropy")[0]
+    now = entropy(q.logits(total.clone(), 1))
+    for place in range(9):
+        shown = [q.logits(total + statistics_of(world)[n, place], 2).softmax(-1) for n in completions]
+        mixed = sum(w * p for w, p in zip(weights[0], shown, strict=True))
+        mean = sum(w * torch.special.entr(p).sum() for w, p in zip(weights[0], shown, strict=True))
+        gain = torch.special.entr(torch.as_tensor(mixed)).sum() - mean
+        assert gain >= -1e-9  # mutual information, whatever q
+        assert found[place].item() == pytest.approx((now - gain).item(), abs=1e-9)
+        assert plain[place].item() == pytest.approx(float(mean), abs=1e-9)
+    assert (found - plain).abs().max() > 0.01
+
+
 def test_scores_of_single_completions(world: Enumerated) -> None:
     """Of the completion itself: -log p of its own label, and the entropy, after one glimpse more."""
-    embeddings, q = embeddings_of(world), ExactPosterior(world)
-    total = torch.zeros(1, 1, embeddings.shape[-1])
-    labels = world.split.labels
-    crossed = candidate_scores(q, total, 1, embeddings, labels, "cross-entropy")
-    plain = candidate_scores(q, total, 1, embeddings, labels, "entropy")
+    q, labels = ExactPosterior(world), world.split.labels
+    logits = q.logits(statistics_of(world), 1)
+    crossed = candidate_scores(logits, labels, "cross-entropy")
+    plain = candidate_scores(logits, labels, "entropy")
     assert crossed.shape == plain.shape == (24, 9)
     for n in range(24):
         for place in range(9):
@@ -112,22 +135,44 @@ def test_scores_of_single_completions(world: Enumerated) -> None:
             assert plain[n, place].item() == pytest.approx(world.entropy(n, [place]), abs=1e-6)
 
 
-@pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
-def test_completions_count_as_often_as_they_are_drawn(world: Enumerated, score: str) -> None:
-    embeddings, q, labels = embeddings_of(world), ExactPosterior(world), world.split.labels
+@pytest.mark.parametrize("score", SCORES)
+def test_a_weight_is_worth_as_many_completions(world: Enumerated, score: str) -> None:
+    q, labels, statistics = ExactPosterior(world), world.split.labels, statistics_of(world)
     drawn = torch.tensor([1, 1, 1, 1, 5, 9, 9])
-    total = torch.zeros(embeddings.shape[-1])
-    one_by_one = candidate_scores(q, total, 1, embeddings[drawn], labels[drawn], score)
-    found = expected_scores(q, total, 1, embeddings, labels, drawn, score)
-    assert torch.allclose(found, one_by_one.mean(0))
-    assert not torch.allclose(found, one_by_one[[0, 4, 5]].mean(0))
+    once = torch.tensor([1, 5, 9])
+    total = torch.zeros(1, statistics.shape[-1], dtype=torch.float64)
+
+    def expected(rows: Tensor, weights: list[float]) -> Tensor:
+        given = torch.tensor([weights], dtype=torch.float64)
+        return expected_scores(q, total, 1, statistics[rows][None], labels[rows][None], given, score)
+
+    found = expected(once, [4 / 7, 1 / 7, 2 / 7])
+    assert found.dtype == torch.float64 and found.shape == (1, 9)
+    assert torch.allclose(found, expected(drawn, [1 / 7] * 7))
+    assert not torch.allclose(found, expected(once, [1 / 3] * 3))
 
 
-@pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
+@pytest.mark.parametrize("score", SCORES)
+def test_images_of_a_batch_are_scored_each_with_its_own(world: Enumerated, score: str) -> None:
+    q, labels, statistics = ExactPosterior(world), world.split.labels, statistics_of(world)
+    rows = torch.tensor([[0, 5, 9], [20, 3, 11]])
+    weights = torch.tensor([[0.2, 0.3, 0.5], [0.6, 0.3, 0.1]], dtype=torch.float64)
+    totals = statistics[[4, 7], [2, 8]]
+    whole = expected_scores(q, totals, 2, statistics[rows], labels[rows], weights, score)
+    for n in (0, 1):
+        part = slice(n, n + 1)
+        alone = expected_scores(
+            q, totals[part], 2, statistics[rows[part]], labels[rows[part]], weights[part], score
+        )
+        assert torch.allclose(whole[part], alone, atol=1e-12)
+    assert not torch.allclose(whole[0], whole[1])
+
+
+@pytest.mark.parametrize("score", SCORES)
 def test_greedy_search_with_exact_parts_is_the_exact_greedy_design(world: Enumerated, score: str) -> None:
     steps, rows = 3, torch.arange(24)
-    designer = Designer(exact_approximations(world, steps), score=score, completions=2520)
-    found = greedy_designs(designer, world.split, rows, steps, [1.0] * steps, seed=0)
+    designer = Designer(exact_approximations(world, steps, Combination(score=score)), completions=2520)
+    found = design_sequences(designer, world.split, rows, steps, [1.0] * steps, seed=0)
     chosen = GEOMETRY.grid().index(found.locations).tolist()
     for image in rows.tolist():
         for step in range(steps):

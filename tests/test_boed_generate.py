@@ -1,3 +1,5 @@
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from torch import Tensor
 import boed.generate
 from boed.approximations import Approximations
 from boed.generate import candidates_of, choose_images, design_settings, generate
+from boed.search import Designer
 from data.errors import SettingsError, StoreError
 from supervision.store import SequenceStore
 
@@ -27,16 +30,17 @@ def store_at(
     count: int | None = None,
     seed: int = 0,
     steps: int = STEPS,
+    **options: Any,
 ) -> SequenceStore:
     dataset = pointer_dataset()
     ids = choose_images(dataset["design"], count)
-    settings = design_settings(dataset, learned, source=source, seed=seed)
+    settings = design_settings(dataset, Designer(learned, **options), source=source, seed=seed)
     return SequenceStore.write_to(path, settings, ids, steps, candidates_of(learned, source))
 
 
 def run(path: Path, learned: Approximations, source: str = "design", **options: Any) -> bytes:
     store = store_at(path, learned, source, **options)
-    generate(learned, pointer_dataset()["design"], store, glimpses=STEPS, source=source)
+    generate(Designer(learned), pointer_dataset()["design"], store, glimpses=STEPS, source=source)
     return path.read_bytes()
 
 
@@ -87,6 +91,10 @@ def test_more_images_later_give_the_same_sequences(tmp_path: Path, pointer_fit: 
         ({"seed": 4}, r'design = .*"seed": 4.*found.*"seed": 0'),
         ({"source": "fixed-order"}, r'design = .*"fixed-order".*found.*"source": "design"'),
         ({"steps": 2}, "with 2 glimpses .* found 3"),
+        ({"completions": 7}, r'design = .*"completions": 7.*found.*"completions": 100'),
+        ({"search": "beam"}, r'design = .*"search": "beam".*found.*"search": "greedy"'),
+        ({"shrink": False}, r'design = .*"shrink": false.*found.*"shrink": true'),
+        ({"coarse": True}, r'design = .*"coarse": true.*found.*"coarse": false'),
     ],
 )
 def test_other_settings_are_refused_and_nothing_is_written(
@@ -102,32 +110,23 @@ def test_other_settings_are_refused_and_nothing_is_written(
 def test_other_approximations_are_refused(tmp_path: Path, pointer_fit: Approximations) -> None:
     path = tmp_path / "sequences.h5"
     run(path, pointer_fit, count=5)
-    q = pointer_fit.q.state_dict()
-    kept = q["head.bias"].clone()
-    changed = Approximations(
-        pointer_fit.q,
-        pointer_fit.bank,
-        pointer_fit.places,
-        pointer_fit.weights,
-        pointer_fit.geometry,
-        pointer_fit.settings,
-    )
-    q["head.bias"].add_(1e-3)
-    try:
+    q = copy.deepcopy(pointer_fit.q)
+    q.state_dict()["head.bias"].add_(1e-3)
+    for change in ({"q": q}, {"bank": pointer_fit.bank.take(torch.arange(50))}):
         with pytest.raises(StoreError, match="approximations = "):
-            store_at(path, changed, "design")
-    finally:
-        q["head.bias"].copy_(kept)
-    store_at(path, pointer_fit, "design")
+            store_at(path, replace(pointer_fit, **change), "design")
+    with pytest.raises(StoreError, match=r"weights = \[0.5, 0.5, 0.5\]"):
+        store_at(path, replace(pointer_fit, weights=(0.5,) * STEPS), "design")
+    store_at(path, replace(pointer_fit), "design")
 
 
 @pytest.mark.parametrize("glimpses", [0, 4, -1])
 def test_impossible_glimpses_are_refused(tmp_path: Path, pointer_fit: Approximations, glimpses: int) -> None:
     store = store_at(tmp_path / "sequences.h5", pointer_fit, "design")
     with pytest.raises(SettingsError, match=f"expected 1 to 3 glimpses, as fitted, found {glimpses}"):
-        generate(pointer_fit, pointer_dataset()["design"], store, glimpses=glimpses)
+        generate(Designer(pointer_fit), pointer_dataset()["design"], store, glimpses=glimpses)
     with pytest.raises(SettingsError, match=r"expected a source of .*; found 'saliency'"):
-        generate(pointer_fit, pointer_dataset()["design"], store, glimpses=3, source="saliency")
+        generate(Designer(pointer_fit), pointer_dataset()["design"], store, glimpses=3, source="saliency")
 
 
 def test_fewer_images_are_part_of_more() -> None:

@@ -6,7 +6,7 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.approximations import centres_of
+from boed.bank import centres_of
 from boed.glimpse_set import GlimpseSetPosterior, fourier_features
 from boed.posterior import negative_log_posterior
 

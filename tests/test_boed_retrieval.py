@@ -5,7 +5,13 @@ import torch
 from boed_tiny import split_of
 from torch import Tensor
 
-from boed.retrieval import RetrievalCompletion, effective_sample_size
+from boed.bank import grey_levels
+from boed.retrieval import (
+    RetrievalCompletion,
+    effective_sample_size,
+    squared_distances,
+    tempered,
+)
 from data.dataset import Split
 from data.retina import Retina
 
@@ -21,6 +27,13 @@ def weights_of(distances: Tensor, target: float) -> Tensor:
     return r.log_weights(distances).exp()
 
 
+def distances_at(bank: Split, retina: Retina, glimpses: Tensor, place: Tensor) -> Tensor:
+    """(B, M) squared distances of glimpses (B, S*C, G, G) to the whole bank's at a place (2,)."""
+    rows = torch.arange(len(bank))
+    shown = retina(bank.images, rows, place.expand(len(rows), 1, 2))[:, 0]
+    return squared_distances(grey_levels(glimpses), grey_levels(shown))
+
+
 @pytest.mark.parametrize("scales", [1, 2])
 def test_weights_are_those_of_the_pyro_model(scales: int) -> None:
     """Two glimpses of another image: the log-joint of the model for every image of the bank, normalised."""
@@ -28,7 +41,7 @@ def test_weights_are_those_of_the_pyro_model(scales: int) -> None:
     r = RetrievalCompletion(bank, retina, target_ess=4)
     places = torch.tensor([[0, 3], [7, 6]])
     glimpses = retina(other.images, torch.tensor([0]), places[None])  # (1, 2, S*C, G, G)
-    distances = torch.stack([r.squared_distances(glimpses[:, i], places[i]) for i in (0, 1)]).sum(0)
+    distances = torch.stack([distances_at(bank, retina, glimpses[:, i], places[i]) for i in (0, 1)]).sum(0)
     found = r.log_weights(distances)
     gap = distances - distances.amin(1, keepdim=True)
     precision = (-found + found.amax(1, keepdim=True))[0, gap[0].argmax()] / gap.amax()  # 1 / (2 sigma^2)
@@ -123,20 +136,41 @@ def test_mean_of_the_draws_is_the_weight() -> None:
     assert (torch.bincount(drawn.flatten()) / 3000).tolist() == pytest.approx([0.6, 0.3, 0.1], abs=1e-3)
 
 
-@pytest.mark.parametrize("scales", [1, 2, 3])
+@pytest.mark.parametrize("target", [1.0, 2.5, 6.0])
+def test_a_prior_multiplies_the_likelihood(target: float) -> None:
+    """What is twice as likely before weighs as much as two of its kind, the effective sample size apart."""
+    distances = torch.tensor([[0.0, 1, 2, 3, 5, 8, 13]], dtype=torch.float64)
+    prior = torch.tensor([1, 2, 1, 3, 1, 1, 1], dtype=torch.float64)
+    found = tempered(distances, target, prior / prior.sum())[0]
+    likelihood = found - prior.log()
+    rate = likelihood.diff() / distances[0].diff()
+    assert rate.tolist() == pytest.approx([rate[0].item()] * 6)  # log w = log prior - c d
+    size = effective_sample_size(found[None]).item()
+    assert found.exp().sum().item() == pytest.approx(1)
+    assert size == pytest.approx(min(target, 100 / 18), rel=1e-3)  # without likelihood it is 10^2 / 18
+
+
+def test_a_completion_has_a_target_of_its_own_unless_it_is_told() -> None:
+    distances = torch.rand(3, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    r = RetrievalCompletion(noise_split(30), Retina(4), 4.0)
+    assert torch.equal(r.log_weights(distances), r.log_weights(distances, 4.0))
+    sizes = effective_sample_size(r.log_weights(distances, 9.0))
+    assert sizes[:, 0].tolist() == pytest.approx([9.0] * 3, rel=1e-3)
+
+
+@pytest.mark.parametrize("scales", [1, 2, 3, 4])
 def test_squared_distances_are_exact(scales: int) -> None:
     """In units of grey levels, against integers: blocks of 4**s pixels are averaged, sums are counted."""
     bank, seen, retina = noise_split(9, channels=3), noise_split(6, channels=3, seed=1), Retina(4, scales)
-    r = RetrievalCompletion(bank, retina, 3)
     place = torch.tensor([5, 2])
     rows = torch.arange(6)
     glimpses = retina(seen.images, rows, place.expand(6, 1, 2))[:, 0]
-    found = r.squared_distances(glimpses, place)
+    found = distances_at(bank, retina, glimpses, place)
     for i in range(6):
         for n in range(9):
             assert found[i, n].item() == naive(seen.images[i], bank.images[n], (5, 2), scales)
-    alone = torch.cat([r.squared_distances(glimpses[i : i + 1], place) for i in range(6)])
-    backwards = r.squared_distances(glimpses.flip(0), place).flip(0)
+    alone = torch.cat([distances_at(bank, retina, glimpses[i : i + 1], place) for i in range(6)])
+    backwards = distances_at(bank, retina, glimpses.flip(0), place).flip(0)
     assert torch.equal(found, alone) and torch.equal(found, backwards)
 
 
@@ -161,7 +195,7 @@ def test_the_nearest_image_is_found() -> None:
     bank = split_of(cells, np.zeros(12, int))
     r = RetrievalCompletion(bank, Retina(4), target_ess=1)
     glimpses = Retina(4)(bank.images, torch.arange(12), torch.tensor([4, 8]).expand(12, 1, 2))[:, 0]
-    distances = r.squared_distances(glimpses, torch.tensor([4, 8]))
+    distances = distances_at(bank, Retina(4), glimpses, torch.tensor([4, 8]))
     assert distances.diagonal().tolist() == [0] * 12
     assert torch.equal(r.log_weights(distances).argmax(1), torch.arange(12))
 

@@ -1,20 +1,26 @@
 """Designs on a fitted task in which the second place depends on what the first one shows."""
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 from boed_tiny import FINE, PLACES, POINTER, pointer_split
 from torch import Tensor
 
-from boed.approximations import Approximations, centres_of
+from boed.approximations import Approximations
+from boed.bank import centres_of
+from boed.bank_belief import BankBelief
+from boed.combination import Combination
+from boed.epe import SCORES
 from boed.generate import generate
+from boed.lookahead import SEARCHES
 from boed.search import Designer, Designs, History, image_noise
 from boed.sources import SOURCES
 from data.dataset import Split
 
 STEPS = 3
+WAYS = [(way, score) for way in SEARCHES for score in SCORES if way == "greedy" or score != "information"]
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,7 @@ def test_sequences_are_consistent(designer: Designer, unseen: Split, source: str
     assert all(len(set(row)) == STEPS for row in places.tolist())
     assert found.entropy.shape == (80, STEPS + 1)
     assert (found.entropy >= 0).all() and (found.entropy <= math.log(4) + 1e-9).all()
-    shares = torch.bincount(designer.labels).double() / len(designer.labels)
+    shares = torch.bincount(designer.bank.labels).double() / len(designer.bank)
     assert torch.equal(found.entropy[:, 0], -(shares * shares.log()).sum().expand(80))
 
 
@@ -118,14 +124,73 @@ def test_the_map_explains_the_choice(designer: Designer, unseen: Split, source: 
 def test_own_map_scores_one_glimpse_more(designer: Designer, unseen: Split) -> None:
     history = History(designer, unseen, torch.arange(5), seed=0)
     history.look(torch.full((5,), 3))
-    r = designer.learned.completion
-    drawn = r.draw(r.log_weights(history.distances), designer.completions, history.offsets[:, 0])
+    learned, belief = designer.learned, history.belief
+    assert isinstance(belief, BankBelief) and learned.retrieval is not None
+    weights = learned.retrieval.log_weights(belief.distances, learned.targets[0])
+    drawn = learned.retrieval.draw(weights, designer.completions, image_noise(unseen.ids[:5], STEPS, 0)[:, 0])
     for row, found in enumerate(history.own_map()):
-        total, embeddings = history.total[row].float(), designer.embeddings[drawn[row]]
-        losses = -designer.learned.q.logits(total + embeddings, 2).log_softmax(-1)
-        labels = designer.labels[drawn[row]]
-        expected = losses.gather(2, labels[:, None, None].expand(-1, 9, 1)).mean((0, 2))
-        assert torch.allclose(found.float(), expected, atol=1e-5)
+        total, statistics = history.total[row].float(), designer.bank.statistics(drawn[row])
+        losses = -learned.q.logits(total + statistics, 2).log_softmax(-1)
+        labels = designer.bank.labels[drawn[row]]
+        expected = losses.gather(2, labels[:, None, None].expand(-1, 9, 1)).mean((0, 2)).double()
+        expected[3] = torch.inf
+        assert torch.allclose(found, expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_weights_mix_the_own_map_with_the_average(designer: Designer, unseen: Split) -> None:
+    history = History(designer, unseen, torch.arange(5), seed=0)
+    assert torch.equal(history.own_map(), history.average_map())  # before anything is seen
+    history.look(torch.full((5,), POINTER))
+    average, own = history.average_map(), history.own_map()
+    assert torch.equal(history.score_map(0.0), average) and torch.equal(history.score_map(1.0), own)
+    free = [place for place in range(9) if place != POINTER]
+    mixed = history.score_map(0.3)
+    assert torch.allclose(mixed[:, free], 0.7 * average[:, free] + 0.3 * own[:, free])
+    assert mixed[:, POINTER].isinf().all() and (own - average)[:, free].abs().max() > 0.05
+
+
+def test_without_shrinkage_the_own_map_is_taken_as_it_is(pointer_fit: Approximations, unseen: Split) -> None:
+    learned = replace(pointer_fit, weights=(0.0, 0.1, 0.2))
+    assert Designer(learned).weights == (0.0, 0.1, 0.2)
+    plain = Designer(learned, shrink=False)
+    assert plain.weights == (1.0,) * STEPS
+    history = History(plain, unseen, torch.arange(80), seed=0)
+    found = made(plain, unseen, "design")
+    for step, places in enumerate(places_of_codebook(plain, found).T):
+        assert torch.equal(history.own_map(), found.epe_map[:, step])
+        history.look(places)
+
+
+def places_of_codebook(designer: Designer, designs: Designs) -> Tensor:
+    """(B, T) numbers in the codebook."""
+    return (designs.locations[..., None, :] == designer.learned.places).all(-1).long().argmax(-1)
+
+
+def test_a_bank_that_is_not_kept_gives_the_same_designs(
+    designer: Designer, pointer_fit: Approximations, unseen: Split
+) -> None:
+    frugal = Designer(replace(pointer_fit), memory_gb=0)
+    assert designer.bank.kept and not frugal.bank.kept
+    one, other = (made(d, unseen, "design") for d in (designer, frugal))
+    assert torch.equal(one.locations, other.locations)
+    assert torch.allclose(one.epe_map, other.epe_map, atol=1e-5)
+
+
+@pytest.mark.parametrize(("search", "score"), WAYS)
+def test_every_search_designs_image_by_image(
+    pointer_fit: Approximations, unseen: Split, search: str, score: str
+) -> None:
+    """The properties of any design: distinct places, the same in any batch; and settings that name it."""
+    designer = Designer(replace(pointer_fit, combination=Combination(score=score)), search=search)
+    together, some = made(designer, unseen, "design", torch.arange(12)), torch.tensor([7, 2])
+    assert same(together, made(designer, unseen, "design", some), some)
+    chosen = places_of_codebook(designer, together)
+    assert all(len(set(row)) == STEPS for row in chosen.tolist())
+    assert torch.equal(together.epe_map.gather(2, chosen[..., None])[..., 0], together.epe)
+    assert together.epe.isfinite().all()
+    assert designer.settings["search"] == search and designer.settings["score"] == score
+    assert designer.settings["shrink"] == (search == "greedy")
 
 
 def test_entropy_is_that_of_q(designer: Designer, unseen: Split) -> None:
@@ -180,7 +245,7 @@ class Kept:
 
 def test_generate_fills_what_is_pending(designer: Designer, unseen: Split) -> None:
     sink = Kept(unseen.ids[10:60], torch.arange(50) < 15)
-    generate(designer.learned, unseen, sink, glimpses=STEPS)
+    generate(designer, unseen, sink, glimpses=STEPS)
     assert sorted(sink.written) == list(range(15, 50))
     expected = made(designer, unseen, "design").locations
     assert all(torch.equal(found, expected[10 + row]) for row, found in sink.written.items())

@@ -1,8 +1,9 @@
 import pytest
 import torch
-from boed_tiny import Enumerated, exact_approximations
+from boed_tiny import PLACES, Enumerated, exact_approximations
 from torch import Tensor
 
+import boed.shrinkage
 from boed.epe import candidate_scores
 from boed.glimpse_set import GlimpseSetPosterior
 from boed.shrinkage import WEIGHTS, AverageMaps, choose_weight, shrunk
@@ -61,48 +62,79 @@ def test_places_that_must_not_be_taken_stay_out() -> None:
     assert torch.equal(shrunk(average, average, 1.0).isinf(), average.isinf())
 
 
-def network(world: Enumerated) -> tuple[GlimpseSetPosterior, Tensor]:
-    torch.manual_seed(0)
-    q = GlimpseSetPosterior((1, 4, 4), world.classes, 4, 8).eval()
-    q.count_bias.data.normal_()
-    return q, torch.randn(70, 9, 8, generator=torch.Generator().manual_seed(0))
+class FakeBank:
+    """Statistics of 70 images at nine places, and a q that reads them."""
+
+    def __init__(self) -> None:
+        torch.manual_seed(0)
+        self.q, self.width = GlimpseSetPosterior((1, 4, 4), 3, 4, 8).eval(), 8
+        self.q.count_bias.data.normal_()
+        self.known = torch.randn(70, 9, 8, generator=torch.Generator().manual_seed(0))
+        self.labels, self.places = torch.arange(70) % 3, PLACES
+
+    def __len__(self) -> int:
+        return 70
+
+    def statistics(self, rows: Tensor) -> Tensor:
+        return self.known[rows]
+
+
+def mean_score(bank: FakeBank, rows: list[int], history: list[int], score: str) -> list[float]:
+    """(L,) the mean over the images `rows`, one at a time."""
+    expected = torch.zeros(9, dtype=torch.float64)
+    for n in rows:
+        total = torch.stack([bank.known[n, place] for place in history] or [torch.zeros(8)]).sum(0)
+        logits = bank.q.logits(total + bank.known[n], len(history) + 1)
+        expected += candidate_scores(logits, bank.labels[n], score).double() / len(rows)
+    return expected.tolist()
 
 
 @pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
 @torch.no_grad()
 def test_average_maps_are_the_mean_over_all_images(score: str) -> None:
-    q, embeddings = network(Enumerated())
-    labels = torch.arange(70) % 3
-    averages = AverageMaps(q, embeddings, labels, score)
+    bank = FakeBank()
+    averages = AverageMaps(bank, score)
     for history in ([], [4], [7, 2, 5]):
-        expected = torch.zeros(9, dtype=torch.float64)
-        for n in range(70):
-            total = torch.stack([embeddings[n, place] for place in history] or [torch.zeros(8)]).sum(0)
-            one = candidate_scores(
-                q, total, len(history) + 1, embeddings[n : n + 1], labels[n : n + 1], score
-            )
-            expected += one[0].double() / 70
         found = averages(torch.tensor([history, history], dtype=torch.int64))
         assert found.shape == (2, 9) and found.dtype == torch.float64
-        assert found[0].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
+        assert found[0].tolist() == pytest.approx(mean_score(bank, range(70), history, score), abs=1e-6)
+
+
+@torch.no_grad()
+def test_average_map_of_the_information_is_the_average_entropy() -> None:
+    bank, history = FakeBank(), torch.tensor([[4, 2]])
+    assert torch.equal(AverageMaps(bank, "information")(history), AverageMaps(bank, "entropy")(history))
+
+
+@pytest.mark.parametrize(("pairs", "values"), [(9 * 20, 2**26), (40_000, 9 * 20 * 8), (10, 2**26)])
+@torch.no_grad()
+def test_fewer_images_where_pairs_or_statistics_would_be_too_many(
+    monkeypatch: pytest.MonkeyPatch, pairs: int, values: int
+) -> None:
+    """As many images, evenly spread, as the limits allow; one at least."""
+    monkeypatch.setattr(boed.shrinkage, "REFERENCE_ROWS", pairs)
+    monkeypatch.setattr(boed.shrinkage, "REFERENCE_VALUES", values)
+    bank, count = FakeBank(), max(1, min(pairs, values // 8) // 9)
+    rows = torch.linspace(0, 69, count).long().tolist()
+    found = AverageMaps(bank, "cross-entropy")(torch.tensor([[4, 2]]))
+    assert len(rows) == (20 if pairs > 10 else 1)
+    assert found[0].tolist() == pytest.approx(mean_score(bank, rows, [4, 2], "cross-entropy"), abs=1e-6)
 
 
 @torch.no_grad()
 def test_average_maps_do_not_depend_on_the_order_of_the_history() -> None:
-    q, embeddings = network(Enumerated())
-    labels = torch.arange(70) % 3
-    averages = AverageMaps(q, embeddings, labels, "cross-entropy")
+    bank = FakeBank()
+    averages = AverageMaps(bank, "cross-entropy")
     found = averages(torch.tensor([[1, 5, 8], [8, 1, 5], [0, 1, 2], [5, 8, 1]]))
     assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[3])
     assert not torch.equal(found[0], found[2])
-    afresh = AverageMaps(q, embeddings, labels, "cross-entropy")(torch.tensor([[8, 5, 1]]))
+    afresh = AverageMaps(bank, "cross-entropy")(torch.tensor([[8, 5, 1]]))
     assert torch.equal(afresh[0], found[0])  # nor on which order was asked for first
 
 
 def test_average_map_of_an_exact_posterior_is_the_mean_epe() -> None:
     world = Enumerated()
-    learned = exact_approximations(world)
-    averages = AverageMaps(learned.q, learned.bank_embeddings, world.split.labels, "cross-entropy")
+    averages = AverageMaps(exact_approximations(world).embedded(), "cross-entropy")
     for places in ([], [3], [0, 5]):
         expected = [sum(world.epe(n, places)[place] for n in range(24)) / 24 for place in range(9)]
         assert averages(torch.tensor([places]).long())[0].tolist() == pytest.approx(expected, abs=1e-5)

@@ -1,0 +1,322 @@
+"""What a designed sequence costs: `python -m benchmarks.design_cost RUN --data-root DIR`.
+
+Seconds and FLOPs of a sequence by the published loop (`benchmarks.reference_loop`) and by the approximations
+of a finished `boed fit`, in one run on one machine with the same threads. The loop is too long to be run:
+some passes of its network are timed and multiplied. FLOPs are counted by torch, a multiply-add being 2; it
+counts convolutions and matrix products. What is done once for a task is given apart.
+"""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.figures import markdown
+from benchmarks.reference_loop import densenet, masked_batches
+from benchmarks.stopwatch import Stopwatch, machine
+from boed.approximations import FILE, Approximations
+from boed.combination import Combination
+from boed.epe import entropy
+from boed.fit import fit
+from boed.generate import sample_rows
+from boed.search import Designer, design_sequences
+from data import DATASETS, GlimpseError, load
+from data.dataset import DataSet, Split
+from data.device import at_device, choose_device
+from data.errors import CheckpointError
+
+STAGES = {  # class -> method -> stage; what is not there is left out
+    "boed.search:History": {
+        "look": "glimpses and statistics",
+        "own_map": "own maps",
+        "average_map": "average maps",
+    },
+    "boed.bank_belief:BankBelief": {"observe": "distances", "own_map": "own maps"},
+}
+REST = "the rest"
+COUNT = click.IntRange(min=1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one way to design costs.
+
+    Attributes:
+        name: what it is.
+        seconds_per_sequence: wall time.
+        flops_per_sequence: floating-point operations of convolutions and matrix products.
+        extrapolated: whether a part was measured and multiplied.
+        stages: share of the time of each stage; they sum to 1.
+    """
+
+    name: str
+    seconds_per_sequence: float
+    flops_per_sequence: float
+    extrapolated: bool
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The size of the published loop.
+
+    Args:
+        completions, candidates, glimpses: N, L and T of a sequence.
+        side, glimpse_size: of the image and of a glimpse, in pixels.
+        passes: inputs of the network that are timed, at least.
+        batch: inputs at a time.
+    """
+
+    completions: int = 200
+    candidates: int = 2500
+    glimpses: int = 5
+    side: int = 224
+    glimpse_size: int = 16
+    passes: int = 8
+    batch: int = 4
+
+    @property
+    def pairs(self) -> int:
+        """(completion, candidate) pairs of a sequence, a pass each."""
+        return self.completions * self.candidates * self.glimpses
+
+    @property
+    def rounds(self) -> int:
+        """Batches that are timed."""
+        return -(-self.passes // self.batch)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, and on what.
+
+    Attributes:
+        machine, threads, torch: where.
+        images: how many designs were averaged.
+        loop: the size of the published loop.
+        once: seconds and FLOPs of what is done once for a task, before its first design.
+        rows: the published loop first.
+    """
+
+    machine: str
+    threads: int
+    torch: str
+    images: int
+    loop: Loop
+    once: dict[str, float] | None
+    rows: list[Row]
+
+    def text(self) -> str:
+        """Markdown: where, the table, and what the figures are of."""
+        loop = self.loop
+        lines = [
+            f"{self.machine}, torch {self.torch}, {self.threads} threads.",
+            table(self.rows),
+            f"Published loop: {loop.glimpses} x {loop.candidates:,} x {loop.completions} = {loop.pairs:,} "
+            f"passes of a DenseNet-121 at {loop.side} pixels, extrapolated from {loop.rounds * loop.batch}.",
+        ]
+        if self.once is not None:
+            seconds, flops = self.once["seconds"], self.once["flops"]
+            lines.append(
+                f"Designs: the mean of {self.images} images. Once for the task, before the first of them: "
+                f"{seconds:.3g} s and {flops:.3g} FLOPs, to embed the bank."
+            )
+        return "\n\n".join(lines)
+
+
+@torch.no_grad()
+def time_loop(loop: Loop, network: torch.nn.Module, device: torch.device) -> Row:
+    """The published loop, extrapolated from some passes. Finding the completions is not in it.
+
+    Its first glimpse is the same for all images of a task, so that of many sequences each costs one step
+    less; here every step counts.
+    """
+    network = network.to(device).eval()
+    completions = torch.rand(loop.batch, 3, loop.side, loop.side, device=device)
+    with FlopCounterMode(display=False) as counter:  # the first pass is slow, and not timed
+        _score(network, completions, loop, 1, Stopwatch(device))
+    clock = Stopwatch(device)
+    _score(network, completions, loop, loop.rounds, clock)
+    seconds = clock.total() / (loop.rounds * loop.batch)
+    flops = counter.get_total_flops() / loop.batch
+    return Row("published loop", seconds * loop.pairs, flops * loop.pairs, True, clock.shares())
+
+
+def _score(
+    network: torch.nn.Module, completions: Tensor, loop: Loop, candidates: int, clock: Stopwatch
+) -> None:
+    """The last step of a sequence for some candidates and one batch of completions."""
+    history = torch.zeros(loop.glimpses - 1, 2, dtype=torch.int64)
+    places = torch.arange(candidates)[:, None].expand(-1, 2)
+    with clock.stage("masks"):
+        for inputs in masked_batches(completions, history, places, loop.glimpse_size, loop.batch):
+            with clock.stage("network"):
+                logits = network(inputs)
+            with clock.stage("entropies"):
+                entropy(logits)
+
+
+def time_designs(
+    learned: Approximations, split: Split, rows: Tensor, weights: Sequence[float], name: str
+) -> Row:
+    """Sequences for the images `rows` of `split` by the search itself, timed and then counted.
+
+    The average maps that images share are computed within, so that the more images the less each costs.
+
+    Args:
+        learned: from `boed fit`.
+        split, rows: the images (B,).
+        weights: (T,) weight of an image's own map at each step.
+        name: of the row.
+    """
+    clock, designer = Stopwatch(rows.device), Designer(learned)
+    with ExitStack() as stack:
+        for owner, methods in STAGES.items():
+            stack.enter_context(clock.patched(_class(owner), methods))
+        stack.enter_context(clock.stage(REST))
+        design_sequences(designer, split, rows, len(weights), weights, seed=0)
+    designer = Designer(learned)  # it knows no average map yet
+    with FlopCounterMode(display=False) as counter:
+        design_sequences(designer, split, rows, len(weights), weights, seed=0)
+    each = clock.total() / len(rows), counter.get_total_flops() / len(rows)
+    return Row(name, *each, False, clock.shares())
+
+
+def _class(name: str) -> type | None:
+    """The class of that name, or None."""
+    try:
+        found: type = pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return None
+    return found
+
+
+def time_once(learned: Approximations, device: torch.device) -> dict[str, float]:
+    """Seconds and FLOPs of what is done once for a task, before its first design: the bank is embedded."""
+    clock = Stopwatch(device)
+    with FlopCounterMode(display=False) as counter, clock.stage("once"):
+        learned.forget()
+        learned.embedded()
+    return {"seconds": clock.total(), "flops": float(counter.get_total_flops())}
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown; the ratios are those of the first row to each.
+
+    >>> loop = Row("loop", 1000.0, 4e12, True, {"network": 1.0})
+    >>> print(table([loop]).splitlines()[2])
+    | loop (extrapolated) | 1e+03          | 4e+12 | 1             | 1                 | network 100 % |
+    """
+    head = ["design", "s per sequence", "FLOPs", "times fewer s", "times fewer FLOPs", "share of s"]
+    return markdown(head, [_cells(row, rows[0]) for row in rows])
+
+
+def _cells(row: Row, reference: Row) -> list[str]:
+    seconds, flops = row.seconds_per_sequence, row.flops_per_sequence
+    shares = sorted(row.stages.items(), key=lambda stage: -stage[1])
+    return [
+        row.name + (" (extrapolated)" if row.extrapolated else ""),
+        f"{seconds:.3g}",
+        f"{flops:.3g}",
+        f"{reference.seconds_per_sequence / seconds:.3g}",
+        f"{reference.flops_per_sequence / flops:.3g}",
+        ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares),
+    ]
+
+
+def time_run(
+    dataset: DataSet, run: Path, images: int, device: torch.device
+) -> tuple[list[Row], dict[str, float]]:
+    """Rows of the designs of finished approximations for some images, and what is done once before them.
+
+    The default combination, the same without shrinkage, and every other one whose parts are in the folder.
+    """
+    split = at_device(dataset["design"], device)
+    rows = sample_rows(len(split), images).to(split.ids.device)
+    folder = run / "approximations"
+    if not (folder / FILE).exists():
+        raise CheckpointError(f"expected the approximations of a finished fit in {folder}, found none")
+    found: list[Row] = []
+    once = {"seconds": 0.0, "flops": 0.0}
+    for combination in present(folder):
+        learned = fit(dataset, folder, device=device, combination=combination)
+        if not found:
+            once = time_once(learned, device)
+            found.append(time_designs(learned, split, rows, (1.0,) * learned.glimpses, "own maps only"))
+        name = ", ".join([combination.completion, combination.estimator, combination.score])
+        found.append(time_designs(learned, split, rows, learned.weights, name))
+    return found, once
+
+
+def present(folder: Path) -> list[Combination]:
+    """The default combination and those whose other parts were learned, in the order of their names."""
+    files = {
+        "estimator-cross-entropy.safetensors": Combination(estimator="amortised"),
+        "completion-gaussian.safetensors": Combination.of(completion="gaussian"),
+        "completion-cvae.safetensors": Combination.of(completion="cvae"),
+    }
+    return [Combination(), *(its for name, its in files.items() if (folder / name).exists())]
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("run", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--dataset", type=click.Choice(list(DATASETS)), default="celebahq", show_default=True, help="Data."
+)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--attribute", help="What to predict (celebahq).")
+@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@click.option("--images", type=COUNT, default=20, show_default=True, help="How many images to design for.")
+@click.option("--completions", type=COUNT, default=200, show_default=True, help="Of the published loop.")
+@click.option("--candidates", type=COUNT, default=2500, show_default=True, help="Of the published loop.")
+@click.option("--glimpses", type=COUNT, default=5, show_default=True, help="Of the published loop, T.")
+@click.option(
+    "--passes", type=COUNT, default=8, show_default=True, help="Passes of its network that are timed."
+)
+@click.option("--batch", type=COUNT, default=4, show_default=True, help="Inputs of its network at a time.")
+@click.option("--threads", type=COUNT, default=1, show_default=True, help="CPU threads, for all rows.")
+@click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda, for all rows.")
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of Markdown.")
+def main(
+    run: Path | None, images: int, threads: int, device: str, as_json: bool, dataset: str, **options: Any
+) -> None:
+    """Seconds and FLOPs of a designed sequence, and of the published loop beside it.
+
+    Without RUN, the folder of a finished fit, only the loop is timed.
+
+    \b
+    Examples:
+      python -m benchmarks.design_cost runs/celebahq-Male --attribute Male --data-root DIR
+      python -m benchmarks.design_cost --passes 400 --batch 200 --device cuda --json
+    """
+    loop = Loop(**{name: options.pop(name) for name in [*options] if name in Loop.__dataclass_fields__})
+    torch.set_num_threads(threads)
+    designs: list[Row] = []
+    once = None
+    try:
+        where = choose_device(device)
+        if run is not None:
+            data = load(dataset, **options)
+            images = min(images, len(data["design"]))
+            designs, once = time_run(data, run, images, where)
+    except GlimpseError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    rows = [time_loop(loop, densenet(4, 2), where), *designs]
+    report = Report(machine(where), threads, torch.__version__, images, loop, once, rows)
+    click.echo(json.dumps(asdict(report), indent=1) if as_json else report.text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Which posterior, completion, estimator and score make a design together."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+
+from data.errors import SettingsError
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "posterior": ("glimpse-set", "avp-cnn", "exact"),
+    "completion": ("retrieval", "cvae", "gaussian", "exact"),
+    "estimator": ("completion", "amortised"),
+    "score": ("cross-entropy", "entropy", "information"),
+}
+LABELLED = ("retrieval", "exact")  # completions that are images of a labelled set
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice for each part of a design; the first of each kind is the default.
+
+    Args:
+        posterior: q: "glimpse-set", "avp-cnn", or "exact" where the images can be enumerated.
+        completion: r: "retrieval", "cvae", "gaussian", or "exact".
+        estimator: "completion" is the mean score over completions; "amortised" is a network that needs none.
+        score: "cross-entropy", "entropy" or "information" (see `boed.epe`).
+
+    Raises:
+        SettingsError: unknown names, or parts that do not go together.
+
+    >>> Combination().tag, Combination(completion="cvae", score="entropy").tag
+    ('', '-cvae-entropy')
+    """
+
+    posterior: str = "glimpse-set"
+    completion: str = "retrieval"
+    estimator: str = "completion"
+    score: str = "cross-entropy"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            found = getattr(self, field.name)
+            if found not in CHOICES[field.name]:
+                raise SettingsError(
+                    f"expected a {field.name} of {', '.join(CHOICES[field.name])}; found {found!r}"
+                )
+        if self.estimator == "completion" and not self.labelled and self.score == "cross-entropy":
+            raise SettingsError(
+                f"expected the score entropy or information for {self.completion}, whose completions carry "
+                "no label, found cross-entropy; add --score entropy"
+            )
+        if self.estimator == "amortised" and self.completion != CHOICES["completion"][0]:
+            raise SettingsError(
+                f"expected no completion for amortised, which needs none, found {self.completion}; leave "
+                "one of them out"
+            )
+        if self.estimator == "amortised" and self.score == "information":
+            raise SettingsError(
+                "expected the score cross-entropy or entropy for amortised, found information; choose another"
+            )
+
+    @classmethod
+    def of(cls, **chosen: str | None) -> Combination:
+        """The choices that are given; the score follows from them where it is not.
+
+        >>> Combination.of(completion="gaussian").score
+        'entropy'
+        """
+        given = {name: value for name, value in chosen.items() if value is not None}
+        if given.get("completion", LABELLED[0]) not in LABELLED:
+            given.setdefault("score", "entropy")
+        return cls(**given)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether completions carry labels."""
+        return self.completion in LABELLED
+
+    @property
+    def tag(self) -> str:
+        """What names of files add for choices that are not the default.
+
+        >>> Combination(posterior="exact").tag, Combination(completion="exact").tag
+        ('-exact', '-exact-completion')
+        """
+        default = Combination()
+        parts = {name: value for name, value in asdict(self).items() if value != getattr(default, name)}
+        if self.completion == "exact":
+            parts["completion"] = "exact-completion"  # "exact" is the posterior
+        return "".join(f"-{part}" for part in parts.values())
+
+
+def require_search(combination: Combination, search: str, coarse: bool) -> None:
+    """Raises SettingsError for a search that the combination cannot serve."""
+    if search != "greedy" and (combination.estimator == "amortised" or combination.score == "information"):
+        raise SettingsError(
+            f"expected --search greedy for the estimator {combination.estimator} with the score "
+            f"{combination.score}, found {search}; looking ahead needs completions and a score of each"
+        )
+    if coarse and search != "greedy":
+        raise SettingsError(f"expected --search greedy with --coarse, found {search}; leave one of them out")

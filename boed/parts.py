@@ -1,0 +1,137 @@
+"""The parts of a combination beside q: completion, estimator, adaptivity; each is learned into a file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from boed.adaptivity import Adaptivity, estimate_adaptivity
+from boed.amortised import AmortisedEstimator, train_estimator
+from boed.approximations import TARGETS, Approximations
+from boed.combination import Combination
+from boed.completion import Completion
+from boed.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
+from boed.exact_models import ExactCompletion
+from boed.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
+from boed.posteriors import enumeration
+from data.dataset import DataSet
+from data.device import at_device
+from data.errors import CheckpointError
+from data.tensors import load_tensors, save_tensors
+
+FACTORS = 64
+NEW_ESTIMATOR = "fit-state-estimator.safetensors"
+NEW_CVAE = "fit-state-cvae.safetensors"
+
+
+def add_parts(learned: Approximations, combination: Combination, dataset: DataSet, folder: Path) -> None:
+    """Completes `learned`, which has q, to a combination: from files in `folder`, or learned into them."""
+    learned.combination = combination
+    if combination.completion == "exact":
+        _make_exact(learned, dataset)
+    elif not combination.labelled and combination.estimator == "completion":
+        learned.generator = _generator(learned, dataset, folder)
+    if combination.estimator == "amortised":
+        learned.estimator = _estimator(learned, folder)
+    found = _adaptivity(learned, folder)
+    learned.weights, learned.targets = found.weights, found.targets
+
+
+def _make_exact(learned: Approximations, dataset: DataSet) -> None:
+    """Takes all templates for the bank, and those that are consistent with a history for its completions."""
+    world = enumeration(dataset, learned.geometry, learned.places.cpu())
+    learned.bank = world.bank.to(learned.places.device)
+    learned.retrieval = ExactCompletion(learned.bank, learned.geometry.retina())
+    learned.forget()
+
+
+def _generator(learned: Approximations, dataset: DataSet, folder: Path) -> Completion:
+    name = learned.combination.completion
+    path, settings = folder / f"completion-{name}.safetensors", learned.settings
+    sizes = {"resolution": int(settings["resolution"])}
+    if path.exists():
+        tensors, _ = load_tensors(path, "boed fit")
+        made: Completion
+        if name == "cvae":
+            made = ConditionalVaeCompletion(ConditionalVae(learned.geometry, **sizes))
+        else:
+            factors = len(tensors["loadings"])
+            made = FactorAnalysisCompletion(FactorAnalysis(learned.geometry, factors=factors, **sizes))
+        made.network.load_state_dict(tensors)
+        made.network.eval().to(learned.places.device)
+        return made
+    made = _learn_generator(learned, dataset, folder, sizes)
+    save_tensors(path, made.network.state_dict(), {"settings": settings})
+    (folder / NEW_CVAE).unlink(missing_ok=True)
+    return made
+
+
+def _learn_generator(
+    learned: Approximations, dataset: DataSet, folder: Path, sizes: dict[str, int]
+) -> Completion:
+    train = at_device(dataset["train"], learned.places.device)
+    rows = (~torch.isin(train.ids, learned.bank.ids)).nonzero().view(-1)
+    if learned.combination.completion == "gaussian":
+        factors = min(FACTORS, len(rows) - 1)
+        return fit_factor_analysis(train, rows, learned.geometry, factors=factors, **sizes)
+    network = train_cvae(
+        train,
+        rows,
+        learned.geometry,
+        glimpses=learned.glimpses,
+        places=learned.places,
+        iterations=int(learned.settings["iterations"]),
+        seed=int(learned.settings["seed"]),
+        state=folder / NEW_CVAE,
+        **sizes,
+    )
+    return ConditionalVaeCompletion(network)
+
+
+def _estimator(learned: Approximations, folder: Path) -> AmortisedEstimator:
+    score, settings = learned.combination.score, learned.settings
+    path = folder / f"estimator-{score}.safetensors"
+    torch.manual_seed(int(settings["seed"]))
+    estimator = AmortisedEstimator(learned.geometry.glimpse_shape(), len(learned.places), learned.glimpses)
+    estimator.to(learned.places.device)
+    if path.exists():
+        estimator.load_state_dict(load_tensors(path, "boed fit")[0])
+        return estimator.eval()
+    train_estimator(
+        estimator,
+        learned.embedded(),
+        score=score,
+        glimpses=learned.glimpses,
+        iterations=int(settings["iterations"]),
+        seed=int(settings["seed"]),
+        state=folder / NEW_ESTIMATOR,
+        task=settings | {"score": score},
+    )
+    save_tensors(path, estimator.state_dict(), {"settings": settings})
+    (folder / NEW_ESTIMATOR).unlink(missing_ok=True)
+    return estimator
+
+
+def _adaptivity(learned: Approximations, folder: Path) -> Adaptivity:
+    """Read, or estimated; what is exact needs no shrinkage."""
+    if learned.combination.posterior == "exact" or learned.combination.completion == "exact":
+        return Adaptivity((1.0,) * learned.glimpses, (TARGETS[0],) * learned.glimpses)
+    path = folder / f"shrinkage{learned.combination.tag}.json"
+    if path.exists():
+        try:
+            kept = json.loads(path.read_text())
+            return Adaptivity(tuple(kept["weights"]), tuple(kept["targets"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"expected weights and targets in {path}, found it damaged ({error}); delete it and run "
+                "`boed fit` again"
+            ) from None
+    found = estimate_adaptivity(learned, int(learned.settings["seed"]))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(json.dumps(asdict(found)))
+    beside.replace(path)
+    return found

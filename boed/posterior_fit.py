@@ -1,0 +1,138 @@
+"""How q is learned: at informed places, then on-policy, then calibrated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from boed.adaptivity import affordable, estimate_adaptivity, sample
+from boed.approximations import Approximations
+from boed.codebook import place_probabilities
+from boed.search import Designer, History
+from boed.training import LEARNING_RATE, PlaceSampler, train_posterior
+from data.dataset import Split
+
+ROUNDS = 3  # of training on-policy
+STATES = tuple(f"fit-state-{n}.safetensors" for n in range(1 + ROUNDS))  # of the trainings
+ON_POLICY_IMAGES, CALIBRATION_IMAGES = 1000, 400
+
+
+def learn_posterior(
+    learned: Approximations, train: Split, rows: Tensor, information: Tensor, folder: Path, *, jitter: bool
+) -> None:
+    """Trains and calibrates `learned.q` in place; each training is taken up by itself when interrupted.
+
+    Half of the iterations have glimpses at places drawn by their information. The other half has them at
+    prefixes of what the design looks at with q as it is by then, in three rounds, so that q comes to know the
+    states that its own design leads to. Then one temperature for each t is fitted on the bank.
+
+    Args:
+        learned: an untrained q with its bank and places.
+        train, rows: images for q, none of them in the bank.
+        information: (L,) of the places.
+        folder: for the state of an interrupted training.
+        jitter: see `boed.training.train_posterior`.
+    """
+    proposal, seed = place_probabilities(information.cpu()), int(learned.settings["seed"])
+    task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
+
+    def train_q(draw: PlaceSampler, iterations: int, state: str, title: str, rate: float) -> None:
+        train_posterior(
+            learned.q,
+            train,
+            rows,
+            learned.places,
+            learned.geometry,
+            draw,
+            iterations=iterations,
+            seed=seed,
+            state=folder / state,
+            task=task,
+            title=title,
+            jitter=jitter,
+            learning_rate=rate,
+        )
+        learned.forget()
+
+    first, *others = split_iterations(int(learned.settings["iterations"]))
+    train_q(informed(proposal, learned.glimpses), first, STATES[0], "fit q", LEARNING_RATE)
+    for number, iterations in enumerate(others, 1):
+        adaptivity = estimate_adaptivity(learned, seed, images=CALIBRATION_IMAGES)
+        learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
+        draw = on_policy(_histories(learned, train, rows, seed).cpu(), proposal)
+        title = f"fit q on-policy, {number} of {ROUNDS}"
+        train_q(draw, iterations, STATES[number], title, LEARNING_RATE / 2)
+    learned.q.temperature.copy_(_temperatures(learned, seed))
+
+
+def split_iterations(total: int) -> list[int]:
+    """Half of the iterations, then the rounds of the other half.
+
+    >>> split_iterations(4000)
+    [2000, 666, 666, 668]
+    """
+    first = total // 2
+    each = (total - first) // ROUNDS
+    return [first, *[each] * (ROUNDS - 1), total - first - each * (ROUNDS - 1)]
+
+
+def informed(proposal: Tensor, glimpses: int) -> PlaceSampler:
+    """Distinct places drawn by their probabilities (L,)."""
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        return torch.multinomial(proposal.expand(count, -1), glimpses, generator=generator)
+
+    return draw
+
+
+def on_policy(histories: Tensor, proposal: Tensor) -> PlaceSampler:
+    """The states in which candidates are scored: a prefix of a designed history, then arbitrary places."""
+    arbitrary = informed(proposal, histories.shape[1])
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        history = histories[torch.randint(len(histories), (count,), generator=generator)]
+        kept = torch.randint(histories.shape[1] + 1, (count, 1), generator=generator)
+        return torch.where(torch.arange(histories.shape[1]) < kept, history, arbitrary(count, generator))
+
+    return draw
+
+
+@torch.no_grad()
+def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
+    """(M, T) places of a first design for some of q's own training images."""
+    count = affordable(learned, ON_POLICY_IMAGES)
+    some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]
+    history = History(Designer(learned), train, some, seed=seed)
+    for weight in tqdm(learned.weights, desc="first designs", unit="glimpse"):
+        history.look(history.choose(weight)[0])
+    return history.chosen
+
+
+@torch.no_grad()
+def _temperatures(learned: Approximations, seed: int) -> Tensor:
+    """(T+1,) one temperature per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
+    q, bank = learned.q, learned.bank
+    q.temperature.fill_(1.0)
+    rows = sample(len(bank), affordable(learned, CALIBRATION_IMAGES), bank.ids.device)
+    history = History(Designer(learned), bank, rows, seed=seed, excluded=rows)
+    found = [1.0]
+    for weight in tqdm(learned.weights, desc="calibrate q", unit="glimpse"):
+        history.look(history.choose(weight)[0])
+        found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
+    return torch.tensor(found)
+
+
+def best_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature in [0.5, 4] with the lowest cross-entropy of logits / temperature.
+
+    >>> best_temperature(torch.tensor([[9.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])) > 3.9
+    True
+    """
+    grid = np.geomspace(0.5, 4, 61)
+    losses = [float(cross_entropy(logits / float(t), labels)) for t in grid]
+    return float(grid[int(np.argmin(losses))])

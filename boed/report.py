@@ -1,0 +1,60 @@
+"""What is worth knowing of a search beside its sequences: sample sizes, what coarse candidates miss."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from boed.bank_belief import BankBelief
+from boed.search import Designer, History
+from boed.shrinkage import shrunk
+from data.dataset import Split
+
+REPORTED = 60  # images that a report is made of
+
+
+@torch.no_grad()
+def sample_sizes(
+    designer: Designer, split: Split, rows: Tensor, locations: Tensor, *, seed: int
+) -> list[tuple[float, float]]:
+    """Mean effective sample size of the completions after each of T - 1 glimpses, and its target.
+
+    Args:
+        designer: with completions by retrieval; without, the list is empty.
+        split, rows: images (B,).
+        locations: (B, T, 2) of their sequences, all in the codebook.
+    """
+    history = History(designer, split, rows, seed=seed)
+    if not isinstance(history.belief, BankBelief):
+        return []
+    found = []
+    for step, places in enumerate(place_numbers(designer, locations)[:, :-1].T):
+        history.look(places)
+        found.append((float(history.belief.sample_size().mean()), designer.learned.targets[step]))
+    return found
+
+
+@torch.no_grad()
+def coarse_agreement(
+    designer: Designer, split: Split, rows: Tensor, locations: Tensor, *, seed: int
+) -> float:
+    """Share of steps, after the first, at which all candidates would have led to the same place.
+
+    Args:
+        designer: one that searches from coarse to fine.
+        split, rows: images (B,).
+        locations: (B, T, 2) that it chose.
+    """
+    history = History(designer, split, rows, seed=seed)
+    same = []
+    for step, places in enumerate(place_numbers(designer, locations).T):
+        if step:
+            full = shrunk(history.average_map(), history.own_map(), designer.weights[step])
+            same.append(full.argmin(1) == places)
+        history.look(places)
+    return float(torch.stack(same).double().mean()) if same else 1.0
+
+
+def place_numbers(designer: Designer, locations: Tensor) -> Tensor:
+    """(...) numbers in the codebook of locations (..., 2)."""
+    return (locations[..., None, :] == designer.learned.places).all(-1).long().argmax(-1)

@@ -1,0 +1,430 @@
+"""Figures of a comparison by hand, what it says, and the commands `boed import` and `boed compare`."""
+
+import itertools
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from boed_tiny import GEOMETRY, PLACES, pointer_dataset
+from click.testing import CliRunner, Result
+from torch import Tensor
+
+import boed.commands_compare
+import boed.compare
+from boed.cli import main
+from boed.compare import Comparison, Source, average, common, compare
+from boed.judge import JudgeSettings
+from boed.masks import Masks
+from boed.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
+from boed.verdict import sentence, table, verdict
+from data.dataset import DataSet
+from data.errors import SettingsError, StoreError
+from supervision.store import Sequences, SequenceStore
+from supervision.timing import add_seconds
+
+DATASET = pointer_dataset()
+DESIGN, COUNT = DATASET["design"], len(DATASET["design"])
+SETTINGS = JudgeSettings(iterations=3, width=8)
+
+
+def test_the_mean_of_every_resample_by_hand() -> None:
+    values = torch.tensor([[[1.0], [2.0], [6.0]]])  # one source, three images, one glimpse
+    draws = np.array(list(itertools.product(range(3), repeat=3)))  # all 27 resamples
+    found = mean_measure(values, np.stack([np.bincount(draw, minlength=3) for draw in draws]))
+    means = [sum((1.0, 2.0, 6.0)[n] for n in draw) / 3 for draw in draws]
+    assert found.value.tolist() == [[3.0]]
+    assert found.samples[:, 0, 0].tolist() == pytest.approx(means)
+    low, high = found.interval()
+    assert [low.item(), high.item()] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist())
+
+
+def test_a_resample_draws_images_and_versions_of_one_original_together() -> None:
+    counts = resampling(torch.arange(40), seed=1, resamples=500)
+    assert counts.shape == (500, 40) and (counts.sum(1) == 40).all() and (counts == counts.round()).all()
+    assert counts.mean(0) == pytest.approx(np.ones(40), rel=0.2)
+    assert counts.var(0).mean() == pytest.approx(39 / 40, rel=0.1)  # of a multinomial
+    assert np.array_equal(counts, resampling(torch.arange(40) * 7, seed=1, resamples=500))
+    assert not np.array_equal(counts, resampling(torch.arange(40), seed=2, resamples=500))
+    grouped = resampling(torch.tensor([5, 5, 2, 2, 2]), seed=0, resamples=50)
+    assert np.array_equal(grouped[:, 0], grouped[:, 1]) and np.array_equal(grouped[:, 2], grouped[:, 4])
+    of_images = torch.tensor([[[1.0], [1.0], [0.0], [0.0], [0.0]]])
+    assert set(mean_measure(of_images, grouped).samples.flatten().round(6)) == {0.0, 0.4, 1.0}
+
+
+def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
+    random, counts = np.random.default_rng(0), resampling(torch.arange(120), seed=0, resamples=1000)
+    worlds = torch.from_numpy(random.random((400, 120, 1)) < 0.7).double()  # so many "sources"
+    low, high = mean_measure(worlds, counts).interval()
+    covered = ((low <= 0.7) & (high >= 0.7)).mean()
+    assert 0.91 < covered < 0.98
+
+
+def test_calibration_error_by_hand() -> None:
+    confidence = torch.tensor([0.9, 0.9, 0.55, 0.6])[None, :, None]  # bins 13, 13, 8, 9
+    right = torch.tensor([1.0, 0.0, 1.0, 1.0])[None, :, None]
+    counts = np.array([[1.0, 1, 1, 1], [2, 2, 0, 0], [0, 0, 0, 4]])
+    by_hand = [(0.8 + 0.45 + 0.4) / 4, 0.4, 0.4]
+    found = calibration_measure(confidence, right, counts)
+    assert found.value.item() == pytest.approx(by_hand[0], abs=1e-6)
+    shifted = np.array(by_hand) - np.mean(by_hand) + by_hand[0]
+    assert found.samples[:, 0, 0] == pytest.approx(shifted, abs=1e-6)
+    sure = calibration_measure(torch.ones(1, 4, 1), torch.ones(1, 4, 1), counts)  # the last bin holds 1
+    assert sure.value.item() == 0 and sure.samples.max() == 0
+
+
+def test_seen_pixels_are_those_of_a_canvas() -> None:
+    places = torch.randint(-2, 11, (7, 5, 2), generator=torch.Generator().manual_seed(0))
+    for t, found in enumerate(seen_pixels(places, GEOMETRY), start=1):
+        total = 0
+        for sequence in places[:, :t].tolist():
+            inside = {(row + r, col + c) for row, col in sequence for r in range(4) for c in range(4)} & set(
+                itertools.product(range(12), repeat=2)
+            )
+            total += len(inside)
+        assert found == pytest.approx(total / 7)
+
+
+def source(name: str, kind: str, seed: int = 0, ids: Tensor = DESIGN.ids, steps: int = 3) -> Source:
+    generator = torch.Generator().manual_seed(seed)
+    cells = torch.rand(len(ids), 9, generator=generator).argsort(1)[:, :steps]
+    return Source(name, kind, ids, PLACES[cells])
+
+
+@pytest.fixture
+def oracle(monkeypatch: pytest.MonkeyPatch) -> list[Masks]:
+    """A judge that is as sure of the right label as the first row of a mask says; what it was asked."""
+    asked = list[Masks]()
+
+    def judge(dataset: DataSet, masks: Masks, settings: JudgeSettings) -> Tensor:
+        asked.append(masks)
+        sure = 0.3 + masks.locations[..., 0] / 40 + 0.01 * masks.locations[..., 1]  # (S, N, T)
+        labels = masks.split.labels[masks.rows][:, None, None]
+        hit = labels == torch.arange(4)  # (N, 1, 4)
+        return torch.where(hit, sure[..., None], (1 - sure[..., None]) / 3).log()
+
+    monkeypatch.setattr(boed.compare, "judge", judge)
+    return asked
+
+
+def compared(*sources: Source, dataset: DataSet = DATASET) -> Comparison:
+    return compare(dataset, GEOMETRY, sources, SETTINGS)
+
+
+def test_figures_are_means_over_the_common_images(oracle: list[Masks]) -> None:
+    first, second = source("a", "design", 1), source("b", "fixed-order", 2, DESIGN.ids[5:40])
+    found = compared(first, second)
+    assert found.images == {"label": 35} and found.names == ("a", "b")
+    assert torch.equal(oracle[0].rows, torch.arange(5, 40))
+    for s, locations in enumerate((first.locations[5:40], second.locations)):
+        sure = (0.3 + locations[..., 0] / 40 + 0.01 * locations[..., 1]).double()
+        assert found.measures["nll"].value[s] == pytest.approx((-sure.log()).mean(0).tolist(), rel=1e-5)
+        assert (found.measures["accuracy"].value[s] == 1).all()
+        assert found.pixels[s].tolist() == [16, 32, 48]
+    assert found.differences["a"]["nll"].value[:3] == pytest.approx(
+        found.measures["nll"].value[0] - found.measures["nll"].value[1]
+    )
+    gaps = found.differences["a"]["nll"]
+    assert gaps.value[3] == pytest.approx(gaps.value[:3].mean())
+    assert gaps.samples[:, 3] == pytest.approx(gaps.samples[:, :3].mean(1))
+    assert set(found.differences) == {"a"}
+
+
+def test_equal_sequences_differ_by_exactly_nothing() -> None:
+    one = source("fixed-order", "fixed-order")
+    found = compared(one, replace(one, name="design", kind="design"))  # judged by the real judge
+    for measure in ("accuracy", "nll"):
+        assert (found.differences["design"][measure].value == 0).all()
+        assert (found.differences["design"][measure].samples == 0).all()
+        assert found.measures[measure].value[0].tolist() == found.measures[measure].value[1].tolist()
+    assert "does not beat the fixed order" in sentence(found)
+
+
+def test_differences_are_paired(oracle: list[Masks]) -> None:
+    """A source that is a little better at every image: its interval does not see how images differ."""
+    fixed = source("fixed-order", "fixed-order")
+    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1]))
+    gap = compared(fixed, better).differences["design"]["nll"]
+    low, high = gap.interval()
+    own_low, own_high = compared(fixed, better).measures["nll"].interval()
+    assert (high < 0).all() and (high - low < (own_high - own_low)[0].max() / 4).all()
+
+
+def test_fewer_glimpses_and_other_images(oracle: list[Masks]) -> None:
+    ids, locations = common([source("a", "design"), source("b", "random", steps=2)])
+    assert locations.shape == (2, COUNT, 2, 2) and torch.equal(ids, DESIGN.ids)
+    with pytest.raises(StoreError, match="found none in common of 10 of a, 20 of b"):
+        compared(source("a", "design", ids=DESIGN.ids[:10]), source("b", "random", ids=DESIGN.ids[10:30]))
+    with pytest.raises(StoreError, match=r"found none of \[2, 5\]; use the same --data-root"):
+        compared(source("a", "design", ids=torch.tensor([1, 2, 4, 5])))
+    assert oracle == []
+
+
+def test_json_has_every_figure_and_comes_back(oracle: list[Masks]) -> None:
+    timed = replace(source("design", "design", 1), seconds=0.5)
+    found = compared(timed, source("fixed-order", "fixed-order", 2)).to_json()
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert found["dataset"] == "pointer" and found["target"] == "label" and found["images"] == COUNT
+    assert set(found["sources"]) == {"design", "fixed-order"}
+    one = found["sources"]["design"]
+    assert one["seconds_per_sequence"] == 0.5
+    assert found["sources"]["fixed-order"]["seconds_per_sequence"] is None
+    for measure in ("accuracy", "nll", "calibration_error"):
+        assert set(one[measure]) == {"1", "2", "3"}
+        for value in one[measure].values():
+            assert value["low"] <= value["value"] + 1e-12 and value["value"] <= value["high"] + 1e-12
+    assert one["pixels"] == {"1": 16, "2": 32, "3": 48}
+    assert found["difference"]["design"]["minus"] == "fixed-order"
+    assert set(found["difference"]["design"]["nll"]) == {"1", "2", "3", "mean"}
+
+
+def test_an_average_over_targets(oracle: list[Masks]) -> None:
+    one = compared(source("design", "design", 1), source("fixed-order", "fixed-order", 2))
+    other = compared(
+        source("random", "random", 3),
+        source("fixed-order", "fixed-order", 4),
+        source("design", "design", 5),
+        dataset=pointer_dataset(target="other"),
+    )
+    found = average([one, other])
+    assert found.images == {"label": COUNT, "other": COUNT} and found.names == ("design", "fixed-order")
+    nll = [one.measures["nll"], other.measures["nll"].at([2, 1])]
+    assert found.measures["nll"].value == pytest.approx((nll[0].value + nll[1].value) / 2)
+    assert found.measures["nll"].samples == pytest.approx((nll[0].samples + nll[1].samples) / 2)
+    gaps = [each.differences["design"]["nll"].value for each in (one, other)]
+    assert found.differences["design"]["nll"].value == pytest.approx((gaps[0] + gaps[1]) / 2)
+    assert found.to_json()["targets"] == ["label", "other"]
+    widths = [high - low for low, high in (each.measures["nll"].interval() for each in (one, found))]
+    assert (widths[1] < 1.2 * widths[0]).all()
+    with pytest.raises(SettingsError, match="expected a source that all targets have, found design"):
+        average([one, compared(source("random", "random"))])
+
+
+def difference(value: float, half: float) -> Measure:
+    return Measure(np.array(value), np.linspace(value - half, value + half, 201))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "nll", "words"),
+    [
+        ((0.02, 0.01), (-0.1, 0.2), "beats the fixed order"),
+        ((0.0, 0.01), (-0.1, 0.05), "beats the fixed order"),
+        ((0.01, 0.02), (-0.01, 0.02), "does not beat the fixed order"),
+        ((-0.02, 0.01), (0.0, 0.1), "is worse than the fixed order"),
+        ((0.0, 0.1), (0.1, 0.05), "is worse than the fixed order"),
+        ((0.02, 0.01), (0.1, 0.05), "beats the fixed order in one figure and loses in the other"),
+    ],
+)
+def test_the_verdict(accuracy: tuple[float, float], nll: tuple[float, float], words: str) -> None:
+    assert verdict(difference(*accuracy), difference(*nll)) == words
+
+
+def test_the_sentence_says_the_intervals(oracle: list[Masks]) -> None:
+    fixed = source("fixed-order", "fixed-order")
+    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1]))
+    said = sentence(compared(better, fixed))
+    assert said.startswith("On pointer label the adaptive design beats the fixed order: averaged over 1 to 3")
+    assert said.count(" to ") == 3 and "+0.0 (+0.0 to +0.0) points" in said
+    assert "no fixed order" in sentence(compared(better))
+    assert "no adaptive design" in sentence(compared(fixed, source("random", "random")))
+    other = replace(better, name="published", kind="published")
+    assert "published beats the fixed order" in sentence(compared(fixed, other))
+    assert "published" not in sentence(compared(fixed, other, better))
+    two = compared(fixed, replace(better, name="design (a)"), replace(better, name="design (b)"))
+    assert "the adaptive design (a) beats" in sentence(two) and "the adaptive design (b)" in sentence(two)
+
+
+def test_the_table_has_a_line_for_every_source_and_glimpse(oracle: list[Masks]) -> None:
+    timed = replace(source("design", "design", 1), seconds=0.25)
+    lines = table(compared(timed, source("random", "random"))).splitlines()
+    assert len(lines) == 2 + 2 * 3 + 1 and lines[0] == f"pointer: {COUNT} images of label"
+    assert lines[2].split()[:3] == ["design", "1", "100.0"] and lines[7].split()[-1] == "48"
+    assert lines[-1] == "time: design 0.25 s per sequence"
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    assert all(word in result.stderr for word in ("expected", "found", *words)), result.stderr
+
+
+Maker = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
+    """Makes stores of the made-up data set, which the command line can then open."""
+
+    def load(name: str, attribute: str | None = None, **options: object) -> DataSet:
+        return pointer_dataset(target=attribute or "label")
+
+    def made(
+        name: str, given: Source, *, done: int | None = None, target: str = "label", **settings: Any
+    ) -> Path:
+        path = tmp_path / name
+        facts = {
+            "dataset": "pointer",
+            "target": target,
+            "fingerprint": DESIGN.fingerprint,
+            "geometry": GEOMETRY.to_json(),
+            "design": {"source": given.kind},
+        } | settings
+        origin = {"name": "pointer", "attribute": target}
+        steps = given.locations.shape[1]
+        store = SequenceStore.write_to(path, facts, given.ids, steps, PLACES[:0], origin=origin)
+        nothing, rows = torch.full((len(given.ids), steps + 1), math.nan), torch.arange(len(given.ids))[:done]
+        parts = (given.locations, nothing[:, 1:], nothing, nothing[:, 1:, None][..., :0])
+        store.write(rows, Sequences(*(part[rows] for part in parts)))
+        if given.seconds is not None:
+            add_seconds(path, given.seconds * len(rows), len(rows))
+        return path
+
+    monkeypatch.setattr(boed.commands_compare, "load", load)
+    return made
+
+
+QUICKLY = ("--iterations", 3, "--device", "cpu")
+
+
+def test_compare_prints_tables_and_ends_with_the_sentence(make: Maker) -> None:
+    paths = [make("a.h5", source("", "design", 1)), make("b.h5", source("", "fixed-order", 2))]
+    result = call("compare", *paths, *QUICKLY)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"pointer: {COUNT} images of label\nsource")
+    assert result.stdout.strip().splitlines()[-1].startswith("On pointer label the adaptive design ")
+    assert "judge 2 of 2" in result.stderr and "judge 2 of 2" not in result.stdout
+
+
+def test_json_is_all_there_is_on_standard_output(make: Maker) -> None:
+    first = replace(source("", "design", 1, DESIGN.ids[:30]), seconds=0.5)
+    paths = [make("a.h5", first), make("b.h5", source("", "fixed-order", 2, DESIGN.ids[10:]))]
+    result = call("compare", *paths, *QUICKLY, "--json", "--seed", 3, "--judges", 2, "--alike", 2)
+    found = json.loads(result.stdout)
+    assert found["images"] == 20 and found["target"] == "label"
+    assert found["sources"]["design"]["seconds_per_sequence"] == 0.5
+    assert found["sentence"].startswith("On pointer label")
+    assert "20 images have sequences of all sources, of up to 40" in result.stderr
+    assert "judge 4 of 4" in result.stderr
+
+
+def test_several_targets_are_averaged(make: Maker) -> None:
+    paths = [
+        make(f"{kind}-{target}.h5", source("", kind, seed), target=target)
+        for seed, (kind, target) in enumerate(itertools.product(("design", "fixed-order"), ("one", "two")))
+    ]
+    found = json.loads(call("compare", *paths, *QUICKLY, "--json").stdout)
+    assert found["targets"] == ["one", "two"] == list(found["by_target"])
+    parts = [
+        found["by_target"][target]["sources"]["design"]["nll"]["3"]["value"] for target in ("one", "two")
+    ]
+    assert found["sources"]["design"]["nll"]["3"]["value"] == pytest.approx(sum(parts) / 2)
+    human = call("compare", *paths, *QUICKLY).stdout
+    assert "mean over 2 targets" in human and human.count("On pointer") == 3
+    assert human.strip().splitlines()[-1].startswith("On pointer one, two the adaptive design")
+
+
+def test_sources_of_one_kind_are_named_by_their_files(make: Maker) -> None:
+    (make("x", source("", "random"))).parent.joinpath("deeper").mkdir()
+    paths = [
+        make("a.h5", source("", "design", 1)),
+        make("b.h5", source("", "random", 2)),
+        make("c.h5", source("", "random", 3)),
+        make("deeper/c.h5", source("", "random", 4)),
+    ]
+    found = json.loads(call("compare", *paths, *QUICKLY, "--json").stdout)
+    assert list(found["sources"]) == ["design", "random (b)", f"random ({paths[2]})", f"random ({paths[3]})"]
+    assert_refused(call("compare", paths[0], paths[0], *QUICKLY), "twice")
+
+
+def test_partly_finished_stores_are_compared_by_what_there_is(make: Maker) -> None:
+    paths = [make("a.h5", source("", "design"), done=12), make("b.h5", source("", "random", steps=2))]
+    result = call("compare", *paths, *QUICKLY, "--json")
+    found = json.loads(result.stdout)
+    assert found["images"] == 12 and set(found["sources"]["design"]["nll"]) == {"1", "2"}
+    assert "a.h5: 12 of 50 sequences are finished" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("dataset", "other"), ("fingerprint", None), ("geometry", GEOMETRY.to_json() | {"scales": 2})],
+)
+def test_stores_of_different_data_are_refused_with_both_values(make: Maker, name: str, value: object) -> None:
+    paths = [make("a.h5", source("", "design")), make("b.h5", source("", "random"), **{name: value})]
+    result = call("compare", *paths, *QUICKLY)
+    assert_refused(result, f"same {name}", "a.h5", "b.h5", json.dumps(value, sort_keys=True))
+
+
+def test_what_cannot_be_compared_is_refused_before_any_training(
+    make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boed.compare, "judge", None)
+    good = make("good.h5", source("", "design", ids=DESIGN.ids[:20]))
+    assert_refused(call("compare", good, tmp_path / "none.h5"), "none.h5", "boed generate")
+    assert_refused(call("compare", good, make("new.h5", source("", "random"), done=0)), "new.h5", "finished")
+    apart = make("apart.h5", source("", "random", ids=DESIGN.ids[20:]))
+    assert_refused(call("compare", good, apart), "none in common of 20 of design, 30 of random")
+    other = make("other.h5", source("", "random"), target="other")
+    assert_refused(call("compare", good, other), "a source that all targets have")
+    elsewhere = make("elsewhere.h5", source("", "random"), fingerprint="0")
+    assert_refused(call("compare", elsewhere), "fingerprint", DESIGN.fingerprint)
+    (tmp_path / "cut.h5").write_bytes(good.read_bytes()[:2000])
+    assert_refused(call("compare", tmp_path / "cut.h5"), "truncated")
+    assert_refused(call("compare"), "STORE")
+    for option in ("--iterations", "--judges", "--alike"):
+        assert_refused(call("compare", good, option, 0), option.strip("-"))
+    assert_refused(call("compare", good, "--seed", -1), "seed")
+    assert_refused(call("compare", good, "--device", "abacus"), "abacus")
+
+
+def test_import_writes_a_store_and_says_what_comes_next(tmp_path: Path) -> None:
+    for n in range(3):
+        (tmp_path / "celebhq" / "20").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "celebhq" / "20" / f"{n}.txt").write_text("147, 126\n92, 118\n")
+    out = tmp_path / "faces.h5"
+    result = call("import", tmp_path, "--attribute", "Male", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert f"3 sequences of 2 glimpses in {out}" in result.stdout and "--data-root" in result.stdout
+    assert SequenceStore.read(out).settings["target"] == "Male"
+    assert_refused(call("compare", out), "celebahq", "--data-root")
+
+
+def test_import_chooses_the_file_and_compare_refuses_what_has_no_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("birds").mkdir()
+    Path("birds/0.txt").write_text("40, 48\n0, 96\ndata/birds/train/images/1.png")
+    result = call("import", ".", "--dataset", "birds")
+    assert result.exit_code == 0, result.output
+    assert SequenceStore.read(Path("runs/birds/sequences-published.h5")).ids.tolist() == [1]
+    assert_refused(call("compare", "runs/birds/sequences-published.h5"), "birds")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--attribute", "Sleepy"], "Sleepy"),
+        (["--attribute", "Male"], "celebhq/20"),
+        ([], "--attribute"),
+        (["--dataset", "birds", "--attribute", "Male"], "--attribute"),
+        (["--dataset", "birds", "--data-root", "."], "no data root"),
+        (["--dataset", "fish"], "fish"),
+        (["--attribute", "Male", "--data-root", "nowhere"], "nowhere"),
+    ],
+)
+def test_import_refuses_in_one_line_and_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert_refused(call("import", tmp_path, *options), words)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,327 @@
+import math
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+from boed.canvas_state import Seen, enlarged, observed_cells, paste, random_seen, to_cells, within_cells
+from boed.completion_quality import completion_quality
+from boed.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
+from data.dataset import Split
+from data.errors import SettingsError
+from data.geometry import Geometry
+
+SMALL = Geometry(8, 8, 1, glimpse_size=3)
+FACTORS = 5
+
+
+def known_model(geometry: Geometry = SMALL, resolution: int = 8, variance: float = 0.02) -> FactorAnalysis:
+    """Random factors with all parts different from zero."""
+    generator = torch.Generator().manual_seed(0)
+    network = FactorAnalysis(geometry, factors=FACTORS, resolution=resolution)
+    network.loadings.copy_(0.15 * torch.randn(network.loadings.shape, generator=generator))
+    network.mean.copy_(0.3 + 0.4 * torch.rand(network.mean.shape, generator=generator))
+    network.within.copy_(0.05 * torch.rand(network.within.shape, generator=generator))
+    network.variance.fill_(variance)
+    return network
+
+
+def covariance(network: FactorAnalysis) -> Tensor:
+    """Of pixels without their noise: W W'."""
+    loadings = network.loadings.flatten(1)
+    return loadings.T @ loadings
+
+
+def random_images(count: int, geometry: Geometry = SMALL, seed: int = 0) -> Split:
+    random = np.random.default_rng(seed)
+    shape = (count, geometry.height, geometry.width, geometry.channels)
+    images = torch.from_numpy(random.integers(0, 256, shape, dtype=np.uint8))
+    return Split(images, torch.zeros(count).long(), torch.arange(count), "")
+
+
+def look(split: Split, locations: Tensor, geometry: Geometry = SMALL) -> tuple[Tensor, Tensor]:
+    """Glimpses of all images at the same locations (t, 2), and these for each image."""
+    places = locations.expand(len(split), -1, -1)
+    return geometry.retina()(split.images, torch.arange(len(split)), places), places
+
+
+@pytest.mark.parametrize("resolution", [8, 5])
+def test_unobserved_pixels_have_the_closed_form_gaussian_conditional(resolution: int) -> None:
+    """Against the conditional of the joint Gaussian of all pixels, which knows nothing of factors."""
+    network = known_model(resolution=resolution)
+    glimpses, places = look(random_images(3), torch.tensor([[0, 1], [4, 5]]))
+    seen = observed_cells(glimpses.double(), places, SMALL, network.cells)
+    observed = (seen.coverage[0, 0] > 0).flatten()
+    assert 9 <= observed.sum() < len(observed) - 5
+    noise = network.variance + (1 - seen.coverage[0, 0]).flatten() * network.within.flatten()
+    prior = covariance(network)
+    gain = torch.linalg.inv(prior[observed][:, observed] + noise[observed].diag())
+    gain = prior[~observed][:, observed] @ gain
+    mean = network.mean.flatten()
+    expected = mean[~observed] + (seen.values.flatten(1)[:, observed] - mean[observed]) @ gain.T
+    posterior = network.posterior(seen)
+    assert torch.allclose(network.decode(posterior.loc).flatten(1)[:, ~observed], expected, atol=1e-9)
+    loadings = network.loadings.flatten(1)[:, ~observed]
+    found = loadings.T @ posterior.covariance_matrix[0] @ loadings
+    assert torch.allclose(
+        found, prior[~observed][:, ~observed] - gain @ prior[observed][:, ~observed], atol=1e-9
+    )
+
+
+def test_draws_have_the_moments_of_the_posterior() -> None:
+    network = known_model()
+    glimpses, places = look(random_images(1), torch.tensor([[2, 2]]))
+    seen = observed_cells(glimpses.double(), places, SMALL, 8)
+    noise = torch.randn(40_000, FACTORS, generator=torch.Generator().manual_seed(1)).double()
+    drawn, posterior = network.draw(seen, noise), network.posterior(seen)
+    assert torch.allclose(drawn.mean(0), posterior.loc[0], atol=0.02)
+    assert torch.allclose(torch.cov(drawn.T), posterior.covariance_matrix[0], atol=0.02)
+    assert (posterior.covariance_matrix[0] - torch.eye(FACTORS)).abs().max() > 0.3  # else nothing was learned
+
+
+@pytest.mark.parametrize("variance", [1e-3, 1e-5, 1e-7])
+def test_an_image_seen_whole_is_reconstructed_up_to_the_noise(variance: float) -> None:
+    network = known_model(variance=variance)
+    z = torch.randn(20, FACTORS, generator=torch.Generator().manual_seed(2)).double()
+    images = network.decode(z)
+    seen = Seen(images, torch.ones(20, 1, 8, 8).double())
+    errors = torch.cat(
+        [
+            network.decode(network.draw(Seen(*(p[n : n + 1] for p in seen)), z)) - images[n : n + 1]
+            for n in range(20)
+        ]
+    )
+    rms = errors.square().mean().sqrt().item()
+    expected = math.sqrt(variance * FACTORS / 64)  # D of 64 dimensions of the noise cannot be told from z
+    assert rms == pytest.approx(expected, rel=0.4)
+
+
+def test_the_pyro_model_has_the_density_of_the_gaussian() -> None:
+    """log p(z, x) against a joint Gaussian, and log p(z, x) - log p(z | x) against the marginal of x."""
+    network = known_model()
+    generator = torch.Generator().manual_seed(3)
+    z = torch.randn(4, FACTORS, generator=generator).double()
+    x = torch.rand(4, 1, 8, 8, generator=generator).double()
+    model = pyro.poutine.condition(network.model, {"z": z, "pixels": x})
+    trace = pyro.poutine.trace(model).get_trace(4)
+    trace.compute_log_prob()
+    joint = trace.nodes["z"]["log_prob"] + trace.nodes["pixels"]["log_prob"]
+    loadings, mean = network.loadings.flatten(1), network.mean.flatten()
+    marginal = covariance(network) + network.variance * torch.eye(64)
+    whole = torch.cat([torch.cat([torch.eye(FACTORS), loadings], 1), torch.cat([loadings.T, marginal], 1)])
+    gaussian = MultivariateNormal(torch.cat([torch.zeros(FACTORS).double(), mean]), whole)
+    assert torch.allclose(joint, gaussian.log_prob(torch.cat([z, x.flatten(1)], 1)))
+    posterior = network.posterior(Seen(x, torch.ones(4, 1, 8, 8)))
+    evidence = MultivariateNormal(mean, marginal).log_prob(x.flatten(1))
+    assert torch.allclose(joint - posterior.log_prob(z), evidence)
+
+
+def test_the_fit_maximises_the_likelihood() -> None:
+    """Sampled from a known model: no scaled or known parameters explain the images better."""
+    truth = known_model(variance=2e-4)
+    truth.loadings.mul_(0.3)  # else pixels leave [0, 1]
+    with torch.random.fork_rng():
+        torch.manual_seed(4)
+        pixels = truth.model(3000).clamp(0, 1)
+    images = (pixels.permute(0, 2, 3, 1) * 255).round().to(torch.uint8)
+    split = Split(images, torch.zeros(3000).long(), torch.arange(3000), "")
+    network = fit_factor_analysis(split, torch.arange(3000), SMALL, factors=FACTORS, resolution=8).network
+    assert isinstance(network, FactorAnalysis)
+    values = images.double().flatten(1) / 255
+
+    def likelihood(factors: Tensor, variance: Tensor, mean: Tensor) -> float:
+        gaussian = MultivariateNormal(mean.flatten(), factors + variance * torch.eye(64))
+        return gaussian.log_prob(values).mean().item()
+
+    own, mean, variance = covariance(network), network.mean, network.variance
+    best = likelihood(own, variance, mean)
+    others = [(own * f, variance, mean) for f in (0.8, 1.25)]
+    others += [(own, variance * f, mean) for f in (0.8, 1.25)]
+    others += [(own, variance, mean + 0.01), (covariance(truth), truth.variance, truth.mean)]
+    for other in others:
+        assert best > likelihood(*other) + 1e-3
+    assert (own - covariance(truth)).norm() / own.norm() < 0.15
+    total = own.trace() + 64 * variance
+    assert total.item() == pytest.approx(values.var(0).sum().item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("factors", [0, 12, 64])
+def test_too_many_factors_are_refused(factors: int) -> None:
+    with pytest.raises(SettingsError, match=f"1 to 11 factors for 12 images of 64 values, found {factors}"):
+        fit_factor_analysis(random_images(12), torch.arange(12), SMALL, factors=factors, resolution=8)
+
+
+def test_completions_keep_the_contract() -> None:
+    geometry = Geometry(11, 9, 3, glimpse_size=3, scales=2)
+    split = random_images(4, geometry)
+    completion = FactorAnalysisCompletion(known_model(geometry, resolution=6))
+    locations = torch.tensor([[[0, 1], [5, 4]], [[8, 6], [-1, 7]], [[4, 4], [4, 5]], [[0, 0], [30, 3]]])
+    glimpses = geometry.retina()(split.images, torch.arange(4), locations)
+    noise = torch.randn(4, 6, completion.noise, generator=torch.Generator().manual_seed(0))
+    found = completion.complete(glimpses, locations, noise)
+    assert found.shape == (4, 6, 11, 9, 3) and found.dtype == torch.uint8
+    assert torch.equal(found, completion.complete(glimpses, locations, noise))
+    for n in range(4):
+        alone = completion.complete(glimpses[n : n + 1], locations[n : n + 1], noise[n : n + 1])
+        assert torch.equal(alone[0], found[n])
+    fewer = completion.complete(glimpses, locations, noise[:, :2])
+    assert (fewer.int() - found[:, :2].int()).abs().max() <= 1
+    assert (completion.complete(glimpses, locations, noise.flip(1)) != found).any()
+    observed = torch.zeros(4, 11, 9, dtype=torch.bool)
+    for mask, places in zip(observed, locations.tolist(), strict=True):
+        for row, col in places:
+            mask[max(row, 0) : row + 3, col : col + 3] = True
+    error = (found.int() - split.images[:, None].int()).abs().amax((1, 4))
+    assert error[observed].max() == 0 and error[~observed].min() > 0
+    plain = FactorAnalysisCompletion(known_model(geometry, resolution=6), pasted=False)
+    found_plain = plain.complete(glimpses, locations, noise)
+    kept = ~observed[:, None].expand(found.shape[:-1])
+    assert torch.equal(found_plain[kept], found[kept]) and not torch.equal(found_plain, found)
+
+
+def test_with_nothing_seen_completions_are_draws_of_the_prior() -> None:
+    completion = FactorAnalysisCompletion(known_model())
+    noise = torch.randn(1, 3000, FACTORS, generator=torch.Generator().manual_seed(0))
+    found = completion.complete(torch.zeros(1, 0, 1, 3, 3), torch.zeros(1, 0, 2).long(), noise)[0]
+    network = completion.network
+    assert isinstance(network, FactorAnalysis)
+    expected = enlarged(network.decode(noise[0].double()), SMALL)
+    assert torch.equal(found, expected)
+    std = found.float().std(0).mean().item() / 255
+    assert std == pytest.approx(covariance(network).diagonal().sqrt().mean().item(), rel=0.2)
+
+
+def test_weights_are_loaded_into_an_untrained_network() -> None:
+    split = random_images(30)
+    fitted = fit_factor_analysis(split, torch.arange(30), SMALL, factors=4, resolution=6)
+    network = FactorAnalysis(SMALL, factors=4, resolution=6)
+    network.load_state_dict(fitted.network.state_dict())
+    glimpses, places = look(split, torch.tensor([[1, 1]]))
+    noise = torch.randn(30, 2, 4, generator=torch.Generator().manual_seed(0))
+    expected = fitted.complete(glimpses, places, noise)
+    assert torch.equal(FactorAnalysisCompletion(network).complete(glimpses, places, noise), expected)
+
+
+class Constant:
+    """Adds 10 grey levels to the first row of an image, and 8 to its last rows in every other completion."""
+
+    noise = 1
+
+    def __init__(self, split: Split) -> None:
+        self.split, self.network = split, torch.nn.Identity()
+
+    def complete(self, glimpses: Tensor, locations: Tensor, noise: Tensor) -> Tensor:
+        images = self.split.images[: len(glimpses), None].expand(-1, noise.shape[1], -1, -1, -1).clone()
+        images[:, :, 0] += 10
+        images[:, :, 5:] += (torch.arange(noise.shape[1]) % 2 * 8).to(torch.uint8).view(1, -1, 1, 1, 1)
+        return images
+
+
+def test_quality_of_completions_with_known_errors() -> None:
+    """Rows 0 to 4 are seen, with an error of 10 in one. In the others half of the completions are 8 off."""
+    geometry = Geometry(8, 8, 1, glimpse_size=5)
+    images = torch.full((3, 8, 8, 1), 100, dtype=torch.uint8)
+    split = Split(images, torch.zeros(3).long(), torch.arange(3), "")
+    places = torch.tensor([[0, 0], [0, 3]])
+    found = completion_quality(Constant(split), split, torch.arange(3), places, geometry, draws=4)
+    assert found.rmse_observed == pytest.approx(math.sqrt(100 / 5))
+    assert found.std_observed == 0
+    assert found.rmse_unobserved == pytest.approx(math.sqrt(64 / 2))
+    assert found.std_unobserved == pytest.approx(math.sqrt(16 * 4 / 3))
+
+
+def canvas_by_loops(glimpses: Tensor, locations: Tensor, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (H, W, C) of one image and where they are known, scale by scale, finer ones overwriting."""
+    size, channels = geometry.glimpse_size, geometry.channels
+    shape = (geometry.height, geometry.width)
+    canvas, known = np.zeros((*shape, channels)), np.zeros(shape, bool)
+    for scale in reversed(range(geometry.scales)):
+        side, margin = 2**scale, (2**scale - 1) * size // 2
+        total, number = np.zeros_like(canvas), np.zeros(shape)
+        for glimpse, (row, col) in zip(glimpses.numpy(), locations.tolist(), strict=True):
+            patch = glimpse[scale * channels : (scale + 1) * channels]
+            for i, j in np.ndindex(size, size):
+                top, left = row - margin + i * side, col - margin + j * side
+                rows = [r for r in range(top, top + side) if 0 <= r < shape[0]]
+                cols = [c for c in range(left, left + side) if 0 <= c < shape[1]]
+                if rows and cols:  # what lay outside was averaged in as zeros
+                    value = patch[:, i, j] * side**2 / (len(rows) * len(cols))
+                    total[np.ix_(rows, cols)] += value
+                    number[np.ix_(rows, cols)] += 1
+        here = number > 0
+        canvas[here] = total[here] / number[here][:, None]
+        known |= here
+    return canvas, known
+
+
+@pytest.mark.parametrize(("scales", "cells"), [(1, 4), (1, 9), (2, 5), (3, 4), (3, 9)])
+def test_observed_cells_are_means_of_pasted_pixels(scales: int, cells: int) -> None:
+    geometry = Geometry(11, 9, 2, glimpse_size=3, scales=scales)
+    split = random_images(3, geometry)
+    places = [[[0, 0], [1, 2], [7, 6]], [[-1, 7], [9, -2], [40, 3]], [[4, 4], [4, 4], [5, 3]]]
+    locations = torch.tensor(places)
+    glimpses = geometry.retina()(split.images, torch.arange(3), locations).double()
+    seen = observed_cells(glimpses, locations, geometry, cells)
+    for n in range(3):
+        canvas, known = canvas_by_loops(glimpses[n], locations[n], geometry)
+        fine = (known[..., None] * canvas).repeat(cells, 0).repeat(cells, 1)  # cells divide this evenly
+        fine = fine.reshape(cells, 11, cells, 9, 2).sum((1, 3))
+        number = known.repeat(cells, 0).repeat(cells, 1).reshape(cells, 11, cells, 9).sum((1, 3))
+        assert seen.coverage[n, 0].numpy() == pytest.approx(number / 99)
+        expected = np.where(number[..., None] > 0, fine / number.clip(1)[..., None], 0)
+        assert seen.values[n].permute(1, 2, 0).numpy() == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("cells", [3, 8])
+def test_an_image_seen_whole_is_the_image_in_cells(cells: int) -> None:
+    geometry = Geometry(8, 8, 3, glimpse_size=8)
+    split = random_images(70, geometry)
+    glimpses, places = look(split, torch.tensor([[0, 0]]), geometry)
+    seen = observed_cells(glimpses, places, geometry, cells)
+    assert torch.allclose(seen.values, to_cells(split.images, torch.arange(70), cells), atol=1e-6)
+    assert torch.allclose(seen.coverage, torch.ones(70, 1, cells, cells))
+
+
+def test_variance_within_cells() -> None:
+    images = random_images(70).images
+    blocks = images.double().reshape(70, 4, 2, 4, 2) / 255
+    expected = blocks.var((2, 4), unbiased=False).mean(0)
+    assert torch.allclose(within_cells(images, torch.arange(70), 4)[0].double(), expected, atol=1e-6)
+    assert torch.allclose(within_cells(images, torch.arange(70), 8), torch.zeros(1, 8, 8), atol=1e-6)
+
+
+def test_enlarging_keeps_pixels_and_goes_between_cells() -> None:
+    images = random_images(5).images
+    assert torch.equal(enlarged(to_cells(images, torch.arange(5), 8), SMALL), images)
+    ramp = enlarged(torch.tensor([[[[0.0, 1.0], [0.0, 1.0]]]]), Geometry(4, 4, 1, glimpse_size=2))
+    assert ramp[0, 0, :, 0].tolist() == pytest.approx([0, 64, 191, 255], abs=1)
+    assert enlarged(torch.tensor([[[[-3.0, 3.0]]]]), SMALL).unique().tolist()[-1] == 255
+
+
+def test_nothing_is_pasted_without_glimpses() -> None:
+    images = random_images(2).images[:, None].clone()
+    before = images.clone()
+    paste(images, torch.zeros(2, 0, 1, 3, 3), torch.zeros(2, 0, 2).long())
+    assert torch.equal(images, before)
+
+
+def test_training_sees_any_number_of_glimpses() -> None:
+    """At 8 x 8 places that are far apart, so that the number of glimpses is the area seen over their area."""
+    geometry = Geometry(36, 36, 1, glimpse_size=4)
+    split = random_images(2000, geometry)
+    places = geometry.grid().locations[[0, 6, 12, 78, 84, 90]]
+    generator = torch.Generator().manual_seed(0)
+    index = torch.arange(2000)
+    seen = random_seen(split, index, geometry, 36, places, 1, generator)
+    number = (seen.coverage.sum((1, 2, 3)) / 16).round()
+    assert torch.bincount(number.long(), minlength=2).tolist() == pytest.approx([1000, 1000], abs=100)
+    whole = to_cells(split.images, index, 36)
+    assert torch.allclose(seen.values, whole * seen.coverage, atol=1e-6)
+    many = random_seen(split, index, geometry, 36, places, 3, generator)
+    covered = many.coverage.sum((1, 2, 3))
+    assert (covered == 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
+    assert covered.max() <= 48.001 and (covered > 40).any()
+    assert (many.coverage.mean(0)[0] > 0).sum() > 6 * 16  # places are shifted
