@@ -13,7 +13,7 @@ from boed.approximations import TARGETS, Approximations
 from boed.bank_belief import BankBelief
 from boed.epe import candidate_scores
 from boed.search import Designer, History
-from boed.shrinkage import WEIGHTS, shrunk
+from boed.shrinkage import choose_weight, shrunk
 
 IMAGE_PLACES = 100_000  # images times candidates that an estimate is made from
 FEW_IMAGES = 100  # where every map is dear
@@ -53,11 +53,12 @@ def estimate_adaptivity(learned: Approximations, seed: int, *, images: int | Non
     weights, targets = [], []
     for step in tqdm(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised = _realised(designer, history, rows)
-        best = min(
-            (_loss(history, realised, weight, own), weight, target)
-            for target, own in _own_maps(history).items()
-            for weight in WEIGHTS
-        )
+        average = history.average_map()
+        choices = []
+        for target, own in _own_maps(history).items():
+            weight = choose_weight(average, own, realised)
+            choices.append((_loss(average, own, weight, realised), weight, target))
+        best = min(choices)
         weights.append(best[1])
         targets.append(best[2])
         _set_target(history, step - 1, best[2])
@@ -81,8 +82,8 @@ def _set_target(history: History, step: int, target: float) -> None:
         history.belief.targets[step] = target
 
 
-def _loss(history: History, realised: Tensor, weight: float, own: Tensor) -> float:
-    places = shrunk(history.average_map(), own, weight).argmin(1, keepdim=True)
+def _loss(average: Tensor, own: Tensor, weight: float, realised: Tensor) -> float:
+    places = shrunk(average, own, weight).argmin(1, keepdim=True)
     return float(realised.gather(1, places).mean())
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from boed.benchmark import Benchmark, combinations, run_benchmark
-from boed.combination import Combination
+from boed.combination import CHOICES, Combination
 from boed.search import COMPLETIONS
 from data.device import choose_device
+from data.errors import SettingsError
 from data.options import PATH, one_line_errors
 from data.registry import load
 
@@ -31,6 +33,27 @@ from data.registry import load
 @click.option("--glimpses", type=int, help="Glimpses per image, T. [default: 5]")
 @click.option("--seed", default=0, show_default=True, help="Of fits and completions.")
 @click.option("--only-default", is_flag=True, help="Leave out all combinations but the default.")
+@click.option(
+    "--posterior",
+    "posteriors",
+    type=click.Choice(CHOICES["posterior"]),
+    multiple=True,
+    help="Only this one; may be repeated.",
+)
+@click.option(
+    "--completion",
+    "completions_of",
+    type=click.Choice(CHOICES["completion"]),
+    multiple=True,
+    help="Only this one; may be repeated.",
+)
+@click.option(
+    "--estimator",
+    "estimators",
+    type=click.Choice(CHOICES["estimator"]),
+    multiple=True,
+    help="Only this one; may be repeated.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @one_line_errors
@@ -43,6 +66,9 @@ def benchmark(
     glimpses: int | None,
     seed: int,
     only_default: bool,
+    posteriors: tuple[str, ...],
+    completions_of: tuple[str, ...],
+    estimators: tuple[str, ...],
     device: str,
     as_json: bool,
 ) -> None:
@@ -52,12 +78,14 @@ def benchmark(
     Examples:
       boed benchmark finite
       boed benchmark finite --only-default --json
+      boed benchmark finite --posterior glimpse-set --completion retrieval --completion gaussian
     """
+    chosen = [Combination()] if only_default else selected(posteriors, completions_of, estimators)
     given = {"iterations": iterations, "glimpses": glimpses}
     found = run_benchmark(
         load(yardstick),
         run_dir,
-        [Combination()] if only_default else combinations(),
+        chosen,
         images=images,
         completions=completions,
         device=choose_device(device),
@@ -65,6 +93,28 @@ def benchmark(
         **{name: value for name, value in given.items() if value is not None},
     )
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else table(found))
+
+
+def selected(
+    posteriors: Sequence[str], completions: Sequence[str], estimators: Sequence[str]
+) -> list[Combination]:
+    """The combinations with parts among those named, where any is named.
+
+    Raises:
+        SettingsError: there is none.
+
+    >>> [its.score for its in selected(["exact"], ["gaussian"], [])]
+    ['entropy', 'information']
+    """
+    asked = {"posterior": posteriors, "completion": completions, "estimator": estimators}
+    found = [
+        each
+        for each in combinations()
+        if all(getattr(each, part) in names for part, names in asked.items() if names)
+    ]
+    if not found:
+        raise SettingsError(f"expected parts that go together, found none of {asked}; leave some out")
+    return found
 
 
 def table(found: Benchmark) -> str:

@@ -20,7 +20,7 @@ from boed.approximations import FILE, Approximations
 from boed.backbones import BACKBONES
 from boed.codebook import codebook, partition
 from boed.combination import Combination
-from boed.parts import add_parts
+from boed.parts import PARTS, add_parts
 from boed.posterior_fit import STATES, learn_posterior
 from boed.posteriors import new_posterior, require_enumerable
 from data.dataset import DataSet
@@ -106,6 +106,8 @@ def fit(
             learned = Approximations.load(folder, dataset, device)
         else:
             learned = _learn(dataset, folder, asdict(settings) | fixed, geometry or dataset.geometry, device)
+            for part in [path for pattern in PARTS for path in folder.glob(pattern)]:
+                part.unlink()  # of another q, whose file is gone
             learned.save(folder)
         add_parts(learned, combination, dataset, folder)
     for name in STATES:

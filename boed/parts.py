@@ -23,6 +23,7 @@ from data.errors import CheckpointError
 from data.tensors import load_tensors, save_tensors
 
 FACTORS = 64
+PARTS = ("completion-*.safetensors", "estimator-*.safetensors", "shrinkage*.json")  # files beside q's
 NEW_ESTIMATOR = "fit-state-estimator.safetensors"
 NEW_CVAE = "fit-state-cvae.safetensors"
 

@@ -93,8 +93,13 @@ class Designer:
 
     @cached_property
     def average(self) -> AverageMaps:
-        """Average maps over the bank."""
+        """Average maps over the bank, for each image's own history."""
         return AverageMaps(self.bank, self.score)
+
+    @cached_property
+    def common_average(self) -> AverageMaps:
+        """Average maps over the whole bank, for a history that all images share."""
+        return AverageMaps(self.bank, self.score, whole=True)
 
     @cached_property
     def linear_map(self) -> Tensor:
@@ -120,12 +125,21 @@ class History:
         split, rows: the images (B,).
         seed: with an image's id it fixes the completions of that image.
         excluded: (B,) bank image that must not complete each image (itself), or None.
+        average: average maps; default the designer's.
     """
 
     def __init__(
-        self, designer: Designer, split: Split, rows: Tensor, *, seed: int, excluded: Tensor | None = None
+        self,
+        designer: Designer,
+        split: Split,
+        rows: Tensor,
+        *,
+        seed: int,
+        excluded: Tensor | None = None,
+        average: AverageMaps | None = None,
     ) -> None:
         self.designer, self.split, self.rows = designer, split, rows
+        self.average = average or designer.average
         places, device = designer.learned.places, designer.learned.places.device
         count = len(rows)
         self.chosen = torch.zeros(count, 0, dtype=torch.int64, device=device)
@@ -143,7 +157,7 @@ class History:
 
     def average_map(self) -> Tensor:
         """(B, L) average score given where the history looked; infinite where it did."""
-        return self.designer.average(self.chosen).masked_fill(self.seen, torch.inf)
+        return self.average(self.chosen).masked_fill(self.seen, torch.inf)
 
     def own_map(self) -> Tensor:
         """(B, L) expected score as each image's own estimator sees it; infinite where the history looked.
@@ -213,7 +227,14 @@ class History:
 
 @torch.no_grad()
 def design_sequences(
-    designer: Designer, split: Split, rows: Tensor, steps: int, weights: Sequence[float], *, seed: int
+    designer: Designer,
+    split: Split,
+    rows: Tensor,
+    steps: int,
+    weights: Sequence[float],
+    *,
+    seed: int,
+    average: AverageMaps | None = None,
 ) -> Designs:
     r"""Designs for the images `rows` (B,) of `split`.
 
@@ -221,9 +242,10 @@ def design_sequences(
 
     where $\widehat{\mathrm{EPE}}$ is the estimator's map of the image (Harvey, Teng and Wood, arXiv
     1906.05462, for the mean over completions, the same for all places), and $\overline{\mathrm{EPE}}$ the
-    average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy order.
+    average map of `boed.shrinkage`, the designer's unless another is given. With all weights 0 it is the
+    fixed greedy order.
     """
-    history = History(designer, split, rows, seed=seed)
+    history = History(designer, split, rows, seed=seed, average=average)
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
         places, found = history.choose(weights[step])

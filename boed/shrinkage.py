@@ -11,6 +11,8 @@ with w_t chosen on held-out images, so that the design leaves the fixed order on
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -20,6 +22,7 @@ from boed.epe import candidate_scores
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
 REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
+WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
 CHUNK = 64  # reference images at a time: what fits a core's cache
 
 
@@ -29,14 +32,19 @@ class AverageMaps:
     For the score "information" it is the average entropy: over many images the two differ by what does not
     depend on the place, if q is calibrated.
 
+    Before the first glimpse all images share one map: it is the average over the whole bank, unless that is
+    very large. Other histories have a sample of the bank, or all of it if asked for.
+
     Args:
         bank: labelled held-out images and their statistics.
         score: see `boed.epe`.
+        whole: whether every history gets the average over the whole bank.
     """
 
-    def __init__(self, bank: Bank, score: str) -> None:
+    def __init__(self, bank: Bank, score: str, *, whole: bool = False) -> None:
         pairs = min(REFERENCE_ROWS, REFERENCE_VALUES // bank.width)
         count = min(len(bank), max(1, pairs // len(bank.places)))
+        self.bank, self.whole = bank, whole
         rows = torch.linspace(0, len(bank) - 1, count).long().to(bank.labels.device)
         self.q, self.score = bank.q, score
         self.statistics, self.labels = bank.statistics(rows), bank.labels[rows]
@@ -50,13 +58,25 @@ class AverageMaps:
         return torch.stack([self._known[key] for key in keys])
 
     def _average(self, history: list[int]) -> Tensor:
-        total = self.statistics[:, history].sum(1)  # (M, D); zeros without a history
-        parts = zip(total.split(CHUNK), self.statistics.split(CHUNK), self.labels.split(CHUNK), strict=True)
         scores = [
-            candidate_scores(self.q.logits(some[:, None] + candidates, len(history) + 1), labels, self.score)
-            for some, candidates, labels in parts
+            candidate_scores(
+                self.q.logits(candidates[:, history].sum(1, keepdim=True) + candidates, len(history) + 1),
+                labels,
+                self.score,
+            )
+            for candidates, labels in self._references(bool(history))
         ]
         return torch.cat(scores).double().mean(0)
+
+    def _references(self, any_seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Statistics (m, L, D) and labels (m,) of the images behind an average, block by block."""
+        bank = self.bank
+        everything = len(bank) * len(bank.places) * bank.width <= WHOLE_VALUES
+        if everything and (self.whole or not any_seen):  # whether they are kept makes no difference
+            for rows in torch.arange(len(self.bank), device=self.labels.device).split(CHUNK):
+                yield self.bank.statistics(rows), self.bank.labels[rows]
+        else:
+            yield from zip(self.statistics.split(CHUNK), self.labels.split(CHUNK), strict=True)
 
 
 def choose_weight(average: Tensor, own: Tensor, realised: Tensor) -> float:

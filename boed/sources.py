@@ -29,8 +29,9 @@ def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: 
 
 
 def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
-    """The same places for every image: greedy on the average map alone."""
-    return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
+    """The same places for every image: greedy on the average map alone, over the whole bank."""
+    average = designer.common_average
+    return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed, average=average)
 
 
 def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:

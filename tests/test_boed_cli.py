@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import boed.adaptivity
+import boed.cli
 from boed.cli import main
 from boed.generate import sample_rows
 from data.registry import load
@@ -270,6 +271,7 @@ def test_an_impossible_search_is_refused_before_the_fit(
     arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(boed.cli, "fit_task", lambda *_, **__: pytest.fail("a fit was begun"))
     assert_refused(call("generate", *arguments))
     assert list(tmp_path.iterdir()) == []
 

@@ -8,6 +8,7 @@ import torch
 from boed_tiny import FINE, PLACES, POINTER, pointer_split
 from torch import Tensor
 
+import boed.shrinkage
 from boed.approximations import Approximations
 from boed.bank import centres_of
 from boed.bank_belief import BankBelief
@@ -16,6 +17,7 @@ from boed.epe import SCORES
 from boed.generate import generate
 from boed.lookahead import SEARCHES
 from boed.search import Designer, Designs, History, image_noise
+from boed.shrinkage import AverageMaps
 from boed.sources import SOURCES
 from data.dataset import Split
 
@@ -209,6 +211,23 @@ def test_fixed_order_is_the_same_for_all(designer: Designer, unseen: Split) -> N
     assert (found.locations == found.locations[0]).all()
     assert (found.epe_map == found.epe_map[0]).all()
     assert torch.equal(found.locations, made(designer, unseen, "fixed-order", seed=5).locations)
+
+
+def test_fixed_order_is_of_the_whole_bank(
+    pointer_fit: Approximations, unseen: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where other average maps are of a sample."""
+    monkeypatch.setattr(boed.shrinkage, "REFERENCE_ROWS", 9 * 10)
+    designer = Designer(pointer_fit)
+    found = made(designer, unseen, "fixed-order")
+    history = torch.zeros(1, 0, dtype=torch.int64)
+    for step, place in enumerate(places_of_codebook(designer, found)[0]):
+        expected = AverageMaps(designer.bank, designer.score, whole=True)(history)[0]
+        sampled = designer.average(history)[0]
+        free = found.epe_map[0, step].isfinite()
+        assert torch.equal(found.epe_map[0, step][free], expected[free])
+        assert torch.equal(sampled, expected) == (step == 0)  # the first map is common to all images
+        history = torch.cat([history, place.view(1, 1)], 1)
 
 
 def test_random_sequences_depend_on_seed_and_id_alone(designer: Designer, unseen: Split) -> None:

@@ -65,8 +65,9 @@ def test_places_that_must_not_be_taken_stay_out() -> None:
 class FakeBank:
     """Statistics of 70 images at nine places, and a q that reads them."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: bool = True) -> None:
         torch.manual_seed(0)
+        self.kept = kept
         self.q, self.width = GlimpseSetPosterior((1, 4, 4), 3, 4, 8).eval(), 8
         self.q.count_bias.data.normal_()
         self.known = torch.randn(70, 9, 8, generator=torch.Generator().manual_seed(0))
@@ -107,18 +108,25 @@ def test_average_map_of_the_information_is_the_average_entropy() -> None:
 
 
 @pytest.mark.parametrize(("pairs", "values"), [(9 * 20, 2**26), (40_000, 9 * 20 * 8), (10, 2**26)])
+@pytest.mark.parametrize("kept", [True, False])
 @torch.no_grad()
 def test_fewer_images_where_pairs_or_statistics_would_be_too_many(
-    monkeypatch: pytest.MonkeyPatch, pairs: int, values: int
+    monkeypatch: pytest.MonkeyPatch, pairs: int, values: int, kept: bool
 ) -> None:
-    """As many images, evenly spread, as the limits allow; one at least."""
+    """As many as the limits allow, evenly spread; all before the first glimpse, if they are kept."""
     monkeypatch.setattr(boed.shrinkage, "REFERENCE_ROWS", pairs)
     monkeypatch.setattr(boed.shrinkage, "REFERENCE_VALUES", values)
-    bank, count = FakeBank(), max(1, min(pairs, values // 8) // 9)
+    bank, count = FakeBank(kept), max(1, min(pairs, values // 8) // 9)
     rows = torch.linspace(0, 69, count).long().tolist()
-    found = AverageMaps(bank, "cross-entropy")(torch.tensor([[4, 2]]))
     assert len(rows) == (20 if pairs > 10 else 1)
-    assert found[0].tolist() == pytest.approx(mean_score(bank, rows, [4, 2], "cross-entropy"), abs=1e-6)
+    for whole in (False, True):
+        averages = AverageMaps(bank, "cross-entropy", whole=whole)
+        for history in ([], [4, 2]):
+            images = range(70) if kept and (whole or not history) else rows
+            found = averages(torch.tensor([history], dtype=torch.int64))[0]
+            assert found.tolist() == pytest.approx(
+                mean_score(bank, images, history, "cross-entropy"), abs=1e-6
+            )
 
 
 @torch.no_grad()
