@@ -108,21 +108,22 @@ def test_average_map_of_the_information_is_the_average_entropy() -> None:
 
 
 @pytest.mark.parametrize(("pairs", "values"), [(9 * 20, 2**26), (40_000, 9 * 20 * 8), (10, 2**26)])
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize("everything", [True, False])
 @torch.no_grad()
 def test_fewer_images_where_pairs_or_statistics_would_be_too_many(
-    monkeypatch: pytest.MonkeyPatch, pairs: int, values: int, kept: bool
+    monkeypatch: pytest.MonkeyPatch, pairs: int, values: int, everything: bool
 ) -> None:
-    """As many as the limits allow, evenly spread; all before the first glimpse, if they are kept."""
+    """As many as the limits allow, evenly spread; all before the first glimpse, unless they are too many."""
+    monkeypatch.setattr(boed.shrinkage, "WHOLE_VALUES", 2**32 if everything else 0)
     monkeypatch.setattr(boed.shrinkage, "REFERENCE_ROWS", pairs)
     monkeypatch.setattr(boed.shrinkage, "REFERENCE_VALUES", values)
-    bank, count = FakeBank(kept), max(1, min(pairs, values // 8) // 9)
+    bank, count = FakeBank(), max(1, min(pairs, values // 8) // 9)
     rows = torch.linspace(0, 69, count).long().tolist()
     assert len(rows) == (20 if pairs > 10 else 1)
     for whole in (False, True):
         averages = AverageMaps(bank, "cross-entropy", whole=whole)
         for history in ([], [4, 2]):
-            images = range(70) if kept and (whole or not history) else rows
+            images = range(70) if everything and (whole or not history) else rows
             found = averages(torch.tensor([history], dtype=torch.int64))[0]
             assert found.tolist() == pytest.approx(
                 mean_score(bank, images, history, "cross-entropy"), abs=1e-6
