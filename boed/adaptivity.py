@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from boed.approximations import TARGETS, Approximations
+from boed.approximations import TARGETS, TOGETHER, Approximations
 from boed.bank_belief import BankBelief
 from boed.epe import candidate_scores
 from boed.search import Designer, History
 from boed.shrinkage import choose_weight, shrunk
 
 IMAGE_PLACES = 100_000  # images times candidates that an estimate is made from
+TOGETHER_PLACES = 40_000  # the same where there are many attributes, each with an estimate of its own
 FEW_IMAGES = 100  # where every map is dear
 SCORE = "cross-entropy"  # by which a choice is judged, whatever score makes the maps
 
@@ -43,10 +44,13 @@ def affordable(learned: Approximations, wanted: int) -> int:
 def estimate_adaptivity(learned: Approximations, seed: int, *, images: int | None = None) -> Adaptivity:
     """Weights and sample sizes with the lowest mean realised cross-entropy, along the design's own histories.
 
+    A weight is 0 unless another is better beyond noise (see `boed.shrinkage.choose_weight`).
+
     Bank images, each left out of its own completions, are designed for with every weight and every sample
     size; the pair whose choices do best on their true labels is taken, and the next step follows from it.
     """
-    wanted = images or max(FEW_IMAGES, IMAGE_PLACES // len(learned.places))
+    pairs = TOGETHER_PLACES if TOGETHER in learned.settings else IMAGE_PLACES
+    wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
     rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
     history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
@@ -62,7 +66,7 @@ def estimate_adaptivity(learned: Approximations, seed: int, *, images: int | Non
         weights.append(best[1])
         targets.append(best[2])
         _set_target(history, step - 1, best[2])
-        history.look(shrunk(history.average_map(), history.own_map(), best[1]).argmin(1))
+        history.look(history.choose(best[1])[0])
     return Adaptivity(tuple(weights), (*targets[1:], targets[-1]))
 
 

@@ -9,13 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from boed.bank import Bank, centres_of
 from boed.epe import candidate_scores
 from boed.estimators import Completed
 from boed.glimpse_set import GlimpseEncoder
-from boed.training import one_cycle, resume_state, save_state
+from boed.training import train
 from data.errors import SettingsError
 from data.geometry import Geometry
 
@@ -24,7 +23,6 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 EXPLORATION = 0.25  # of the glimpses in training go to arbitrary places
 SCORED_PLACES = 64  # of the map that an iteration regresses
-SAVE_EVERY = 500
 
 
 class AmortisedEstimator(nn.Module):
@@ -84,10 +82,10 @@ class AmortisedBelief:
         """Adds the embedding of one more glimpse per image."""
         self.totals = self.totals + self.estimator.encoder(glimpses.double(), self.centres[places].double())
 
-    def own_map(self, totals: Tensor, count: int, places: Tensor | None = None) -> Tensor:
+    def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
         """(B, L): one pass of the network."""
         found = self.estimator(self.totals, count - 1)
-        return found if places is None else found[:, places]
+        return found if wanted is None else found.masked_fill(~wanted, torch.inf)
 
     def completed(self, image: int) -> Completed:
         raise SettingsError(
@@ -108,16 +106,12 @@ def train_estimator(
 ) -> None:
     """Regresses the realised score of q on the bank, along the histories that the map itself makes.
 
-    Iteration i draws from (seed, i) alone; an interrupted training is taken up with the result of an
-    uninterrupted one.
-
     Args:
         estimator: trained in place and left in eval mode.
         bank: labelled images that q has not seen, and their statistics.
         score: "cross-entropy" or "entropy".
         glimpses: T.
-        state: file of the interrupted state; removed by the caller when all is done.
-        task: JSON-able, what the training depends on; a state of another task is refused.
+        iterations, seed, state, task: see `boed.training.train`.
 
     Raises:
         SettingsError: a score that is no mean over single outcomes.
@@ -125,22 +119,17 @@ def train_estimator(
     """
     if score == "information":
         raise SettingsError("expected the score cross-entropy or entropy for amortised, found information")
-    optimiser = torch.optim.AdamW(estimator.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
-    start = resume_state(state, task, estimator, optimiser)
-    estimator.train()
-    for iteration in tqdm(
-        range(start, iterations), initial=start, total=iterations, desc="fit estimator", unit="it"
-    ):
-        for group in optimiser.param_groups:
-            group["lr"] = LEARNING_RATE * one_cycle(iteration / iterations)
-        torch.manual_seed(seed * 1_000_003 + iteration)
-        loss = _rollout_loss(estimator, bank, glimpses, score)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        optimiser.step()
-        if (iteration + 1) % SAVE_EVERY == 0 or iteration + 1 == iterations:
-            save_state(state, task, iteration + 1, estimator, optimiser)
-    estimator.eval()
+    train(
+        estimator,
+        lambda _: _rollout_loss(estimator, bank, glimpses, score),
+        iterations=iterations,
+        seed=seed,
+        state=state,
+        task=task,
+        title="fit estimator",
+        learning_rate=LEARNING_RATE,
+        weight_decay=WEIGHT_DECAY,
+    )
 
 
 def _rollout_loss(estimator: AmortisedEstimator, bank: Bank, glimpses: int, score: str) -> Tensor:
@@ -171,8 +160,8 @@ def _realised(bank: Bank, rows: Tensor, totals: Tensor, candidates: Tensor, coun
 
 
 def _explored(found: Tensor) -> Tensor:
-    """(B,) the argmin, or sometimes any place."""
-    arbitrary = torch.randint(found.shape[1], found.shape[:1]).to(found.device)
+    """(B,) the argmin of maps (B, L), or sometimes any place that is not infinite: those were seen."""
+    arbitrary = torch.rand(found.shape).to(found.device).masked_fill(found.isinf(), -1).argmax(1)
     explore = (torch.rand(len(found)) < EXPLORATION).to(found.device)
     return torch.where(explore, arbitrary, found.argmin(1))
 

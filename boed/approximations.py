@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 
 FILE = "approximations.safetensors"
+TOGETHER = "together"  # setting: the attributes that q was trained on
 TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
 
 
@@ -42,6 +43,7 @@ class Approximations:
         combination: which parts these are.
         generator: the completion that makes images, where one does.
         estimator: the amortised network, where there is one.
+        retrieval: the completion from the bank, where it is not the tempered one.
         weights: (T,) weight of an image's own map at each step; the rest is the average map.
         targets: (T,) effective sample size of retrieval after each glimpse.
         training_rows: (R,) images of the train split, all but the bank's, that q was trained on.
@@ -62,8 +64,6 @@ class Approximations:
     def __post_init__(self) -> None:
         self.weights = self.weights or (0.0,) * self.glimpses
         self.targets = self.targets or (TARGETS[1],) * self.glimpses
-        if self.retrieval is None:
-            self.retrieval = RetrievalCompletion(self.bank, self.geometry.retina())
         self._embedded: Bank | None = None
 
     @property
@@ -80,6 +80,14 @@ class Approximations:
     def forget(self) -> None:
         """Drops what was computed with q, which has changed."""
         self._embedded = None
+
+    def of_attribute(self, number: int, target: str) -> Approximations:
+        """Those of one of the attributes that q was trained on together, with the same statistics."""
+        bank = replace(self.bank, labels=self.bank.labels[:, number].contiguous())
+        settings = self.settings | {"target": target, TOGETHER: self.settings["target"]}
+        one = Approximations(self.q.attribute(number), bank, self.places, self.geometry, settings)
+        one._embedded = self.embedded().of_attribute(one.q, bank)
+        return one
 
     def belief(self, bank: Bank, noise: Tensor, completions: int, *, excluded: Tensor | None) -> Belief:
         """What the estimator of the combination knows of images before the first glimpse.
@@ -98,8 +106,8 @@ class Approximations:
             return GeneratedBelief(
                 self.q, self.generator, self.places, self.geometry, seeds, completions, score
             )
-        assert self.retrieval is not None
-        return BankBelief(bank, self.retrieval, noise, self.targets, completions, score, excluded)
+        retrieval = self.retrieval or RetrievalCompletion(self.bank, self.geometry.retina())
+        return BankBelief(bank, retrieval, noise, self.targets, completions, score, excluded)
 
     def digest(self) -> str:
         """Hash of everything that designs depend on."""
@@ -138,7 +146,8 @@ class Approximations:
                 f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
             )
         geometry = Geometry(**about["geometry"])
-        q = new_posterior(geometry, dataset, about["settings"], tensors["places"])
+        untrained = about["settings"] | {"pretrained": False}  # published weights would be overwritten
+        q = new_posterior(geometry, dataset, untrained, tensors["places"])
         q.load_state_dict(
             {name.removeprefix("q."): value for name, value in tensors.items() if name.startswith("q.")}
         )

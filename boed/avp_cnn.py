@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import pyro
 import torch
-from pyro.distributions import Categorical
 from pyro.nn import PyroModule
 from pyro.nn.module import to_pyro_module_
 from torch import Tensor, nn
 
 from boed.backbones import make_backbone
+from boed.heads import Heads
 from boed.posterior import Posterior
-from data.errors import SettingsError
 from data.geometry import Geometry
 from data.grid import denormalise
 
@@ -68,14 +66,11 @@ class AvpCnnPosterior(Posterior):
         resolution: R, side of what the network sees, in pixels.
         width: channels of the small backbone's first layer; torchvision's have their own.
         backbone: one of `boed.backbones.BACKBONES`.
-        heads: number of attributes A.
+        attributes: A, each of K classes with a head of its own.
         pretrained: torchvision's weights instead of random ones.
 
-    Attributes:
-        selected: the head that `logits` and `forward` use; None for all heads at once.
-
     Raises:
-        SettingsError: no head, or see `boed.backbones.make_backbone`.
+        SettingsError: no attribute, or see `boed.backbones.make_backbone`.
 
     >>> q = AvpCnnPosterior(Geometry(28, 28, 1, glimpse_size=8), 10, 5, resolution=28, width=8)
     >>> y, centres = torch.rand(7, 3, 1, 8, 8), torch.zeros(7, 3, 2)
@@ -92,14 +87,11 @@ class AvpCnnPosterior(Posterior):
         resolution: int,
         width: int,
         backbone: str = "small",
-        heads: int = 1,
+        attributes: int = 1,
         pretrained: bool = False,
     ) -> None:
         super().__init__(glimpses)
-        if heads < 1:
-            raise SettingsError(f"expected at least 1 head, found {heads}; use one for each attribute")
         self.geometry, self.resolution = geometry, resolution
-        self.selected: int | None = 0
         network, features = make_backbone(
             backbone,
             geometry.channels,
@@ -112,9 +104,7 @@ class AvpCnnPosterior(Posterior):
         self.network = network
         self.mixes_batch = any(isinstance(layer, nn.BatchNorm2d) for layer in network.modules())
         self.dropout = PyroModule[nn.Dropout](0.3)
-        self.heads = PyroModule[nn.ModuleList](
-            [PyroModule[nn.Linear](features, classes) for _ in range(heads)]
-        )
+        self.head = Heads(features, classes, attributes)
 
     def embed(self, glimpses: Tensor, centres: Tensor) -> Tensor:
         """Pasted pixels and coverage (..., D) of glimpses (..., S*C, G, G) at centres (..., 2)."""
@@ -138,28 +128,9 @@ class AvpCnnPosterior(Posterior):
         pixels, coverage = parts[..., :-1, :, :], parts[..., -1:, :, :]
         return pixels / coverage.clamp(min=UNCOVERED), coverage.clamp(max=1)
 
-    def head_logits(self, total: Tensor, count: int | Tensor) -> Tensor:
-        """Unnormalised log-probabilities (..., A, K) of every attribute."""
-        features = self._features(total)
-        logits = torch.stack([head(features) for head in self.heads])  # (A, ..., K)
-        return self.divided(logits, count).movedim(0, -2)
-
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
-        """Unnormalised log-probabilities of the selected attribute (..., K), or of all (..., A, K)."""
-        if self.selected is None:
-            return self.head_logits(total, count)
-        return self.divided(self.heads[self.selected](self._features(total)), count)
-
-    def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """Samples "label" for every prefix: (B, T) of the selected attribute, or (B, T, A) of all."""
-        if self.selected is not None:
-            return super().forward(glimpses, centres)
-        counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device)
-        logits = self.head_logits(self.embed(glimpses, centres).cumsum(1), counts)  # (B, T, A, K)
-        images = pyro.plate("images", len(glimpses), dim=-3)
-        prefixes = pyro.plate("prefixes", len(counts), dim=-2)
-        with images, prefixes, pyro.plate("attributes", len(self.heads), dim=-1):
-            return pyro.sample("label", Categorical(logits=logits))
+        """Unnormalised log-probabilities (..., K), or (..., A, K) of several attributes."""
+        return self.read(self._features(total), count)
 
     def _features(self, total: Tensor) -> Tensor:
         """The network's features (..., F) of the masked images."""

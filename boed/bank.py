@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
 import torch
@@ -74,6 +75,12 @@ class Bank:
                 self._kept_statistics[start : start + len(block)] = block
                 start += len(block)
 
+    def of_attribute(self, q: Posterior, split: Split) -> Bank:
+        """The same images and statistics for another head: `q` must embed glimpses as the present one."""
+        other = copy.copy(self)
+        other.q, other.split, other.labels = q, split, split.labels
+        return other
+
     def __len__(self) -> int:
         return len(self.split)
 
@@ -91,8 +98,10 @@ class Bank:
         """(U, L, D) float32 of the images `rows` at every place, or at those with these numbers (L',)."""
         if self._kept_statistics is not None:
             if places is None:
-                return self._kept_statistics[rows]
-            return self._kept_statistics[rows[:, None], places]
+                return self._kept_statistics.index_select(0, rows)  # several times as fast as indexing
+            pairs = rows[:, None] * len(self.places) + places
+            found = self._kept_statistics.flatten(0, 1).index_select(0, pairs.flatten())
+            return found.view(*pairs.shape, self._width)
         chosen = self.places if places is None else self.places[places]
         blocks = embed_places(self.q, self.split.images, rows, chosen, self.geometry, self._width)
         return torch.cat(list(blocks))

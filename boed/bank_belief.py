@@ -9,7 +9,7 @@ from torch import Tensor
 
 from boed.bank import Bank, grey_levels
 from boed.epe import expected_scores
-from boed.estimators import Completed
+from boed.estimators import Completed, image_maps
 from boed.retrieval import RetrievalCompletion, effective_sample_size, squared_distances
 
 BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
@@ -43,6 +43,7 @@ class BankBelief:
         self.distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
         if excluded is not None:
             self.distances[torch.arange(len(offsets), device=offsets.device), excluded] = torch.inf
+        self._drawn: tuple[float, Tensor] | None = None
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:
         """Adds the distances of one more glimpse per image."""
@@ -51,6 +52,7 @@ class BankBelief:
             here = (places == place).nonzero().view(-1)
             self.distances[here] += squared_distances(levels[here], self.bank.grey_levels(place))
         self.seen += 1
+        self._drawn = None
 
     def weights(self) -> Tensor:
         """(B, M) normalised log-weights of the bank given the glimpses so far."""
@@ -60,26 +62,32 @@ class BankBelief:
         """(B,) effective sample size now."""
         return effective_sample_size(self.weights()).squeeze(1)
 
-    def own_map(self, totals: Tensor, count: int, places: Tensor | None = None) -> Tensor:
+    def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
         """(B, L) expected scores; on the CPU image by image, so that no bit depends on the batch."""
-        drawn = self._draw()
+        drawn = self._draws()
         if totals.device.type == "cpu":
-            parts = [self._one(total, some, count, places) for total, some in zip(totals, drawn, strict=True)]
-            return torch.stack(parts)
-        some = max(1, self._block_rows(places) // self.count)
-        blocks = zip(totals.split(some), drawn.split(some), strict=True)
-        weight = 1 / self.count
-        return torch.cat(
-            [
-                self._expected(part, rows, torch.full_like(rows, weight, dtype=torch.float64), count, places)
-                for part, rows in blocks
-            ]
-        )
+            return image_maps(
+                len(totals), wanted, lambda n, places: self._one(totals[n], drawn[n], count, places)
+            )
+        if wanted is None:
+            return self._together(totals, drawn, count, None)
+        found = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
+        places = wanted.any(0).nonzero().view(-1)  # of any image: one large block is the faster one there
+        if len(places):
+            found[:, places] = self._together(totals, drawn, count, places)
+        return found.masked_fill(~wanted, torch.inf)
 
     def completed(self, image: int) -> Completed:
         """The drawn bank images with their labels."""
         rows, times = self._draw(image)[0].unique(return_counts=True)
         return Completed(self.bank.statistics(rows), self.bank.labels[rows], times.double() / times.sum())
+
+    def _draws(self) -> Tensor:
+        """(B, N) of all images: the same until the next glimpse, or another target, for a map in parts."""
+        target = self.targets[self.seen - 1]
+        if self._drawn is None or self._drawn[0] != target:
+            self._drawn = target, self._draw()
+        return self._drawn[1]
 
     def _draw(self, image: int | None = None) -> Tensor:
         """(B, N) bank images of all images or, as a batch of one, of `image`."""
@@ -92,8 +100,15 @@ class BankBelief:
         candidates = len(self.bank.places) if places is None else len(places)
         return max(1, BATCH_VALUES // (candidates * self.bank.width))
 
+    def _together(self, totals: Tensor, drawn: Tensor, count: int, places: Tensor | None) -> Tensor:
+        """(B, L'), as many images at a time as go through q at once."""
+        some = max(1, self._block_rows(places) // self.count)
+        weights = torch.full_like(drawn, 1 / self.count, dtype=torch.float64)
+        blocks = zip(totals.split(some), drawn.split(some), weights.split(some), strict=True)
+        return torch.cat([self._expected(t, rows, w, count, places) for t, rows, w in blocks])
+
     def _one(self, total: Tensor, drawn: Tensor, count: int, places: Tensor | None) -> Tensor:
-        """(L,); what was drawn more than once is scored once."""
+        """(L',) of one image; what was drawn more than once is scored once."""
         rows, times = drawn.unique_consecutive(return_counts=True)
         weights = times.double() / times.sum()
         size = (

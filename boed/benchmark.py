@@ -100,7 +100,7 @@ def combinations() -> list[Combination]:
     """Every combination there is, once: an amortised estimator has no completion.
 
     >>> len(combinations())
-    32
+    38
     """
     found = []
     for posterior, completion in product(CHOICES["posterior"], CHOICES["completion"]):

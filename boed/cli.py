@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from boed.approximations import FILE, Approximations
-from boed.backbones import BACKBONES
+from boed.approximations import FILE
 from boed.bank import MEMORY_GB
-from boed.combination import CHOICES, Combination, require_search
+from boed.combination import require_search
 from boed.commands_benchmark import benchmark
 from boed.commands_compare import compare, import_
-from boed.fit import fit as fit_task
+from boed.fit_options import combination_of, fit_options, fitted, fitted_jointly, folder_of
 from boed.generate import (
     candidates_of,
     choose_images,
@@ -33,61 +31,12 @@ from data.dataset import DataSet
 from data.device import at_device, choose_device
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
+from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task
 from data.registry import load
 from supervision.store import SequenceStore
 from supervision.timing import add_seconds
 
 SEQUENCES = "sequences"
-
-
-def fit_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a fit."""
-    for option in (
-        click.option("--seed", type=int, help="Of the fit and the completions. [default: 0]"),
-        click.option("--pretrained", is_flag=True, default=None, help="Published weights for torchvision's."),
-        click.option(
-            "--backbone",
-            type=click.Choice(list(BACKBONES)),
-            help="Network of an AVP-CNN; all but small need the extra vision. [default: small]",
-        ),
-        click.option(
-            "--resolution",
-            type=int,
-            help="Side in pixels at which avp-cnn, cvae and gaussian see images, at most. [default: 48]",
-        ),
-        click.option("--width", type=int, help="Of q. [default: 96]"),
-        click.option(
-            "--iterations",
-            type=int,
-            help="Of each training. [default: a fifth of the images, 4000 to 10000]",
-        ),
-        click.option(
-            "--places", type=int, help="Candidate places; grids of up to 200 are taken whole. [default: 60]"
-        ),
-        click.option(
-            "--score",
-            type=click.Choice(CHOICES["score"]),
-            help="What is expected of a place. [default: cross-entropy; entropy without labels]",
-        ),
-        click.option(
-            "--estimator",
-            type=click.Choice(CHOICES["estimator"]),
-            help="Mean over completions, or a network. [default: completion]",
-        ),
-        click.option(
-            "--completion",
-            type=click.Choice(CHOICES["completion"]),
-            help="The stochastic image completion r. [default: retrieval]",
-        ),
-        click.option(
-            "--posterior",
-            type=click.Choice(CHOICES["posterior"]),
-            help="The posterior q. [default: glimpse-set]",
-        ),
-    ):
-        command = option(command)
-    return task_options(command)
 
 
 def design_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -150,16 +99,20 @@ def fit(**options: Any) -> None:
     Examples:
       boed fit
       boed fit --dataset celebahq --attribute Male --data-root DIR
+      boed fit --dataset celebahq --attribute all --data-root DIR
       boed fit --dataset cluttered-mnist --canvas 60 --data-root DIR --scales 3
       boed fit --posterior avp-cnn --completion cvae
       boed fit --estimator amortised
+      boed fit --completion proposals --bank DIR
     """
-    dataset, run, _ = open_task(**_task_of(options))
-    learned = fitted(dataset, run, options)
-    weights = ", ".join(f"{weight:g}" for weight in learned.weights)
-    click.echo(
-        f"approximations in {folder_of(run, options)}; weight of an image's own map at each step: {weights}"
-    )
+    dataset, run, _ = open_task(**_task_of(options), several=True)
+    if dataset.attributes:
+        found = fitted_jointly(dataset, run, options)
+    else:
+        found = {folder_of(run, options): fitted(dataset, run, options)}
+    for folder, learned in found.items():
+        weights = ", ".join(f"{weight:g}" for weight in learned.weights)
+        click.echo(f"approximations in {folder}; weight of an image's own map at each step: {weights}")
 
 
 @main.command()
@@ -255,17 +208,6 @@ def _task_of(options: dict[str, Any]) -> dict[str, Any]:
     return {key: options[key] for key in ("name", "attribute", "canvas", "data_root", "run_dir")}
 
 
-def combination_of(options: dict[str, Any]) -> Combination:
-    """The parts that the options name."""
-    return Combination.of(**{name: options[name] for name in CHOICES})
-
-
-def folder_of(run: Path, options: dict[str, Any]) -> Path:
-    """Where the approximations with this posterior are."""
-    posterior = combination_of(options).posterior
-    return run / f"approximations{Combination.of(posterior=posterior).tag}"
-
-
 def store_tag(source: str, options: dict[str, Any]) -> str:
     """What the store's name adds to "sequences": the source or, of a design, what is not the default."""
     if source != "design":
@@ -274,22 +216,6 @@ def store_tag(source: str, options: dict[str, Any]) -> str:
     tag += f"-{options['search']}" if options["search"] != SEARCHES[0] else ""
     tag += "" if options["shrink"] else "-no-shrink"
     return tag + ("-coarse" if options["coarse"] else "")
-
-
-def fitted(dataset: DataSet, run: Path, options: dict[str, Any]) -> Approximations:
-    """The approximations that the options ask for: fitted, or loaded where they are there."""
-    given = {name: value for name, value in options.items() if value is not None}
-    sensor: dict[str, Any] = {name: given[name] for name in ("glimpse_size", "scales") if name in given}
-    geometry = replace(dataset.geometry, **sensor) if sensor else None
-    names = ("glimpses", "places", "iterations", "width", "resolution", "backbone", "pretrained", "seed")
-    return fit_task(
-        dataset,
-        folder_of(run, options),
-        device=choose_device(options["device"]),
-        geometry=geometry,
-        combination=combination_of(options),
-        **{name: given[name] for name in names if name in given},
-    )
 
 
 def image_count(images: str, available: int) -> int:

@@ -36,19 +36,16 @@ def coarse_to_fine(
     holds for a given task is what `boed generate --coarse` measures and prints.
 
     Args:
-        evaluate: numbers of places (L',) -> map (B, L') at these places, for all images.
+        evaluate: which places are wanted of each image (B, L) -> the map (B, L), infinite elsewhere.
         locations: (L, 2) all places.
         geometry: for the glimpse size.
         seen: (B, L) where the map must not be taken.
     """
     coarse = coarse_places(locations, geometry)
-    found = torch.full(seen.shape, torch.inf, dtype=torch.float64, device=seen.device)
-    found[:, coarse] = evaluate(coarse).double()
+    first = torch.zeros_like(seen).index_fill_(1, coarse, True)
+    found = evaluate(first)
     best = found.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
     reach = SPACING * geometry.glimpse_size
     near = (locations[:, None] - locations[coarse]).abs().amax(-1) <= reach  # (L, L')
-    wanted = near.T[best].any(1)  # (B, L)
-    fine = wanted.any(0).nonzero().view(-1)
-    values = evaluate(fine).double()
-    found[:, fine] = torch.where(wanted[:, fine], values, found[:, fine])
-    return found
+    fine = near.T[best].any(1) & ~first  # (B, L)
+    return torch.where(fine, evaluate(fine), found)

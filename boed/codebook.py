@@ -41,6 +41,9 @@ def codebook(
 ) -> tuple[Tensor, Tensor]:
     """(L, 2) places, most informative first, and their information (L,) in nats.
 
+    Of several attributes it is (L, A), and a place counts as much as it does for the attribute that it tells
+    most of, compared with that attribute's best place.
+
     Args:
         split, rows: images that train q.
         geometry: a grid of up to 200 locations is taken whole.
@@ -60,7 +63,9 @@ def codebook(
     information = ridge_information(sample, locations, geometry.retina(), classes)
     everything = len(geometry.grid()) <= max(places, SMALL_GRID)
     count, spacing = (len(locations), 0.0) if everything else (places, 0.75 * geometry.glimpse_size)
-    chosen = choose_places(information.cpu(), locations.cpu(), count, spacing).to(locations.device)
+    best = information.view(len(locations), -1)
+    worth = best / best.amax(0).clamp(min=1e-6) if best.shape[1] > 1 else best
+    chosen = choose_places(worth.amax(1).cpu(), locations.cpu(), count, spacing).to(locations.device)
     if len(chosen) < glimpses:
         raise SettingsError(
             f"expected at least {glimpses} places for as many glimpses, found {len(chosen)}; "
@@ -70,6 +75,7 @@ def codebook(
 
 
 def place_probabilities(information: Tensor) -> Tensor:
-    """(L,) informative places more often, every place sometimes."""
-    scale = information.max().clamp(min=1e-6) / 3
-    return 0.7 * (information / scale).softmax(0) + 0.3 / len(information)
+    """(A, L) informative places more often, every place sometimes; of information (L,) or (L, A)."""
+    information = information.view(len(information), -1).T
+    scale = information.amax(1, keepdim=True).clamp(min=1e-6) / 3
+    return 0.7 * (information / scale).softmax(1) + 0.3 / information.shape[1]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from data.errors import SettingsError
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "posterior": ("glimpse-set", "avp-cnn", "exact"),
-    "completion": ("retrieval", "cvae", "gaussian", "exact"),
+    "completion": ("retrieval", "cvae", "gaussian", "proposals", "exact"),
     "estimator": ("completion", "amortised"),
     "score": ("cross-entropy", "entropy", "information"),
 }
@@ -21,9 +22,10 @@ class Combination:
 
     Args:
         posterior: q: "glimpse-set", "avp-cnn", or "exact" where the images can be enumerated.
-        completion: r: "retrieval", "cvae", "gaussian", or "exact".
+        completion: r: "retrieval", "cvae", "gaussian", "proposals", or "exact".
         estimator: "completion" is the mean score over completions; "amortised" is a network that needs none.
         score: "cross-entropy", "entropy" or "information" (see `boed.epe`).
+        bank: folder of images that "proposals" retrieves from; None: the labelled ones that q has not seen.
 
     Raises:
         SettingsError: unknown names, or parts that do not go together.
@@ -36,14 +38,19 @@ class Combination:
     completion: str = "retrieval"
     estimator: str = "completion"
     score: str = "cross-entropy"
+    bank: str | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            found = getattr(self, field.name)
-            if found not in CHOICES[field.name]:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
                 raise SettingsError(
-                    f"expected a {field.name} of {', '.join(CHOICES[field.name])}; found {found!r}"
+                    f"expected a {name} of {', '.join(choices)}; found {getattr(self, name)!r}"
                 )
+        if self.bank is not None and self.completion != "proposals":
+            raise SettingsError(
+                f"expected no bank for the completion {self.completion}, found {self.bank}; add --completion "
+                "proposals or leave out --bank"
+            )
         if self.estimator == "completion" and not self.labelled and self.score == "cross-entropy":
             raise SettingsError(
                 f"expected the score entropy or information for {self.completion}, whose completions carry "
@@ -87,6 +94,8 @@ class Combination:
         parts = {name: value for name, value in asdict(self).items() if value != getattr(default, name)}
         if self.completion == "exact":
             parts["completion"] = "exact-completion"  # "exact" is the posterior
+        if self.bank is not None:
+            parts["bank"] = Path(self.bank).name
         return "".join(f"-{part}" for part in parts.values())
 
 

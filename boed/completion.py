@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -33,4 +33,19 @@ class Completion(Protocol):
         Returns:
             (B, N, H, W, C) uint8.
         """
+        ...
+
+
+@runtime_checkable
+class WeightedCompletion(Completion, Protocol):
+    """A completion that draws from weighted images: how many they are effectively can be told.
+
+    Attributes:
+        target_ess: effective sample size that the weights of a history are tempered to.
+    """
+
+    target_ess: float
+
+    def sample_size(self, glimpses: Tensor, locations: Tensor) -> Tensor:
+        """(B,) effective sample sizes of B histories; see `Completion.complete`."""
         ...

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,6 @@ from pyro.nn import PyroModule, pyro_method
 from pyro.optim import ClippedAdam
 from torch import Tensor, nn
 from torch.nn.functional import softplus
-from tqdm import tqdm
 
 from boed.canvas_state import (
     LatentCompletion,
@@ -29,17 +27,14 @@ from boed.canvas_state import (
     to_cells,
     within_cells,
 )
+from boed.fit_state import seeded_iterations
 from data.dataset import Split
-from data.errors import CheckpointError
 from data.geometry import Geometry
-from data.tensors import load_tensors, save_tensors
 
 BATCH = 64
 LEARNING_RATE, PARTIAL_RATE = 4e-3, 2e-3  # of the VAE, and of the partial encoder
 LAST_RATE = 0.02  # of the learning rate, at the end of each stage
 WITHIN_ON = 1000
-SAVE_EVERY = 500
-MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 Sites = TypeVar("Sites", bound=Callable[..., None])
@@ -213,9 +208,6 @@ def train_cvae(
 ) -> ConditionalVae:
     """Trains the VAE for half of the iterations, then the partial encoder for the others, by SVI.
 
-    Iteration i draws from (seed, i) alone and the state is saved every 500 iterations and at the end, so
-    that an interrupted training is taken up with the result of an uninterrupted one.
-
     Args:
         split, rows: (M,) training images.
         geometry: of images and sensor.
@@ -223,7 +215,7 @@ def train_cvae(
         places: (L, 2) top-left pixels; a glimpse is at one of them, shifted a little.
         iterations: in all, each of 64 images.
         seed: of weights and draws.
-        state: file of the interrupted state; removed by the caller when all is done. None: nothing is kept.
+        state: see `boed.fit_state.seeded_iterations`.
         sizes: latent, resolution, width, sharpening, see `ConditionalVae`.
 
     Raises:
@@ -238,20 +230,18 @@ def train_cvae(
     task |= {"geometry": geometry.to_json(), "glimpses": glimpses, "iterations": iterations, **sizes}
     with pyro.get_param_store().scope():
         optimiser = _optimiser(iterations)
-        start = _resume(state, task, network, optimiser)
         whole = SVI(network.model, network.guide, optimiser, TraceMeanField_ELBO())
         part = SVI(network.partial_model, network.partial_guide, optimiser, TraceMeanField_ELBO())
-        for i in tqdm(range(start, iterations), initial=start, total=iterations, desc="cvae", unit="it"):
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + i)
-            torch.manual_seed(seed * 1_000_003 + i)  # Pyro's sampling has no generator argument
+        kept = _OptimiserState(optimiser)
+        for i, generator in seeded_iterations(
+            network, kept, iterations=iterations, seed=seed, state=state, task=task, title="cvae"
+        ):
             drawn = torch.randint(len(rows), (BATCH,), generator=generator).to(rows.device)
             if i < iterations // 2:
                 whole.step(images[drawn])
             else:
                 seen = random_seen(split, rows[drawn], geometry, network.cells, places, glimpses, generator)
                 part.step(images[drawn], seen)
-            if (i + 1) % SAVE_EVERY == 0 or i + 1 == iterations:
-                _save(state, task, i + 1, network, optimiser)
     return network.eval()
 
 
@@ -267,37 +257,27 @@ def _optimiser(iterations: int) -> Any:
     return ClippedAdam(options)
 
 
+class _OptimiserState:
+    """The state of Pyro's optimiser, which has one of torch for each parameter, as if it were a single one.
+
+    The parameter groups are among what is kept: the learning rate falls from step to step.
+    """
+
+    def __init__(self, optimiser: Any) -> None:
+        self.optimiser = optimiser
+
+    def state_dict(self) -> dict[str, Any]:
+        kept = {
+            name: of_one["state"][0] | {"groups": of_one["param_groups"]}
+            for name, of_one in self.optimiser.get_state().items()
+        }
+        return {"state": kept, "param_groups": []}
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> None:
+        for name, slots in state_dict["state"].items():
+            groups = slots.pop("groups")
+            self.optimiser.set_state({name: {"state": {0: slots}, "param_groups": groups}})
+
+
 def _digest(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.cpu().contiguous().numpy().tobytes()).hexdigest()
-
-
-def _save(
-    path: Path | None, task: dict[str, Any], iteration: int, network: nn.Module, optimiser: Any
-) -> None:
-    if path is None:
-        return
-    tensors = {f"network/{name}": value for name, value in network.state_dict().items()}
-    others = dict[str, Any]()
-    for name, of_one in optimiser.get_state().items():
-        slots = of_one["state"][0]
-        others[name] = {"step": slots["step"], "groups": of_one["param_groups"]}
-        tensors |= {f"{moment}/{name}": slots[moment] for moment in MOMENTS}
-    save_tensors(path, tensors, {"task": task, "iteration": iteration, "optimiser": others})
-
-
-def _resume(path: Path | None, task: dict[str, Any], network: nn.Module, optimiser: Any) -> int:
-    """Restores a saved state of the same training; the iteration to go on from."""
-    if path is None or not path.is_file():
-        return 0
-    tensors, about = load_tensors(path, "boed fit")
-    for name, value in task.items():
-        if about["task"].get(name) != value:
-            raise CheckpointError(
-                f"expected the interrupted training in {path} with {name} = {json.dumps(value)}, found "
-                f"{json.dumps(about['task'].get(name))}; use the same settings or another --run folder"
-            )
-    network.load_state_dict({name: tensors[f"network/{name}"] for name in network.state_dict()})
-    for name, others in about["optimiser"].items():
-        slots = {"step": others["step"]} | {moment: tensors[f"{moment}/{name}"] for moment in MOMENTS}
-        optimiser.set_state({name: {"state": {0: slots}, "param_groups": others["groups"]}})
-    return int(about["iteration"])

@@ -21,7 +21,7 @@ from boed.backbones import BACKBONES
 from boed.codebook import codebook, partition
 from boed.combination import Combination
 from boed.parts import PARTS, add_parts
-from boed.posterior_fit import STATES, learn_posterior
+from boed.posterior_fit import STATES, calibrate, learn_posterior
 from boed.posteriors import new_posterior, require_enumerable
 from data.dataset import DataSet
 from data.device import at_device, one_thread
@@ -105,20 +105,18 @@ def fit(
             require_settings(folder, fixed | chosen, geometry)
             learned = Approximations.load(folder, dataset, device)
         else:
-            learned = _learn(dataset, folder, asdict(settings) | fixed, geometry or dataset.geometry, device)
-            for part in [path for pattern in PARTS for path in folder.glob(pattern)]:
-                part.unlink()  # of another q, whose file is gone
-            learned.save(folder)
+            learned = learn(dataset, folder, asdict(settings) | fixed, geometry or dataset.geometry, device)
+            finish(learned, folder)
         add_parts(learned, combination, dataset, folder)
     for name in STATES:
         (folder / name).unlink(missing_ok=True)
     return learned
 
 
-def _learn(
+def learn(
     dataset: DataSet, folder: Path, settings: dict[str, Any], geometry: Geometry, device: torch.device | str
 ) -> Approximations:
-    """q, its bank and the codebook."""
+    """q, not calibrated, with its bank and the codebook; of all attributes together if there are several."""
     train, classes = at_device(dataset["train"], device), len(dataset.classes)
     rows, bank = partition(train, settings["seed"])
     places, information = codebook(
@@ -128,9 +126,19 @@ def _learn(
     q = new_posterior(geometry, dataset, settings, places.cpu()).to(device)
     learned = Approximations(q, train.take(bank), places, geometry, settings)
     if settings["posterior"] != "exact":
-        learn_posterior(learned, train, rows, information, folder, jitter=dataset.aligned)
+        names = tuple(dataset.attributes)
+        learn_posterior(learned, train, rows, information, folder, jitter=dataset.aligned, attributes=names)
     q.eval()
     return learned
+
+
+def finish(learned: Approximations, folder: Path) -> None:
+    """Calibrates q and saves it; what is left of another q in the folder is removed."""
+    if learned.settings["posterior"] != "exact":
+        calibrate(learned, int(learned.settings["seed"]))
+    for part in [path for pattern in PARTS for path in folder.glob(pattern)]:
+        part.unlink()  # of another q, whose file is gone
+    learned.save(folder)
 
 
 def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | None) -> None:

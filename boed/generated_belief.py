@@ -9,9 +9,11 @@ from torch import Tensor
 from boed.bank import embed_places
 from boed.completion import Completion
 from boed.epe import expected_scores
-from boed.estimators import Completed
+from boed.estimators import Completed, image_maps
 from boed.posterior import Posterior
 from data.geometry import Geometry
+
+KEPT_BYTES = 2**30  # of completions, for another look at them before the next glimpse
 
 
 class GeneratedBelief:
@@ -41,26 +43,42 @@ class GeneratedBelief:
         self.seeds, self.count, self.score = seeds, count, score
         self.glimpses: list[Tensor] = []
         self.locations: list[Tensor] = []
+        self._kept: dict[int, Tensor] = {}
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:
         """Keeps one more glimpse per image."""
         self.glimpses.append(glimpses)
         self.locations.append(self.places[places])
+        self._kept.clear()
 
-    def own_map(self, totals: Tensor, count: int, places: Tensor | None = None) -> Tensor:
+    def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
         """(B, L) expected scores, image by image."""
-        return torch.stack([self._map(n, total, count, places) for n, total in enumerate(totals)])
+        return image_maps(
+            len(totals), wanted, lambda image, places: self._map(image, totals[image], count, places)
+        )
 
     def completed(self, image: int, places: Tensor | None = None) -> Completed:
         """Completions of one image, equally likely and without labels, at all places or at some (L',)."""
-        noise = self._noise(image)
-        seen = torch.stack([part[image] for part in self.glimpses])[None]  # (1, t, S*C, G, G)
-        where = torch.stack([part[image] for part in self.locations])[None]
-        images = self.completion.complete(seen, where, noise[None])[0]  # (N, H, W, C)
+        images = self._images(image, keep=places is not None)
         rows = torch.arange(len(images), device=images.device)
         where_to = self.places if places is None else self.places[places]
         statistics = torch.cat(list(embed_places(self.q, images, rows, where_to, self.geometry)))
         return Completed(statistics, None, torch.full((len(rows),), 1 / len(rows), device=images.device))
+
+    def history(self) -> tuple[Tensor, Tensor]:
+        """Glimpses (B, t, S*C, G, G) so far, and where they are (B, t, 2)."""
+        return torch.stack(self.glimpses, 1), torch.stack(self.locations, 1)
+
+    def _images(self, image: int, *, keep: bool) -> Tensor:
+        """(N, H, W, C) completions of one image, kept where there is room if its other places may follow."""
+        if image in self._kept:
+            return self._kept[image]
+        seen = torch.stack([part[image] for part in self.glimpses])[None]  # (1, t, S*C, G, G)
+        where = torch.stack([part[image] for part in self.locations])[None]
+        images = self.completion.complete(seen, where, self._noise(image)[None])[0]
+        if keep and (len(self._kept) + 1) * images.nbytes <= KEPT_BYTES:
+            self._kept[image] = images
+        return images
 
     def _noise(self, image: int) -> Tensor:
         """(N, Z) fixed by image and number of glimpses alone."""

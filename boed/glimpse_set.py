@@ -8,6 +8,7 @@ import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from boed.heads import Heads
 from boed.posterior import Posterior
 
 FREQUENCIES = 4
@@ -70,6 +71,7 @@ class GlimpseSetPosterior(Posterior):
         classes: K.
         glimpses: largest t.
         width: size D of the embedding.
+        attributes: A, each of K classes.
 
     >>> q = GlimpseSetPosterior((3, 16, 16), classes=2, glimpses=5)
     >>> y, centres = torch.rand(7, 3, 3, 16, 16), torch.zeros(7, 3, 2)
@@ -78,11 +80,16 @@ class GlimpseSetPosterior(Posterior):
     """
 
     def __init__(
-        self, glimpse_shape: tuple[int, int, int], classes: int, glimpses: int, width: int = 64
+        self,
+        glimpse_shape: tuple[int, int, int],
+        classes: int,
+        glimpses: int,
+        width: int = 64,
+        attributes: int = 1,
     ) -> None:
         super().__init__(glimpses)
         self.encoder = GlimpseEncoder(glimpse_shape, width)
-        self.head = PyroModule[nn.Linear](width, classes)
+        self.head = Heads(width, classes, attributes)
         self.count_bias = nn.Parameter(torch.zeros(glimpses + 1, width))
 
     def embed(self, glimpses: Tensor, centres: Tensor) -> Tensor:
@@ -92,4 +99,4 @@ class GlimpseSetPosterior(Posterior):
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
         """Unnormalised log-probabilities (..., K) from summed embeddings (..., D) of `count` glimpses."""
         hidden = torch.relu_(total + self.count_bias[count])  # the sum is ours: no copy
-        return self.divided(self.head(hidden), count)
+        return self.read(hidden, count)

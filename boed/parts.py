@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from boed.adaptivity import Adaptivity, estimate_adaptivity
+from boed.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
 from boed.amortised import AmortisedEstimator, train_estimator
 from boed.approximations import TARGETS, Approximations
 from boed.combination import Combination
@@ -17,7 +17,14 @@ from boed.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
 from boed.exact_models import ExactCompletion
 from boed.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
 from boed.posteriors import enumeration
-from data.dataset import DataSet
+from boed.proposed_retrieval import (
+    ProposalModel,
+    ProposedRetrieval,
+    folder_bank,
+    new_model,
+    require_bank,
+)
+from data.dataset import DataSet, Split
 from data.device import at_device
 from data.errors import CheckpointError
 from data.tensors import load_tensors, save_tensors
@@ -51,23 +58,44 @@ def _make_exact(learned: Approximations, dataset: DataSet) -> None:
 
 def _generator(learned: Approximations, dataset: DataSet, folder: Path) -> Completion:
     name = learned.combination.completion
-    path, settings = folder / f"completion-{name}.safetensors", learned.settings
+    folder_tag = f"-{Path(learned.combination.bank).name}" if learned.combination.bank else ""
+    path, settings = folder / f"completion-{name}{folder_tag}.safetensors", learned.settings
     sizes = {"resolution": int(settings["resolution"])}
     if path.exists():
-        tensors, _ = load_tensors(path, "boed fit")
-        made: Completion
-        if name == "cvae":
-            made = ConditionalVaeCompletion(ConditionalVae(learned.geometry, **sizes))
-        else:
-            factors = len(tensors["loadings"])
-            made = FactorAnalysisCompletion(FactorAnalysis(learned.geometry, factors=factors, **sizes))
-        made.network.load_state_dict(tensors)
-        made.network.eval().to(learned.places.device)
-        return made
+        return _load_generator(learned, path, sizes)
     made = _learn_generator(learned, dataset, folder, sizes)
     save_tensors(path, made.network.state_dict(), {"settings": settings})
     (folder / NEW_CVAE).unlink(missing_ok=True)
     return made
+
+
+def _load_generator(learned: Approximations, path: Path, sizes: dict[str, int]) -> Completion:
+    """What `_generator` saved."""
+    tensors, _ = load_tensors(path, "boed fit")
+    name = learned.combination.completion
+    made: Completion
+    if name == "cvae":
+        made = ConditionalVaeCompletion(ConditionalVae(learned.geometry, **sizes))
+    elif name == "gaussian":
+        factors = len(tensors["loadings"])
+        made = FactorAnalysisCompletion(FactorAnalysis(learned.geometry, factors=factors, **sizes))
+    else:
+        bank = _retrieved_from(learned)
+        require_bank(tensors["bank_digest"], bank, path)
+        faces, images, factors = tensors["codes"].shape
+        network = FactorAnalysis(learned.geometry, factors=factors, **sizes)
+        made = ProposedRetrieval(ProposalModel(network, images, faces), bank)
+    made.network.load_state_dict(tensors)
+    made.network.eval().to(learned.places.device)
+    return made
+
+
+def _retrieved_from(learned: Approximations) -> Split:
+    """The images of proposals: those of a folder if one was named, else the labelled ones."""
+    folder = learned.combination.bank
+    if folder is None:
+        return learned.bank
+    return at_device(folder_bank(Path(folder), learned.geometry), learned.places.device)
 
 
 def _learn_generator(
@@ -75,9 +103,11 @@ def _learn_generator(
 ) -> Completion:
     train = at_device(dataset["train"], learned.places.device)
     rows = (~torch.isin(train.ids, learned.bank.ids)).nonzero().view(-1)
-    if learned.combination.completion == "gaussian":
+    name = learned.combination.completion
+    if name != "cvae":
         factors = min(FACTORS, len(rows) - 1)
-        return fit_factor_analysis(train, rows, learned.geometry, factors=factors, **sizes)
+        gaussian = fit_factor_analysis(train, rows, learned.geometry, factors=factors, **sizes)
+        return gaussian if name == "gaussian" else _proposed(learned, gaussian, symmetric=dataset.symmetric)
     network = train_cvae(
         train,
         rows,
@@ -90,6 +120,15 @@ def _learn_generator(
         **sizes,
     )
     return ConditionalVaeCompletion(network)
+
+
+def _proposed(
+    learned: Approximations, gaussian: FactorAnalysisCompletion, *, symmetric: bool
+) -> ProposedRetrieval:
+    """Retrieval with proposals by the factors of `gaussian`."""
+    factors, bank = gaussian.network, _retrieved_from(learned)
+    assert isinstance(factors, FactorAnalysis)
+    return ProposedRetrieval(new_model(factors, bank, symmetric=symmetric), bank)
 
 
 def _estimator(learned: Approximations, folder: Path) -> AmortisedEstimator:
@@ -130,9 +169,19 @@ def _adaptivity(learned: Approximations, folder: Path) -> Adaptivity:
                 f"expected weights and targets in {path}, found it damaged ({error}); delete it and run "
                 "`boed fit` again"
             ) from None
-    found = estimate_adaptivity(learned, int(learned.settings["seed"]))
+    found = _estimated(learned, int(learned.settings["seed"]))
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     beside.write_text(json.dumps(asdict(found)))
     beside.replace(path)
     return found
+
+
+def _estimated(learned: Approximations, seed: int) -> Adaptivity:
+    """Estimated on bank images, none of which proposals may then find: it would explain itself."""
+    proposed = learned.generator
+    if not isinstance(proposed, ProposedRetrieval) or proposed.bank is not learned.bank:
+        return estimate_adaptivity(learned, seed)
+    count = affordable(learned, len(learned.bank) // 2)
+    with proposed.without(sample(len(learned.bank), count, learned.places.device)):
+        return estimate_adaptivity(learned, seed, images=count)

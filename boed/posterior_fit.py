@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
-from boed.adaptivity import affordable, estimate_adaptivity, sample
-from boed.approximations import Approximations
+from boed.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
+from boed.approximations import TOGETHER, Approximations
 from boed.codebook import place_probabilities
 from boed.search import Designer, History
 from boed.training import LEARNING_RATE, PlaceSampler, train_posterior
@@ -23,25 +24,33 @@ ON_POLICY_IMAGES, CALIBRATION_IMAGES = 1000, 400
 
 
 def learn_posterior(
-    learned: Approximations, train: Split, rows: Tensor, information: Tensor, folder: Path, *, jitter: bool
+    learned: Approximations,
+    train: Split,
+    rows: Tensor,
+    information: Tensor,
+    folder: Path,
+    *,
+    jitter: bool,
+    attributes: Sequence[str] = (),
 ) -> None:
-    """Trains and calibrates `learned.q` in place; each training is taken up by itself when interrupted.
+    """Trains `learned.q` in place; each training is taken up by itself when interrupted.
 
     Half of the iterations have glimpses at places drawn by their information. The other half has them at
     prefixes of what the design looks at with q as it is by then, in three rounds, so that q comes to know the
-    states that its own design leads to. Then one temperature for each t is fitted on the bank.
+    states that its own design leads to.
 
     Args:
         learned: an untrained q with its bank and places.
         train, rows: images for q, none of them in the bank.
-        information: (L,) of the places.
+        information: (L,) of the places, or (L, A).
         folder: for the state of an interrupted training.
         jitter: see `boed.training.train_posterior`.
+        attributes: names, where q is of several: then each has designs of its own.
     """
     proposal, seed = place_probabilities(information.cpu()), int(learned.settings["seed"])
     task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
 
-    def train_q(draw: PlaceSampler, iterations: int, state: str, title: str, rate: float) -> None:
+    def train_q(draw: PlaceSampler, iterations: int, number: int, title: str, rate: float) -> None:
         train_posterior(
             learned.q,
             train,
@@ -50,8 +59,8 @@ def learn_posterior(
             learned.geometry,
             draw,
             iterations=iterations,
-            seed=seed,
-            state=folder / state,
+            seed=seed * len(STATES) + number,
+            state=folder / STATES[number],
             task=task,
             title=title,
             jitter=jitter,
@@ -60,14 +69,13 @@ def learn_posterior(
         learned.forget()
 
     first, *others = split_iterations(int(learned.settings["iterations"]))
-    train_q(informed(proposal, learned.glimpses), first, STATES[0], "fit q", LEARNING_RATE)
+    train_q(informed(proposal, learned.glimpses), first, 0, "fit q", LEARNING_RATE)
     for number, iterations in enumerate(others, 1):
-        adaptivity = estimate_adaptivity(learned, seed, images=CALIBRATION_IMAGES)
-        learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
-        draw = on_policy(_histories(learned, train, rows, seed).cpu(), proposal)
+        tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]
+        histories = [_histories(task, train, rows[n :: len(tasks)], seed) for n, task in enumerate(tasks)]
+        draw = on_policy(torch.cat(histories).cpu(), proposal)
         title = f"fit q on-policy, {number} of {ROUNDS}"
-        train_q(draw, iterations, STATES[number], title, LEARNING_RATE / 2)
-    learned.q.temperature.copy_(_temperatures(learned, seed))
+        train_q(draw, iterations, number, title, LEARNING_RATE / 2)
 
 
 def split_iterations(total: int) -> list[int]:
@@ -82,10 +90,11 @@ def split_iterations(total: int) -> list[int]:
 
 
 def informed(proposal: Tensor, glimpses: int) -> PlaceSampler:
-    """Distinct places drawn by their probabilities (L,)."""
+    """Distinct places drawn by their probabilities (A, L), for an arbitrary attribute."""
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
-        return torch.multinomial(proposal.expand(count, -1), glimpses, generator=generator)
+        attribute = torch.randint(len(proposal), (count,), generator=generator)
+        return torch.multinomial(proposal[attribute], glimpses, generator=generator)
 
     return draw
 
@@ -105,7 +114,10 @@ def on_policy(histories: Tensor, proposal: Tensor) -> PlaceSampler:
 @torch.no_grad()
 def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
     """(M, T) places of a first design for some of q's own training images."""
-    count = affordable(learned, ON_POLICY_IMAGES)
+    images = CALIBRATION_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES
+    adaptivity = estimate_adaptivity(learned, seed, images=images)
+    learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
+    count = affordable(learned, ON_POLICY_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES)
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]
     history = History(Designer(learned), train, some, seed=seed)
     for weight in tqdm(learned.weights, desc="first designs", unit="glimpse"):
@@ -114,8 +126,8 @@ def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -
 
 
 @torch.no_grad()
-def _temperatures(learned: Approximations, seed: int) -> Tensor:
-    """(T+1,) one temperature per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
+def calibrate(learned: Approximations, seed: int) -> None:
+    """Sets one temperature of q per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
     q, bank = learned.q, learned.bank
     q.temperature.fill_(1.0)
     rows = sample(len(bank), affordable(learned, CALIBRATION_IMAGES), bank.ids.device)
@@ -124,7 +136,7 @@ def _temperatures(learned: Approximations, seed: int) -> Tensor:
     for weight in tqdm(learned.weights, desc="calibrate q", unit="glimpse"):
         history.look(history.choose(weight)[0])
         found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
-    return torch.tensor(found)
+    q.temperature.copy_(torch.tensor(found))
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -29,6 +29,7 @@ def new_posterior(
         places: (L, 2) codebook, for the exact posterior.
     """
     glimpses, classes = int(settings["glimpses"]), len(dataset.classes)
+    attributes = len(dataset.attributes) or 1
     if settings["posterior"] == "exact":
         return ExactPosterior(enumeration(dataset, geometry, places), glimpses)
     if settings["posterior"] == "avp-cnn":
@@ -40,8 +41,9 @@ def new_posterior(
             width=max(4, settings["width"] // 6),
             backbone=settings["backbone"],
             pretrained=settings["pretrained"],
+            attributes=attributes,
         )
-    return GlimpseSetPosterior(geometry.glimpse_shape(), classes, glimpses, settings["width"])
+    return GlimpseSetPosterior(geometry.glimpse_shape(), classes, glimpses, settings["width"], attributes)
 
 
 def enumeration(dataset: DataSet, geometry: Geometry, places: Tensor) -> Enumeration:

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from boed.bank_belief import BankBelief
+from boed.completion import WeightedCompletion
+from boed.estimators import Belief
+from boed.generated_belief import GeneratedBelief
 from boed.search import Designer, History
 from boed.shrinkage import shrunk
 from data.dataset import Split
@@ -20,18 +23,25 @@ def sample_sizes(
     """Mean effective sample size of the completions after each of T - 1 glimpses, and its target.
 
     Args:
-        designer: with completions by retrieval; without, the list is empty.
+        designer: with completions that are weighted; without, the list is empty.
         split, rows: images (B,).
         locations: (B, T, 2) of their sequences, all in the codebook.
     """
     history = History(designer, split, rows, seed=seed)
-    if not isinstance(history.belief, BankBelief):
-        return []
     found = []
-    for step, places in enumerate(place_numbers(designer, locations)[:, :-1].T):
+    for places in place_numbers(designer, locations)[:, :-1].T:
         history.look(places)
-        found.append((float(history.belief.sample_size().mean()), designer.learned.targets[step]))
-    return found
+        found.append(_sample_size(history.belief))
+    return [pair for pair in found if pair is not None]
+
+
+def _sample_size(belief: Belief) -> tuple[float, float] | None:
+    """Mean effective sample size now and its target, where completions are weighted."""
+    if isinstance(belief, BankBelief):
+        return float(belief.sample_size().mean()), belief.targets[belief.seen - 1]
+    if isinstance(belief, GeneratedBelief) and isinstance(belief.completion, WeightedCompletion):
+        return float(belief.completion.sample_size(*belief.history()).mean()), belief.completion.target_ess
+    return None
 
 
 @torch.no_grad()

@@ -125,7 +125,9 @@ class History:
         split, rows: the images (B,).
         seed: with an image's id it fixes the completions of that image.
         excluded: (B,) bank image that must not complete each image (itself), or None.
-        average: average maps; default the designer's.
+
+    Attributes:
+        common: whether all images have looked at the same places by rule, so that one average serves all.
     """
 
     def __init__(
@@ -136,10 +138,9 @@ class History:
         *,
         seed: int,
         excluded: Tensor | None = None,
-        average: AverageMaps | None = None,
     ) -> None:
         self.designer, self.split, self.rows = designer, split, rows
-        self.average = average or designer.average
+        self.common = True
         places, device = designer.learned.places, designer.learned.places.device
         count = len(rows)
         self.chosen = torch.zeros(count, 0, dtype=torch.int64, device=device)
@@ -157,39 +158,38 @@ class History:
 
     def average_map(self) -> Tensor:
         """(B, L) average score given where the history looked; infinite where it did."""
-        return self.average(self.chosen).masked_fill(self.seen, torch.inf)
+        average = self.designer.common_average if self.common else self.designer.average
+        return average(self.chosen).masked_fill(self.seen, torch.inf)
 
-    def own_map(self) -> Tensor:
+    def own_map(self, wanted: Tensor | None = None) -> Tensor:
         """(B, L) expected score as each image's own estimator sees it; infinite where the history looked.
 
-        Before anything is seen all images are alike: it is the average map.
+        Before anything is seen all images are alike: it is the average map. Later it is also infinite where
+        it is not wanted, (B, L).
         """
         if self.count == 0:
             return self.average_map()
-        found = self.belief.own_map(self.total, self.count + 1)
+        found = self.belief.own_map(self.total, self.count + 1, wanted)
         return found.double().masked_fill(self.seen, torch.inf)
 
     def score_map(self, weight: float) -> Tensor:
         """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked."""
         if weight == 0 or self.count == 0:
             return self.average_map()
-        if self.designer.coarse:
-            return self._coarse_map(weight)
-        own = self.own_map()
-        return own if weight == 1 else shrunk(self.average_map(), own, weight)
 
-    def _coarse_map(self, weight: float) -> Tensor:
-        average, learned = self.average_map(), self.designer.learned
+        def mixed(wanted: Tensor | None = None) -> Tensor:
+            own = self.own_map(wanted)
+            return own if weight == 1 else shrunk(self.average_map(), own, weight)
 
-        def evaluate(places: Tensor) -> Tensor:  # of all images: each needs the places near its own minimum
-            own = self.belief.own_map(self.total, self.count + 1, places).double()
-            return shrunk(average[:, places], own, weight)
-
-        return coarse_to_fine(evaluate, learned.places, learned.geometry, self.seen)
+        learned = self.designer.learned
+        if not self.designer.coarse:
+            return mixed()
+        return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
 
     def choose(self, weight: float) -> tuple[Tensor, Tensor]:
         """The next place (B,) of each image, and the map (B, L) that chose it."""
         scores = self.score_map(weight)
+        self.leave_order(weight)
         remaining = self.designer.learned.glimpses - self.count
         if self.designer.search == SEARCHES[0] or self.count == 0 or remaining == 1:
             return scores.argmin(1), scores
@@ -207,6 +207,10 @@ class History:
             for image, total in enumerate(self.total)
         ]
         return torch.stack([place for place, _ in plans]), torch.stack([found for _, found in plans])
+
+    def leave_order(self, weight: float) -> None:
+        """Notes that the next place follows from a map with `weight` of the image's own."""
+        self.common = self.common and (weight == 0 or self.count == 0)
 
     def predictive_entropy(self) -> Tensor:
         """(B,) entropy of q given the glimpses so far; the prior's before the first."""
@@ -234,7 +238,6 @@ def design_sequences(
     weights: Sequence[float],
     *,
     seed: int,
-    average: AverageMaps | None = None,
 ) -> Designs:
     r"""Designs for the images `rows` (B,) of `split`.
 
@@ -242,10 +245,9 @@ def design_sequences(
 
     where $\widehat{\mathrm{EPE}}$ is the estimator's map of the image (Harvey, Teng and Wood, arXiv
     1906.05462, for the mean over completions, the same for all places), and $\overline{\mathrm{EPE}}$ the
-    average map of `boed.shrinkage`, the designer's unless another is given. With all weights 0 it is the
-    fixed greedy order.
+    average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy order.
     """
-    history = History(designer, split, rows, seed=seed, average=average)
+    history = History(designer, split, rows, seed=seed)
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
         places, found = history.choose(weights[step])

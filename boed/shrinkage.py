@@ -6,7 +6,8 @@ its argmin at every step is the fixed greedy order. The map that is minimised is
 
     map_t = (1 - w_t) * average_t + w_t * own_t
 
-with w_t chosen on held-out images, so that the design leaves the fixed order only where that has paid.
+with w_t chosen on held-out images: 0 unless the advantage over 0 exceeds twice its standard error, so that
+the design leaves the fixed order only where that has paid beyond noise.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
 REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
 REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
 WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
+ERRORS = 2.0  # standard errors by which a weight must beat the fixed order
 CHUNK = 64  # reference images at a time: what fits a core's cache
 
 
@@ -80,7 +82,10 @@ class AverageMaps:
 
 
 def choose_weight(average: Tensor, own: Tensor, realised: Tensor) -> float:
-    """The weight whose choices have the lowest mean realised loss; of equals the smallest.
+    """The weight whose choices have the lowest mean realised loss, of those that beat weight 0 beyond noise.
+
+    Beyond noise: the mean advantage over the images exceeds `ERRORS` of its standard errors. Without such a
+    weight it is 0; of equals it is the smallest.
 
     Args:
         average, own: (B, L) maps of held-out images, infinite where a place must not be taken.
@@ -91,8 +96,11 @@ def choose_weight(average: Tensor, own: Tensor, realised: Tensor) -> float:
     0.1
     """
     choices = [shrunk(average, own, weight).argmin(1, keepdim=True) for weight in WEIGHTS]
-    losses = torch.stack([realised.gather(1, choice).mean() for choice in choices])
-    return WEIGHTS[int(losses.argmin())]
+    losses = torch.cat([realised.gather(1, choice) for choice in choices], 1).double()  # (B, W)
+    gain = losses[:, :1] - losses
+    error = gain.std(0, correction=0) / len(gain) ** 0.5
+    proven = gain.mean(0) > ERRORS * error
+    return WEIGHTS[int(gain.mean(0).where(proven, 0).argmax())]
 
 
 def shrunk(average: Tensor, own: Tensor, weight: float) -> Tensor:

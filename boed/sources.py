@@ -30,8 +30,7 @@ def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: 
 
 def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """The same places for every image: greedy on the average map alone, over the whole bank."""
-    average = designer.common_average
-    return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed, average=average)
+    return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
 
 
 def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:

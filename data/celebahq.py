@@ -30,36 +30,46 @@ DEFAULT_ATTRIBUTE = "Male"
 SIZE = 224
 
 
+EVERY = "all"
+
+
 def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
-    """One binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
+    """A binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
+
+    Args:
+        root: folder in the official layout.
+        attribute: one of the 40; several with commas between them, or "all", for a fit of them together.
 
     Raises:
         DataError: the folder or the annotation file is missing or damaged, or no annotated image exists.
-        SettingsError: the attribute is none of the 40.
+        SettingsError: an attribute is none of the 40.
     """
     names, ids, labels = _read_annotations(root / ANNOTATIONS)
-    chosen = attribute or DEFAULT_ATTRIBUTE
-    if chosen not in names:
-        raise SettingsError(f"expected one of the attributes {', '.join(names)}; found {chosen!r}")
+    chosen = names if attribute == EVERY else (attribute or DEFAULT_ATTRIBUTE).split(",")
+    for unknown in [name for name in chosen if name not in names]:
+        raise SettingsError(f"expected one of the attributes {', '.join(names)}; found {unknown!r}")
     here = _present(root / IMAGES, ids)
     notes = [] if attribute else [f"attribute not given, taking {DEFAULT_ATTRIBUTE}"]
     if len(here) < len(ids):
         notes.append(
             f"{len(ids) - len(here)} of {len(ids)} annotated images are not in {root / IMAGES}: left out"
         )
-    column = names.index(chosen)
+    columns = [names.index(name) for name in chosen]
+    column = columns if len(columns) > 1 else columns[0]
     openers = {split: partial(_open_split, root, ids[here], labels[here], split, column) for split in RANGES}
+    classes = {name: (f"not {name}", name) for name in chosen}
     geometry = Geometry(SIZE, SIZE, 3, glimpse_size=16, per_axis=50, last_excluded=True)
     return DataSet(
         "celebahq",
-        chosen,
-        (f"not {chosen}", chosen),
+        ",".join(chosen),
+        classes[chosen[0]] if len(chosen) == 1 else ("absent", "present"),
         geometry,
         5,
         openers,
         "; ".join(notes),
         symmetric=True,
         aligned=True,
+        attributes=classes if len(chosen) > 1 else None,
     )
 
 
@@ -101,7 +111,9 @@ def _present(folder: Path, ids: np.ndarray) -> np.ndarray:
     return here
 
 
-def _open_split(root: Path, ids: np.ndarray, labels: np.ndarray, split: str, column: int) -> Split:
+def _open_split(
+    root: Path, ids: np.ndarray, labels: np.ndarray, split: str, column: int | list[int]
+) -> Split:
     chosen = np.isin(ids, np.asarray(RANGES[split]))
     ids, labels = ids[chosen], labels[chosen]
     paths = [root / IMAGES / f"{i}.jpg" for i in ids]

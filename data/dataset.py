@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ class Split:
 
     Attributes:
         images: (N, H, W, C) uint8.
-        labels: (N,) int64.
+        labels: (N,) int64, or (N, A) of A attributes together.
         ids: (N,) int64, increasing.
         fingerprint: hash of ids, labels and bytes.
         groups: (N,) int64; images made from the same original share a group, so that a partition of the
@@ -39,8 +40,8 @@ class Split:
         return len(self.ids)
 
     @classmethod
-    def of(cls, store: ImageStore, column: int = 0) -> Split:
-        """The split whose labels are one column of the store's."""
+    def of(cls, store: ImageStore, column: int | Sequence[int] = 0) -> Split:
+        """The split whose labels are one column of the store's, or several."""
         return cls(store.images, store.labels[:, column].contiguous(), store.ids, store.fingerprint)
 
     def to(self, device: torch.device | str) -> Split:
@@ -73,6 +74,8 @@ class DataSet:
         note: one line for the user (what was left out, which default was taken), or "".
         symmetric: whether a mirrored image is as likely as the image, and of the same class.
         aligned: whether the same part is at the same place in all images, as in registered faces.
+        attributes: names and classes of the A attributes that labels (N, A) tell together; each has as many
+            classes. Empty where there is one target.
     """
 
     def __init__(
@@ -87,10 +90,12 @@ class DataSet:
         *,
         symmetric: bool = False,
         aligned: bool = False,
+        attributes: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
         self.name, self.target, self.classes = name, target, classes
         self.geometry, self.glimpses, self.note = geometry, glimpses, note
         self.symmetric, self.aligned = symmetric, aligned
+        self.attributes = dict(attributes or {})
         self._openers = dict(openers)
         self._splits: dict[str, Split] = {}
 
@@ -104,6 +109,25 @@ class DataSet:
                 )
             self._splits[split] = opened
         return self._splits[split]
+
+    def only(self, attribute: str) -> DataSet:
+        """The task of one of the attributes, on the same images."""
+        column = list(self.attributes).index(attribute)
+
+        def opener(split: str) -> Split:
+            return replace(self[split], labels=self[split].labels[:, column].contiguous())
+
+        return DataSet(
+            self.name,
+            attribute,
+            self.attributes[attribute],
+            self.geometry,
+            self.glimpses,
+            {split: partial(opener, split) for split in self._openers},
+            self.note,
+            symmetric=self.symmetric,
+            aligned=self.aligned,
+        )
 
     def fingerprint(self, *splits: str) -> str:
         """One hash for the named splits (all four without a name)."""

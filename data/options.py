@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from data.dataset import DataSet
-from data.errors import GlimpseError
+from data.errors import GlimpseError, SettingsError
 from data.registry import DATASETS, load
 
 PATH: click.ParamType = click.Path(path_type=Path)  # type: ignore[type-arg]
@@ -21,7 +21,7 @@ _TASK = (
     click.option(
         "--dataset", "name", default="digits", show_default=True, help=f"One of {', '.join(DATASETS)}."
     ),
-    click.option("--attribute", help="What to predict (celebahq; default Male)."),
+    click.option("--attribute", help="What to predict (celebahq; default Male; to fit also A,B,.. or all)."),
     click.option("--canvas", type=int, help="Canvas side in pixels (translated-mnist, cluttered-mnist)."),
     click.option("--data-root", type=PATH, help="Folder of the images, in the official layout."),
     click.option(
@@ -93,9 +93,17 @@ def open_task(
     canvas: int | None,
     data_root: Path | None,
     run_dir: Path | None,
+    *,
+    several: bool = False,
 ) -> tuple[DataSet, Path, dict[str, Any]]:
-    """The data set of the options, the run folder, and the arguments of `load` that open it again."""
+    """The data set of the options, the run folder, and the arguments of `load` that open it again.
+
+    Raises:
+        SettingsError: several attributes, where the command takes one.
+    """
     dataset = load(name, data_root, attribute=attribute, canvas=canvas)
+    if dataset.attributes and not several:
+        raise SettingsError(f"expected one attribute, found {attribute}; only `boed fit` takes several")
     if dataset.note:
         click.echo(dataset.note, err=True)
     opened_with = {
@@ -108,10 +116,12 @@ def open_task(
 
 
 def default_run(dataset: DataSet) -> Path:
-    """runs/DATASET, or runs/DATASET-TARGET where there are several targets.
+    """runs/DATASET, or runs/DATASET-TARGET where there are several targets, or their number if all at once.
 
     >>> default_run(load("digits")).as_posix()
     'runs/digits'
     """
+    if dataset.attributes:
+        return Path("runs") / f"{dataset.name}-{len(dataset.attributes)}-attributes"
     several = dataset.target != "label"
     return Path("runs") / (f"{dataset.name}-{dataset.target}" if several else dataset.name)

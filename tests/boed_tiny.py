@@ -11,6 +11,7 @@ from torch import Tensor
 from boed.approximations import Approximations
 from boed.bank import centres_of
 from boed.combination import Combination
+from boed.compare import Source
 from boed.posterior import Posterior
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
@@ -18,6 +19,15 @@ from data.store import ImageStore
 
 GEOMETRY = Geometry(12, 12, 1, glimpse_size=4, per_axis=3)  # nine places that do not overlap
 PLACES = GEOMETRY.grid().locations
+SMALL = Geometry(8, 8, 1, glimpse_size=3)
+
+
+def some_of(images: int) -> Tensor:
+    """(B, 9) which places are wanted of each image: three, none, all, and then none again."""
+    wanted = torch.zeros(images, len(PLACES), dtype=torch.bool)
+    wanted[0, [8, 0, 3]] = True
+    wanted[2] = True
+    return wanted
 
 
 def split_of(cells: np.ndarray, labels: np.ndarray, noise: int = 0, seed: int = 0) -> Split:
@@ -123,3 +133,25 @@ def pointer_dataset(name: str = "pointer", target: str = "label", train: int = 6
         for s, (split, n) in enumerate(counts.items())
     }
     return DataSet(name, target, tuple("abcd"), GEOMETRY, 3, openers)
+
+
+def source(name: str, kind: str, seed: int = 0, ids: Tensor | None = None, steps: int = 3) -> Source:
+    """Random sequences for the design images of `pointer_dataset`, or for those with the ids."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = pointer_dataset()["design"].ids if ids is None else ids
+    cells = torch.rand(len(ids), 9, generator=generator).argsort(1)[:, :steps]
+    return Source(name, kind, ids, PLACES[cells])
+
+
+def random_images(count: int, geometry: Geometry = SMALL, seed: int = 0) -> Split:
+    """Images of noise."""
+    random = np.random.default_rng(seed)
+    shape = (count, geometry.height, geometry.width, geometry.channels)
+    images = torch.from_numpy(random.integers(0, 256, shape, dtype=np.uint8))
+    return Split(images, torch.zeros(count).long(), torch.arange(count), "")
+
+
+def look(split: Split, locations: Tensor, geometry: Geometry = SMALL) -> tuple[Tensor, Tensor]:
+    """Glimpses of all images at the same locations (t, 2), and these for each image."""
+    places = locations.expand(len(split), -1, -1)
+    return geometry.retina()(split.images, torch.arange(len(split)), places), places

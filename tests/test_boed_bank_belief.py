@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, pointer_split
+from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, pointer_split, some_of
 from torch import Tensor
 
 import boed.bank_belief
@@ -25,7 +25,7 @@ OFFSETS = torch.rand(5, STEPS, dtype=torch.float64, generator=torch.Generator().
 def bank() -> Bank:
     torch.manual_seed(0)
     q = GlimpseSetPosterior((1, 4, 4), 4, STEPS + 1, 8).eval()
-    q.head.weight.data.mul_(8)  # so that it says something
+    q.head.linear.weight.data.mul_(8)  # so that it says something
     return Bank(q, pointer_split(IMAGES, seed=0), PLACES, GEOMETRY)
 
 
@@ -125,9 +125,46 @@ def test_a_map_is_the_mean_over_the_drawn_images(
 @torch.no_grad()
 def test_some_places_are_part_of_all(bank: Bank, seen: Split, score: str) -> None:
     belief = belief_of(bank, seen, range(5), [4], score=score)
-    totals, some = totals_of(bank, seen, range(5), [4]), torch.tensor([8, 0, 3])
-    whole = belief.own_map(totals, 2)
-    torch.testing.assert_close(belief.own_map(totals, 2, some), whole[:, some], rtol=0, atol=1e-5)
+    totals, wanted = totals_of(bank, seen, range(5), [4]), some_of(5)
+    found, whole = belief.own_map(totals, 2, wanted), belief.own_map(totals, 2)
+    torch.testing.assert_close(found, whole.masked_fill(~wanted, torch.inf), rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_map_in_parts_is_about_the_same_draws(
+    bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are drawn once, and again after a glimpse or for another target."""
+    targets, log_weights = list[float](), RetrievalCompletion.log_weights
+
+    def counted(self: RetrievalCompletion, distances: Tensor, target: float) -> Tensor:
+        targets.append(target)
+        return log_weights(self, distances, target)
+
+    monkeypatch.setattr(RetrievalCompletion, "log_weights", counted)
+    belief, totals = belief_of(bank, seen, range(5), [4]), totals_of(bank, seen, range(5), [4])
+    maps = [belief.own_map(totals, 2) for _ in range(2)]
+    belief.targets[0] = 9.0
+    maps += [belief.own_map(totals, 2) for _ in range(2)]
+    belief.observe(torch.zeros(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
+    maps.append(belief.own_map(totals, 2))
+    assert targets == [4.0, 9.0, 6.0]
+    assert torch.equal(maps[0], maps[1]) and torch.equal(maps[2], maps[3])
+    assert not torch.equal(maps[1], maps[2]) and not torch.equal(maps[3], maps[4])
+
+
+@torch.no_grad()
+def test_only_the_wanted_places_are_scored(bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    scored, logits = list[int](), bank.q.logits
+
+    def counted(total: Tensor, count: int) -> Tensor:
+        scored.append(total.shape[-2])
+        return logits(total, count)
+
+    monkeypatch.setattr(bank.q, "logits", counted)
+    totals, wanted = totals_of(bank, seen, range(5), [4]), some_of(5)
+    belief_of(bank, seen, range(5), [4]).own_map(totals, 2, wanted)
+    assert scored == [3, 9]  # of the other images there are none
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 import boed.adaptivity
-import boed.cli
+import boed.fit_options
 from boed.cli import main
 from boed.generate import sample_rows
 from data.registry import load
@@ -129,6 +129,7 @@ WAYS: list[tuple[str, list[object], set[str]]] = [
     ("-gaussian-entropy", ["--completion", "gaussian"], {"completion-gaussian"}),
     ("-cvae-information", ["--completion", "cvae", "--score", "information"], {"completion-cvae"}),
     ("-cvae-entropy-beam", ["--completion", "cvae", "--search", "beam"], {"completion-cvae"}),
+    ("-proposals-entropy", ["--completion", "proposals"], {"completion-proposals"}),
     ("-amortised", ["--estimator", "amortised"], {"estimator-cross-entropy"}),
     ("-amortised-entropy", ["--estimator", "amortised", "--score", "entropy"], {"estimator-entropy"}),
 ]
@@ -172,6 +173,7 @@ def test_settings_say_how_a_store_was_designed(run_copy: Path, photos: Path) -> 
         "completion": "retrieval",
         "estimator": "completion",
         "score": "entropy",
+        "bank": None,
         "completions": 9,
         "search": "lookahead",
         "shrink": False,
@@ -241,6 +243,10 @@ BAD: list[list[object]] = [
     ["--completion", "bilinear"],
     ["--completion", "cvae", "--score", "cross-entropy"],
     ["--completion", "gaussian", "--score", "cross-entropy"],
+    ["--completion", "proposals", "--score", "cross-entropy"],
+    ["--completion", "proposals", "--bank", "nowhere"],
+    ["--completion", "proposals", "--bank", "."],
+    ["--bank", "."],
     ["--completion", "cvae", "--estimator", "amortised"],
     ["--estimator", "amortised", "--score", "information"],
     ["--score", "accuracy"],
@@ -271,7 +277,7 @@ def test_an_impossible_search_is_refused_before_the_fit(
     arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(boed.cli, "fit_task", lambda *_, **__: pytest.fail("a fit was begun"))
+    monkeypatch.setattr(boed.fit_options, "fit_task", lambda *_, **__: pytest.fail("a fit was begun"))
     assert_refused(call("generate", *arguments))
     assert list(tmp_path.iterdir()) == []
 

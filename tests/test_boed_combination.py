@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -38,7 +39,7 @@ def test_an_unknown_name_is_refused_with_those_there_are(kind: str, name: str) -
 
 def test_completions_without_labels_have_no_cross_entropy() -> None:
     unlabelled = set(CHOICES["completion"]) - set(LABELLED)
-    assert unlabelled == {"cvae", "gaussian"}
+    assert unlabelled == {"cvae", "gaussian", "proposals"}
     for completion in unlabelled:
         with pytest.raises(SettingsError, match=f"for {completion}, whose completions carry no label"):
             Combination(completion=completion)
@@ -109,3 +110,12 @@ def test_coarse_candidates_are_for_the_greedy_search(search: str) -> None:
     else:
         with pytest.raises(SettingsError, match=f"expected --search greedy with --coarse, found {search}"):
             require_search(Combination(), search, True)
+
+
+def test_only_proposals_have_a_bank_to_choose() -> None:
+    for combination in ALLOWED:
+        if combination.completion == "proposals":
+            assert replace(combination, bank="of/photographs").tag == f"{combination.tag}-photographs"
+        else:
+            with pytest.raises(SettingsError, match="found photographs; add --completion proposals"):
+                replace(combination, bank="photographs")

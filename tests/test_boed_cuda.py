@@ -39,6 +39,7 @@ WAYS = [
     (Combination(), {"search": "beam"}),
     (Combination(score="entropy"), {"search": "lookahead"}),
     (Combination.of(completion="gaussian"), {"shrink": False}),
+    (Combination.of(completion="proposals"), {"shrink": False}),
     (Combination.of(completion="cvae"), {"search": "beam"}),
     (Combination(estimator="amortised"), {"shrink": False}),
     (Combination(posterior="avp-cnn"), {"memory_gb": 0.0}),

@@ -9,6 +9,7 @@ from boed_tiny import GEOMETRY, PLACES, pointer_dataset, pointer_split
 from torch import Tensor
 
 import boed.adaptivity
+import boed.fit_state
 import boed.posterior_fit
 import boed.training
 from boed.approximations import FILE, Approximations
@@ -30,7 +31,7 @@ DATASET = pointer_dataset(train=100)
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boed.training, "SAVE_EVERY", 5)
+    monkeypatch.setattr(boed.fit_state, "SAVE_EVERY", 5)
 
 
 @pytest.fixture(scope="module")
@@ -252,10 +253,13 @@ def test_only_images_that_train_q_make_the_codebook() -> None:
 
 
 def test_every_place_may_be_drawn_and_informative_ones_more_often() -> None:
-    found = place_probabilities(torch.tensor([2.0, 1.0, 0.0, 0.0]))
+    (found,) = place_probabilities(torch.tensor([2.0, 1.0, 0.0, 0.0]))
     assert found.sum().item() == pytest.approx(1)
     assert found[0] > found[1] > found[2] == found[3] >= 0.3 / 4
-    assert place_probabilities(torch.zeros(5)).tolist() == pytest.approx([0.2] * 5)
+    assert place_probabilities(torch.zeros(5))[0].tolist() == pytest.approx([0.2] * 5)
+    both = place_probabilities(torch.tensor([[2.0, 0.0], [1.0, 0.1], [0.0, 0.2], [0.0, 0.1]]))
+    assert torch.allclose(both[0], found)  # each attribute in units of its own best place
+    assert both[1].argmax() == 2 and torch.allclose(both[1].max(), found.max(), atol=0.1)
 
 
 def test_on_policy_places_are_a_prefix_of_a_history_and_then_others() -> None:

@@ -111,7 +111,7 @@ def test_other_approximations_are_refused(tmp_path: Path, pointer_fit: Approxima
     path = tmp_path / "sequences.h5"
     run(path, pointer_fit, count=5)
     q = copy.deepcopy(pointer_fit.q)
-    q.state_dict()["head.bias"].add_(1e-3)
+    q.state_dict()["head.linear.bias"].add_(1e-3)
     for change in ({"q": q}, {"bank": pointer_fit.bank.take(torch.arange(50))}):
         with pytest.raises(StoreError, match="approximations = "):
             store_at(path, replace(pointer_fit, **change), "design")

@@ -5,9 +5,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from boed_tiny import GEOMETRY, PLACES, Enumerated, ExactPosterior, exact_approximations, pointer_split
+from boed_tiny import (
+    GEOMETRY,
+    PLACES,
+    Enumerated,
+    ExactPosterior,
+    exact_approximations,
+    pointer_split,
+    some_of,
+)
 from torch import Tensor, nn
 
+import boed.generated_belief
 from boed.combination import Combination
 from boed.generated_belief import GeneratedBelief
 from boed.glimpse_set import GlimpseSetPosterior
@@ -139,8 +148,28 @@ def test_with_exact_parts_a_map_is_the_exact_epe(places: list[int], score: str) 
 
 @torch.no_grad()
 def test_some_places_are_part_of_all(q: GlimpseSetPosterior) -> None:
-    belief, totals, some = belief_of(q, Album(), range(3), [4]), totals_of(3), torch.tensor([8, 0, 3])
-    torch.testing.assert_close(belief.own_map(totals, 2, some), belief.own_map(totals, 2)[:, some])
+    belief, totals, wanted = belief_of(q, Album(), range(3), [4]), totals_of(3), some_of(3)
+    found, whole = belief.own_map(totals, 2, wanted), belief.own_map(totals, 2)
+    torch.testing.assert_close(found, whole.masked_fill(~wanted, torch.inf))
+
+
+@pytest.mark.parametrize(("kept", "made"), [(2**30, 3), (MADE * 12 * 12, 5), (0, 6)])
+@torch.no_grad()
+def test_a_map_in_parts_completes_an_image_once(
+    q: GlimpseSetPosterior, monkeypatch: pytest.MonkeyPatch, kept: int, made: int
+) -> None:
+    """Where there is room for the completions of all images, or of one; after a glimpse they are others."""
+    monkeypatch.setattr(boed.generated_belief, "KEPT_BYTES", kept)
+    album, totals, first = Album(), totals_of(3), (torch.arange(9) < 4).expand(3, -1)
+    belief = belief_of(q, album, range(3), [4])
+    for places, asked in (([], made), ([0], 2 * made)):
+        look(belief, KNOWN, range(3), places)
+        count = len(belief.glimpses) + 1
+        found = torch.where(first, *(belief.own_map(totals, count, part) for part in (first, ~first)))
+        assert len(album.asked) == asked
+        torch.testing.assert_close(
+            found, belief_of(q, Album(), range(3), [4, *places]).own_map(totals, count)
+        )
 
 
 @pytest.mark.parametrize("score", ["entropy", "information"])

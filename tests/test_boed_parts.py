@@ -13,6 +13,7 @@ from boed_tiny import pointer_dataset
 
 import boed.adaptivity
 import boed.amortised
+import boed.fit_state
 import boed.parts
 from boed.approximations import FILE, Approximations
 from boed.combination import CHOICES, Combination
@@ -45,6 +46,7 @@ PARTS = {
     "retrieval": set[str](),
     "cvae": {"completion-cvae.safetensors"},
     "gaussian": {"completion-gaussian.safetensors"},
+    "proposals": {"completion-proposals.safetensors"},
 }
 
 
@@ -82,7 +84,7 @@ def files(folder: Path) -> set[str]:
 
 
 def test_these_are_all_combinations() -> None:
-    assert len(ALL) == 2 * 9 and len({combination.tag for combination in ALL}) == len(ALL)
+    assert len(ALL) == 2 * 11 and len({combination.tag for combination in ALL}) == len(ALL)
 
 
 @pytest.mark.parametrize("combination", ALL, ids=lambda combination: combination.tag or "default")
@@ -117,7 +119,7 @@ def test_combinations_design_differently(root: Path) -> None:
     assert not any(torch.equal(a, b) for n, a in enumerate(maps) for b in maps[:n])
 
 
-@pytest.mark.parametrize("combination", [ALL[0], *ALL[3:9:2]], ids=lambda c: c.tag or "default")
+@pytest.mark.parametrize("combination", [ALL[0], *ALL[3:11:2]], ids=lambda c: c.tag or "default")
 def test_the_order_in_which_parts_are_learned_does_not_matter(
     root: Path, tmp_path: Path, combination: Combination
 ) -> None:
@@ -129,7 +131,7 @@ def test_the_order_in_which_parts_are_learned_does_not_matter(
     assert files(tmp_path) == {FILE, f"shrinkage{combination.tag}.json", *parts_of(combination)}
 
 
-@pytest.mark.parametrize("combination", [ALL[0], ALL[3], ALL[5], ALL[7]], ids=lambda c: c.tag or "default")
+@pytest.mark.parametrize("combination", [ALL[0], *ALL[3:11:2]], ids=lambda c: c.tag or "default")
 def test_an_interrupted_fit_of_parts_ends_with_the_same(
     root: Path, tmp_path: Path, combination: Combination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +158,7 @@ def test_an_interrupted_estimator_is_taken_up(
     combination = Combination(estimator="amortised")
     straight = fitted(root / FITTED[0], combination)
     shutil.copy(root / FITTED[0] / FILE, tmp_path / FILE)
-    monkeypatch.setattr(boed.amortised, "SAVE_EVERY", 2)
+    monkeypatch.setattr(boed.fit_state, "SAVE_EVERY", 2)
     rollout, calls = boed.amortised._rollout_loss, list[int]()
 
     def counted(*arguments: Any) -> Any:
@@ -178,7 +180,7 @@ def test_an_interrupted_estimator_is_taken_up(
 
 
 def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:
-    for completion in ("cvae", "gaussian"):
+    for completion in ("cvae", "gaussian", "proposals"):
         one, other = (
             fitted(root / FITTED[0], Combination.of(completion=completion)).generator for _ in (0, 1)
         )
@@ -211,7 +213,10 @@ def test_weights_are_read_from_their_file(root: Path, tmp_path: Path) -> None:
     assert learned.digest() != fitted(root / FITTED[0], Combination()).digest()
 
 
-@pytest.mark.parametrize("name", ["completion-gaussian", "completion-cvae", "estimator-cross-entropy"])
+DAMAGED = ["completion-gaussian", "completion-cvae", "completion-proposals", "estimator-cross-entropy"]
+
+
+@pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_part_is_refused(root: Path, tmp_path: Path, name: str) -> None:
     part = name.partition("-")[2]
     estimator = name.startswith("estimator")

@@ -36,7 +36,7 @@ def learned() -> Approximations:
     """A q that was never trained, on a fine grid, with a target of its own for each step."""
     torch.manual_seed(0)
     q = GlimpseSetPosterior((1, 4, 4), 4, STEPS, 8).eval()
-    q.head.weight.data.mul_(8)
+    q.head.linear.weight.data.mul_(8)
     places = GEOMETRY.grid().locations
     bank, targets = enlarged(pointer_split(60, 0)), (5.0, 12.0, 20.0, 20.0)
     return Approximations(q, bank, places, GEOMETRY, {"glimpses": STEPS}, weights=WEIGHTS, targets=targets)

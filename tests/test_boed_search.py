@@ -127,9 +127,9 @@ def test_own_map_scores_one_glimpse_more(designer: Designer, unseen: Split) -> N
     history = History(designer, unseen, torch.arange(5), seed=0)
     history.look(torch.full((5,), 3))
     learned, belief = designer.learned, history.belief
-    assert isinstance(belief, BankBelief) and learned.retrieval is not None
-    weights = learned.retrieval.log_weights(belief.distances, learned.targets[0])
-    drawn = learned.retrieval.draw(weights, designer.completions, image_noise(unseen.ids[:5], STEPS, 0)[:, 0])
+    assert isinstance(belief, BankBelief)
+    weights = belief.completion.log_weights(belief.distances, learned.targets[0])
+    drawn = belief.completion.draw(weights, designer.completions, image_noise(unseen.ids[:5], STEPS, 0)[:, 0])
     for row, found in enumerate(history.own_map()):
         total, statistics = history.total[row].float(), designer.bank.statistics(drawn[row])
         losses = -learned.q.logits(total + statistics, 2).log_softmax(-1)

@@ -1,0 +1,119 @@
+"""What was measured of the cost of designs, and the report that says it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.figures import markdown
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one way to design costs.
+
+    Attributes:
+        name: what it is.
+        seconds_per_sequence: wall time.
+        flops_per_sequence: floating-point operations of convolutions and matrix products.
+        extrapolated: whether a part was measured and multiplied.
+        stages: share of the time of each stage; they sum to 1.
+    """
+
+    name: str
+    seconds_per_sequence: float
+    flops_per_sequence: float
+    extrapolated: bool
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """The size of the published loop.
+
+    Args:
+        completions, candidates, glimpses: N, L and T of a sequence.
+        side, glimpse_size: of the image and of a glimpse, in pixels.
+        passes: inputs of the network that are timed, at least.
+        batch: inputs at a time.
+    """
+
+    completions: int = 200
+    candidates: int = 2500
+    glimpses: int = 5
+    side: int = 224
+    glimpse_size: int = 16
+    passes: int = 8
+    batch: int = 4
+
+    @property
+    def pairs(self) -> int:
+        """(completion, candidate) pairs of a sequence, a pass each."""
+        return self.completions * self.candidates * self.glimpses
+
+    @property
+    def rounds(self) -> int:
+        """Batches that are timed."""
+        return -(-self.passes // self.batch)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, and on what.
+
+    Attributes:
+        machine, threads, torch: where.
+        images: how many designs were averaged.
+        loop: the size of the published loop.
+        once: seconds and FLOPs of what is done once for a task, before its first design.
+        rows: the published loop first.
+    """
+
+    machine: str
+    threads: int
+    torch: str
+    images: int
+    loop: Loop
+    once: dict[str, float] | None
+    rows: list[Row]
+
+    def text(self) -> str:
+        """Markdown: where, the table, and what the figures are of."""
+        loop = self.loop
+        lines = [
+            f"{self.machine}, torch {self.torch}, {self.threads} threads.",
+            table(self.rows),
+            f"Published loop: {loop.glimpses} x {loop.candidates:,} x {loop.completions} = {loop.pairs:,} "
+            f"passes of a DenseNet-121 at {loop.side} pixels, extrapolated from {loop.rounds * loop.batch}.",
+        ]
+        if self.once is not None:
+            seconds, flops = self.once["seconds"], self.once["flops"]
+            lines.append(
+                f"Designs: the mean of {self.images} images. Once for the task, before the first of them: "
+                f"{seconds:.3g} s and {flops:.3g} FLOPs, to embed the bank."
+            )
+        return "\n\n".join(lines)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown; the ratios are those of the first row to each.
+
+    >>> loop = Row("loop", 1000.0, 4e12, True, {"network": 1.0})
+    >>> print(table([loop]).splitlines()[2])
+    | loop (extrapolated) | 1e+03          | 4e+12 | 1             | 1                 | network 100 % |
+    """
+    head = ["design", "s per sequence", "FLOPs", "times fewer s", "times fewer FLOPs", "share of s"]
+    return markdown(head, [_cells(row, rows[0]) for row in rows])
+
+
+def _cells(row: Row, reference: Row) -> list[str]:
+    seconds, flops = row.seconds_per_sequence, row.flops_per_sequence
+    shares = sorted(row.stages.items(), key=lambda stage: -stage[1])
+    return [
+        row.name + (" (extrapolated)" if row.extrapolated else ""),
+        f"{seconds:.3g}",
+        f"{flops:.3g}",
+        f"{reference.seconds_per_sequence / seconds:.3g}",
+        f"{reference.flops_per_sequence / flops:.3g}",
+        ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares),
+    ]
