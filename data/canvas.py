@@ -59,6 +59,16 @@ def place(digits: np.ndarray, own: np.ndarray, drawn: np.ndarray, canvas: int, p
     return canvases
 
 
+def digit_boxes(drawn: np.ndarray, canvas: int, side: int) -> np.ndarray:
+    """(N, 4) where `place` puts digits of this side: first row and column, and those after the last.
+
+    >>> digit_boxes(np.array([[0.99, 0.0]]), 3, 2).tolist()
+    [[1, 0, 3, 2]]
+    """
+    row, col = _positions(drawn[:, :2], (canvas - side + 1, canvas - side + 1))
+    return np.stack([row, col, row + side, col + side], axis=1)
+
+
 def _paste(canvases: np.ndarray, patches: np.ndarray, numbers: np.ndarray) -> None:
     """Patch n (N, h, w) onto canvas n by maximum, at the place that numbers (N, 2) in [0, 1) stand for."""
     windows = sliding_window_view(canvases, patches.shape[1:], axis=(1, 2), writeable=True)

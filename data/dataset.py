@@ -28,6 +28,8 @@ class Split:
         fingerprint: hash of ids, labels and bytes.
         groups: (N,) int64; images made from the same original share a group, so that a partition of the
             split can keep them together. None: every image is its own group.
+        boxes: (N, 4) int64 where the object is, in pixels: first row and column, and those after the last.
+            None: not known.
     """
 
     images: Tensor
@@ -35,6 +37,7 @@ class Split:
     ids: Tensor
     fingerprint: str
     groups: Tensor | None = None
+    boxes: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,15 +51,21 @@ class Split:
         """The same split with images, labels and ids on `device`."""
         if torch.device(device) == self.images.device:
             return self
-        return Split(
-            self.images.to(device), self.labels.to(device), self.ids.to(device), self.fingerprint, self.groups
+        boxes = None if self.boxes is None else self.boxes.to(device)
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            ids=self.ids.to(device),
+            boxes=boxes,
         )
 
     def take(self, rows: Tensor) -> Split:
         """These rows as a split of their own, copied into memory."""
         groups = None if self.groups is None else self.groups[rows.to(self.groups.device)]
         rows = rows.to(self.images.device)
-        return Split(self.images[rows], self.labels[rows], self.ids[rows], self.fingerprint, groups)
+        boxes = None if self.boxes is None else self.boxes[rows]
+        return Split(self.images[rows], self.labels[rows], self.ids[rows], self.fingerprint, groups, boxes)
 
 
 class DataSet:

@@ -9,8 +9,9 @@ from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 
-from data.canvas import draws, place
+from data.canvas import digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Split
 from data.geometry import Geometry
 from data.store import ImageStore
@@ -49,7 +50,8 @@ def _open_split(split: str, seed: int) -> Split:
     drawn = draws(len(own), PIECES, generator=np.random.default_rng([seed, SPLITS.index(split)]))
     images = place(digits[rows], own, drawn, CANVAS, PIECE_SIZE)
     store = ImageStore.from_arrays(images[..., None], labels[rows][own], rows[own] + copy * len(digits))
-    return replace(Split.of(store), groups=store.ids % len(digits))
+    boxes = torch.from_numpy(digit_boxes(drawn, CANVAS, digits.shape[1]))
+    return replace(Split.of(store), groups=store.ids % len(digits), boxes=boxes)
 
 
 def _handwritten() -> tuple[np.ndarray, np.ndarray]:

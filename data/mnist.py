@@ -12,13 +12,14 @@ import hashlib
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
-from data.canvas import draws, place
+from data.canvas import digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
@@ -94,7 +95,8 @@ def _open_split(official: Official, split: str, variant: str, side: int, seed: i
 
     content = hashlib.sha256(digits.tobytes() + labels.tobytes()).hexdigest()
     key = [1, variant, side, seed, split, content]
-    return Split.of(cached_store(key, (side, side, 1), ids, labels, canvases, title=f"place {split}"))
+    store = cached_store(key, (side, side, 1), ids, labels, canvases, title=f"place {split}")
+    return replace(Split.of(store), boxes=torch.from_numpy(digit_boxes(drawn, side, SIDE)))
 
 
 def _ids(split: str, count: int) -> np.ndarray:

@@ -23,6 +23,8 @@ class ImagePool:
     def __init__(self, splits: Sequence[Split]) -> None:
         self.splits = tuple(splits)
         self.labels = torch.cat([split.labels for split in splits])
+        boxes = [split.boxes for split in splits]
+        self.boxes = None if any(box is None for box in boxes) else torch.cat(boxes)  # type: ignore[arg-type]
         self.ids = torch.cat([split.ids for split in splits])
         lengths = torch.tensor([0] + [len(split) for split in splits])
         self.offsets = lengths.cumsum(0).tolist()

@@ -74,6 +74,12 @@ class Variation:
         tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)
         return cls(flipped & mirror, contrast, tint.repeat(1, geometry.scales), jitter, generator)
 
+    def of(self, rows: Tensor) -> Variation:
+        """The variation of some of the images."""
+        return Variation(
+            self.flipped[rows], self.contrast[rows], self.tint[rows], self.jitter, self.generator
+        )
+
     def look(self, look: Look, grid: LocationGrid) -> Look:
         """`look` as it is for the varied images; locations are theirs."""
 
@@ -86,9 +92,12 @@ class Variation:
 
         return varied
 
-    def places(self, places: Tensor, grid: LocationGrid) -> Tensor:
-        """(B, T) grid indices in the images -> those of the same places in the varied images."""
-        return torch.where(self.flipped[:, None], mirrored_places(grid).to(places.device)[places], places)
+    def locations(self, locations: Tensor, grid: LocationGrid) -> Tensor:
+        """(B, T, 2) grid locations in the images -> those of the same places in the varied images."""
+        if not bool(self.flipped.any()):
+            return locations
+        other = grid.locations[mirrored_places(grid)].to(locations.device)[grid.index(locations)]
+        return torch.where(self.flipped[:, None, None], other, locations)
 
     def _shift(self, locations: Tensor) -> Tensor:
         if not self.jitter:

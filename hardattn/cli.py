@@ -17,9 +17,10 @@ from hardattn.evaluate import evaluate as evaluate_run
 from hardattn.learner import DEFAULT_ITERATIONS, Budget
 from hardattn.methods import METHODS, method_of
 from hardattn.train import train as train_run
+from hardattn.train_options import recipe_of, recipe_options
 from supervision.store import SequenceStore
 
-SEQUENCES = "sequences.h5"
+TASK = ("name", "attribute", "canvas", "data_root", "run_dir")
 OWN = "(of the run)"
 
 
@@ -35,13 +36,17 @@ def main() -> None:
     is_flag=False,
     flag_value=OWN,
     metavar="[FILE]",
-    help=f"Imitate the glimpse sequences of FILE; without FILE, of the run's own {SEQUENCES}.",
+    help="Imitate the glimpse sequences of FILE; without FILE, of the run's own, see --method.",
 )
 @click.option("--method", help=f"One of {', '.join(METHODS)}. [default: ps-nogs with --supervise, else ram]")
 @click.option("--seed", default=0, show_default=True, help="Of weights, batches and draws.")
 @click.option("--epochs", type=float, help=f"Length of training. [default: {DEFAULT_ITERATIONS} iterations]")
 @click.option("--minutes", type=float, help="Length of training, by the clock.")
 @click.option("--supervised-images", type=int, help="Use only so many of the sequences.")
+@click.option(
+    "--name", "run_name", help="Of the run's folder, hardattn-NAME-SEED. [default: METHOD, or METHOD-FILE]"
+)
+@recipe_options
 @one_line_errors
 def train(
     supervise: str | None,
@@ -50,11 +55,12 @@ def train(
     epochs: float | None,
     minutes: float | None,
     supervised_images: int | None,
+    run_name: str | None,
     device: str,
     glimpses: int | None,
     glimpse_size: int | None,
     scales: int | None,
-    **task: Any,
+    **options: Any,
 ) -> None:
     """Trains a network into RUN/hardattn-METHOD-SEED, or takes up the run that is there.
 
@@ -64,16 +70,19 @@ def train(
     Examples:
       hardattn train --supervise
       hardattn train --method random --minutes 1
+      hardattn train --method ps-fixed --supervise
+      hardattn train --policy gaussian --core rnn --combine add --reward final --reward box=0.5 --name box
       hardattn train --dataset celebahq --attribute Male --data-root DIR --supervise
       hardattn train --dataset cluttered-mnist --canvas 60 --data-root DIR --glimpses 8
     """
     budget = Budget(epochs, minutes)
     chosen = method_of(method, supervise is not None)
+    task = {key: options[key] for key in TASK}
     dataset, run_dir, opened_with = open_task(**task)
-    store, stem = sequences_of(supervise, run_dir)
+    store, stem = sequences_of(supervise, run_dir, METHODS[chosen].sequences)
     folder = train_run(
         dataset,
-        run_dir / "-".join(["hardattn", chosen, *stem, str(seed)]),
+        run_dir / "-".join(["hardattn", *([run_name] if run_name else [chosen, *stem]), str(seed)]),
         method=chosen,
         store=store,
         geometry=wanted_geometry(dataset, store, glimpse_size, scales),
@@ -83,6 +92,7 @@ def train(
         seed=seed,
         device=device,
         opened_with=opened_with,
+        **recipe_of(options),
     )
     click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
 
@@ -109,11 +119,11 @@ def evaluate(run_folder: Path, data_root: Path | None, device: str, as_json: boo
     click.echo("wrote {} and {}".format(*output_files(run_folder, data_root)))
 
 
-def sequences_of(supervise: str | None, run_dir: Path) -> tuple[SequenceStore | None, list[str]]:
-    """The store to imitate, and its stem as a list when it is not the run's own."""
+def sequences_of(supervise: str | None, run_dir: Path, stem: str) -> tuple[SequenceStore | None, list[str]]:
+    """The store to imitate, and its stem as a list when it is not the method's own of the run."""
     if supervise is None:
         return None, []
-    own = run_dir / SEQUENCES
+    own = run_dir / f"{stem}.h5"
     path = own if supervise == OWN else Path(supervise)
     return SequenceStore.read(path), [] if path.resolve() == own.resolve() else [path.stem]
 

@@ -83,7 +83,7 @@ def evaluate(
     network, about = _trained(run_folder, settings)
     network.to(choose_device(device))
     geometry = Geometry(**settings["geometry"])
-    test = at_home(dataset["test"], network.start.device)
+    test = at_home(dataset["test"], network.device)
     seen = look_at_all(
         network, test, geometry, settings["glimpses"], mode=method.evaluation, seed=settings["seed"]
     )

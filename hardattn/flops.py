@@ -21,8 +21,8 @@ def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, in
 
 def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> dict[str, float]:
     """The same, by part."""
-    device = network.start.device
-    state = torch.zeros(1, network.start.numel(), device=device)
+    device = network.device
+    state = network.initial(1)
     glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
     return {
         "policy": _count(network.policy, state),

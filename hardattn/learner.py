@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import time
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -20,14 +21,36 @@ from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
 from hardattn.augment import Variation
-from hardattn.methods import Method, terms
+from hardattn.cores import CORES
+from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.methods import LOSS_AT, Method, Objective, terms
 from hardattn.network import HardAttention
-from hardattn.rollout import Look, Mode, Rollout, rollout
+from hardattn.policies import DEVIATION, POLICIES
+from hardattn.rewards import reachable
+from hardattn.rollout import Look, Mode, Rollout, explore, follow, joined
 from hardattn.stopping import quantile_thresholds
 from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
 DEFAULT_ITERATIONS = 3000
+NETWORK = (
+    "hidden",
+    "dropout",
+    "policy_shapes_state",
+    "encoder",
+    "combine",
+    "batch_norm",
+    "core",
+    "policy",
+    "deviation",
+)
+CHOICES: dict[str, Collection[str]] = {
+    "encoder": GLIMPSE_ENCODERS,
+    "combine": COMBINATIONS,
+    "core": CORES,
+    "policy": POLICIES,
+    "loss_at": LOSS_AT,
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +66,9 @@ class Recipe:
         jitter: largest shift of a training glimpse in each axis, as a share of its side.
         mirror: whether half of the training images are mirrored left to right.
         tone: deviation of their contrast and tint.
-        hidden, dropout, policy_shapes_state: see `HardAttention`.
+        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
+            `HardAttention`.
+        loss_at, rewards, supervision_weight: see `hardattn.methods.Objective`.
     """
 
     batch_size: int = 128
@@ -58,16 +83,48 @@ class Recipe:
     hidden: int = 128
     dropout: float = 0.2
     policy_shapes_state: bool = False
+    encoder: str = "conv"
+    combine: str = "modulate"
+    batch_norm: bool = False
+    core: str = "gru"
+    policy: str = "categorical"
+    deviation: float | None = DEVIATION
+    loss_at: str = "every"
+    supervision_weight: float = 1.0
+    rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                found = getattr(self, name)
+                raise SettingsError(f"expected a {name} of {', '.join(choices)}; found {found!r}")
+        if self.deviation is not None and self.deviation <= 0:
+            raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What the network is built from."""
+        return {name: getattr(self, name) for name in NETWORK}
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(self.loss_at, self.supervision_weight, self.rewards)
 
     @classmethod
-    def suited(cls, method: Method, *, symmetric: bool, aligned: bool) -> Recipe:
+    def suited(cls, method: Method, *, symmetric: bool, aligned: bool, **chosen: Any) -> Recipe:
         """The default for a method, and images that may be mirrored or are aligned.
 
         On aligned images designs differ little from image to image, and imitating a few hundred of them would
         only shape the state to recognise them: there the policy reads the state and does not shape it. Where
         nothing is aligned the state must learn to say where to look next, by whichever method.
         """
-        return cls(mirror=symmetric, policy_shapes_state=not (aligned and method.supervised))
+        default: dict[str, Any] = {
+            "mirror": symmetric,
+            "policy_shapes_state": not (aligned and method.supervised),
+        }
+        if method.supervised_share is not None:
+            default["supervised_share"] = method.supervised_share
+        return cls(**(default | chosen))
 
 
 @dataclass(frozen=True)
@@ -135,7 +192,9 @@ class Learner:
         self.network, self.average = network, copy.deepcopy(network).eval()
         self.method, self.recipe, self.seed = method, recipe, seed
         self.geometry, self.grid, self.steps = geometry, geometry.grid(), batches.glimpses
-        self.device = network.start.device
+        self.device = network.device
+        self.labels = batches.pool.labels
+        self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
         self.look = look_of(batches.pool, geometry.retina(), self.device)
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
@@ -146,11 +205,14 @@ class Learner:
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        supervised, labels = batch.supervised.to(self.device), batch.labels.to(self.device)
+        supervised, index = self._repeated(batch.supervised, batch.index)
+        labels = self.labels[index].to(self.device)
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, fraction)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            weighted = terms(self.method, self._rollout(batch, supervised), labels, supervised)
+            seen = self._rollout(index, supervised, batch.locations)
+            boxes = None if self.boxes is None else self.boxes[index].to(self.device)
+            weighted = terms(self.method, seen, labels, supervised, self.recipe.objective, boxes)
         self.optimiser.zero_grad()
         torch.stack(list(weighted.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
@@ -160,22 +222,37 @@ class Learner:
         if self.iteration % CHECK_EVERY == 0:
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
-    def _rollout(self, batch: Batch, supervised: Tensor) -> Rollout:
+    def _repeated(self, supervised: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Which images are supervised, and all images: first the others, each with all its trajectories."""
+        free = index[~supervised].repeat_interleave(self.method.trajectories)
+        told = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
+        return told.to(self.device), torch.cat([free, index[supervised]])
+
+    def _rollout(self, index: Tensor, supervised: Tensor, locations: Tensor) -> Rollout:
         number = 2 * (self.seed * 1_000_003 + self.iteration)
         torch.manual_seed(number + 1)  # dropout
         generator = torch.Generator(self.device).manual_seed(number)
         varied = self._variation(len(supervised), generator)
-        return rollout(
-            self.network.train(),
-            varied.look(self.look, self.grid),
-            batch.index.to(self.device),
-            self.grid,
-            self.steps,
-            mode=self.method.training,
-            forced=varied.places(self.grid.index(batch.locations).to(self.device), self.grid),
-            mask=supervised,
-            generator=generator,
-        )
+        network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
+        free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
+        if len(free):
+            look = varied.of(free).look(self.look, self.grid)
+            parts.append(
+                explore(
+                    network,
+                    look,
+                    index[free],
+                    self.grid,
+                    self.steps,
+                    mode=self.method.training,
+                    generator=generator,
+                )
+            )
+        if len(guided):
+            own = varied.of(guided)
+            told = own.locations(locations[-len(guided) :].to(self.device), self.grid)
+            parts.append(follow(network, own.look(self.look, self.grid), index[guided], told, self.grid))
+        return joined(parts)
 
     def _variation(self, count: int, generator: torch.Generator) -> Variation:
         jitter = round(self.recipe.jitter * self.grid.glimpse_size)
@@ -190,6 +267,8 @@ class Learner:
         rate = 1 - min(self.recipe.average, self.iteration / (self.iteration + 10))
         for own, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
             own.lerp_(new, rate)
+        for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(now)  # running statistics of a batch norm
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and facts that fix how training goes on."""
@@ -249,14 +328,12 @@ def look_at_all(
 ) -> Rollout:
     """One trajectory for every image of a split, in evaluation mode; results on the CPU."""
     network.eval()
-    device = network.start.device
+    device = network.device
     look = look_of(ImagePool([split]), geometry.retina(), device)
     generator = torch.Generator(device).manual_seed(seed)
-    run = partial(rollout, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
+    run = partial(explore, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
     with one_thread():
-        parts = [run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]
-    fields = Rollout.__dataclass_fields__
-    return Rollout(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in fields})
+        return joined([run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]).cpu()
 
 
 def accuracy_and_nll(logits: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:

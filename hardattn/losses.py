@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from hardattn.rewards import information
 from hardattn.rollout import Rollout
 
 
@@ -21,19 +22,15 @@ def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
     return chosen.mean() if len(chosen) else values.new_zeros(())
 
 
-def entropy(logits: Tensor) -> Tensor:
-    """Entropy in nats of softmax(logits) over the last dimension.
-
-    >>> entropy(torch.tensor([[0.0, 0.0], [0.0, -torch.inf]]))
-    tensor([0.6931, 0.0000])
-    """
-    return torch.special.entr(logits.float().softmax(-1)).sum(-1)
-
-
 def classification(rollout: Rollout, labels: Tensor) -> Tensor:
     """Cross-entropy in nats after every glimpse, and before any, averaged over glimpses and images."""
     logits = torch.cat([rollout.prior[:, None], rollout.logits], dim=1).float()  # (B, T+1, K)
     return cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
+
+
+def last_classification(rollout: Rollout, labels: Tensor) -> Tensor:
+    """Cross-entropy in nats after the last glimpse, averaged over images."""
+    return cross_entropy(rollout.logits[:, -1].float(), labels)
 
 
 def imitation(rollout: Rollout, supervised: Tensor) -> Tensor:
@@ -44,31 +41,44 @@ def imitation(rollout: Rollout, supervised: Tensor) -> Tensor:
     return mean_over(-rollout.log_prob, supervised)
 
 
-def reward(rollout: Rollout, labels: Tensor) -> Tensor:
-    """(B,) 1 where the prediction after the last glimpse is right, else 0."""
-    return (rollout.logits[:, -1].argmax(-1) == labels).float()
+def reinforce(rollout: Rollout, returns: Tensor, unsupervised: Tensor) -> Tensor:
+    """-(R_t - b_t) log pi(l_t), summed over glimpses: its gradient is an unbiased estimate of -grad E[R_1].
 
-
-def reinforce(rollout: Rollout, labels: Tensor, unsupervised: Tensor) -> Tensor:
-    """-(R - b_t) log pi(l_t), summed over glimpses: its gradient is an unbiased estimate of -grad E[R].
-
-    Williams 1992; Mnih et al. 2014, equation 3. The baseline b_t is a constant here.
+    Williams 1992; Mnih et al. 2014, equation 3. R_t (B, T) is what is earned from glimpse t on; the baseline
+    b_t is a constant here.
     """
-    advantage = reward(rollout, labels)[:, None] - rollout.baseline.detach().float()
+    advantage = returns - rollout.baseline.detach().float()
     return mean_over((-advantage * rollout.log_prob).sum(1), unsupervised)
 
 
-def baseline(rollout: Rollout, labels: Tensor, unsupervised: Tensor) -> Tensor:
-    """Squared error of the expected reward, averaged over glimpses and unsupervised images."""
-    return mean_over((rollout.baseline.float() - reward(rollout, labels)[:, None]).square(), unsupervised)
+def baseline(rollout: Rollout, returns: Tensor, unsupervised: Tensor) -> Tensor:
+    """Squared error of the expected return, averaged over glimpses and unsupervised images."""
+    return mean_over((rollout.baseline.float() - returns).square(), unsupervised)
 
 
-def realised_gain(rollout: Rollout) -> Tensor:
-    """(B, T) drop of the predictive entropy by each glimpse, in nats; the first is from before any."""
-    entropies = entropy(torch.cat([rollout.prior[:, None], rollout.logits], dim=1))
-    return (entropies[:, :-1] - entropies[:, 1:]).detach()
+def wake_sleep(rollout: Rollout, labels: Tensor, unsupervised: Tensor, trajectories: int) -> Tensor:
+    r"""Importance-weighted trajectories (Ba et al. 2015, arXiv 1509.06812), with the policy as proposal:
+
+    $-\sum_m \tilde w_m \log p(\theta \mid l^m) - \sum_m (\tilde w_m - \tfrac1M) \log \pi(l^m), \quad
+    \tilde w_m \propto p(\theta \mid l^m)$
+
+    averaged over unsupervised images. The weights are constants; 1/M is a control variate.
+
+    Args:
+        rollout: of M successive trajectories of each unsupervised image.
+        labels: (B * M,).
+        trajectories: M.
+    """
+    if not bool(unsupervised.any()):
+        return rollout.log_prob.new_zeros(())
+    told = -cross_entropy(rollout.logits[:, -1].float(), labels, reduction="none")[unsupervised]
+    told = told.view(-1, trajectories)
+    paths = rollout.log_prob.sum(1)[unsupervised].view(-1, trajectories)
+    weights = told.detach().softmax(1)
+    return (-weights * told - (weights - 1 / trajectories) * paths).sum(1).mean()
 
 
 def gain(rollout: Rollout) -> Tensor:
     """Squared error of the predicted information gain of the next glimpse, averaged over all."""
-    return mean_over((rollout.gain.float() - realised_gain(rollout)).square())
+    realised = information(rollout, torch.empty(0), None)
+    return mean_over((rollout.gain.float() - realised).square())

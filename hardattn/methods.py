@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from data.errors import SettingsError
 from hardattn import losses
+from hardattn.rewards import returns
 from hardattn.rollout import Mode, Rollout
 
 
@@ -20,39 +21,70 @@ class Method:
         summary: one line for the user.
         training: how locations are chosen in training, where they are not forced.
         evaluation: how they are chosen in validation and evaluation.
-        supervised: whether it needs sequences to imitate.
         weights: term of the loss -> weight; a term that is not named is not used.
+        sequences: stem of the store that it imitates, or "" where it needs none.
+        supervised_share: of a batch, with sequences to imitate; None: the recipe's.
+        trajectories: of each unsupervised image in training.
     """
 
     summary: str
     training: Mode
     evaluation: Mode
-    supervised: bool
     weights: Mapping[str, float]
+    sequences: str = ""
+    supervised_share: float | None = None
+    trajectories: int = 1
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it needs sequences to imitate."""
+        return bool(self.sequences)
+
+
+PARTLY: Mapping[str, float] = {
+    "classification": 1.0,
+    "imitation": 1.0,
+    "reinforce": 0.1,
+    "baseline": 1.0,
+    "gain": 1.0,
+}
+REINFORCE: Mapping[str, float] = {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, "gain": 1.0}
+BLIND: Mapping[str, float] = {"classification": 1.0, "gain": 1.0}
+TRAJECTORIES = 5
+
+
+def _imitating(summary: str, sequences: str) -> Method:
+    return Method(summary, "sample", "greedy", PARTLY, sequences)
 
 
 METHODS: dict[str, Method] = {
-    "ps-nogs": Method(
-        "imitates given sequences on some images, REINFORCE on the others (Harvey et al. 2019)",
+    "ps-nogs": _imitating(
+        "imitates designed sequences on some images, REINFORCE on the others (Harvey et al. 2019)",
+        "sequences",
+    ),
+    "nogs-all": Method(
+        "imitates the designed sequences of all images, no REINFORCE",
         "sample",
         "greedy",
-        True,
-        {"classification": 1.0, "imitation": 1.0, "reinforce": 0.1, "baseline": 1.0, "gain": 1.0},
+        {"classification": 1.0, "imitation": 1.0, "gain": 1.0},
+        "sequences-train",
+        supervised_share=1.0,
     ),
+    "ps-ram": _imitating("imitates on some images what a trained network looked at", "sequences-recorded"),
+    "ps-fixed": _imitating("imitates one fixed greedy order on some images", "sequences-fixed-order"),
+    "ps-heuristic": _imitating("imitates the saliency heuristic on some images", "sequences-saliency-50"),
     "ram": Method(
-        "REINFORCE with a learned baseline on all images (Mnih et al. 2014)",
+        "REINFORCE with a learned baseline on all images (Mnih et al. 2014)", "sample", "greedy", REINFORCE
+    ),
+    "wsram": Method(
+        "wake-sleep: importance-weighted trajectories of all images (Ba et al. 2015)",
         "sample",
         "greedy",
-        False,
-        {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, "gain": 1.0},
+        {"classification": 1.0, "wake-sleep": 1.0, "gain": 1.0},
+        trajectories=TRAJECTORIES,
     ),
-    "random": Method(
-        "uniformly random glimpses, in training and evaluation",
-        "random",
-        "random",
-        False,
-        {"classification": 1.0, "gain": 1.0},
-    ),
+    "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
+    "centre": Method("every glimpse in the middle of the image", "centre", "centre", BLIND),
 }
 
 
@@ -74,13 +106,45 @@ def method_of(name: str | None, supervised: bool) -> str:
     return chosen
 
 
-def terms(method: Method, rollout: Rollout, labels: Tensor, supervised: Tensor) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Objective:
+    """What a method minimises: the choices that all methods share.
+
+    Attributes:
+        loss_at: cross-entropy after the "last" glimpse, or after "every" one and before any.
+        supervision_weight: of the imitation, times the method's own.
+        rewards: reward -> weight, see `hardattn.rewards`.
+    """
+
+    loss_at: str = "every"
+    supervision_weight: float = 1.0
+    rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
+
+    def __post_init__(self) -> None:
+        if self.loss_at not in LOSS_AT:
+            raise SettingsError(f"expected --loss-at of {', '.join(LOSS_AT)}; found {self.loss_at!r}")
+
+
+LOSS_AT = {"last": losses.last_classification, "every": losses.classification}
+
+
+def terms(
+    method: Method,
+    rollout: Rollout,
+    labels: Tensor,
+    supervised: Tensor,
+    objective: Objective | None = None,
+    boxes: Tensor | None = None,
+) -> dict[str, Tensor]:
     """The weighted terms of the loss, by name; their sum is what is minimised."""
+    objective, free = objective or Objective(), ~supervised
+    earned = returns(rollout, labels, objective.rewards, boxes)
     makers = {
-        "classification": lambda: losses.classification(rollout, labels),
-        "imitation": lambda: losses.imitation(rollout, supervised),
-        "reinforce": lambda: losses.reinforce(rollout, labels, ~supervised),
-        "baseline": lambda: losses.baseline(rollout, labels, ~supervised),
+        "classification": lambda: LOSS_AT[objective.loss_at](rollout, labels),
+        "imitation": lambda: objective.supervision_weight * losses.imitation(rollout, supervised),
+        "reinforce": lambda: losses.reinforce(rollout, earned, free),
+        "baseline": lambda: losses.baseline(rollout, earned, free),
+        "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
         "gain": lambda: losses.gain(rollout),
     }
     return {name: weight * makers[name]() for name, weight in method.weights.items()}

@@ -2,142 +2,107 @@
 
 Mnih, Heess, Graves, Kavukcuoglu 2014 (arXiv 1406.6247) for the architecture; Harvey, Teng, Wood
 (arXiv 1906.05462) for its partial supervision. Shapes: B images, T glimpses, L grid locations,
-K classes, G glimpse side, C channels (scales counted in), D hidden features.
+K classes, G glimpse side, C channels (scales counted in), D hidden features, W width of the state.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
-FREQUENCIES = 3
-
-
-class GlimpseNetwork(nn.Module):
-    """What is seen: g = norm(W conv(conv(y))), two strided convolutions, a linear layer, a layer norm.
-
-    Strides instead of pooling: a quarter of the work for the same accuracy. Without the norm the network
-    stays at chance for hundreds of iterations.
-
-    Args:
-        channels: C of a glimpse.
-        size: G, at least 2.
-        features: width of the result.
-
-    >>> GlimpseNetwork(3, 16, 128)(torch.zeros(2, 3, 16, 16)).shape
-    torch.Size([2, 128])
-    """
-
-    def __init__(self, channels: int, size: int, features: int) -> None:
-        super().__init__()
-        side = (size // 2 + 1) // 2
-        self.layers = nn.Sequential(
-            nn.Conv2d(channels, 16, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(16, 32, 3, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(32 * side * side, features),
-            nn.LayerNorm(features),
-        )
-
-    def forward(self, glimpses: Tensor) -> Tensor:
-        """(B, C, G, G) values in [0, 1] -> (B, D)."""
-        return self.layers(4 * glimpses - 2)
-
-
-class LocationEmbedding(nn.Module):
-    """Where it is seen: e = W [c, sin(2^f pi c), cos(2^f pi c)], c the normalised centre.
-
-    Fourier features let a small network tell close places apart (Tancik et al. 2020, arXiv 2006.10739).
-
-    >>> LocationEmbedding(128)(torch.zeros(2, 2)).shape
-    torch.Size([2, 128])
-    """
-
-    def __init__(self, features: int, frequencies: int = FREQUENCIES) -> None:
-        super().__init__()
-        self.scales: Tensor
-        self.register_buffer("scales", torch.pi * 2.0 ** torch.arange(frequencies), persistent=False)
-        self.linear = nn.Linear(2 + 4 * frequencies, features)
-
-    def forward(self, centres: Tensor) -> Tensor:
-        """(B, 2) centres in [-1, 1] -> (B, D)."""
-        angles = (centres[:, :, None] * self.scales).flatten(1)
-        return self.linear(torch.cat([centres, angles.sin(), angles.cos()], dim=1))
+from data.grid import LocationGrid
+from hardattn.cores import CORES
+from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.policies import DEVIATION, POLICIES, Locations
 
 
 class HardAttention(nn.Module):
-    """Glimpse and location embeddings feed a GRU, whose state feeds four heads.
+    """Glimpse and location embeddings feed a recurrent core, whose state feeds four heads.
 
-        h_0 learned,  h_t = GRU(dropout(relu(g(y_t) * (1 + a(l_t)) + b(l_t))), h_{t-1})
-        pi(l_{t+1} | h_t) = softmax(W_l h_t),   p(class | h_t) = softmax(W_c dropout(h_t))
-        baseline(h_t) ~ E[reward | h_t],        gain(h_t) ~ drop of the entropy by glimpse t+1, in nats
+        h_0 learned,  h_t = core(dropout(combine(g(y_t), l_t)), h_{t-1})
+        pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c dropout(h_t))
+        baseline(h_t) ~ E[return | h_t],         gain(h_t) ~ drop of the entropy by glimpse t+1, in nats
 
     The last two read a detached state: they predict, and do not shape it.
 
     Args:
         channels: of a glimpse, scales counted in.
-        size: side of a glimpse in pixels.
-        places: L, size of the grid.
+        grid: candidate locations, and the sizes of glimpse and image.
         classes: K.
-        hidden: width of the state.
+        hidden: width D.
         dropout: of the inputs of core and classifier.
         policy_shapes_state: whether the policy's gradient goes on into the state it reads.
+        encoder: of the glimpse, a key of `hardattn.encoders.GLIMPSE_ENCODERS`.
+        combine: of glimpse and location, a key of `hardattn.encoders.COMBINATIONS`.
+        batch_norm: in the encoder, instead of a layer norm.
+        core: a key of `hardattn.cores.CORES`.
+        policy: a key of `hardattn.policies.POLICIES`.
+        deviation: of a Gaussian policy, in normalised coordinates; None: learned.
 
-    >>> network = HardAttention(3, 16, places=2500, classes=2)
+    >>> grid = LocationGrid.evenly((64, 64), 16, 7)
+    >>> network = HardAttention(3, grid, classes=2)
     >>> state = network.initial(4)
     >>> state = network.step(torch.rand(4, 3, 16, 16), torch.zeros(4, 2), state)
-    >>> network.classify(state).shape, network.policy(state).shape, network.gain(state).shape
-    (torch.Size([4, 2]), torch.Size([4, 2500]), torch.Size([4]))
+    >>> network.classify(state).shape, network.policy(state).mode().shape, network.gain(state).shape
+    (torch.Size([4, 2]), torch.Size([4, 2]), torch.Size([4]))
     """
 
     def __init__(
         self,
         channels: int,
-        size: int,
-        places: int,
+        grid: LocationGrid,
         classes: int,
         *,
         hidden: int = 128,
         dropout: float = 0.0,
         policy_shapes_state: bool = True,
+        encoder: str = "conv",
+        combine: str = "modulate",
+        batch_norm: bool = False,
+        core: str = "gru",
+        policy: str = "categorical",
+        deviation: float | None = DEVIATION,
     ) -> None:
         super().__init__()
         self.policy_shapes_state = policy_shapes_state
-        self.what = GlimpseNetwork(channels, size, hidden)
-        self.where = LocationEmbedding(2 * hidden)
-        self.core = nn.GRUCell(hidden, hidden)
-        self.start = nn.Parameter(0.1 * torch.randn(hidden))
+        self.what = GLIMPSE_ENCODERS[encoder](channels, grid.glimpse_size, hidden, batch_norm=batch_norm)
+        self.combine = COMBINATIONS[combine](hidden)
+        self.core = CORES[core](hidden)
         self.dropout = nn.Dropout(dropout)
-        self.policy_head = nn.Linear(hidden, places)
+        self.policy_head = POLICIES[policy](hidden, grid, deviation)
         self.class_head = nn.Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
         self.gain_head = nn.Sequential(nn.Linear(hidden, 32), nn.ReLU(), nn.Linear(32, 1))
 
+    @property
+    def device(self) -> torch.device:
+        return self.class_head.weight.device
+
     def initial(self, count: int) -> Tensor:
-        """(B, D) state before any glimpse."""
-        return self.start.expand(count, -1)
+        """(B, W) state before any glimpse."""
+        return self.core.initial(count)
+
+    def features(self, glimpses: Tensor, centres: Tensor) -> Tensor:
+        """(B, D) of glimpses (B, C, G, G) at normalised centres (B, 2); of any number of steps at once."""
+        return self.dropout(self.combine(self.what(glimpses), centres))
 
     def step(self, glimpses: Tensor, centres: Tensor, state: Tensor) -> Tensor:
-        """State after one more glimpse: (B, C, G, G), (B, 2) normalised, (B, D) -> (B, D)."""
-        scale, shift = self.where(centres).chunk(2, dim=1)
-        features = relu(self.what(glimpses) * (1 + scale) + shift)
-        return self.core(self.dropout(features), state)
+        """State after one more glimpse: (B, C, G, G), (B, 2) normalised, (B, W) -> (B, W)."""
+        return self.core(self.features(glimpses, centres), state)
 
-    def policy(self, state: Tensor) -> Tensor:
-        """(B, L) logits of the next location."""
-        return self.policy_head(state if self.policy_shapes_state else state.detach())
+    def policy(self, state: Tensor) -> Locations:
+        """Where to look next, of B states."""
+        read = self.core.output(state)
+        return self.policy_head(read if self.policy_shapes_state else read.detach())
 
     def classify(self, state: Tensor) -> Tensor:
         """(B, K) logits of the class."""
-        return self.class_head(self.dropout(state))
+        return self.class_head(self.dropout(self.core.output(state)))
 
     def baseline(self, state: Tensor) -> Tensor:
-        """(B,) expected reward."""
-        return self.baseline_head(state.detach()).squeeze(1)
+        """(B,) expected return."""
+        return self.baseline_head(self.core.output(state).detach()).squeeze(1)
 
     def gain(self, state: Tensor) -> Tensor:
         """(B,) predicted information gain of the next glimpse, in nats."""
-        return self.gain_head(state.detach()).squeeze(1)
+        return self.gain_head(self.core.output(state).detach()).squeeze(1)

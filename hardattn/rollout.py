@@ -1,9 +1,9 @@
-"""A rollout: the network looks T times at each image of a batch."""
+"""A rollout: the network looks T times at each image of a batch, where it likes or where it is told."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
@@ -12,9 +12,9 @@ from torch import Tensor
 from data.grid import LocationGrid, normalise
 from hardattn.network import HardAttention
 
-Mode = Literal["sample", "greedy", "random"]
+Mode = Literal["sample", "greedy", "random", "centre"]
 Look = Callable[[Tensor, Tensor], Tensor]
-"""(B,) image numbers, (B, 1, 2) locations -> (B, 1, C, G, G) glimpses."""
+"""(B,) image numbers, (B, T, 2) locations -> (B, T, C, G, G) glimpses."""
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,14 @@ class Rollout:
     """What happened to B images in T glimpses.
 
     Attributes:
-        places: (B, T) index in the grid of the location used.
-        locations: (B, T, 2) that location, top-left pixels.
+        locations: (B, T, 2) the locations used, top-left pixels.
         log_prob: (B, T) log pi of the location used.
         prior: (B, K) class logits before any glimpse.
         logits: (B, T, K) class logits after each glimpse.
-        baseline: (B, T) reward expected before each glimpse.
+        baseline: (B, T) return expected before each glimpse.
         gain: (B, T) information gain predicted before each glimpse, in nats.
     """
 
-    places: Tensor
     locations: Tensor
     log_prob: Tensor
     prior: Tensor
@@ -39,8 +37,18 @@ class Rollout:
     baseline: Tensor
     gain: Tensor
 
+    def cpu(self) -> Rollout:
+        """The same on the CPU."""
+        return Rollout(**{part.name: getattr(self, part.name).cpu() for part in fields(self)})
 
-def rollout(
+
+def joined(parts: Sequence[Rollout]) -> Rollout:
+    """Rollouts of some images, and of others, as one."""
+    names = [part.name for part in fields(Rollout)]
+    return Rollout(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+
+def explore(
     network: HardAttention,
     look: Look,
     index: Tensor,
@@ -48,58 +56,81 @@ def rollout(
     steps: int,
     *,
     mode: Mode,
-    forced: Tensor | None = None,
-    mask: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> Rollout:
-    """Runs the network on images `index` for `steps` glimpses.
+    """Runs the network on images `index` for `steps` glimpses, at locations of its own choice.
 
-    Locations are drawn from the policy ("sample"), its most likely ones ("greedy") or uniform on the
-    grid ("random"); images with `mask` take their `forced` ones instead. The log-probability is that of
-    the location used, and no gradient flows through a location.
+    Locations are drawn from the policy ("sample"), its most likely ones ("greedy"), uniform on the grid
+    ("random") or in the middle of the image ("centre"). The log-probability is that of the location used,
+    and no gradient flows through a location.
 
     Args:
         look: takes the glimpses, for example `partial(pool.glimpses, retina)`.
         index: (B,) numbers of the images.
-        forced: (B, T) grid indices to use where `mask` is True.
-        mask: (B,) bool.
         generator: of the draws, on the device of `index`.
     """
-    state = network.initial(len(index))
-    candidates = grid.locations.to(index.device)
-    prior = network.classify(state)
-    record: dict[str, list[Tensor]] = {
-        name: [] for name in ("places", "log_prob", "logits", "baseline", "gain")
-    }
-    for t in range(steps):
-        log_policy = network.policy(state).float().log_softmax(1)
-        place = _choose(log_policy.detach(), mode, generator)
-        if forced is not None and mask is not None:
-            place = torch.where(mask, forced[:, t], place)
-        record["places"].append(place)
-        record["log_prob"].append(log_policy.gather(1, place[:, None]).squeeze(1))
-        record["baseline"].append(network.baseline(state))
-        record["gain"].append(network.gain(state))
-        location = candidates[place]
+    if mode in ("random", "centre"):
+        return follow(
+            network, look, index, _blind(len(index), grid, steps, mode, index.device, generator), grid
+        )
+    states, locations, log_probs = [network.initial(len(index))], list[Tensor](), list[Tensor]()
+    for _ in range(steps):
+        policy = network.policy(states[-1])
+        location = policy.mode() if mode == "greedy" else policy.sample(generator)
         glimpses = look(index, location[:, None])[:, 0]
-        state = network.step(glimpses, normalise(location, grid.glimpse_size, grid.image_size), state)
-        record["logits"].append(network.classify(state))
-    stacked = {name: torch.stack(values, dim=1) for name, values in record.items()}
-    return Rollout(locations=candidates[stacked["places"]], prior=prior, **stacked)
+        states.append(network.step(glimpses, _centres(location, grid), states[-1]))
+        locations.append(location)
+        log_probs.append(policy.log_prob(location))
+    return _read(network, torch.stack(states, 1), torch.stack(locations, 1), torch.stack(log_probs, 1))
 
 
-def _choose(log_policy: Tensor, mode: Mode, generator: torch.Generator | None) -> Tensor:
-    """(B,) grid indices."""
-    count, places = log_policy.shape
-    if mode == "greedy":
-        return log_policy.argmax(1)
-    if mode == "random":
-        return torch.randint(places, (count,), generator=generator, device=log_policy.device)
-    return _draw(log_policy, generator)
+def follow(
+    network: HardAttention, look: Look, index: Tensor, locations: Tensor, grid: LocationGrid
+) -> Rollout:
+    """Runs the network on images `index` at the given locations (B, T, 2).
+
+    As nothing has to be waited for, the glimpses of all steps are gathered and encoded in one batch, and so
+    are the heads on all states; only the core goes step by step.
+    """
+    count, steps = locations.shape[:2]
+    glimpses = look(index, locations).flatten(0, 1)
+    features = network.features(glimpses, _centres(locations, grid).flatten(0, 1)).unflatten(
+        0, (count, steps)
+    )
+    states = [network.initial(count)]
+    for t in range(steps):
+        states.append(network.core(features[:, t], states[-1]))
+    together = torch.stack(states, 1)
+    policy = network.policy(together[:, :-1].flatten(0, 1))
+    log_prob = policy.log_prob(locations.flatten(0, 1)).view(count, steps)
+    return _read(network, together, locations, log_prob)
 
 
-def _draw(log_policy: Tensor, generator: torch.Generator | None) -> Tensor:
-    """One draw per row by inverting the distribution function: L additions, not L random numbers."""
-    total = log_policy.exp().cumsum(1)
-    mark = torch.rand(len(total), 1, generator=generator, device=total.device) * total[:, -1:]
-    return torch.searchsorted(total, mark, right=True).squeeze(1).clamp(max=total.shape[1] - 1)
+def _read(network: HardAttention, states: Tensor, locations: Tensor, log_prob: Tensor) -> Rollout:
+    """What the heads say of states (B, T+1, W)."""
+    count, several = states.shape[:2]
+    logits = network.classify(states.flatten(0, 1)).unflatten(0, (count, several))
+    before = states[:, :-1].flatten(0, 1)
+    baseline = network.baseline(before).view(count, several - 1)
+    gain = network.gain(before).view(count, several - 1)
+    return Rollout(locations, log_prob, logits[:, 0], logits[:, 1:], baseline, gain)
+
+
+def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:
+    return normalise(locations, grid.glimpse_size, grid.image_size)
+
+
+def _blind(
+    count: int,
+    grid: LocationGrid,
+    steps: int,
+    mode: Mode,
+    device: torch.device,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """(B, T, 2) grid locations that no network chooses."""
+    candidates = grid.locations.to(device)
+    if mode == "centre":
+        nearest = grid.normalised().square().sum(1).argmin()
+        return candidates[nearest].expand(count, steps, 2)
+    return candidates[torch.randint(len(grid), (count, steps), generator=generator, device=device)]

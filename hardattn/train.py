@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     opened_with: dict[str, Any] | None = None,
+    **chosen: Any,
 ) -> Path:
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
 
@@ -57,16 +58,16 @@ def train(
         geometry: glimpse and grid; default the store's, else the data set's.
         glimpses: T; default the data set's.
         supervised_images: how many of the store's images to use; default all.
+        recipe: default the one that suits method and data set.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
         SettingsError, StoreError, CheckpointError: before anything is written.
     """
     name = method_of(method, store is not None)
-    recipe, budget = (
-        recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned),
-        budget or Budget(),
-    )
+    suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
+    recipe, budget = replace(suited, **chosen), budget or Budget()
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
@@ -110,18 +111,9 @@ def train(
 
 def build(settings: dict[str, Any]) -> HardAttention:
     """The network of these settings, untrained."""
-    channels, size, _ = Geometry(**settings["geometry"]).glimpse_shape()
-    places = len(Geometry(**settings["geometry"]).grid())
-    recipe = settings["recipe"]
-    return HardAttention(
-        channels,
-        size,
-        places,
-        len(settings["classes"]),
-        hidden=recipe["hidden"],
-        dropout=recipe["dropout"],
-        policy_shapes_state=recipe["policy_shapes_state"],
-    )
+    geometry, recipe = Geometry(**settings["geometry"]), Recipe(**settings["recipe"])
+    channels, _, _ = geometry.glimpse_shape()
+    return HardAttention(channels, geometry.grid(), len(settings["classes"]), **recipe.network)
 
 
 def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry | None) -> Geometry:
@@ -153,16 +145,22 @@ def _guided(
         return None
     if count is not None and count < 1:
         raise SettingsError(f"expected at least 1 supervised image, found {count}")
+    part = "design" if _is_of(store, dataset, "design") or not _is_of(store, dataset, "train") else "train"
     expected = {
         "dataset": task["dataset"],
         "target": task["target"],
-        "fingerprint": dataset["design"].fingerprint,
+        "fingerprint": dataset[part].fingerprint,
     }
     store.require({name: value for name, value in expected.items() if name in store.settings})
-    split, locations = supervised_split(store, dataset["design"], steps)
+    split, locations = supervised_split(store, dataset[part], steps)
     locations = locations[:count]
     Geometry(**task["geometry"]).grid().index(locations)  # refuses locations off the grid
     return split.take(torch.arange(len(locations))), locations
+
+
+def _is_of(store: SequenceStore, dataset: DataSet, part: str) -> bool:
+    """Whether the sequences are of the images of this split."""
+    return bool(store.settings.get("fingerprint") == dataset[part].fingerprint)
 
 
 def _supervision(store: SequenceStore | None, guided: tuple[Split, Tensor] | None) -> dict[str, Any] | None:

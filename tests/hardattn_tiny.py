@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,9 +33,9 @@ def tiny_dataset(name: str = "tiny", target: str = "label") -> DataSet:
     return DataSet(name, target, ("left", "right"), GEOMETRY, 3, openers)
 
 
-def tiny_network(seed: int = 0) -> HardAttention:
+def tiny_network(seed: int = 0, **chosen: Any) -> HardAttention:
     torch.manual_seed(seed)
-    return HardAttention(1, 4, places=16, classes=2, hidden=16)
+    return HardAttention(1, GEOMETRY.grid(), classes=2, hidden=16, **chosen)
 
 
 def tiny_store(

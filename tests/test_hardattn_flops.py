@@ -2,6 +2,7 @@
 
 import pytest
 
+from data.grid import LocationGrid
 from hardattn.flops import mflops_by_part, mflops_per_glimpse
 from hardattn.network import HardAttention
 
@@ -9,10 +10,10 @@ from hardattn.network import HardAttention
 @pytest.mark.parametrize(("channels", "size"), [(3, 16), (1, 12), (3, 7)])
 def test_by_hand(channels: int, size: int) -> None:
     hidden, places, classes = 32, 169, 10
-    network = HardAttention(channels, size, places, classes, hidden=hidden)
+    network = HardAttention(channels, LocationGrid.evenly((60, 60), size, 13), classes, hidden=hidden)
     once, twice = size // 2, (size // 2 + 1) // 2  # sides after each convolution
     glimpse = once**2 * 16 * channels * 4 * 4 + twice**2 * 32 * 16 * 3 * 3 + 32 * twice**2 * hidden
-    where = network.where.linear.in_features * 2 * hidden
+    where = network.combine.where.linear.in_features * 2 * hidden
     core = 2 * 3 * hidden * hidden
     by_hand = {
         "policy": hidden * places,

@@ -12,7 +12,8 @@ from data.device import one_thread
 from data.pool import ImagePool
 from hardattn import losses
 from hardattn.network import HardAttention
-from hardattn.rollout import Rollout, rollout
+from hardattn.rewards import returns
+from hardattn.rollout import Rollout, explore, follow, joined
 
 SPLIT = tiny_split(8, 0)
 LABELS = SPLIT.labels
@@ -20,13 +21,17 @@ HALF = torch.arange(8) < 4
 TERMS = {
     "classification": lambda r: losses.classification(r, LABELS),
     "imitation": lambda r: losses.imitation(r, HALF),
-    "reinforce": lambda r: losses.reinforce(r, LABELS, ~HALF),
-    "baseline": lambda r: losses.baseline(r, LABELS, ~HALF),
+    "last_classification": lambda r: losses.last_classification(r, LABELS),
+    "reinforce": lambda r: losses.reinforce(r, returns(r, LABELS, {"final": 1.0}), ~HALF),
+    "baseline": lambda r: losses.baseline(r, returns(r, LABELS, {"final": 1.0}), ~HALF),
+    "wake_sleep": lambda r: losses.wake_sleep(r, LABELS, ~HALF, 2),
     "gain": losses.gain,
 }
-TRUNK = {"what", "where", "core", "start"}
+TRUNK = {"what", "combine", "core"}
 REACHES = {
     "classification": TRUNK | {"class_head"},
+    "last_classification": TRUNK | {"class_head"},
+    "wake_sleep": TRUNK | {"class_head", "policy_head"},
     "imitation": TRUNK | {"policy_head"},
     "reinforce": TRUNK | {"policy_head"},
     "baseline": {"baseline_head"},
@@ -41,22 +46,14 @@ def _one_thread() -> Iterator[None]:
 
 
 def roll(network: HardAttention, count: int = 8, steps: int = 3) -> Rollout:
-    look = partial(ImagePool([SPLIT]).glimpses, GEOMETRY.retina())
-    forced = torch.zeros(count, steps, dtype=torch.int64)
+    look, grid = partial(ImagePool([SPLIT]).glimpses, GEOMETRY.retina()), GEOMETRY.grid()
     generator = torch.Generator().manual_seed(0)
-    mask = HALF[:count]
-    index = torch.arange(count)
-    return rollout(
-        network,
-        look,
-        index,
-        GEOMETRY.grid(),
-        steps,
-        mode="sample",
-        forced=forced,
-        mask=mask,
-        generator=generator,
-    )
+    told, free = torch.arange(count)[HALF[:count]], torch.arange(count)[~HALF[:count]]
+    forced = grid.locations[torch.zeros(len(told), steps, dtype=torch.int64)]
+    parts = [follow(network, look, told, forced, grid)]
+    if len(free):
+        parts.append(explore(network, look, free, grid, steps, mode="sample", generator=generator))
+    return joined(parts)
 
 
 @pytest.mark.parametrize("name", TERMS)
@@ -84,10 +81,11 @@ def test_policy_that_does_not_shape_the_state_leaves_the_trunk_alone(name: str) 
 def test_no_image_gives_zero_loss_and_zero_gradient(name: str) -> None:
     network, nobody = tiny_network(), torch.zeros(8, dtype=torch.bool)
     result = roll(network)
+    earned = returns(result, LABELS, {"final": 1.0})
     loss = (
         losses.imitation(result, nobody)
         if name == "imitation"
-        else getattr(losses, name)(result, LABELS, nobody)
+        else getattr(losses, name)(result, earned, nobody)
     )
     assert loss.item() == 0.0
     (loss + losses.classification(result, LABELS)).backward()
@@ -97,7 +95,8 @@ def test_no_image_gives_zero_loss_and_zero_gradient(name: str) -> None:
 def made_up(log_prob: Tensor, logits: Tensor, baseline: Tensor) -> Rollout:
     count, steps, _ = logits.shape
     nothing = torch.zeros(count, steps)
-    return Rollout(nothing.long(), nothing[..., None], log_prob, logits[:, 0] * 0, logits, baseline, nothing)
+    locations = torch.zeros(count, steps, 2, dtype=torch.int64)
+    return Rollout(locations, log_prob, logits[:, 0] * 0, logits, baseline, nothing)
 
 
 def test_terms_are_means_over_the_images_they_apply_to() -> None:
@@ -107,14 +106,9 @@ def test_terms_are_means_over_the_images_they_apply_to() -> None:
     labels, supervised = torch.tensor([0, 0, 0]), torch.tensor([True, False, False])
     assert losses.imitation(result, supervised).item() == pytest.approx(2.0)
     # image 1 is wrong: advantage -0.25; image 2 is right: advantage 0.75
-    assert losses.reinforce(result, labels, ~supervised).item() == pytest.approx((-0.25 * 30 + 0.75 * 10) / 2)
-    assert losses.baseline(result, labels, ~supervised).item() == pytest.approx((0.0625 + 0.5625) / 2)
-
-
-def test_realised_gain_telescopes_to_the_drop_of_the_entropy() -> None:
-    logits = torch.tensor([[[0.0, 0.0], [0.0, 200.0]]])
-    gains = losses.realised_gain(made_up(torch.zeros(1, 2), logits, torch.zeros(1, 2)))
-    torch.testing.assert_close(gains, torch.tensor([[0.0, 0.6931472]]))
+    earned = returns(result, labels, {"final": 1.0})
+    assert losses.reinforce(result, earned, ~supervised).item() == pytest.approx((-0.25 * 30 + 0.75 * 10) / 2)
+    assert losses.baseline(result, earned, ~supervised).item() == pytest.approx((0.0625 + 0.5625) / 2)
 
 
 def test_reinforce_is_unbiased() -> None:
@@ -129,8 +123,24 @@ def test_reinforce_is_unbiased() -> None:
     logits = torch.stack([rewards[places], 1 - rewards[places]], dim=1)[:, None] * 9
     log_prob = theta.log_softmax(0)[places][:, None]
     result = made_up(log_prob, logits, torch.full((count, 1), 0.3))
-    loss = losses.reinforce(
-        result, torch.zeros(count, dtype=torch.int64), torch.ones(count, dtype=torch.bool)
+    earned = returns(result, torch.zeros(count, dtype=torch.int64), {"final": 1.0})
+    loss = losses.reinforce(result, earned, torch.ones(count, dtype=torch.bool))
+    (estimate,) = torch.autograd.grad(loss, theta)
+    torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
+
+
+def test_wake_sleep_is_the_gradient_of_the_log_of_the_mean_likelihood() -> None:
+    """With many trajectories the weights are the posterior of the paths: the exact gradient of log p."""
+    theta = torch.tensor([0.2, -0.4, 0.9], requires_grad=True)
+    likelihood = torch.tensor([0.7, 0.1, 0.4])  # of the label, by place
+    (exact,) = torch.autograd.grad(-(theta.softmax(0) * likelihood).sum().log(), theta)
+    count = 200_000
+    places = torch.multinomial(
+        theta.detach().softmax(0), count, replacement=True, generator=torch.Generator().manual_seed(0)
     )
+    logits = torch.stack([likelihood, 1 - likelihood], 1).log()[places][:, None]
+    result = made_up(theta.log_softmax(0)[places][:, None], logits, torch.zeros(count, 1))
+    every = torch.ones(count, dtype=torch.bool)
+    loss = losses.wake_sleep(result, torch.zeros(count, dtype=torch.int64), every, count)
     (estimate,) = torch.autograd.grad(loss, theta)
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)

@@ -1,21 +1,29 @@
-"""Rollouts: which locations are used, and with which probability."""
+"""Rollouts: which locations are used, with which probability, and that both ways to look agree."""
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from data.device import one_thread
 from data.pool import ImagePool
-from hardattn.rollout import Rollout, _draw, rollout
+from hardattn.cores import CORES
+from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.policies import POLICIES
+from hardattn.rollout import Rollout, explore, follow, joined
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])
 LOOK = partial(POOL.glimpses, GEOMETRY.retina())
+NETWORKS = (
+    [{"core": core} for core in CORES]
+    + [{"combine": combine, "encoder": encoder} for combine in COMBINATIONS for encoder in GLIMPSE_ENCODERS]
+    + [{"policy": policy} for policy in POLICIES]
+    + [{"policy": "gaussian", "deviation": None}, {"batch_norm": True}]
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,21 +32,19 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
-def run(mode: str = "sample", seed: int = 0, **options: object) -> Rollout:
+def run(mode: Any = "sample", seed: int = 0, **chosen: Any) -> Rollout:
     generator = torch.Generator().manual_seed(seed)
-    network = tiny_network().eval()
-    return rollout(network, LOOK, torch.arange(COUNT), GRID, STEPS, mode=mode, generator=generator, **options)
+    network = tiny_network(**chosen).eval()
+    return explore(network, LOOK, torch.arange(COUNT), GRID, STEPS, mode=mode, generator=generator)
 
 
-@settings(deadline=None, max_examples=20)
-@given(st.lists(st.booleans(), min_size=COUNT, max_size=COUNT), st.integers(0, 99))
-def test_teacher_forcing_uses_exactly_the_forced_locations(mask: list[bool], seed: int) -> None:
-    forced = torch.randint(len(GRID), (COUNT, STEPS), generator=torch.Generator().manual_seed(seed))
-    chosen = torch.tensor(mask)
-    result, free = run(seed=seed, forced=forced, mask=chosen), run(seed=seed)
-    assert torch.equal(result.places[chosen], forced[chosen])
-    assert torch.equal(result.places[~chosen], free.places[~chosen])
-    assert torch.equal(result.locations, GRID.locations[result.places])
+@pytest.mark.parametrize("chosen", NETWORKS, ids=str)
+def test_following_what_was_explored_gives_the_same(chosen: dict[str, Any]) -> None:
+    """One batch over all steps against step by step, for every core, encoder, combination and policy."""
+    explored = run(**chosen)
+    followed = follow(tiny_network(**chosen).eval(), LOOK, torch.arange(COUNT), explored.locations, GRID)
+    for name in Rollout.__dataclass_fields__:
+        torch.testing.assert_close(getattr(followed, name), getattr(explored, name), atol=1e-5, rtol=1e-5)
 
 
 def test_log_prob_is_that_of_the_location_used() -> None:
@@ -46,46 +52,55 @@ def test_log_prob_is_that_of_the_location_used() -> None:
     result, network = run(), tiny_network().eval()
     state = network.initial(COUNT)
     for t in range(STEPS):
-        log_policy = network.policy(state).log_softmax(1)
-        torch.testing.assert_close(
-            result.log_prob[:, t], log_policy[torch.arange(COUNT), result.places[:, t]]
-        )
+        log_policy = network.policy_head.linear(state).log_softmax(1)
+        place = GRID.index(result.locations[:, t])
+        torch.testing.assert_close(result.log_prob[:, t], log_policy[torch.arange(COUNT), place])
         torch.testing.assert_close(result.gain[:, t], network.gain(state))
         glimpses = LOOK(torch.arange(COUNT), result.locations[:, t : t + 1])[:, 0]
-        state = network.step(glimpses, GRID.normalised()[result.places[:, t]], state)
+        state = network.step(glimpses, GRID.normalised()[place], state)
         torch.testing.assert_close(result.logits[:, t], network.classify(state))
 
 
-def test_shapes() -> None:
+def test_shapes_and_joined() -> None:
     result = run()
     shapes = {name: tuple(getattr(result, name).shape) for name in Rollout.__dataclass_fields__}
-    expected = {name: (COUNT, STEPS) for name in ("places", "log_prob", "baseline", "gain")}
+    expected = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
     expected |= {"locations": (COUNT, STEPS, 2), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
     assert shapes == expected
+    both = joined([result, run(seed=1)])
+    assert torch.equal(both.locations[COUNT:], run(seed=1).locations) and len(both.prior) == 2 * COUNT
 
 
 def test_greedy_is_the_most_likely_and_needs_no_generator() -> None:
-    assert torch.equal(run("greedy", seed=0).places, run("greedy", seed=1).places)
-    first = tiny_network().policy(tiny_network().initial(1)).argmax()
-    assert (run("greedy").places[:, 0] == first).all()
+    assert torch.equal(run("greedy", seed=0).locations, run("greedy", seed=1).locations)
+    network = tiny_network()
+    first = GRID.locations[network.policy_head.linear(network.initial(1)).argmax()]
+    assert (run("greedy").locations[:, 0] == first).all()
 
 
 def test_random_ignores_the_policy() -> None:
     network = tiny_network().eval()
     with torch.no_grad():
-        network.policy_head.bias[3] = 50.0
-    generator = torch.Generator().manual_seed(0)
-    index = torch.arange(COUNT).repeat(100)
-    places = rollout(network, LOOK, index, GRID, 2, mode="random", generator=generator).places
-    share = (places == 3).float().mean()
-    assert 0.03 < share < 0.1 and len(places.unique()) == len(GRID)
+        network.policy_head.linear.bias[3] = 50.0
+    index, generator = torch.arange(COUNT).repeat(100), torch.Generator().manual_seed(0)
+    found = explore(network, LOOK, index, GRID, 2, mode="random", generator=generator)
+    places = GRID.index(found.locations)
+    assert 0.03 < (places == 3).float().mean() < 0.1 and len(places.unique()) == len(GRID)
 
 
-def test_draws_follow_the_probabilities_and_never_take_an_impossible_place() -> None:
-    probabilities = torch.tensor([0.0, 0.5, 0.0, 0.2, 0.3, 0.0])
-    drawn = _draw(probabilities.log().expand(20000, -1), torch.Generator().manual_seed(0))
-    torch.testing.assert_close(drawn.bincount(minlength=6) / 20000, probabilities, atol=0.015, rtol=0)
-    assert set(drawn.tolist()) == {1, 3, 4}
+def test_centre_is_the_middle_of_the_image() -> None:
+    found = run("centre").locations
+    assert len(found.view(-1, 2).unique(dim=0)) == 1
+    assert (found[0, 0] + 2 - 8).abs().max() <= 2  # of 16 pixels, 4 at a time, every 4
+
+
+def test_no_gradient_flows_through_a_location() -> None:
+    for policy in POLICIES:
+        network = tiny_network(policy=policy)
+        generator = torch.Generator().manual_seed(0)
+        found = explore(network, LOOK, torch.arange(COUNT), GRID, STEPS, mode="sample", generator=generator)
+        found.logits.sum().backward()
+        assert all(p.grad is None for p in network.policy_head.parameters())
 
 
 @pytest.mark.cuda
@@ -94,5 +109,5 @@ def test_cuda_agrees_with_the_cpu() -> None:
     pool = ImagePool([tiny_split(COUNT, 0).to("cuda")])
     network = tiny_network().eval().cuda()
     look = partial(pool.glimpses, GEOMETRY.retina())
-    result = rollout(network, look, torch.arange(COUNT, device="cuda"), GRID, STEPS, mode="greedy")
+    result = explore(network, look, torch.arange(COUNT, device="cuda"), GRID, STEPS, mode="greedy")
     torch.testing.assert_close(result.logits.cpu(), run("greedy").logits, atol=1e-3, rtol=1e-3)

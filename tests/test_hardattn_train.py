@@ -76,7 +76,7 @@ def test_finished_run_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_other_seed_other_weights(tmp_path: Path) -> None:
     one, two = (train(tiny_dataset(), tmp_path / str(s), seed=s, **SHORT) for s in (0, 1))
-    assert not torch.equal(weights(one)["network.start"], weights(two)["network.start"])
+    assert not torch.equal(weights(one)["network.core.start"], weights(two)["network.core.start"])
 
 
 def test_learns_from_sequences(tmp_path: Path, store: SequenceStore) -> None:

@@ -1,0 +1,116 @@
+"""The options of `hardattn train` that make a recipe: network, policy, objective, augmentation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import click
+
+from data.errors import SettingsError
+from hardattn.cores import CORES
+from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.methods import LOSS_AT
+from hardattn.policies import DEVIATION, POLICIES
+from hardattn.rewards import REWARDS
+
+LEARNED = "learned"
+PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
+
+_RECIPE = (
+    click.option("--hidden", type=click.IntRange(min=1), help="Width of the network. [default: 128]"),
+    click.option(
+        "--encoder", type=click.Choice(list(GLIMPSE_ENCODERS)), help="Of a glimpse. [default: conv]"
+    ),
+    click.option(
+        "--combine",
+        type=click.Choice(list(COMBINATIONS)),
+        help="Of what is seen with where. [default: modulate]",
+    ),
+    click.option("--core", type=click.Choice(list(CORES)), help="What remembers. [default: gru]"),
+    click.option("--batch-norm", is_flag=True, default=None, help="In the encoder, instead of a layer norm."),
+    click.option(
+        "--policy", type=click.Choice(list(POLICIES)), help="Where to look next. [default: categorical]"
+    ),
+    click.option(
+        "--deviation",
+        metavar=f"NUMBER|{LEARNED}",
+        help=f"Of a Gaussian policy, where the image is 2 wide. [default: {DEVIATION}]",
+    ),
+    click.option(
+        "--loss-at",
+        type=click.Choice(list(LOSS_AT)),
+        help="Cross-entropy after the last glimpse, or after every one. [default: every]",
+    ),
+    click.option(
+        "--reward",
+        "rewards",
+        multiple=True,
+        metavar="NAME[=WEIGHT]",
+        help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
+    ),
+    click.option("--supervision-weight", type=float, help="Of imitating sequences. [default: 1]"),
+    click.option(
+        "--augment/--no-augment",
+        default=None,
+        help="Shift, mirror (where the class does not mind) and tint training glimpses. [default: augment]",
+    ),
+    click.option("--batch-size", type=click.IntRange(min=1), help="Images. [default: 128]"),
+    click.option("--learning-rate", type=float, help="The largest, of AdamW. [default: 0.003]"),
+)
+NAMES = (
+    "hidden",
+    "encoder",
+    "combine",
+    "core",
+    "batch_norm",
+    "policy",
+    "loss_at",
+    "supervision_weight",
+    "batch_size",
+    "learning_rate",
+)
+
+
+def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options of a recipe."""
+    for option in reversed(_RECIPE):
+        command = option(command)
+    return command
+
+
+def recipe_of(options: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `hardattn.learner.Recipe` that the options name.
+
+    >>> recipe_of({"core": "rnn", "rewards": ("box=0.5",), "deviation": "learned", "augment": None})
+    {'core': 'rnn', 'deviation': None, 'rewards': {'box': 0.5}}
+    """
+    chosen = {name: options[name] for name in NAMES if options.get(name) is not None}
+    if options.get("deviation") is not None:
+        learned = options["deviation"] == LEARNED
+        chosen["deviation"] = None if learned else _number(options["deviation"], f"a number or {LEARNED}")
+    if options.get("rewards"):
+        chosen["rewards"] = rewards_of(options["rewards"])
+    return chosen | (PLAIN if options.get("augment") is False else {})
+
+
+def rewards_of(words: Sequence[str]) -> dict[str, float]:
+    """Weights of rewards, 1 where none is given.
+
+    >>> rewards_of(["final", "information=0.2"])
+    {'final': 1.0, 'information': 0.2}
+    """
+    found = {}
+    for word in words:
+        name, _, weight = word.partition("=")
+        if name not in REWARDS:
+            raise SettingsError(f"expected --reward of {', '.join(REWARDS)}; found {name!r}")
+        found[name] = _number(weight, "a number after =") if weight else 1.0
+    return found
+
+
+def _number(word: str, wanted: str) -> float:
+    try:
+        return float(word)
+    except ValueError:
+        raise SettingsError(f"expected {wanted}, found {word!r}") from None

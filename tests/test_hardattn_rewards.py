@@ -1,0 +1,72 @@
+"""Rewards in closed form, and returns as sums of what is still to come."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from data.digits import load_digits
+from data.errors import SettingsError
+from data.geometry import Geometry
+from data.mnist import SIDE
+from hardattn.rewards import REWARDS, box, entropy, information, log_likelihood, reachable, returns
+from hardattn.rollout import Rollout
+
+LABELS = torch.tensor([0, 1, 0])
+
+
+def looked(logits: Tensor, locations: Tensor | None = None) -> Rollout:
+    count, steps, _ = logits.shape
+    nothing = torch.zeros(count, steps)
+    where = torch.zeros(count, steps, 2, dtype=torch.int64) if locations is None else locations
+    return Rollout(where, nothing, torch.zeros(count, 2), logits, nothing, nothing)
+
+
+def test_gains_and_likelihoods_telescope() -> None:
+    result = looked(torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0)))
+    last, start = result.logits[:, -1], torch.log(torch.tensor(2.0))
+    torch.testing.assert_close(information(result, LABELS, None).sum(1), start - entropy(last))
+    told = last.log_softmax(1).gather(1, LABELS[:, None])[:, 0]
+    torch.testing.assert_close(log_likelihood(result, LABELS, None).sum(1), told + start)
+
+
+def test_returns_are_what_is_earned_from_each_glimpse_on() -> None:
+    result = looked(torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0)))
+    weights = {"final": 2.0, "information": 0.5}
+    found = returns(result, LABELS, weights)
+    each = 2 * REWARDS["final"](result, LABELS, None) + 0.5 * information(result, LABELS, None)
+    for t in range(4):
+        torch.testing.assert_close(found[:, t], each[:, t:].sum(1))
+    right = (result.logits[:, -1].argmax(1) == LABELS).float()
+    assert torch.equal(returns(result, LABELS, {"final": 1.0}), right[:, None].expand(-1, 4))
+
+
+def test_a_glimpse_that_touches_the_box_costs_nothing() -> None:
+    geometry = Geometry(40, 40, 1, glimpse_size=8)
+    boxes = reachable(torch.tensor([[10, 20, 14, 26]]), geometry)
+    cost = {(3, 13): 0, (13, 25): 0, (2, 13): -1, (13, 29): -4, (0, 0): -13}
+    locations = torch.tensor(list(cost))[None]
+    result = looked(torch.zeros(1, len(cost), 2), locations)
+    expected = torch.tensor([[value / 40 for value in cost.values()]])
+    torch.testing.assert_close(box(result, LABELS[:1], boxes), expected)
+
+
+def test_boxes_of_the_digits_hold_them() -> None:
+    """Without clutter outside: the digit's brightest pixels are in its box."""
+    split = load_digits()["valid"]
+    assert split.boxes is not None and split.boxes.shape == (450, 4)
+    sides = split.boxes[:, 2:] - split.boxes[:, :2]
+    assert (sides == 16).all() and (split.boxes >= 0).all() and (split.boxes <= 40).all()
+    inside = torch.stack(
+        [image[a:c, b:d].float().sum() for image, (a, b, c, d) in zip(split.images, split.boxes, strict=True)]
+    )
+    assert (inside / split.images.float().sum((1, 2, 3))).min() > 0.3 and SIDE == 28
+    taken = split.take(torch.tensor([3, 5]))
+    assert taken.boxes is not None and torch.equal(taken.boxes, split.boxes[[3, 5]])
+
+
+def test_unknown_rewards_and_unknown_boxes_are_refused() -> None:
+    result = looked(torch.zeros(3, 2, 2))
+    with pytest.raises(SettingsError, match="final, log-likelihood, information, box; found 'glory'"):
+        returns(result, LABELS, {"glory": 1.0})
+    with pytest.raises(SettingsError, match="a data set that knows boxes"):
+        returns(result, LABELS, {"box": 1.0})
