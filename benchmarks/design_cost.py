@@ -29,12 +29,12 @@ from boed.approximations import FILE, Approximations
 from boed.combination import Combination
 from boed.epe import entropy
 from boed.fit import fit
-from boed.generate import sample_rows
 from boed.search import Designer, design_sequences
 from data import DATASETS, GlimpseError, load
 from data.dataset import DataSet, Split
 from data.device import at_device, choose_device
 from data.errors import CheckpointError
+from data.sample import sample_rows
 
 STAGES = {  # class -> method -> stage; what is not there is left out
     "boed.search:History": {

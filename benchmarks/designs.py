@@ -23,11 +23,11 @@ from boed.bank import centres_of
 from boed.combination import Combination
 from boed.epe import SCORES
 from boed.fit import fit
-from boed.generate import sample_rows
 from boed.search import Designer, design_sequences
 from boed.sources import random
 from data import DATASETS, GlimpseError, load
 from data.dataset import Split
+from data.sample import sample_rows
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

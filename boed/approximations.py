@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from boed.amortised import AmortisedBelief, AmortisedEstimator
 from boed.bank import MEMORY_GB, Bank
 from boed.bank_belief import BankBelief
-from boed.combination import Combination
+from boed.combination import Combination, require_unseen
 from boed.completion import Completion
 from boed.estimators import Belief
 from boed.generated_belief import GeneratedBelief
@@ -96,7 +96,7 @@ class Approximations:
             bank: from `embedded`.
             noise: (B, T) uniform numbers fixed by the image.
             completions: N.
-            excluded: (B,) bank image that must not complete each image, or None.
+            excluded: (B,) bank image that must not complete each image, -1 for none; or None.
         """
         if self.estimator is not None:
             return AmortisedBelief(self.estimator, self.places, self.geometry, len(noise))
@@ -108,6 +108,20 @@ class Approximations:
             )
         retrieval = self.retrieval or RetrievalCompletion(self.bank, self.geometry.retina())
         return BankBelief(bank, retrieval, noise, self.targets, completions, score, excluded)
+
+    def own_rows(self, split: Split, rows: Tensor) -> Tensor | None:
+        """(B,) where in the bank the images `rows` (B,) of a split are, -1 where not; None for another split.
+
+        An image must not complete itself: where it is found, it is to be excluded.
+
+        Raises:
+            SettingsError: completions by proposals could not leave it out.
+        """
+        if split.fingerprint != self.bank.fingerprint:
+            return None
+        require_unseen(self.combination)
+        same = split.ids[rows][:, None] == self.bank.ids
+        return torch.where(same.any(1), same.long().argmax(1), -1)
 
     def digest(self) -> str:
         """Hash of everything that designs depend on."""

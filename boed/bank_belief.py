@@ -25,7 +25,8 @@ class BankBelief:
         targets: effective sample size after each glimpse.
         count: number of completions N.
         score: see `boed.epe`.
-        excluded: (B,) bank image that must not complete each image (itself), or None.
+        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
+            or None.
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class BankBelief:
         self.targets, self.count, self.score, self.seen = list(targets), count, score, 0
         self.distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
         if excluded is not None:
-            self.distances[torch.arange(len(offsets), device=offsets.device), excluded] = torch.inf
+            here = (excluded >= 0).nonzero().view(-1)
+            self.distances[here, excluded[here]] = torch.inf
         self._drawn: tuple[float, Tensor] | None = None
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:

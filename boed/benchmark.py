@@ -18,12 +18,12 @@ from boed.bank import centres_of
 from boed.combination import CHOICES, LABELLED, Combination
 from boed.exact import Enumeration, ExactDesigns, exact_along, exact_greedy, exact_random, optimal_epe
 from boed.fit import fit
-from boed.generate import sample_rows
 from boed.measures import calibration_measure
 from boed.posteriors import enumeration
 from boed.search import Designer, design_sequences
 from data.dataset import DataSet, Split
 from data.finite import template_of
+from data.sample import sample_rows
 
 OPTIMAL_STEPS = 2
 RANDOM_ORDERS = 20

@@ -11,13 +11,12 @@ import click
 
 from boed.approximations import FILE
 from boed.bank import MEMORY_GB
-from boed.combination import require_search
+from boed.combination import require_search, require_unseen
 from boed.commands_benchmark import benchmark
 from boed.commands_compare import compare, import_
 from boed.fit_options import combination_of, fit_options, fitted, fitted_jointly, folder_of
 from boed.generate import (
     candidates_of,
-    choose_images,
     describe,
     design_settings,
     require_glimpses,
@@ -27,16 +26,18 @@ from boed.lookahead import SEARCHES
 from boed.search import COMPLETIONS, Designer
 from boed.show import draw_sequences
 from boed.sources import SOURCES
-from data.dataset import DataSet
+from data.dataset import DataSet, Split
 from data.device import at_device, choose_device
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task
 from data.registry import load
+from data.sample import choose_images, image_count
 from supervision.store import SequenceStore
 from supervision.timing import add_seconds
 
 SEQUENCES = "sequences"
+DESIGNED_FOR = ("design", "train")
 
 
 def design_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -118,7 +119,15 @@ def fit(**options: Any) -> None:
 @main.command()
 @fit_options
 @design_options
-@click.option("--images", default="600", show_default=True, help="How many design images, or all.")
+@click.option("--images", default="600", show_default=True, help="How many images of the split, or all.")
+@click.option(
+    "--split",
+    "part",
+    type=click.Choice(DESIGNED_FOR),
+    default=DESIGNED_FOR[0],
+    show_default=True,
+    help="Whose images to design for; train is for hardattn train --method nogs-all.",
+)
 @click.option(
     "--source",
     type=click.Choice(list(SOURCES)),
@@ -126,24 +135,29 @@ def fit(**options: Any) -> None:
     show_default=True,
     help="Where sequences come from.",
 )
-@click.option("--out", type=PATH, help="The store. [default: RUN/sequences.h5, or RUN/sequences-OPTIONS.h5]")
+@click.option(
+    "--out", type=PATH, help="The store. [default: RUN/sequences.h5, or RUN/sequences[-train][-OPTIONS].h5]"
+)
 @one_line_errors
-def generate(images: str, source: str, out: Path | None, **options: Any) -> None:
-    """Designs a glimpse sequence for each design image; fits first where that has not been done.
+def generate(images: str, part: str, source: str, out: Path | None, **options: Any) -> None:
+    """Designs a glimpse sequence for each image of a split; fits first where that has not been done.
 
     \b
     Examples:
       boed generate --images all
       boed generate --source fixed-order
+      boed generate --split train --images all
       boed generate --dataset celebahq --attribute Male --data-root DIR --images 600
       boed generate --estimator amortised
       boed generate --search lookahead --images 50
     """
     require_search(combination_of(options), options["search"], options["coarse"])
+    if part == "train":
+        require_unseen(combination_of(options))
     dataset, run, origin = open_task(**_task_of(options))
-    split = at_device(dataset["design"], choose_device(options["device"]))
+    split = at_device(dataset[part], choose_device(options["device"]))
     ids = choose_images(split, image_count(images, len(split)))
-    path = out or run / f"{SEQUENCES}{store_tag(source, options)}.h5"
+    path = out or run / f"{SEQUENCES}{store_tag(source, options, part)}.h5"
     if path.exists():
         SequenceStore.read(path)  # refuses a damaged one before the long fit
     there = (folder_of(run, options) / FILE).exists()
@@ -152,7 +166,7 @@ def generate(images: str, source: str, out: Path | None, **options: Any) -> None
     require_glimpses(glimpses, learned)
     search = {name: options[name] for name in ("search", "completions", "shrink", "coarse", "memory_gb")}
     designer, seed = Designer(learned, **search), learned.settings["seed"]
-    settings = design_settings(dataset, designer, source=source, seed=seed)
+    settings = design_settings(dataset, designer, source=source, seed=seed, split=part)
     store = SequenceStore.write_to(
         path, settings, ids, glimpses, candidates_of(learned, source), origin=origin
     )
@@ -164,7 +178,8 @@ def generate(images: str, source: str, out: Path | None, **options: Any) -> None
         done = store.ids[store.done]
         for line in describe(designer, split, done, store.load().locations, seed=seed):
             click.echo(line)
-    click.echo(f"next, with the same data options: hardattn train --supervise {path}")
+    method = "" if part == "design" else "--method nogs-all "
+    click.echo(f"next, with the same data options: hardattn train {method}--supervise {path}")
 
 
 @main.command()
@@ -184,7 +199,7 @@ def show(file: Path, images: tuple[int, ...], out: Path | None, data_root: Path 
       boed show runs/celebahq-Male/sequences.h5 --image 3 --image 7 --out faces.png
     """
     store = SequenceStore.read(file)
-    dataset = reopen(store, data_root)
+    split = reopen(store, data_root)
     chosen = list(images) or store.ids[store.done][:4].tolist()
     sequences = store.load(store.rows_of(chosen))
     path = out or file.with_suffix(".png")
@@ -193,7 +208,7 @@ def show(file: Path, images: tuple[int, ...], out: Path | None, data_root: Path 
     geometry = Geometry(**store.settings["geometry"])
     draw_sequences(
         path,
-        dataset["design"],
+        split,
         sorted(set(chosen)),
         sequences.locations,
         sequences.epe_map,
@@ -208,29 +223,29 @@ def _task_of(options: dict[str, Any]) -> dict[str, Any]:
     return {key: options[key] for key in ("name", "attribute", "canvas", "data_root", "run_dir")}
 
 
-def store_tag(source: str, options: dict[str, Any]) -> str:
-    """What the store's name adds to "sequences": the source or, of a design, what is not the default."""
+def store_tag(source: str, options: dict[str, Any], part: str = "design") -> str:
+    """What the store's name adds to "sequences": the split, the source, what is not a design's default."""
+    tag = "" if part == "design" else f"-{part}"
     if source != "design":
-        return f"-{source}"
-    tag = combination_of(options).tag
+        return f"{tag}-{source}"
+    tag += combination_of(options).tag
     tag += f"-{options['search']}" if options["search"] != SEARCHES[0] else ""
     tag += "" if options["shrink"] else "-no-shrink"
     return tag + ("-coarse" if options["coarse"] else "")
 
 
-def image_count(images: str, available: int) -> int:
-    """--images as a number: "all", or at most what there is."""
-    if images == "all":
-        return available
-    if not images.isdecimal():
-        raise SettingsError(f"expected a number of images or all, found {images!r}")
-    return min(int(images), available) if int(images) else 0
-
-
-def reopen(store: SequenceStore, data_root: Path | None) -> DataSet:
-    """The data set that a store was made from."""
+def reopen(store: SequenceStore, data_root: Path | None) -> Split:
+    """The images that a store was made for."""
     dataset = load(**store.origin | ({"data_root": data_root} if data_root else {}))
     if dataset.note:
         click.echo(dataset.note, err=True)
+    return split_of(store, dataset)
+
+
+def split_of(store: SequenceStore, dataset: DataSet) -> Split:
+    """The design split, or the train split where the sequences are of its images; refuses a third one."""
+    found = store.settings.get("fingerprint")
+    if dataset["design"].fingerprint != found and dataset["train"].fingerprint == found:
+        return dataset["train"]
     store.require({"fingerprint": dataset["design"].fingerprint})
-    return dataset
+    return dataset["design"]

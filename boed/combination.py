@@ -108,3 +108,12 @@ def require_search(combination: Combination, search: str, coarse: bool) -> None:
         )
     if coarse and search != "greedy":
         raise SettingsError(f"expected --search greedy with --coarse, found {search}; leave one of them out")
+
+
+def require_unseen(combination: Combination) -> None:
+    """Raises SettingsError where images of the train split, designed for, would complete themselves."""
+    if combination.completion == "proposals" and combination.bank is None:
+        raise SettingsError(
+            "expected completions that can leave an image of the train split out of its own, found proposals "
+            "from its labelled images; add --bank DIR or choose another --completion"
+        )

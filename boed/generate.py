@@ -1,4 +1,4 @@
-"""`boed generate`: sequences for the design images, written block by block into a store."""
+"""`boed generate`: sequences for the images of a split, written block by block into a store."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from boed.sources import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
+from data.sample import sample_rows
 
 BLOCK = 60
 
@@ -97,13 +98,19 @@ def require_glimpses(glimpses: int, approximations: Approximations) -> None:
         )
 
 
-def design_settings(dataset: DataSet, designer: Designer, *, source: str, seed: int) -> dict[str, Any]:
-    """What a store of sequences is identified by: any difference makes other sequences."""
+def design_settings(
+    dataset: DataSet, designer: Designer, *, source: str, seed: int, split: str = "design"
+) -> dict[str, Any]:
+    """What a store of sequences is identified by: any difference makes other sequences.
+
+    Args:
+        split: name of the split whose images are designed for.
+    """
     learned = designer.learned
     return {
         "dataset": dataset.name,
         "target": dataset.target,
-        "fingerprint": dataset["design"].fingerprint,
+        "fingerprint": dataset[split].fingerprint,
         "geometry": learned.geometry.to_json(),
         "design": {"source": source, "seed": seed, **designer.settings},
         "fit": learned.settings,
@@ -115,32 +122,6 @@ def design_settings(dataset: DataSet, designer: Designer, *, source: str, seed: 
 def candidates_of(approximations: Approximations, source: str) -> Tensor:
     """(L, 2) places that a source has maps over; none for most."""
     return approximations.places.cpu()[: None if source in WITH_MAPS else 0]
-
-
-def choose_images(split: Split, count: int | None) -> Tensor:
-    """Ids of `count` design images, of all of them without a count; a larger count adds to a smaller.
-
-    Raises:
-        SettingsError: the count is not positive, or more than there are.
-    """
-    if count is None:
-        return split.ids.cpu()
-    if not 1 <= count <= len(split):
-        raise SettingsError(
-            f"expected 1 to {len(split)} images, as many as there are to design for, found {count}"
-        )
-    return split.ids.cpu()[sample_rows(len(split), count)]
-
-
-def sample_rows(total: int, count: int) -> Tensor:
-    """`count` of `total` rows, increasing: a fair sample of sorted data, and part of every larger one.
-
-    >>> smaller, larger = sample_rows(10, 4).tolist(), sample_rows(10, 6).tolist()
-    >>> len(smaller), set(smaller) <= set(larger)
-    (4, True)
-    """
-    order = torch.randperm(total, generator=torch.Generator().manual_seed(0))
-    return order[:count].sort().values
 
 
 def _on_cpu(designs: Designs) -> Designs:

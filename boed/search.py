@@ -124,7 +124,8 @@ class History:
         designer: shared parts.
         split, rows: the images (B,).
         seed: with an image's id it fixes the completions of that image.
-        excluded: (B,) bank image that must not complete each image (itself), or None.
+        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
+            or None.
 
     Attributes:
         common: whether all images have looked at the same places by rule, so that one average serves all.
@@ -245,9 +246,10 @@ def design_sequences(
 
     where $\widehat{\mathrm{EPE}}$ is the estimator's map of the image (Harvey, Teng and Wood, arXiv
     1906.05462, for the mean over completions, the same for all places), and $\overline{\mathrm{EPE}}$ the
-    average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy order.
+    average map of `boed.shrinkage`. With all weights 0 it is the fixed greedy order. An image that is in the
+    bank does not complete itself.
     """
-    history = History(designer, split, rows, seed=seed)
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
         places, found = history.choose(weights[step])

@@ -26,16 +26,18 @@ def mirrored(locations: Tensor, grid: LocationGrid) -> Tensor:
     return torch.stack([row, grid.image_size[1] - grid.glimpse_size - col], dim=-1)
 
 
-def mirrored_places(grid: LocationGrid) -> Tensor:
-    """(L,) grid index nearest to the mirror image of each grid location.
+def mirrored_columns(grid: LocationGrid) -> Tensor:
+    """(W - G + 1,) the column to which each column of a glimpse comes to lie when the image is mirrored.
 
-    >>> mirrored_places(LocationGrid.evenly((8, 8), 4, 3)).tolist()
-    [2, 1, 0, 5, 4, 3, 8, 7, 6]
+    From a column of the grid it is the nearest one of the grid.
+
+    >>> mirrored_columns(LocationGrid.evenly((8, 8), 4, 3)).tolist()
+    [4, 3, 2, 1, 0]
     """
-    rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
-    other = mirrored(grid.locations, grid)
-    nearest = (other[:, 1, None] - cols).abs().argmin(1)
-    return torch.searchsorted(rows, other[:, 0].contiguous()) * len(cols) + nearest
+    other = torch.arange(grid.image_size[1] - grid.glimpse_size, -1, -1)
+    cols = torch.tensor(grid.cols)
+    other[cols] = cols[(other[cols][:, None] - cols).abs().argmin(1)]
+    return other
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,16 @@ class Variation:
         tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)
         return cls(flipped & mirror, contrast, tint.repeat(1, geometry.scales), jitter, generator)
 
+    @property
+    def mirrors(self) -> bool:
+        """Whether any image is mirrored."""
+        return bool(self.flipped.any())
+
+    @property
+    def tones(self) -> bool:
+        """Whether any image has another contrast or tint."""
+        return bool((self.contrast != 1).any() | (self.tint != 0).any())
+
     def of(self, rows: Tensor) -> Variation:
         """The variation of some of the images."""
         return Variation(
@@ -84,19 +96,28 @@ class Variation:
         """`look` as it is for the varied images; locations are theirs."""
 
         def varied(index: Tensor, locations: Tensor) -> Tensor:
-            flip = self.flipped[:, None, None]
-            taken = torch.where(flip, mirrored(locations, grid), locations)
-            glimpses = look(index, taken + self._shift(locations))
-            glimpses = torch.where(flip[..., None, None], glimpses.flip(-1), glimpses)
+            if not self.mirrors:
+                glimpses = look(index, locations + self._shift(locations))
+            else:
+                flip = self.flipped[:, None, None]
+                taken = torch.where(flip, mirrored(locations, grid), locations)
+                glimpses = look(index, taken + self._shift(locations))
+                glimpses = torch.where(flip[..., None, None], glimpses.flip(-1), glimpses)
+            if not self.tones:
+                return glimpses
             return glimpses * self.contrast.view(-1, 1, 1, 1, 1) + self.tint[:, None, :, None, None]
 
         return varied
 
     def locations(self, locations: Tensor, grid: LocationGrid) -> Tensor:
-        """(B, T, 2) grid locations in the images -> those of the same places in the varied images."""
-        if not bool(self.flipped.any()):
+        """(B, T, 2) locations in the images -> those of the same places in the varied images.
+
+        Locations of the grid stay on it.
+        """
+        if not self.mirrors:
             return locations
-        other = grid.locations[mirrored_places(grid)].to(locations.device)[grid.index(locations)]
+        row, col = locations.unbind(-1)
+        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col]], -1)
         return torch.where(self.flipped[:, None, None], other, locations)
 
     def _shift(self, locations: Tensor) -> Tensor:

@@ -26,8 +26,15 @@ class Core(nn.Module):
         """(B, W) state after features (B, D) from the state (B, W) before."""
         raise NotImplementedError
 
+    def sequence(self, features: Tensor, state: Tensor) -> Tensor:
+        """(B, T+1, W) the state (B, W) before and those after each of the features (B, T, D)."""
+        states = [state]
+        for t in range(features.shape[1]):
+            states.append(self(features[:, t], states[-1]))
+        return torch.stack(states, 1)
+
     def output(self, state: Tensor) -> Tensor:
-        """(B, D) what the heads read of a state (B, W)."""
+        """(..., D) what the heads read of states (..., W)."""
         return state
 
 
@@ -48,6 +55,12 @@ class RnnCore(Core):
 
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         return torch.relu(self.inward(features) + self.onward(state))
+
+    def sequence(self, features: Tensor, state: Tensor) -> Tensor:
+        states = [state]
+        for inward in self.inward(features).unbind(1):  # one product for all steps
+            states.append(torch.relu(inward + self.onward(states[-1])))
+        return torch.stack(states, 1)
 
 
 class GruCore(Core):
@@ -86,7 +99,7 @@ class LstmCore(Core):
         return torch.cat(self.cell(features, (hidden, cell)), dim=1)
 
     def output(self, state: Tensor) -> Tensor:
-        return state.chunk(2, dim=1)[0]
+        return state.chunk(2, dim=-1)[0]
 
 
 CORES: dict[str, type[Core]] = {"gru": GruCore, "lstm": LstmCore, "rnn": RnnCore}

@@ -1,4 +1,7 @@
-"""Evaluation of a run folder on test images: accuracy after every glimpse, accuracy against compute."""
+"""Evaluation of a run folder on test images: accuracy after every glimpse, accuracy against compute.
+
+A baseline sees the whole image at once, as one glimpse.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data.dataset import DataSet
-from data.device import choose_device
-from data.errors import CheckpointError
+import torch
+from torch import Tensor
+
+from data.dataset import DataSet, Split
+from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
-from data.registry import load
-from data.tensors import load_tensors
-from hardattn import checkpoint
-from hardattn.flops import mflops_per_glimpse
-from hardattn.learner import accuracy_and_nll, look_at_all
+from hardattn import checkpoint, whole_image
+from hardattn.baselines import Baseline
+from hardattn.flops import mflops, mflops_per_glimpse, parameters
+from hardattn.learner import accuracy_and_nll
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
 from hardattn.stopping import Point, curve
-from hardattn.train import at_home, build, read_log
+from hardattn.train import at_home, read_log
+from hardattn.trained import open_trained
+from hardattn.trajectories import predictions, require_trajectories
 
 CONVERGED_WITHIN = 0.01
 EVALUATION, PICTURE = "evaluation.json", "curve.png"
@@ -26,13 +32,16 @@ EVALUATION, PICTURE = "evaluation.json", "curve.png"
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on test images: one trajectory each, locations as the method says.
+    """What a network does on test images, locations as the method says.
 
     Attributes:
+        method: how the network was trained; the name of a baseline.
         accuracy_at, nll_at: after each number of glimpses t, from the prediction at t.
         iterations_to_convergence, seconds_to_convergence: see `convergence`.
-        mflops_per_glimpse: per image, a multiply-add being 2.
+        mflops_per_glimpse: per image, a multiply-add being 2; of all its trajectories together.
         curve: accuracy against compute, by stopping rule and threshold.
+        parameters: of the whole network.
+        trajectories: for each image, whose predictions are averaged.
     """
 
     dataset: str
@@ -46,6 +55,7 @@ class Evaluation:
     seconds_to_convergence: float
     mflops_per_glimpse: float
     curve: list[Point] = field(repr=False)
+    parameters: int
     trajectories: int = 1
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +63,12 @@ class Evaluation:
 
 
 def evaluate(
-    run_folder: Path, data_root: Path | None = None, *, dataset: DataSet | None = None, device: str = "auto"
+    run_folder: Path,
+    data_root: Path | None = None,
+    *,
+    dataset: DataSet | None = None,
+    device: str = "auto",
+    trajectories: int = 1,
 ) -> Evaluation:
     """Evaluates the best weights of a run; writes evaluation.json and curve.png beside them.
 
@@ -64,44 +79,37 @@ def evaluate(
         run_folder: what `train` wrote.
         data_root: other images than those of the training; a folder with test images only will do.
         dataset: the data set itself, where it is not one of the registry.
+        trajectories: for each image; of several, drawn from the policy, the predictions are averaged.
 
     Raises:
+        SettingsError: less than one trajectory, or several of a baseline.
         CheckpointError: weights are missing, damaged or of another task.
     """
-    run = checkpoint.read_json(run_folder / checkpoint.RUN)
-    try:
-        settings, opened_with = run["settings"], run["opened_with"]
-        name, method = settings["dataset"], METHODS[settings["method"]]
-    except KeyError as error:
-        raise CheckpointError(
-            f"expected a training run in {run_folder}, found run.json without {error}"
-        ) from None
-    if dataset is None:
-        options = opened_with | ({"data_root": str(data_root)} if data_root else {})
-        dataset = load(options.pop("name", name), options.pop("data_root", None), **options)
-    checkpoint.require_fits(run_folder, settings, dataset)
-    network, about = _trained(run_folder, settings)
-    network.to(choose_device(device))
-    geometry = Geometry(**settings["geometry"])
-    test = at_home(dataset["test"], network.device)
-    seen = look_at_all(
-        network, test, geometry, settings["glimpses"], mode=method.evaluation, seed=settings["seed"]
+    require_trajectories(trajectories)
+    run = open_trained(run_folder, data_root, dataset=dataset, device=device)
+    settings, network = run.settings, run.network
+    test = at_home(run.dataset["test"], network.device)
+    logits, gain, cost = (
+        _whole_images(network, test, settings, trajectories)
+        if isinstance(network, Baseline)
+        else _glimpses(network, test, settings, trajectories)
     )
     labels = test.labels.cpu()
-    accuracy, nll = accuracy_and_nll(seen.logits, labels)
-    mflops = mflops_per_glimpse(network, geometry.glimpse_shape())
-    thresholds = about["thresholds"]  # of the validation images
+    accuracy, nll = accuracy_and_nll(logits, labels)
+    thresholds = run.about["thresholds"]  # of the validation images
     result = Evaluation(
-        dataset.name,
-        dataset.target,
-        settings["method"],
+        run.dataset.name,
+        run.dataset.target,
+        run.method,
         settings["seed"],
         len(labels),
         {str(t): value for t, value in enumerate(accuracy, start=1)},
         {str(t): value for t, value in enumerate(nll, start=1)},
         *convergence(list(read_log(run_folder / checkpoint.LOG))),
-        mflops,
-        curve(seen.gain, seen.logits, labels, mflops, thresholds),
+        cost,
+        curve(gain, logits, labels, cost, thresholds),
+        parameters(network),
+        trajectories,
     )
     figures, picture = output_files(run_folder, data_root)
     checkpoint.write_json(figures, result.to_json())
@@ -134,18 +142,28 @@ def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:
     return first["iteration"], first["seconds"]
 
 
-def _trained(run_folder: Path, settings: dict[str, Any]) -> tuple[HardAttention, dict[str, Any]]:
-    """The network with its best weights, and what was noted with them."""
-    tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
-    network = build(settings)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise CheckpointError(
-            f"expected weights of the network of {run_folder / checkpoint.RUN}, found others ({reason})"
-        ) from None
-    return network, about
+def _glimpses(
+    network: HardAttention, split: Split, settings: dict[str, Any], trajectories: int
+) -> tuple[Tensor, Tensor, float]:
+    """Logits (N, T, K), predicted gains (N, T), and the MFLOPs of one more glimpse of every trajectory."""
+    geometry, mode = Geometry(**settings["geometry"]), METHODS[settings["method"]].evaluation
+    seed, steps = settings["seed"], settings["glimpses"]
+    logits, gain = predictions(
+        network, split, geometry, steps, mode=mode, seed=seed, trajectories=trajectories
+    )
+    return logits, gain, trajectories * mflops_per_glimpse(network, geometry.glimpse_shape())
+
+
+def _whole_images(
+    network: Baseline, split: Split, settings: dict[str, Any], trajectories: int
+) -> tuple[Tensor, Tensor, float]:
+    """The same where one glimpse is the whole image, after which nothing is gained."""
+    if trajectories > 1:
+        raise SettingsError(f"expected 1 trajectory of a baseline, which has no choice, found {trajectories}")
+    geometry = Geometry(**settings["geometry"])
+    logits = whole_image.logits_of(network, split, geometry)
+    image = torch.zeros(1, *geometry.glimpse_shape(), device=network.device)
+    return logits, torch.zeros(logits.shape[:2]), mflops(network, image)
 
 
 def draw_curve(evaluation: Evaluation, path: Path) -> None:

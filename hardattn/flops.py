@@ -1,10 +1,11 @@
-"""What a glimpse costs, by torch's own counter."""
+"""What a glimpse or a whole image costs, by torch's own counter, and how many parameters a network has."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hardattn.network import HardAttention
@@ -25,14 +26,28 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
     state = network.initial(1)
     glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
     return {
-        "policy": _count(network.policy, state),
-        "glimpse and core": _count(network.step, glimpse, centre, state),
-        "classifier": _count(network.classify, state),
-        "gain": _count(network.gain, state),
+        "policy": mflops(network.policy, state),
+        "glimpse and core": mflops(network.step, glimpse, centre, state),
+        "classifier": mflops(network.classify, state),
+        "gain": mflops(network.gain, state),
     }
 
 
-def _count(function: Any, *arguments: torch.Tensor) -> float:
+def mflops(function: Any, *arguments: torch.Tensor) -> float:
+    """Millions of floating-point operations of one call: those of products and convolutions.
+
+    >>> mflops(nn.Linear(100, 50), torch.zeros(1, 100))
+    0.01
+    """
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         function(*arguments)
     return counter.get_total_flops() / 1e6
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers are learned, those of heads for training only included.
+
+    >>> parameters(nn.Linear(100, 50))
+    5050
+    """
+    return sum(weights.numel() for weights in network.parameters())

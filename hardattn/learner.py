@@ -1,26 +1,23 @@
-"""One iteration of training, the moving average of the weights, validation: what `train` repeats."""
+"""One iteration of training a hard-attention network, and its validation: what `train` repeats."""
 
 from __future__ import annotations
 
-import copy
 import math
-import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from data.dataset import Split
 from data.device import one_thread
-from data.errors import CheckpointError, SettingsError
+from data.errors import SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
-from hardattn.augment import Variation
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.methods import LOSS_AT, Method, Objective, terms
@@ -29,6 +26,7 @@ from hardattn.policies import DEVIATION, POLICIES
 from hardattn.rewards import reachable
 from hardattn.rollout import Look, Mode, Rollout, explore, follow, joined
 from hardattn.stopping import quantile_thresholds
+from hardattn.trainer import Trainer, TrainingRecipe
 from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
@@ -54,32 +52,18 @@ CHOICES: dict[str, Collection[str]] = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Hyperparameters of network and training.
+class Recipe(TrainingRecipe):
+    """Hyperparameters of network and training; those of any training are `TrainingRecipe`'s.
 
     Attributes:
-        batch_size: B, supervised and unsupervised images together.
-        supervised_share: of a batch, with sequences to imitate.
-        learning_rate, weight_decay: of AdamW; the rate warms up and then falls along a cosine.
-        clip: largest norm of the gradient.
-        average: decay of the moving average of the weights, which is what is validated and kept.
-        jitter: largest shift of a training glimpse in each axis, as a share of its side.
-        mirror: whether half of the training images are mirrored left to right.
-        tone: deviation of their contrast and tint.
+        supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
+            imitate.
         hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
             `HardAttention`.
         loss_at, rewards, supervision_weight: see `hardattn.methods.Objective`.
     """
 
-    batch_size: int = 128
     supervised_share: float = 0.25
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.1
-    clip: float = 1.0
-    average: float = 0.99
-    jitter: float = 0.125
-    mirror: bool = False
-    tone: float = 0.1
     hidden: int = 128
     dropout: float = 0.2
     policy_shapes_state: bool = False
@@ -122,8 +106,6 @@ class Recipe:
             "mirror": symmetric,
             "policy_shapes_state": not (aligned and method.supervised),
         }
-        if method.supervised_share is not None:
-            default["supervised_share"] = method.supervised_share
         return cls(**(default | chosen))
 
 
@@ -163,22 +145,11 @@ class Budget:
         return iteration >= (total or 0)
 
 
-class Clock:
-    """Seconds spent in this run, over all the times it was taken up."""
+class Learner(Trainer):
+    """The training of a hard-attention network by one of the methods."""
 
-    def __init__(self, before: float = 0.0) -> None:
-        self.before, self.since = before, time.monotonic()
-
-    def seconds(self) -> float:
-        return self.before + time.monotonic() - self.since
-
-
-class Learner:
-    """Network, optimiser and moving average; `step` is one iteration.
-
-    Every iteration draws from generators seeded by (seed, iteration), so that a run taken up again goes on
-    exactly as it would have.
-    """
+    network: HardAttention
+    recipe: Recipe
 
     def __init__(
         self,
@@ -189,36 +160,21 @@ class Learner:
         recipe: Recipe,
         seed: int,
     ) -> None:
-        self.network, self.average = network, copy.deepcopy(network).eval()
-        self.method, self.recipe, self.seed = method, recipe, seed
-        self.geometry, self.grid, self.steps = geometry, geometry.grid(), batches.glimpses
-        self.device = network.device
+        super().__init__(network, geometry, recipe, seed)
+        self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
         self.labels = batches.pool.labels
         self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
         self.look = look_of(batches.pool, geometry.retina(), self.device)
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-        )
-        self.clock = Clock()
-        self.iteration, self.best = 0, math.inf
-        self.terms: dict[str, float] = {}
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         supervised, index = self._repeated(batch.supervised, batch.index)
         labels = self.labels[index].to(self.device)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, fraction)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             seen = self._rollout(index, supervised, batch.locations)
             boxes = None if self.boxes is None else self.boxes[index].to(self.device)
             weighted = terms(self.method, seen, labels, supervised, self.recipe.objective, boxes)
-        self.optimiser.zero_grad()
-        torch.stack(list(weighted.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
-        self.optimiser.step()
-        self.iteration += 1
-        self._follow()
+        self.descend(torch.stack(list(weighted.values())).sum(), fraction)
         if self.iteration % CHECK_EVERY == 0:
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
@@ -229,10 +185,8 @@ class Learner:
         return told.to(self.device), torch.cat([free, index[supervised]])
 
     def _rollout(self, index: Tensor, supervised: Tensor, locations: Tensor) -> Rollout:
-        number = 2 * (self.seed * 1_000_003 + self.iteration)
-        torch.manual_seed(number + 1)  # dropout
-        generator = torch.Generator(self.device).manual_seed(number)
-        varied = self._variation(len(supervised), generator)
+        generator = self.generator()
+        varied = self.variation(len(supervised), generator)
         network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
         free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
         if len(free):
@@ -253,56 +207,6 @@ class Learner:
             told = own.locations(locations[-len(guided) :].to(self.device), self.grid)
             parts.append(follow(network, own.look(self.look, self.grid), index[guided], told, self.grid))
         return joined(parts)
-
-    def _variation(self, count: int, generator: torch.Generator) -> Variation:
-        jitter = round(self.recipe.jitter * self.grid.glimpse_size)
-        mirror, tone = self.recipe.mirror, self.recipe.tone
-        return Variation.draw(
-            count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator
-        )
-
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """The moving average takes a step towards the weights; a longer one at the beginning."""
-        rate = 1 - min(self.recipe.average, self.iteration / (self.iteration + 10))
-        for own, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            own.lerp_(new, rate)
-        for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            kept.copy_(now)  # running statistics of a batch norm
-
-    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """Tensors and facts that fix how training goes on."""
-        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
-        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
-        for number, slots in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{name}": value for name, value in slots.items()}
-        seconds = self.clock.seconds()
-        return tensors, {"iteration": self.iteration, "seconds": seconds, "best": self.best}
-
-    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-        """Takes up the state that `state` gave."""
-        try:
-            for part, module in (("network.", self.network), ("average.", self.average)):
-                module.load_state_dict(
-                    {n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)}
-                )
-            optimiser = self.optimiser.state_dict()
-            for name, value in tensors.items():
-                if name.startswith("optimiser."):
-                    _, number, slot = name.split(".", 2)
-                    optimiser["state"].setdefault(int(number), {})[slot] = value
-            self.optimiser.load_state_dict(optimiser)
-            self.iteration, self.best = about["iteration"], about["best"]
-            self.clock = Clock(about["seconds"])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise CheckpointError(
-                f"expected a training state of this network, found another: {error}"
-            ) from None
-
-
-def _schedule(iteration: int, fraction: float) -> float:
-    """Factor of the learning rate: 50 iterations of warming up, then a cosine to 0."""
-    return min(1.0, (iteration + 1) / 50) * 0.5 * (1 + math.cos(math.pi * fraction))
 
 
 def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:

@@ -19,11 +19,12 @@ from hardattn.policies import DEVIATION, POLICIES, Locations
 class HardAttention(nn.Module):
     """Glimpse and location embeddings feed a recurrent core, whose state feeds four heads.
 
-        h_0 learned,  h_t = core(dropout(combine(g(y_t), l_t)), h_{t-1})
-        pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c dropout(h_t))
+        h_0 learned,  h_t = core(m * combine(g(y_t), l_t), h_{t-1})
+        pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c (m' * h_t))
         baseline(h_t) ~ E[return | h_t],         gain(h_t) ~ drop of the entropy by glimpse t+1, in nats
 
-    The last two read a detached state: they predict, and do not shape it.
+    The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
+    for all glimpses of an image (Gal and Ghahramani 2016, arXiv 1512.05287), which is also drawn sooner.
 
     Args:
         channels: of a glimpse, scales counted in.
@@ -69,6 +70,7 @@ class HardAttention(nn.Module):
         self.combine = COMBINATIONS[combine](hidden)
         self.core = CORES[core](hidden)
         self.dropout = nn.Dropout(dropout)
+        self.hidden = hidden
         self.policy_head = POLICIES[policy](hidden, grid, deviation)
         self.class_head = nn.Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
@@ -82,27 +84,36 @@ class HardAttention(nn.Module):
         """(B, W) state before any glimpse."""
         return self.core.initial(count)
 
+    def mask(self, count: int) -> Tensor:
+        """(B, D) factors of features, of the draws of dropout in training, and 1 otherwise."""
+        ones = torch.ones(1, 1, device=self.device)
+        if not self.training or self.dropout.p == 0:
+            return ones
+        return self.dropout(ones.expand(count, self.hidden))
+
     def features(self, glimpses: Tensor, centres: Tensor) -> Tensor:
         """(B, D) of glimpses (B, C, G, G) at normalised centres (B, 2); of any number of steps at once."""
-        return self.dropout(self.combine(self.what(glimpses), centres))
+        return self.combine(self.what(glimpses), centres)
 
-    def step(self, glimpses: Tensor, centres: Tensor, state: Tensor) -> Tensor:
+    def step(self, glimpses: Tensor, centres: Tensor, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """State after one more glimpse: (B, C, G, G), (B, 2) normalised, (B, W) -> (B, W)."""
-        return self.core(self.features(glimpses, centres), state)
+        features = self.features(glimpses, centres)
+        return self.core(features if mask is None else mask * features, state)
 
     def policy(self, state: Tensor) -> Locations:
         """Where to look next, of B states."""
         read = self.core.output(state)
         return self.policy_head(read if self.policy_shapes_state else read.detach())
 
-    def classify(self, state: Tensor) -> Tensor:
-        """(B, K) logits of the class."""
-        return self.class_head(self.dropout(self.core.output(state)))
+    def classify(self, state: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(..., K) logits of the class, of states (..., W)."""
+        read = self.core.output(state)
+        return self.class_head(read if mask is None else mask * read)
 
     def baseline(self, state: Tensor) -> Tensor:
         """(B,) expected return."""
-        return self.baseline_head(self.core.output(state).detach()).squeeze(1)
+        return self.baseline_head(self.core.output(state).detach()).squeeze(-1)
 
     def gain(self, state: Tensor) -> Tensor:
         """(B,) predicted information gain of the next glimpse, in nats."""
-        return self.gain_head(self.core.output(state).detach()).squeeze(1)
+        return self.gain_head(self.core.output(state).detach()).squeeze(-1)

@@ -163,6 +163,7 @@ def _mixture(features: int, grid: LocationGrid, deviation: float | None) -> nn.M
     return GaussianPolicy(features, grid, components=COMPONENTS, deviation=deviation)
 
 
+ON_GRID = ("categorical",)  # policies that choose among the locations of the grid
 POLICIES: dict[str, Callable[[int, LocationGrid, float | None], nn.Module]] = {
     "categorical": _categorical,
     "gaussian": _gaussian,

@@ -74,11 +74,12 @@ def explore(
             network, look, index, _blind(len(index), grid, steps, mode, index.device, generator), grid
         )
     states, locations, log_probs = [network.initial(len(index))], list[Tensor](), list[Tensor]()
+    mask = network.mask(len(index))
     for _ in range(steps):
         policy = network.policy(states[-1])
         location = policy.mode() if mode == "greedy" else policy.sample(generator)
         glimpses = look(index, location[:, None])[:, 0]
-        states.append(network.step(glimpses, _centres(location, grid), states[-1]))
+        states.append(network.step(glimpses, _centres(location, grid), states[-1], mask))
         locations.append(location)
         log_probs.append(policy.log_prob(location))
     return _read(network, torch.stack(states, 1), torch.stack(locations, 1), torch.stack(log_probs, 1))
@@ -94,13 +95,10 @@ def follow(
     """
     count, steps = locations.shape[:2]
     glimpses = look(index, locations).flatten(0, 1)
-    features = network.features(glimpses, _centres(locations, grid).flatten(0, 1)).unflatten(
-        0, (count, steps)
-    )
-    states = [network.initial(count)]
-    for t in range(steps):
-        states.append(network.core(features[:, t], states[-1]))
-    together = torch.stack(states, 1)
+    centres = _centres(locations, grid).flatten(0, 1)
+    features = network.features(glimpses, centres).unflatten(0, (count, steps))
+    features = network.mask(count)[:, None] * features
+    together = network.core.sequence(features, network.initial(count))
     policy = network.policy(together[:, :-1].flatten(0, 1))
     log_prob = policy.log_prob(locations.flatten(0, 1)).view(count, steps)
     return _read(network, together, locations, log_prob)
@@ -108,12 +106,10 @@ def follow(
 
 def _read(network: HardAttention, states: Tensor, locations: Tensor, log_prob: Tensor) -> Rollout:
     """What the heads say of states (B, T+1, W)."""
-    count, several = states.shape[:2]
-    logits = network.classify(states.flatten(0, 1)).unflatten(0, (count, several))
-    before = states[:, :-1].flatten(0, 1)
-    baseline = network.baseline(before).view(count, several - 1)
-    gain = network.gain(before).view(count, several - 1)
-    return Rollout(locations, log_prob, logits[:, 0], logits[:, 1:], baseline, gain)
+    logits, before = network.classify(states, network.mask(len(states))[:, None]), states[:, :-1]
+    return Rollout(
+        locations, log_prob, logits[:, 0], logits[:, 1:], network.baseline(before), network.gain(before)
+    )
 
 
 def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:

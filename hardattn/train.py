@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from data.dataset import DataSet, Split
@@ -19,13 +18,17 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint
+from hardattn.guidance import guided_images, supervision_settings
 from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator
 from hardattn.methods import METHODS, method_of
 from hardattn.network import HardAttention
-from supervision.batches import MixedBatches, supervised_split
+from hardattn.trainer import Trainer
+from supervision.batches import Batch, MixedBatches
 from supervision.store import SOFTWARE, SequenceStore
 
 LARGEST_SEED = 2**31
+Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
+"""A network -> its figures on the validation images, and what is noted with its weights."""
 
 
 def train(
@@ -50,7 +53,7 @@ def train(
     weights as one that was never stopped (with a budget in iterations, not in minutes).
 
     Args:
-        dataset: its train and valid splits are used, and the design split with a store.
+        dataset: its train and valid splits are used, and the design split with a store of its images.
         run_folder: gets run.json, log.jsonl, last.safetensors, and model.safetensors (the best so far by
             the negative log-likelihood of the validation labels).
         method: a name of `hardattn.methods.METHODS`; default ps-nogs with a store, else ram.
@@ -67,15 +70,18 @@ def train(
     """
     name = method_of(method, store is not None)
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
+    share = METHODS[name].supervised_share
+    chosen = ({} if share is None else {"supervised_share": share}) | chosen
     recipe, budget = replace(suited, **chosen), budget or Budget()
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
-    if not 0 <= seed < LARGEST_SEED:
-        raise SettingsError(f"expected a seed from 0 to {LARGEST_SEED - 1}, found {seed}")
+    require_seed(seed)
     geometry = geometry_for(dataset, store, geometry)
     task = checkpoint.describe(dataset, geometry)
-    guided = _guided(dataset, store, task, steps, supervised_images)
+    guided = guided_images(
+        dataset, store, geometry, steps, supervised_images, recipe.policy, recipe.supervised_share == 1
+    )
     target = choose_device(device)
     settings = {
         **task,
@@ -83,11 +89,11 @@ def train(
         "seed": seed,
         "glimpses": steps,
         "fingerprint": dataset.fingerprint("train", "valid"),
-        "supervision": _supervision(store, guided),
+        "supervision": supervision_settings(store, guided),
         "budget": asdict(budget),
         "recipe": asdict(recipe),
     }
-    _open_run(run_folder, settings, opened_with or {})
+    open_run(run_folder, settings, opened_with or {})
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
@@ -96,16 +102,15 @@ def train(
             images,
             steps,
             recipe.batch_size,
-            supervised=guided[0].to(images.images.device) if guided else None,
-            locations=guided[1] if guided else None,
+            supervised=guided and _beside(guided[0], dataset["train"], images),
+            locations=guided and guided[1],
             supervised_share=recipe.supervised_share,
             seed=seed,
         )
         look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
         learner = Learner(network, METHODS[name], batches, geometry, recipe, seed)
-        _loop(
-            learner, batches, look, run_folder, budget, budget.total(len(dataset["train"]), recipe.batch_size)
-        )
+        total = budget.total(len(dataset["train"]), recipe.batch_size)
+        run_to_the_end(learner, batches, look, run_folder, budget, total)
     return run_folder
 
 
@@ -114,6 +119,12 @@ def build(settings: dict[str, Any]) -> HardAttention:
     geometry, recipe = Geometry(**settings["geometry"]), Recipe(**settings["recipe"])
     channels, _, _ = geometry.glimpse_shape()
     return HardAttention(channels, geometry.grid(), len(settings["classes"]), **recipe.network)
+
+
+def require_seed(seed: int) -> None:
+    """Raises SettingsError for a seed that not all generators take."""
+    if not 0 <= seed < LARGEST_SEED:
+        raise SettingsError(f"expected a seed from 0 to {LARGEST_SEED - 1}, found {seed}")
 
 
 def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry | None) -> Geometry:
@@ -133,44 +144,12 @@ def at_home(split: Split, device: torch.device) -> Split:
     return split.to(device) if fits(split, device) else split
 
 
-def _guided(
-    dataset: DataSet, store: SequenceStore | None, task: dict[str, Any], steps: int, count: int | None
-) -> tuple[Split, Tensor] | None:
-    """Supervised images and their locations (M, T, 2), checked against the task."""
-    if store is None:
-        if count is not None:
-            raise SettingsError(
-                "expected --supervise with --supervised-images, found none; add it or leave both out"
-            )
-        return None
-    if count is not None and count < 1:
-        raise SettingsError(f"expected at least 1 supervised image, found {count}")
-    part = "design" if _is_of(store, dataset, "design") or not _is_of(store, dataset, "train") else "train"
-    expected = {
-        "dataset": task["dataset"],
-        "target": task["target"],
-        "fingerprint": dataset[part].fingerprint,
-    }
-    store.require({name: value for name, value in expected.items() if name in store.settings})
-    split, locations = supervised_split(store, dataset[part], steps)
-    locations = locations[:count]
-    Geometry(**task["geometry"]).grid().index(locations)  # refuses locations off the grid
-    return split.take(torch.arange(len(locations))), locations
+def _beside(guided: Split, train: Split, images: Split) -> Split:
+    """The guided images where the training images are; these themselves, if they are the same."""
+    return images if guided is train else guided.to(images.images.device)
 
 
-def _is_of(store: SequenceStore, dataset: DataSet, part: str) -> bool:
-    """Whether the sequences are of the images of this split."""
-    return bool(store.settings.get("fingerprint") == dataset[part].fingerprint)
-
-
-def _supervision(store: SequenceStore | None, guided: tuple[Split, Tensor] | None) -> dict[str, Any] | None:
-    if store is None or guided is None:
-        return None
-    total = int((guided[1].flatten() * torch.arange(1, guided[1].numel() + 1)).sum())
-    return {"images": len(guided[0]), "checksum": total, "settings": store.settings}
-
-
-def _open_run(folder: Path, settings: dict[str, Any], opened_with: dict[str, Any]) -> None:
+def open_run(folder: Path, settings: dict[str, Any], opened_with: dict[str, Any]) -> None:
     """Writes run.json, or checks that the one that is there is of the same run."""
     path = folder / checkpoint.RUN
     if path.exists():
@@ -180,10 +159,10 @@ def _open_run(folder: Path, settings: dict[str, Any], opened_with: dict[str, Any
     checkpoint.write_json(path, {"software": SOFTWARE, "settings": settings, "opened_with": opened_with})
 
 
-def _loop(
-    learner: Learner,
-    batches: MixedBatches,
-    validate: Validator,
+def run_to_the_end(
+    learner: Trainer,
+    batches: Iterable[Batch],
+    validate: Validate,
     folder: Path,
     budget: Budget,
     total: int | None,
@@ -205,7 +184,7 @@ def _loop(
                 _check(learner, validate, folder, bar)
 
 
-def _check(learner: Learner, validate: Validator, folder: Path, bar: tqdm) -> None:
+def _check(learner: Trainer, validate: Validate, folder: Path, bar: tqdm) -> None:
     """Validation, one line of the log, and the files; `last` is written after all that it stands for."""
     figures, about = validate(learner.average)
     line = {

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from data.errors import SettingsError
 from hardattn.cores import CORES
@@ -18,7 +19,9 @@ LEARNED = "learned"
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
 
 _RECIPE = (
-    click.option("--hidden", type=click.IntRange(min=1), help="Width of the network. [default: 128]"),
+    click.option(
+        "--hidden", type=click.IntRange(min=1), help="Width of the network. [default: 128; of a baseline 256]"
+    ),
     click.option(
         "--encoder", type=click.Choice(list(GLIMPSE_ENCODERS)), help="Of a glimpse. [default: conv]"
     ),
@@ -71,6 +74,12 @@ NAMES = (
     "learning_rate",
 )
 
+WITH_BASELINE = (
+    *("name", "attribute", "canvas", "data_root", "run_dir", "device"),
+    *("baseline", "run_name", "seed", "epochs", "minutes"),
+    *("hidden", "augment", "batch_size", "learning_rate"),
+)
+
 
 def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options of a recipe."""
@@ -92,6 +101,17 @@ def recipe_of(options: dict[str, Any]) -> dict[str, Any]:
     if options.get("rewards"):
         chosen["rewards"] = rewards_of(options["rewards"])
     return chosen | (PLAIN if options.get("augment") is False else {})
+
+
+def refuse_what_glimpses_need(context: click.Context) -> None:
+    """Raises SettingsError when the command line names an option that says nothing to a baseline."""
+    for option in context.command.params:
+        name = option.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in WITH_BASELINE:
+            raise SettingsError(
+                f"expected no {option.opts[0]} with --baseline, found it; leave one of the two out"
+            )
 
 
 def rewards_of(words: Sequence[str]) -> dict[str, float]:

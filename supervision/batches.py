@@ -114,13 +114,20 @@ def _shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Ten
         queue = queue[size:]
 
 
-def supervised_split(store: SequenceStore, split: Split, glimpses: int) -> tuple[Split, Tensor]:
+def supervised_split(
+    store: SequenceStore, split: Split, glimpses: int, count: int | None = None
+) -> tuple[Split, Tensor]:
     """The images of `split` that have a finished sequence, and their locations (M, T, 2).
+
+    Where these are all images of the split it is the split itself, whose images are not copied.
+
+    Args:
+        count: only the first so many; all of them without.
 
     Raises:
         StoreError: no sequence is done, sequences are shorter than `glimpses`, or an image is missing.
     """
-    rows = store.done.nonzero().view(-1)
+    rows = store.done.nonzero().view(-1)[:count]
     if len(rows) == 0:
         raise StoreError(
             f"expected finished sequences in {store.path}, found none; run `boed generate` to its end"
@@ -136,6 +143,5 @@ def supervised_split(store: SequenceStore, split: Split, glimpses: int) -> tuple
         raise StoreError(
             f"expected the images of {store.path} in the data, found some missing; use the same --data-root"
         )
-    images = split.images if len(where) == len(split) else split.images[where]
-    chosen = Split(images, split.labels[where], split.ids[where], split.fingerprint)
+    chosen = split if len(where) == len(split) else split.take(where)
     return chosen, store.load(rows).locations[:, :glimpses]

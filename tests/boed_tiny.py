@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -97,10 +98,13 @@ class ExactPosterior(Posterior):
 def exact_approximations(
     world: Enumerated, steps: int = 3, combination: Combination | None = None
 ) -> Approximations:
-    """Exact q; and r, at the smallest effective sample size, is uniform over the consistent images."""
+    """Exact q; and r, at the smallest effective sample size, is uniform over the consistent images.
+
+    The bank is all images that there are, not a sample of the split: an image may complete itself.
+    """
     return Approximations(
         ExactPosterior(world),
-        world.split,
+        replace(world.split, fingerprint="all images"),
         PLACES,
         GEOMETRY,
         {"glimpses": steps},

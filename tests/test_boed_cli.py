@@ -13,8 +13,8 @@ from PIL import Image
 import boed.adaptivity
 import boed.fit_options
 from boed.cli import main
-from boed.generate import sample_rows
 from data.registry import load
+from data.sample import sample_rows
 from supervision.store import SequenceStore
 
 FIT = ["--glimpses", 2, "--places", 12, "--iterations", 12]

@@ -7,7 +7,7 @@ import torch
 
 from data.geometry import Geometry
 from data.grid import LocationGrid
-from hardattn.augment import Variation, mirrored, mirrored_places
+from hardattn.augment import Variation, mirrored, mirrored_columns
 
 
 @pytest.mark.parametrize("scales", [1, 2])
@@ -48,10 +48,22 @@ def test_jitter_reaches_its_largest_shift_and_no_further() -> None:
 
 
 @pytest.mark.parametrize(("size", "glimpse", "per_axis"), [(224, 16, 50), (60, 12, 13), (40, 8, 9)])
-def test_mirrored_places_are_nearest_and_mirror_back(size: int, glimpse: int, per_axis: int) -> None:
+def test_mirrored_columns_are_nearest_and_exact_off_the_grid(size: int, glimpse: int, per_axis: int) -> None:
     grid = LocationGrid.evenly((size, size), glimpse, per_axis)
-    places = mirrored_places(grid)
     assert torch.equal(mirrored(mirrored(grid.locations, grid), grid), grid.locations)
-    distance = (grid.locations[places] - mirrored(grid.locations, grid)).abs()
+    columns, exact = mirrored_columns(grid), torch.arange(size - glimpse, -1, -1)
+    on_grid = torch.isin(torch.arange(size - glimpse + 1), torch.tensor(grid.cols))
     pitch = (size - glimpse) / (per_axis - 1)
-    assert distance[:, 0].max() == 0 and distance[:, 1].max() <= pitch / 2 + 1
+    assert set(columns[on_grid].tolist()) <= set(grid.cols)
+    assert (columns - exact)[on_grid].abs().max() <= pitch / 2 + 1
+    assert torch.equal(columns[~on_grid], exact[~on_grid])
+
+
+def test_told_locations_mirror_with_their_images() -> None:
+    geometry = Geometry(16, 16, 1, glimpse_size=4, per_axis=4)
+    varied = Variation.draw(
+        40, geometry, mirror=True, tone=0.0, jitter=0, generator=torch.Generator().manual_seed(0)
+    )
+    told = varied.locations(torch.tensor([[4, 8], [3, 5]]).expand(40, -1, -1), geometry.grid())
+    assert told[varied.flipped].unique(dim=0).tolist() == [[[4, 4], [3, 7]]]
+    assert told[~varied.flipped].unique(dim=0).tolist() == [[[4, 8], [3, 5]]]

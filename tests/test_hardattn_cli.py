@@ -132,7 +132,7 @@ def test_evaluate_with_test_images_only(tmp_path: Path) -> None:
     assert found["test_images"] == 3
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "evaluate", "record"])
 def test_every_option_is_explained(command: str) -> None:
     text = call(command, "--help").stdout
     assert "Examples:" in text

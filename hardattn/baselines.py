@@ -1,0 +1,197 @@
+"""Networks that see the whole image at once: the rivals of those that look through glimpses.
+
+Shapes: B images, C channels, H and W their sides, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import SettingsError
+
+Image = tuple[int, int, int]
+"""(C, H, W) of an image."""
+UNITS = 256  # of the hidden layers of Mnih et al. 2014
+FILTERS, KERNEL, STRIDE = 8, 10, 5  # of their convolution
+STEM_SIDE = 56  # largest map that a residual block works on
+STAGES = (16, 32, 64)
+LAST_SIDE = 4  # largest map that is pooled by the plain network
+WIDEST = 64
+
+
+class Baseline(nn.Module):
+    """The contract: images in, logits of the class out.
+
+        x' = 2 (x - mean x), the mean over all pixels and channels of the image
+
+    is what the layers see: in [-2, 2], and without the overall brightness, which would otherwise be most of
+    what a fully connected layer sees of a canvas that is mostly black.
+
+    Args:
+        layers: from images x' to logits.
+    """
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) values in [0, 1] -> (B, K) logits."""
+        return self.layers(2 * (images - images.mean((1, 2, 3), keepdim=True)))
+
+
+def fully_connected(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
+    """Two rectified hidden layers of one width, logits = W'' relu(W' relu(W x)).
+
+    In Mnih et al. 2014, section 4.1, the width is 64 or 256.
+
+    >>> fully_connected((1, 28, 28), 10, hidden=64)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
+    return Baseline(
+        nn.Flatten(),
+        nn.Linear(math.prod(image), hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, classes),
+    )
+
+
+def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
+    """8 filters of 10 x 10 at stride 5, then 256 units, rectified both: Mnih et al. 2014, section 4.1.
+
+    Raises:
+        SettingsError: the image is smaller than a filter.
+
+    >>> convolutional((1, 60, 60), 10)(torch.zeros(2, 1, 60, 60)).shape
+    torch.Size([2, 10])
+    """
+    channels, *sides = image
+    if min(sides) < KERNEL:
+        raise SettingsError(
+            f"expected images of at least {KERNEL} pixels a side for --baseline conv, found {min(sides)}; "
+            "take another baseline"
+        )
+    places = math.prod((side - KERNEL) // STRIDE + 1 for side in sides)
+    return Baseline(
+        nn.Conv2d(channels, FILTERS, KERNEL, STRIDE),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(FILTERS * places, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, classes),
+    )
+
+
+def convolution(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
+    """A 3 x 3 convolution and the norm of its batch, which makes a bias needless."""
+    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs)]
+
+
+class Residual(nn.Module):
+    """relu(f(x) + s(x)), f two convolutions: the basic block of He et al. 2016 (arXiv 1512.03385).
+
+    The shortcut s is the identity, or a 1 x 1 convolution where size or channels change.
+
+    >>> Residual(16, 32, stride=2)(torch.zeros(2, 16, 7, 7)).shape
+    torch.Size([2, 32, 4, 4])
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *convolution(inputs, outputs, stride), nn.ReLU(), *convolution(outputs, outputs, 1)
+        )
+        same = inputs == outputs and stride == 1
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.relu(self.layers(maps) + self.shortcut(maps))
+
+
+def residual(image: Image, classes: int) -> Baseline:
+    """A residual network of under 100,000 parameters, three blocks of 16, 32 and 64 channels.
+
+    Before them 3 x 3 convolutions of stride 2, one at least, halve the map until it has at most 56 a side;
+    after them every channel is averaged over the map, so that the size of the image costs next to nothing.
+
+    >>> residual((3, 224, 224), 2)(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 2])
+    """
+    first, *others = STAGES
+    layers, inputs, side = list[nn.Module](), image[0], max(image[1:])
+    while side > STEM_SIDE or not layers:
+        layers += [*convolution(inputs, first, 2), nn.ReLU()]
+        inputs, side = first, math.ceil(side / 2)
+    layers += [Residual(first, first, 1)]
+    layers += [Residual(inputs, outputs, 2) for inputs, outputs in zip(STAGES, others, strict=False)]
+    return Baseline(*layers, *averaged(STAGES[-1], classes))
+
+
+def plain(image: Image, classes: int) -> Baseline:
+    """A plain network: 3 x 3 convolutions of stride 2 with batch norm until the map has at most 4 a side.
+
+    They have 16, 32, 64, 64, ... channels, each of which is averaged over the last map.
+
+    >>> plain((1, 40, 40), 10)(torch.zeros(2, 1, 40, 40)).shape
+    torch.Size([2, 10])
+    """
+    layers, inputs, outputs, side = list[nn.Module](), image[0], STAGES[0], max(image[1:])
+    while side > LAST_SIDE or not layers:
+        layers += [*convolution(inputs, outputs, 2), nn.ReLU()]
+        inputs, outputs, side = outputs, min(2 * outputs, WIDEST), math.ceil(side / 2)
+    return Baseline(*layers, *averaged(inputs, classes))
+
+
+def averaged(channels: int, classes: int) -> list[nn.Module]:
+    """Global average pooling and a linear layer: (B, channels, h, w) -> (B, K)."""
+    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+
+
+BASELINES: dict[str, Callable[..., Baseline]] = {
+    "fc": fully_connected,
+    "conv": convolutional,
+    "resnet": residual,
+    "cnn": plain,
+}
+OF_ANY_WIDTH = ("fc", "conv")
+
+
+def make_baseline(name: str, image: Image, classes: int, hidden: int | None = None) -> Baseline:
+    """The network of that name, untrained.
+
+    Args:
+        name: a key of `BASELINES`.
+        image: (C, H, W).
+        classes: K.
+        hidden: width of the hidden layers of fc and conv; None: 256.
+
+    Raises:
+        SettingsError: no such baseline, it has no width to choose, or the image is too small for it.
+
+    >>> make_baseline("fc", (1, 28, 28), 10, hidden=64)(torch.rand(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
+    if name not in BASELINES:
+        raise SettingsError(f"expected a baseline of {', '.join(BASELINES)}; found {name!r}")
+    if hidden is None:
+        return BASELINES[name](image, classes)
+    if name not in OF_ANY_WIDTH:
+        raise SettingsError(
+            f"expected no --hidden with --baseline {name}, found {hidden}; leave it out, or take "
+            f"{' or '.join(OF_ANY_WIDTH)}"
+        )
+    return BASELINES[name](image, classes, hidden=hidden)

@@ -1,0 +1,94 @@
+"""Which images a training imitates the sequences of: checked against the task before anything is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.dataset import DataSet, Split
+from data.errors import SettingsError
+from data.geometry import Geometry
+from hardattn.policies import ON_GRID
+from supervision.batches import supervised_split
+from supervision.store import SequenceStore
+
+Guided = tuple[Split, Tensor]
+"""Images, and their locations (M, T, 2)."""
+
+
+def guided_images(
+    dataset: DataSet,
+    store: SequenceStore | None,
+    geometry: Geometry,
+    steps: int,
+    count: int | None,
+    policy: str,
+    everyone: bool = False,
+) -> Guided | None:
+    """Images of the design or the train split with the sequences that they have in a store.
+
+    Where all images of a split have one, it is that split itself: its images are not copied.
+
+    Args:
+        store: None: there is nothing to imitate.
+        geometry: of the training.
+        steps: T.
+        count: only the first so many images.
+        policy: that is to imitate them, a key of `hardattn.policies.POLICIES`.
+        everyone: whether all training images are to be supervised; one order that is the same for all images
+            of the design split then serves them as well.
+
+    Raises:
+        SettingsError: a count without a store, or locations that the policy cannot choose.
+        StoreError: the sequences are of another task, too short or not done.
+    """
+    if store is None:
+        if count is not None:
+            raise SettingsError(
+                "expected --supervise with --supervised-images, found none; add it or leave both out"
+            )
+        return None
+    if count is not None and count < 1:
+        raise SettingsError(f"expected at least 1 supervised image, found {count}")
+    split = dataset["train"]
+    if store.settings.get("fingerprint") != split.fingerprint:
+        split = dataset["design"]
+    expected = {"dataset": dataset.name, "target": dataset.target, "fingerprint": split.fingerprint}
+    store.require({name: value for name, value in expected.items() if name in store.settings})
+    chosen, locations = supervised_split(store, split, steps, count)
+    require_reachable(locations, geometry, policy)
+    common = bool((locations == locations[:1]).all()) and count is None
+    if everyone and common and split is not dataset["train"]:
+        return dataset["train"], locations[:1].expand(len(dataset["train"]), -1, -1)
+    return chosen, locations
+
+
+def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> None:
+    """Raises SettingsError for locations (..., 2) that a policy cannot choose.
+
+    >>> off_grid = torch.tensor([[1, 2]])
+    >>> require_reachable(off_grid, Geometry(8, 8, 1, glimpse_size=4, per_axis=2), "gaussian")
+    """
+    if policy in ON_GRID:
+        try:
+            geometry.grid().index(locations)
+        except SettingsError as error:
+            raise SettingsError(f"{error}, or a policy without one: --policy gaussian") from None
+    last = torch.tensor([geometry.height, geometry.width]) - geometry.glimpse_size
+    outside = ((locations < 0) | (locations > last)).any(-1)
+    if bool(outside.any()):
+        stray = locations[outside][0].tolist()
+        raise SettingsError(
+            f"expected glimpses inside the image, at most {last.tolist()}, found {stray}; use sequences made "
+            "for images of this size"
+        )
+
+
+def supervision_settings(store: SequenceStore | None, guided: Guided | None) -> dict[str, Any] | None:
+    """What identifies the imitated sequences in the settings of a run."""
+    if store is None or guided is None:
+        return None
+    total = int((guided[1].flatten() * torch.arange(1, guided[1].numel() + 1)).sum())
+    return {"images": len(guided[0]), "checksum": total, "settings": store.settings}

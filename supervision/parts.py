@@ -1,0 +1,99 @@
+"""Glimpse sequences from annotation: parts of the object, at fixed places within its box."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data.dataset import DataSet, Split
+from data.errors import SettingsError
+from data.geometry import Geometry
+from supervision.store import Sequences, SequenceStore
+
+PATTERN = (
+    (0.5, 0.5),
+    (0.2, 0.2),
+    (0.8, 0.8),
+    (0.2, 0.8),
+    (0.8, 0.2),
+    (0.2, 0.5),
+    (0.8, 0.5),
+    (0.5, 0.2),
+    (0.5, 0.8),
+)
+"""Centres of the parts as shares of the box: its middle, its corners, the middles of its sides."""
+
+
+def part_sequences(boxes: Tensor, geometry: Geometry, glimpses: int) -> Tensor:
+    """(N, T, 2) grid locations: the middle of the image first, then the parts of the object in turn.
+
+    What is annotated is where the object is; a network that has only seen the middle has to find it.
+
+    Args:
+        boxes: (N, 4) first row and column of the object, and those after its last.
+        geometry: of image, glimpse and grid.
+        glimpses: T.
+
+    >>> geometry = Geometry(40, 40, 1, glimpse_size=8, per_axis=9)
+    >>> part_sequences(torch.tensor([[0, 20, 16, 36]]), geometry, 3).tolist()
+    [[[16, 16], [4, 24], [0, 20]]]
+    """
+    turns = torch.tensor([PATTERN[t % len(PATTERN)] for t in range(glimpses - 1)]).view(-1, 2)
+    corner, extent = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
+    middle = torch.tensor([geometry.height, geometry.width]) / 2
+    centres = torch.cat([middle.expand(len(boxes), 1, 2), corner + turns * extent], 1)
+    return nearest_on_grid(centres - geometry.glimpse_size / 2, geometry)
+
+
+def nearest_on_grid(corners: Tensor, geometry: Geometry) -> Tensor:
+    """The grid location nearest to each top-left corner (..., 2), given in pixels."""
+    grid = geometry.grid()
+    axes = (torch.tensor(grid.rows), torch.tensor(grid.cols))
+    found = [axis[(corners[..., a, None] - axis).abs().argmin(-1)] for a, axis in enumerate(axes)]
+    return torch.stack(found, -1)
+
+
+def write_parts(
+    path: Path,
+    dataset: DataSet,
+    split: str,
+    *,
+    glimpses: int,
+    geometry: Geometry | None = None,
+    origin: dict[str, Any] | None = None,
+) -> SequenceStore:
+    """Part sequences of all images of a split as a store.
+
+    Raises:
+        SettingsError: the data set does not know where its objects are.
+        StoreError: `path` holds other sequences.
+    """
+    images, geometry = dataset[split], geometry or dataset.geometry
+    boxes = _boxes(dataset, images)
+    settings = {
+        "dataset": dataset.name,
+        "target": dataset.target,
+        "fingerprint": images.fingerprint,
+        "geometry": geometry.to_json(),
+        "design": {"source": "parts"},
+    }
+    none = torch.zeros(0, 2, dtype=torch.int64)
+    store = SequenceStore.write_to(path, settings, images.ids, glimpses, none, origin=origin)
+    rows = store.pending()
+    if len(rows):
+        unknown = torch.full((len(rows), glimpses + 1), torch.nan)
+        locations = part_sequences(boxes[rows], geometry, glimpses)
+        store.write(rows, Sequences(locations, unknown[:, 1:], unknown, unknown[:, 1:, None][..., :0]))
+    return store
+
+
+def _boxes(dataset: DataSet, images: Split) -> Tensor:
+    if images.boxes is None:
+        raise SettingsError(
+            f"expected a data set that knows where its objects are, found {dataset.name}; take digits, "
+            "translated-mnist or cluttered-mnist"
+        )
+    return images.boxes.cpu()

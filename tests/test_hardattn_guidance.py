@@ -1,0 +1,82 @@
+"""Which images a training imitates: of which split, without copies, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hardattn_tiny import GEOMETRY, tiny_dataset
+
+from data.dataset import DataSet, Split
+from data.errors import StoreError
+from hardattn.guidance import guided_images
+from hardattn.learner import Budget
+from hardattn.train import train
+from supervision.store import Sequences, SequenceStore
+
+DATASET = tiny_dataset()
+
+
+def stored(path: Path, part: str, dataset: DataSet = DATASET, some: int | None = None) -> SequenceStore:
+    """Every image of a split looks at where its square may be and at two other places."""
+    split, grid = dataset[part], dataset.geometry.grid()
+    settings = {"dataset": "tiny", "target": "label", "fingerprint": split.fingerprint}
+    ids = split.ids[:some]
+    store = SequenceStore.write_to(path, settings, ids, 3, torch.zeros(0, 2).long())
+    nothing = torch.zeros(len(ids), 3)
+    places = grid.locations[torch.tensor([4, 6, 9])].expand(len(ids), -1, -1)
+    store.write(torch.arange(len(ids)), Sequences(places, nothing, torch.zeros(len(ids), 4), nothing))
+    return store
+
+
+@pytest.mark.parametrize("part", ["design", "train"])
+def test_all_images_of_a_split_are_the_split_itself(tmp_path: Path, part: str) -> None:
+    guided = guided_images(DATASET, stored(tmp_path / "s.h5", part), GEOMETRY, 3, None, "categorical")
+    assert guided is not None and guided[0] is DATASET[part]
+    assert guided[1].tolist() == [[[4, 0], [4, 8], [8, 4]]] * len(DATASET[part])
+
+
+def test_some_images_are_the_first_of_those_with_a_sequence(tmp_path: Path) -> None:
+    store = stored(tmp_path / "s.h5", "train", some=9)
+    guided = guided_images(DATASET, store, GEOMETRY, 2, 5, "categorical")
+    assert guided is not None and guided[1].shape == (5, 2, 2)
+    assert torch.equal(guided[0].ids, DATASET["train"].ids[:5])
+    assert torch.equal(guided[0].images, DATASET["train"].images[:5])
+
+
+def test_boxes_are_kept(tmp_path: Path) -> None:
+    boxes = torch.arange(48)[:, None].expand(-1, 4)
+    dataset = DataSet(
+        "tiny", "label", ("left", "right"), GEOMETRY, 3,
+        {"train": lambda: replace(DATASET["train"], boxes=boxes)},
+    )  # fmt: skip
+    store = stored(tmp_path / "s.h5", "train", some=9)
+    guided = guided_images(dataset, store, GEOMETRY, 3, None, "categorical")
+    assert guided is not None and guided[0].boxes is not None
+    assert torch.equal(guided[0].boxes, boxes[:9])
+
+
+@pytest.mark.parametrize("part", ["valid", "test"])
+def test_sequences_of_images_that_judge_are_refused(tmp_path: Path, part: str) -> None:
+    with pytest.raises(StoreError, match="fingerprint"):
+        guided_images(DATASET, stored(tmp_path / "s.h5", part), GEOMETRY, 3, None, "categorical")
+
+
+@pytest.mark.parametrize("method", ["ps-nogs", "nogs-all"])
+def test_training_images_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    splits = list[Split]()
+    monkeypatch.setattr("hardattn.learner.look_of", lambda pool, *_: splits.extend(pool.splits))
+    monkeypatch.setattr("hardattn.train.run_to_the_end", lambda *_: None)
+    store = stored(tmp_path / "s.h5", "train")
+    train(DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=1), device="cpu")
+    assert len(splits) == 2 and all(split is DATASET["train"] for split in splits)
+
+
+@pytest.mark.parametrize("method", ["ps-nogs", "nogs-all"])
+def test_a_training_imitates_sequences_of_its_own_images(tmp_path: Path, method: str) -> None:
+    store = stored(tmp_path / "s.h5", "train")
+    folder = train(
+        DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=2), device="cpu",
+        batch_size=16, hidden=16,
+    )  # fmt: skip
+    assert (folder / "model.safetensors").is_file()
