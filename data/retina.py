@@ -116,7 +116,7 @@ class Retina:
         margin = (factor - 1) * self.size // 2
         patches = gather_patches(images, index, locations - margin, self.size * factor)
         batch = patches.flatten(0, 1) if factor == 1 else block_sums(patches.flatten(0, 1), factor)
-        glimpses = batch.permute(0, 3, 1, 2).float() / (255 * factor * factor)  # (B*T, C, G, G)
+        glimpses: Tensor = batch.permute(0, 3, 1, 2).float() / (255 * factor * factor)
         return glimpses.view(*patches.shape[:2], *glimpses.shape[1:])
 
     def pixels(self) -> int:
