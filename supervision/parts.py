@@ -13,16 +13,17 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from supervision.store import Sequences, SequenceStore
 
+NEAR, FAR = 0.35, 0.65
 PATTERN = (
     (0.5, 0.5),
-    (0.2, 0.2),
-    (0.8, 0.8),
-    (0.2, 0.8),
-    (0.8, 0.2),
-    (0.2, 0.5),
-    (0.8, 0.5),
-    (0.5, 0.2),
-    (0.5, 0.8),
+    (NEAR, NEAR),
+    (FAR, FAR),
+    (NEAR, FAR),
+    (FAR, NEAR),
+    (NEAR, 0.5),
+    (FAR, 0.5),
+    (0.5, NEAR),
+    (0.5, FAR),
 )
 """Centres of the parts as shares of the box: its middle, its corners, the middles of its sides."""
 
