@@ -2,8 +2,8 @@
 
 `python -m benchmarks.train_speed`: three tasks on made-up images, one thread. Two networks: the default
 (convolutions, GRU) and the published one (linear layers, rectified recurrence, sums). Beside them the
-glimpses alone, gathered in one call and by a loop over images. Figures of public code on one core of this kind
-are given for the same tasks.
+glimpses alone, gathered in one call and by a loop over images, and the figures of public code on one core of
+this kind for the same tasks.
 """
 
 from __future__ import annotations
