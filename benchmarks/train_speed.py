@@ -26,9 +26,10 @@ from data.device import choose_device
 from data.geometry import Geometry
 from data.pool import ImagePool
 from hardattn.flops import mflops_per_glimpse
-from hardattn.learner import Learner, Recipe, look_at_all
+from hardattn.learner import Learner, look_at_all
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
+from hardattn.recipe import Recipe
 from hardattn.trainer import Trainer
 from supervision.batches import MixedBatches
 

@@ -13,7 +13,7 @@ from boed.approximations import TARGETS, TOGETHER, Approximations
 from boed.bank_belief import BankBelief
 from boed.epe import candidate_scores
 from boed.search import Designer, History
-from boed.shrinkage import choose_weight, shrunk
+from boed.shrinkage import ERRORS, choose_weight, shrunk
 
 IMAGE_PLACES = 100_000  # images times candidates that an estimate is made from
 TOGETHER_PLACES = 40_000  # the same where there are many attributes, each with an estimate of its own
@@ -41,7 +41,9 @@ def affordable(learned: Approximations, wanted: int) -> int:
 
 
 @torch.no_grad()
-def estimate_adaptivity(learned: Approximations, seed: int, *, images: int | None = None) -> Adaptivity:
+def estimate_adaptivity(
+    learned: Approximations, seed: int, *, images: int | None = None, errors: float = ERRORS
+) -> Adaptivity:
     """Weights and sample sizes with the lowest mean realised cross-entropy, along the design's own histories.
 
     A weight is 0 unless another is better beyond noise (see `boed.shrinkage.choose_weight`).
@@ -60,7 +62,7 @@ def estimate_adaptivity(learned: Approximations, seed: int, *, images: int | Non
         average = history.average_map()
         choices = []
         for target, own in _own_maps(history).items():
-            weight = choose_weight(average, own, realised)
+            weight = choose_weight(average, own, realised, errors)
             choices.append((_loss(average, own, weight, realised), weight, target))
         best = min(choices)
         weights.append(best[1])

@@ -14,6 +14,7 @@ from data.geometry import Geometry
 
 BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
+TELLING = 0.1  # nats of linear information by which a place is worth looking at more often
 SMALL_GRID = 200  # locations that are taken whole
 
 
@@ -75,7 +76,10 @@ def codebook(
 
 
 def place_probabilities(information: Tensor) -> Tensor:
-    """(A, L) informative places more often, every place sometimes; of information (L,) or (L, A)."""
+    """(A, L) informative places more often, every place sometimes; of information (L,) or (L, A).
+
+    Where no place tells much by itself the differences are noise, and all places are about as likely.
+    """
     information = information.view(len(information), -1).T
-    scale = information.amax(1, keepdim=True).clamp(min=1e-6) / 3
+    scale = information.amax(1, keepdim=True).clamp(min=TELLING) / 3
     return 0.7 * (information / scale).softmax(1) + 0.3 / information.shape[1]

@@ -115,7 +115,7 @@ def on_policy(histories: Tensor, proposal: Tensor) -> PlaceSampler:
 def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
     """(M, T) places of a first design for some of q's own training images."""
     images = CALIBRATION_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES
-    adaptivity = estimate_adaptivity(learned, seed, images=images)
+    adaptivity = estimate_adaptivity(learned, seed, images=images, errors=0)  # q must know what adapting sees
     learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
     count = affordable(learned, ON_POLICY_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES)
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]

@@ -81,15 +81,16 @@ class AverageMaps:
             yield from zip(self.statistics.split(CHUNK), self.labels.split(CHUNK), strict=True)
 
 
-def choose_weight(average: Tensor, own: Tensor, realised: Tensor) -> float:
+def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float = ERRORS) -> float:
     """The weight whose choices have the lowest mean realised loss, of those that beat weight 0 beyond noise.
 
-    Beyond noise: the mean advantage over the images exceeds `ERRORS` of its standard errors. Without such a
+    Beyond noise: the mean advantage over the images exceeds so many of its standard errors. Without such a
     weight it is 0; of equals it is the smallest.
 
     Args:
         average, own: (B, L) maps of held-out images, infinite where a place must not be taken.
         realised: (B, L) loss in nats after a glimpse at each place.
+        errors: standard errors.
 
     >>> own = torch.tensor([[0., 1.], [1., 0.]] * 9)
     >>> choose_weight(torch.tensor([[0., .1]] * 18), own, own)
@@ -99,7 +100,7 @@ def choose_weight(average: Tensor, own: Tensor, realised: Tensor) -> float:
     losses = torch.cat([realised.gather(1, choice) for choice in choices], 1).double()  # (B, W)
     gain = losses[:, :1] - losses
     error = gain.std(0, correction=0) / len(gain) ** 0.5
-    proven = gain.mean(0) > ERRORS * error
+    proven = gain.mean(0) > errors * error
     return WEIGHTS[int(gain.mean(0).where(proven, 0).argmax())]
 
 

@@ -35,8 +35,8 @@ _TASK = (
         "--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the data set's, or FILE's]"
     ),
     click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]"),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda."),
 )
+_DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
 class Commands(click.Group):
@@ -62,6 +62,11 @@ class Commands(click.Group):
 
 def task_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that name data, run folder, geometry and device."""
+    return sensor_options(_DEVICE(command))
+
+
+def sensor_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds the options that name data, run folder and geometry, for what needs no device."""
     for option in reversed(_TASK):
         command = option(command)
     return command

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
-from data.dataset import DataSet
-from data.geometry import Geometry
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
 from hardattn.baselines import BASELINES
+from hardattn.commands_sequences import parts, record
 from hardattn.evaluate import Evaluation, output_files
 from hardattn.evaluate import evaluate as evaluate_run
 from hardattn.learner import DEFAULT_ITERATIONS, Budget
 from hardattn.methods import METHODS, method_of
-from hardattn.record import RECORDED, SPLITS
-from hardattn.record import record as record_run
 from hardattn.reproduce import MINUTES, as_text, table_names
 from hardattn.reproduce import reproduce as reproduce_table
 from hardattn.train import train as train_run
-from hardattn.train_options import recipe_of, recipe_options, refuse_what_glimpses_need
+from hardattn.train_options import recipe_of, recipe_options, refuse_what_glimpses_need, wanted_geometry
 from hardattn.whole_image import train_baseline
 from supervision.store import SequenceStore
 
@@ -147,37 +143,8 @@ def evaluate(run_folder: Path, data_root: Path | None, trajectories: int, device
     click.echo("wrote {} and {}".format(*output_files(run_folder, data_root)))
 
 
-@main.command("record")
-@click.argument("run_folder", metavar="RUN_DIR", type=PATH)
-@click.option(
-    "--split",
-    "part",
-    type=click.Choice(SPLITS),
-    default=SPLITS[0],
-    show_default=True,
-    help="Of the images to look at.",
-)
-@click.option("--images", default="600", show_default=True, help="How many of them, or all.")
-@click.option(
-    "--out", type=PATH, help=f"The store. [default: {RECORDED}.h5, or {RECORDED}-train.h5, beside RUN_DIR]"
-)
-@click.option("--data-root", type=PATH, help="Look at the images found here. [default: as in training]")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@one_line_errors
-def record(run_folder: Path, **options: Any) -> None:
-    """Writes where the network of RUN_DIR looks, for another one to imitate; can be interrupted.
-
-    \b
-    Examples:
-      hardattn record runs/digits/hardattn-ram-0
-      hardattn train --method ps-ram --supervise
-      hardattn record runs/digits/hardattn-ram-0 --split train --images all
-    """
-    store = record_run(run_folder, **options)
-    click.echo(f"{int(store.done.sum())} sequences of {store.steps} glimpses in {store.path}")
-    default = options["out"] is None and options["part"] == SPLITS[0]
-    file = "" if default else f" {store.path}"
-    click.echo(f"next, with the same data options: hardattn train --method ps-ram --supervise{file}")
+main.add_command(record)
+main.add_command(parts)
 
 
 def _train_baseline(
@@ -243,18 +210,6 @@ def sequences_of(supervise: str | None, run_dir: Path, stem: str) -> tuple[Seque
     own = run_dir / f"{stem}.h5"
     path = own if supervise == OWN else Path(supervise)
     return SequenceStore.read(path), [] if path.resolve() == own.resolve() else [path.stem]
-
-
-def wanted_geometry(
-    dataset: DataSet, store: SequenceStore | None, glimpse_size: int | None, scales: int | None
-) -> Geometry | None:
-    """The geometry that options ask for, None without any; what is not asked for is the sequences'."""
-    asked = {"glimpse_size": glimpse_size, "scales": scales}
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if not given:
-        return None
-    default = Geometry(**store.settings["geometry"]) if store else dataset.geometry
-    return replace(default, **given)
 
 
 def table(result: Evaluation) -> str:

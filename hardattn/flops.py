@@ -29,7 +29,7 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
         "policy": mflops(network.policy, state),
         "glimpse and core": mflops(network.step, glimpse, centre, state),
         "classifier": mflops(network.classify, state),
-        "gain": mflops(network.gain, state),
+        "gain": 0.0 if network.predicts_epe else mflops(network.gain, state),  # its policy has said it
     }
 
 

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from data.dataset import DataSet, Split
-from data.errors import SettingsError
+from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
 from hardattn.policies import ON_GRID
-from supervision.batches import supervised_split
+from supervision.batches import Maps, supervised_split
 from supervision.store import SequenceStore
 
 Guided = tuple[Split, Tensor]
@@ -63,6 +63,48 @@ def guided_images(
     if everyone and common and split is not dataset["train"]:
         return dataset["train"], locations[:1].expand(len(dataset["train"]), -1, -1)
     return chosen, locations
+
+
+def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: int, policy: str) -> Maps:
+    """The EPE maps of images with sequences in a store, over those of its candidates that lie on the grid.
+
+    Args:
+        steps: T.
+        policy: that is to be regressed on them, a key of `hardattn.policies.POLICIES`.
+
+    Raises:
+        SettingsError: the policy is not categorical.
+        StoreError: the store has no maps, or one that says nothing.
+    """
+    if policy != "categorical":
+        raise SettingsError(f"expected --policy categorical with --method saliency, found {policy}")
+    grid, places = geometry.grid(), store.candidates
+    rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
+    on_grid = torch.isin(places[:, 0], rows) & torch.isin(places[:, 1], cols)
+    if not bool(on_grid.any()):
+        raise StoreError(
+            f"expected EPE maps of places on the grid in {store.path}, found none; make designs with "
+            "`boed generate`, whose stores have them"
+        )
+    found = store.load(store.rows_of(images.ids.tolist())).epe_map[:, :steps, on_grid]
+    if bool((found.isnan().any(-1) | found.isinf().all(-1)).any()):
+        raise StoreError(
+            f"expected finite values in every EPE map of {store.path}, found a map without; generate it again"
+        )
+    return Maps(found, places[on_grid])
+
+
+def require_everyone(guided: Guided, train: Split) -> None:
+    """Raises SettingsError where some of the training images have nothing to imitate.
+
+    >>> images = Split(torch.zeros(2, 8, 8, 1), torch.arange(2), torch.arange(2), "")
+    >>> require_everyone((images, torch.zeros(2, 3, 2)), images)
+    """
+    if not torch.equal(guided[0].ids.cpu(), train.ids.cpu()):
+        raise SettingsError(
+            f"expected sequences of all {len(train)} training images, found {len(guided[0])} of these or "
+            "others; make them with `boed generate --split train --images all`"
+        )
 
 
 def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> None:

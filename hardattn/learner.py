@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,95 +17,19 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
-from hardattn.cores import CORES
-from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.methods import LOSS_AT, Method, Objective, terms
+from hardattn.augment import Variation
+from hardattn.methods import Method, terms
 from hardattn.network import HardAttention
-from hardattn.policies import DEVIATION, POLICIES
+from hardattn.policies import log_normaliser
+from hardattn.recipe import Recipe
 from hardattn.rewards import reachable
 from hardattn.rollout import Look, Mode, Rollout, explore, follow, joined
 from hardattn.stopping import quantile_thresholds
-from hardattn.trainer import Trainer, TrainingRecipe
+from hardattn.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 
 CHECK_EVERY = 100
 DEFAULT_ITERATIONS = 3000
-NETWORK = (
-    "hidden",
-    "dropout",
-    "policy_shapes_state",
-    "encoder",
-    "combine",
-    "batch_norm",
-    "core",
-    "policy",
-    "deviation",
-)
-CHOICES: dict[str, Collection[str]] = {
-    "encoder": GLIMPSE_ENCODERS,
-    "combine": COMBINATIONS,
-    "core": CORES,
-    "policy": POLICIES,
-    "loss_at": LOSS_AT,
-}
-
-
-@dataclass(frozen=True)
-class Recipe(TrainingRecipe):
-    """Hyperparameters of network and training; those of any training are `TrainingRecipe`'s.
-
-    Attributes:
-        supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
-            imitate.
-        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
-            `HardAttention`.
-        loss_at, rewards, supervision_weight: see `hardattn.methods.Objective`.
-    """
-
-    supervised_share: float = 0.25
-    hidden: int = 128
-    dropout: float = 0.2
-    policy_shapes_state: bool = False
-    encoder: str = "conv"
-    combine: str = "modulate"
-    batch_norm: bool = False
-    core: str = "gru"
-    policy: str = "categorical"
-    deviation: float | None = DEVIATION
-    loss_at: str = "every"
-    supervision_weight: float = 1.0
-    rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                found = getattr(self, name)
-                raise SettingsError(f"expected a {name} of {', '.join(choices)}; found {found!r}")
-        if self.deviation is not None and self.deviation <= 0:
-            raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
-
-    @property
-    def network(self) -> dict[str, Any]:
-        """What the network is built from."""
-        return {name: getattr(self, name) for name in NETWORK}
-
-    @property
-    def objective(self) -> Objective:
-        return Objective(self.loss_at, self.supervision_weight, self.rewards)
-
-    @classmethod
-    def suited(cls, method: Method, *, symmetric: bool, aligned: bool, **chosen: Any) -> Recipe:
-        """The default for a method, and images that may be mirrored or are aligned.
-
-        On aligned images designs differ little from image to image, and imitating a few hundred of them would
-        only shape the state to recognise them: there the policy reads the state and does not shape it. Where
-        nothing is aligned the state must learn to say where to look next, by whichever method.
-        """
-        default: dict[str, Any] = {
-            "mirror": symmetric,
-            "policy_shapes_state": not (aligned and method.supervised),
-        }
-        return cls(**(default | chosen))
 
 
 @dataclass(frozen=True)
@@ -165,26 +88,47 @@ class Learner(Trainer):
         self.labels = batches.pool.labels
         self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
         self.look = look_of(batches.pool, geometry.retina(), self.device)
+        self.places = None if batches.maps is None else batches.maps.places.to(self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        supervised, index = self._repeated(batch.supervised, batch.index)
+        method = self.method.at(fraction, self.recipe.imitate_for)
+        told = batch.supervised & method.supervised
+        supervised, index = self._repeated(told, batch.index, method.trajectories)
         labels = self.labels[index].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            seen = self._rollout(index, supervised, batch.locations)
+            seen = self._rollout(index, supervised, batch.locations, method.training)
             boxes = None if self.boxes is None else self.boxes[index].to(self.device)
-            weighted = terms(self.method, seen, labels, supervised, self.recipe.objective, boxes)
+            weighted = terms(
+                method,
+                seen,
+                labels,
+                supervised,
+                self.recipe.objective.at(fraction),
+                boxes,
+                normaliser=self._normaliser(),
+                maps=None if batch.maps is None else batch.maps.to(self.device),
+            )
+        self.finish(weighted, fraction)
+
+    def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
+        """Down the gradient of the weighted terms, which are noted for the log."""
         self.descend(torch.stack(list(weighted.values())).sum(), fraction)
         if self.iteration % CHECK_EVERY == 0:
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
-    def _repeated(self, supervised: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _normaliser(self) -> Tensor | None:
+        """What the score of REINFORCE leaves out of log pi, if anything."""
+        distance = self.recipe.reinforce_loss == "distance"
+        return log_normaliser(self.network.policy_head) if distance else None
+
+    def _repeated(self, supervised: Tensor, index: Tensor, trajectories: int) -> tuple[Tensor, Tensor]:
         """Which images are supervised, and all images: first the others, each with all its trajectories."""
-        free = index[~supervised].repeat_interleave(self.method.trajectories)
+        free = index[~supervised].repeat_interleave(trajectories)
         told = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
         return told.to(self.device), torch.cat([free, index[supervised]])
 
-    def _rollout(self, index: Tensor, supervised: Tensor, locations: Tensor) -> Rollout:
+    def _rollout(self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode) -> Rollout:
         generator = self.generator()
         varied = self.variation(len(supervised), generator)
         network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
@@ -198,15 +142,22 @@ class Learner(Trainer):
                     index[free],
                     self.grid,
                     self.steps,
-                    mode=self.method.training,
+                    mode=mode,
                     generator=generator,
                 )
             )
         if len(guided):
             own = varied.of(guided)
             told = own.locations(locations[-len(guided) :].to(self.device), self.grid)
-            parts.append(follow(network, own.look(self.look, self.grid), index[guided], told, self.grid))
+            look, places = own.look(self.look, self.grid), self._places(own)
+            parts.append(follow(network, look, index[guided], told, self.grid, places))
         return joined(parts)
+
+    def _places(self, varied: Variation) -> Tensor | None:
+        """(B, L', 2) where the places of the EPE maps are in varied images."""
+        if self.places is None:
+            return None
+        return varied.locations(self.places.expand(len(varied.flipped), -1, -1), self.grid)
 
 
 def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:

@@ -9,6 +9,8 @@ from torch.nn.functional import cross_entropy
 from hardattn.rewards import information
 from hardattn.rollout import Rollout
 
+SHARPNESS = 50.0  # k per nat: on a map of some tenths of a nat nearly greedy, as in the saliency heuristic
+
 
 def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """Mean of (B, ...) values over the images with `mask` (B,), 0 without any.
@@ -33,6 +35,11 @@ def last_classification(rollout: Rollout, labels: Tensor) -> Tensor:
     return cross_entropy(rollout.logits[:, -1].float(), labels)
 
 
+def both_classifications(rollout: Rollout, labels: Tensor) -> Tensor:
+    """Mean of the cross-entropy after the last glimpse and of that after every one, in nats."""
+    return (last_classification(rollout, labels) + classification(rollout, labels)) / 2
+
+
 def imitation(rollout: Rollout, supervised: Tensor) -> Tensor:
     """-log pi(l*) of the teacher-forced locations, averaged over glimpses and supervised images.
 
@@ -41,14 +48,40 @@ def imitation(rollout: Rollout, supervised: Tensor) -> Tensor:
     return mean_over(-rollout.log_prob, supervised)
 
 
-def reinforce(rollout: Rollout, returns: Tensor, unsupervised: Tensor) -> Tensor:
+def saliency(rollout: Rollout, maps: Tensor | None) -> Tensor:
+    r"""Cross-entropy of the policy to a map of where to look, averaged over glimpses and images with a map.
+
+    $-\sum_l s_t(l) \log \pi(l \mid h_t), \quad s_t(l) \propto \exp(-k \, \mathrm{EPE}_t(l))$
+
+    The location head is regressed on a saliency that was computed beforehand, as GlimpseNet's is; here it is
+    the EPE map of a design. The term is smallest, the entropy of s, where the policy is s.
+
+    Args:
+        rollout: with the log-probabilities of the candidates.
+        maps: (B', T, L') nats of the same candidates; infinite ones are never to be chosen.
+    """
+    if maps is None or rollout.candidates is None:
+        return rollout.log_prob.new_zeros(())
+    wanted = (-SHARPNESS * maps).softmax(-1)
+    return -(wanted * rollout.candidates).sum(-1).mean()
+
+
+def reinforce(
+    rollout: Rollout, returns: Tensor, unsupervised: Tensor, normaliser: Tensor | None = None
+) -> Tensor:
     """-(R_t - b_t) log pi(l_t), summed over glimpses: its gradient is an unbiased estimate of -grad E[R_1].
 
     Williams 1992; Mnih et al. 2014, equation 3. R_t (B, T) is what is earned from glimpse t on; the baseline
     b_t is a constant here.
+
+    Args:
+        normaliser: of a Gaussian policy, see `hardattn.policies.log_normaliser`. With it the place of log pi
+            is taken by log pi less the normaliser, -|l_t - mu_t|^2 / (2 sigma^2). The gradient to the means
+            is the same; that to a learned deviation is no longer that of the expected return.
     """
     advantage = returns - rollout.baseline.detach().float()
-    return mean_over((-advantage * rollout.log_prob).sum(1), unsupervised)
+    score = rollout.log_prob if normaliser is None else rollout.log_prob - normaliser
+    return mean_over((-advantage * score).sum(1), unsupervised)
 
 
 def baseline(rollout: Rollout, returns: Tensor, unsupervised: Tensor) -> Tensor:

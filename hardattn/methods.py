@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -25,6 +25,8 @@ class Method:
         sequences: stem of the store that it imitates, or "" where it needs none.
         supervised_share: of a batch, with sequences to imitate; None: the recipe's.
         trajectories: of each unsupervised image in training.
+        then: name of the method that takes over after a part of the budget, or "".
+        policy: that it needs, a key of `hardattn.policies.POLICIES`; None: any but that of epe-head.
     """
 
     summary: str
@@ -34,11 +36,21 @@ class Method:
     sequences: str = ""
     supervised_share: float | None = None
     trajectories: int = 1
+    then: str = ""
+    policy: str | None = None
 
     @property
     def supervised(self) -> bool:
         """Whether it needs sequences to imitate."""
         return bool(self.sequences)
+
+    def at(self, fraction: float, imitate_for: float) -> Method:
+        """The method when `fraction` of the budget is used, `imitate_for` being the part before the change.
+
+        >>> METHODS["nogs-finetuned"].at(0.7, 0.7) is METHODS["ram"], METHODS["ram"].at(1.0, 0.7).then
+        (True, '')
+        """
+        return METHODS[self.then] if self.then and fraction >= imitate_for else self
 
 
 PARTLY: Mapping[str, float] = {
@@ -49,8 +61,17 @@ PARTLY: Mapping[str, float] = {
     "gain": 1.0,
 }
 REINFORCE: Mapping[str, float] = {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, "gain": 1.0}
+IMITATION: Mapping[str, float] = {"classification": 1.0, "imitation": 1.0, "gain": 1.0}
+SALIENCY: Mapping[str, float] = {
+    "classification": 1.0,
+    "saliency": 1.0,
+    "reinforce": 0.1,
+    "baseline": 1.0,
+    "gain": 1.0,
+}
 BLIND: Mapping[str, float] = {"classification": 1.0, "gain": 1.0}
 TRAJECTORIES = 5
+IMITATE_FOR = 0.7  # of the budget, before REINFORCE takes over
 
 
 def _imitating(summary: str, sequences: str) -> Method:
@@ -66,11 +87,29 @@ METHODS: dict[str, Method] = {
         "imitates the designed sequences of all images, no REINFORCE",
         "sample",
         "greedy",
-        {"classification": 1.0, "imitation": 1.0, "gain": 1.0},
+        IMITATION,
         "sequences-train",
         supervised_share=1.0,
     ),
+    "nogs-finetuned": Method(
+        "imitates the designed sequences of all images first, then REINFORCE on all of them",
+        "sample",
+        "greedy",
+        IMITATION,
+        "sequences-train",
+        supervised_share=1.0,
+        then="ram",
+    ),
+    "saliency": Method(
+        "regresses the policy on the EPE maps of some images, REINFORCE on the others (as GlimpseNet's)",
+        "sample",
+        "greedy",
+        SALIENCY,
+        "sequences",
+        policy="categorical",
+    ),
     "ps-ram": _imitating("imitates on some images what a trained network looked at", "sequences-recorded"),
+    "ps-parts": _imitating("imitates annotated parts of the objects on some images", "sequences-parts"),
     "ps-fixed": _imitating("imitates one fixed greedy order on some images", "sequences-fixed-order"),
     "ps-heuristic": _imitating("imitates the saliency heuristic on some images", "sequences-saliency-50"),
     "ram": Method(
@@ -82,6 +121,13 @@ METHODS: dict[str, Method] = {
         "greedy",
         {"classification": 1.0, "wake-sleep": 1.0, "gain": 1.0},
         trajectories=TRAJECTORIES,
+    ),
+    "epe-head": Method(
+        "looks where it expects to be surest of the class, which it regresses (Gadgil et al. 2024)",
+        "sample",
+        "greedy",
+        {"classification": 1.0, "epe": 1.0},  # the latter by `hardattn.epe_head`
+        policy="epe",
     ),
     "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
     "centre": Method("every glimpse in the middle of the image", "centre", "centre", BLIND),
@@ -111,21 +157,54 @@ class Objective:
     """What a method minimises: the choices that all methods share.
 
     Attributes:
-        loss_at: cross-entropy after the "last" glimpse, or after "every" one and before any.
+        loss_at: cross-entropy after the "last" glimpse, "every" one and before any, or the mean of "both".
         supervision_weight: of the imitation, times the method's own.
         rewards: reward -> weight, see `hardattn.rewards`.
+        anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
     """
 
     loss_at: str = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
+    anneal_supervision: bool = False
 
     def __post_init__(self) -> None:
         if self.loss_at not in LOSS_AT:
             raise SettingsError(f"expected --loss-at of {', '.join(LOSS_AT)}; found {self.loss_at!r}")
 
+    def at(self, fraction: float) -> Objective:
+        """The objective when `fraction` of the budget is used.
 
-LOSS_AT = {"last": losses.last_classification, "every": losses.classification}
+        >>> Objective(supervision_weight=2.0, anneal_supervision=True).at(0.75).supervision_weight
+        0.5
+        """
+        if not self.anneal_supervision:
+            return self
+        return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
+
+
+LOSS_AT = {
+    "last": losses.last_classification,
+    "every": losses.classification,
+    "both": losses.both_classifications,
+}
+REINFORCE_LOSSES = ("likelihood", "distance")
+
+
+def require_changes(name: str, anneal_supervision: bool, imitate_for: float) -> None:
+    """Raises SettingsError where the method has nothing that could change during training.
+
+    >>> require_changes("ps-nogs", True, IMITATE_FOR), require_changes("nogs-finetuned", False, 0.5)
+    (None, None)
+    """
+    method = METHODS[name]
+    if anneal_supervision and not (method.supervised and "reinforce" in method.weights):
+        raise SettingsError(
+            f"expected a method that imitates and has REINFORCE with --anneal-supervision, found {name}; "
+            "take ps-nogs, or nogs-finetuned without it"
+        )
+    if imitate_for != IMITATE_FOR and not method.then:
+        raise SettingsError(f"expected --imitate-for with nogs-finetuned, found it with {name}; leave it out")
 
 
 def terms(
@@ -135,14 +214,24 @@ def terms(
     supervised: Tensor,
     objective: Objective | None = None,
     boxes: Tensor | None = None,
+    *,
+    normaliser: Tensor | None = None,
+    maps: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """The weighted terms of the loss, by name; their sum is what is minimised."""
+    """The weighted terms of the loss, by name; their sum is what is minimised.
+
+    Args:
+        boxes: see `hardattn.rewards.box`.
+        normaliser: see `hardattn.losses.reinforce`.
+        maps: see `hardattn.losses.saliency`.
+    """
     objective, free = objective or Objective(), ~supervised
     earned = returns(rollout, labels, objective.rewards, boxes)
     makers = {
         "classification": lambda: LOSS_AT[objective.loss_at](rollout, labels),
         "imitation": lambda: objective.supervision_weight * losses.imitation(rollout, supervised),
-        "reinforce": lambda: losses.reinforce(rollout, earned, free),
+        "saliency": lambda: objective.supervision_weight * losses.saliency(rollout, maps),
+        "reinforce": lambda: losses.reinforce(rollout, earned, free, normaliser),
         "baseline": lambda: losses.baseline(rollout, earned, free),
         "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
         "gain": lambda: losses.gain(rollout),

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.distributions import Categorical
 
 from data.grid import LocationGrid
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.policies import DEVIATION, POLICIES, Locations
+from hardattn.policies import DEVIATION, POLICIES, EpePolicy, Locations
 
 
 class HardAttention(nn.Module):
@@ -100,10 +101,16 @@ class HardAttention(nn.Module):
         features = self.features(glimpses, centres)
         return self.core(features if mask is None else mask * features, state)
 
-    def policy(self, state: Tensor) -> Locations:
-        """Where to look next, of B states."""
+    @property
+    def predicts_epe(self) -> bool:
+        """Whether its policy is an `EpeMap`, which takes no place twice and says what a glimpse gains."""
+        return isinstance(self.policy_head, EpePolicy)
+
+    def policy(self, state: Tensor, seen: Tensor | None = None) -> Locations:
+        """Where to look next, of B states; an `EpeMap` leaves out places (B, L) that were seen."""
         read = self.core.output(state)
-        return self.policy_head(read if self.policy_shapes_state else read.detach())
+        found = self.policy_head(read if self.policy_shapes_state else read.detach())
+        return found if seen is None else found.without(seen)
 
     def classify(self, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """(..., K) logits of the class, of states (..., W)."""
@@ -114,6 +121,18 @@ class HardAttention(nn.Module):
         """(B,) expected return."""
         return self.baseline_head(self.core.output(state).detach()).squeeze(-1)
 
-    def gain(self, state: Tensor) -> Tensor:
-        """(B,) predicted information gain of the next glimpse, in nats."""
+    def gain(self, state: Tensor, seen: Tensor | None = None) -> Tensor:
+        """(...,) predicted information gain of the next glimpse, in nats, of states (..., W).
+
+        With an `EpeMap` it is the entropy of the prediction now less the smallest value of the map among the
+        places that are not `seen` (..., L).
+        """
+        if self.predicts_epe:
+            return self._promised(state, seen)
         return self.gain_head(self.core.output(state).detach()).squeeze(-1)
+
+    @torch.no_grad()
+    def _promised(self, state: Tensor, seen: Tensor | None) -> Tensor:
+        now = Categorical(logits=self.classify(state).float(), validate_args=False).entropy()
+        epe = self.policy_head(self.core.output(state))
+        return now - (epe if seen is None else epe.without(seen)).smallest()

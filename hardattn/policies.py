@@ -8,11 +8,14 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
+from data.errors import SettingsError
 from data.grid import LocationGrid, denormalise, normalise
 
 DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
 COMPONENTS = 3
+EXPLORATION = 0.1  # share of arbitrary places that an EPE map explores by, at least
 
 
 class Locations(Protocol):
@@ -60,6 +63,58 @@ class Categorical:
 
     def log_prob(self, locations: Tensor) -> Tensor:
         return self.log_probs.gather(1, self.grid.index(locations)[:, None]).squeeze(1)
+
+
+class EpeMap:
+    r"""Over the locations of a grid: the smallest of predicted values, or sometimes an arbitrary one.
+
+    $\pi(l) = (1 - \epsilon)\, [l = \arg\min_{l'} m(l')] + \epsilon / |U|$ on the places U that were not seen,
+    and 0 on the others: epsilon-greedy. m bounds the expected posterior entropy after a glimpse there.
+
+    Args:
+        epe: (..., L) predicted values m, in nats; to choose from, (B, L).
+        grid: L locations.
+        epsilon: share of arbitrary places among those that are drawn.
+        seen: (..., L) bool; None: nothing is.
+
+    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+    >>> fresh = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4)
+    >>> later = fresh.without(torch.tensor([[False, True, False, False]]))
+    >>> later.mode().tolist(), round(later.smallest().item(), 4)
+    ([[4, 0]], 0.3)
+    >>> round(later.log_prob(later.mode()).exp().item(), 4)
+    0.7333
+    """
+
+    def __init__(self, epe: Tensor, grid: LocationGrid, epsilon: float, seen: Tensor | None = None) -> None:
+        self.epe, self.grid, self.epsilon = epe.float(), grid, epsilon
+        self.seen = torch.zeros_like(epe, dtype=torch.bool) if seen is None else seen
+
+    def without(self, seen: Tensor) -> EpeMap:
+        """The same, where places (..., L) are not to be taken again."""
+        return EpeMap(self.epe, self.grid, self.epsilon, seen)
+
+    def smallest(self) -> Tensor:
+        """(...) nats: the smallest value among places that were not seen."""
+        return self._open().amin(-1)
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        return self._draws().sample(generator)
+
+    def mode(self) -> Tensor:
+        return self.grid.locations.to(self.epe.device)[self._open().argmin(1)]
+
+    def log_prob(self, locations: Tensor) -> Tensor:
+        return self._draws().log_prob(locations)
+
+    def _open(self) -> Tensor:
+        return self.epe.detach().masked_fill(self.seen, torch.inf)
+
+    def _draws(self) -> Categorical:
+        arbitrary = (~self.seen).float()
+        arbitrary = arbitrary / arbitrary.sum(1, keepdim=True)
+        best = one_hot(self._open().argmin(1), len(self.grid))
+        return Categorical((self.epsilon * arbitrary + (1 - self.epsilon) * best).log(), self.grid)
 
 
 class GaussianMixture:
@@ -126,6 +181,26 @@ class CategoricalPolicy(nn.Module):
         return Categorical(self.linear(features), self.grid)
 
 
+class EpePolicy(nn.Module):
+    """m = W relu(W' h): what `hardattn.epe_head` regresses, for every place of the grid.
+
+    Args:
+        features: D of what it reads.
+        grid: L locations.
+
+    Attributes:
+        epsilon: share of arbitrary places in draws; training anneals it.
+    """
+
+    def __init__(self, features: int, grid: LocationGrid) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, len(grid)))
+        self.grid, self.epsilon = grid, EXPLORATION
+
+    def forward(self, features: Tensor) -> EpeMap:
+        return EpeMap(self.layers(features), self.grid, self.epsilon)
+
+
 class GaussianPolicy(nn.Module):
     """Gaussians with means tanh(W h) and one standard deviation, which is given or learned.
 
@@ -151,8 +226,29 @@ class GaussianPolicy(nn.Module):
         return GaussianMixture(out[..., 0], out[..., 1:].tanh(), self.log_deviation.exp(), self.grid)
 
 
+def log_normaliser(policy: nn.Module) -> Tensor:
+    r"""$-2 \log \sigma - \log 2\pi$, scalar: what the log-density of a Gaussian has beside the distance.
+
+    It is a constant where the deviation is given, and has a gradient where that is learned.
+
+    Raises:
+        SettingsError: the policy is not one Gaussian.
+
+    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+    >>> round(log_normaliser(GaussianPolicy(3, grid, deviation=1.0)).item(), 4)
+    -1.8379
+    """
+    if not isinstance(policy, GaussianPolicy) or policy.components != 1:
+        raise SettingsError("expected a Gaussian policy, found another; take --policy gaussian")
+    return -2 * policy.log_deviation - math.log(2 * math.pi)
+
+
 def _categorical(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return CategoricalPolicy(features, grid)
+
+
+def _epe(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
+    return EpePolicy(features, grid)
 
 
 def _gaussian(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
@@ -163,9 +259,10 @@ def _mixture(features: int, grid: LocationGrid, deviation: float | None) -> nn.M
     return GaussianPolicy(features, grid, components=COMPONENTS, deviation=deviation)
 
 
-ON_GRID = ("categorical",)  # policies that choose among the locations of the grid
+ON_GRID = ("categorical", "epe")  # policies that choose among the locations of the grid
 POLICIES: dict[str, Callable[[int, LocationGrid, float | None], nn.Module]] = {
     "categorical": _categorical,
+    "epe": _epe,
     "gaussian": _gaussian,
     "mixture": _mixture,
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from data.errors import SettingsError
 from data.grid import LocationGrid, normalise
 from hardattn.network import HardAttention
+from hardattn.policies import Categorical, Locations
 
 Mode = Literal["sample", "greedy", "random", "centre"]
 Look = Callable[[Tensor, Tensor], Tensor]
@@ -28,6 +30,8 @@ class Rollout:
         logits: (B, T, K) class logits after each glimpse.
         baseline: (B, T) return expected before each glimpse.
         gain: (B, T) information gain predicted before each glimpse, in nats.
+        candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
+            about; None: it was not.
     """
 
     locations: Tensor
@@ -36,16 +40,36 @@ class Rollout:
     logits: Tensor
     baseline: Tensor
     gain: Tensor
+    candidates: Tensor | None = None
 
     def cpu(self) -> Rollout:
         """The same on the CPU."""
-        return Rollout(**{part.name: getattr(self, part.name).cpu() for part in fields(self)})
+        known = {part.name: getattr(self, part.name) for part in fields(self)}
+        return Rollout(**{name: value.cpu() for name, value in known.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Walk:
+    """What a network remembers of T glimpses at B images; `read` makes it a rollout.
+
+    Attributes:
+        states: (B, T+1, W) before any glimpse, and after each.
+        locations, log_prob: see `Rollout`.
+        mask: of the features, see `HardAttention.mask`.
+    """
+
+    states: Tensor
+    locations: Tensor
+    log_prob: Tensor
+    mask: Tensor
 
 
 def joined(parts: Sequence[Rollout]) -> Rollout:
     """Rollouts of some images, and of others, as one."""
     names = [part.name for part in fields(Rollout)]
-    return Rollout(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+    every = {name: [getattr(part, name) for part in parts] for name in names}
+    known = {name: [value for value in values if value is not None] for name, values in every.items()}
+    return Rollout(**{name: torch.cat(values) for name, values in known.items() if values})
 
 
 def explore(
@@ -73,43 +97,96 @@ def explore(
         return follow(
             network, look, index, _blind(len(index), grid, steps, mode, index.device, generator), grid
         )
-    states, locations, log_probs = [network.initial(len(index))], list[Tensor](), list[Tensor]()
-    mask = network.mask(len(index))
+    return read(network, walk(network, look, index, grid, steps, mode=mode, generator=generator), grid)
+
+
+def walk(
+    network: HardAttention,
+    look: Look,
+    index: Tensor,
+    grid: LocationGrid,
+    steps: int,
+    *,
+    mode: Mode,
+    generator: torch.Generator | None = None,
+) -> Walk:
+    """The glimpses of `explore`, "sample" or "greedy", before the heads read the states."""
+    states, log_probs = [network.initial(len(index))], list[Tensor]()
+    locations, mask = index.new_zeros(len(index), 0, 2), network.mask(len(index))
     for _ in range(steps):
-        policy = network.policy(states[-1])
+        policy = network.policy(states[-1], _seen(network, locations, grid))
         location = policy.mode() if mode == "greedy" else policy.sample(generator)
         glimpses = look(index, location[:, None])[:, 0]
         states.append(network.step(glimpses, _centres(location, grid), states[-1], mask))
-        locations.append(location)
+        locations = torch.cat([locations, location[:, None]], 1)
         log_probs.append(policy.log_prob(location))
-    return _read(network, torch.stack(states, 1), torch.stack(locations, 1), torch.stack(log_probs, 1))
+    return Walk(torch.stack(states, 1), locations, torch.stack(log_probs, 1), mask)
 
 
 def follow(
-    network: HardAttention, look: Look, index: Tensor, locations: Tensor, grid: LocationGrid
+    network: HardAttention,
+    look: Look,
+    index: Tensor,
+    locations: Tensor,
+    grid: LocationGrid,
+    candidates: Tensor | None = None,
 ) -> Rollout:
     """Runs the network on images `index` at the given locations (B, T, 2).
 
     As nothing has to be waited for, the glimpses of all steps are gathered and encoded in one batch, and so
     are the heads on all states; only the core goes step by step.
+
+    Args:
+        candidates: (B, L', 2) other places on the grid, whose log-probability before each glimpse is wanted.
     """
     count, steps = locations.shape[:2]
     glimpses = look(index, locations).flatten(0, 1)
     centres = _centres(locations, grid).flatten(0, 1)
     features = network.features(glimpses, centres).unflatten(0, (count, steps))
-    features = network.mask(count)[:, None] * features
-    together = network.core.sequence(features, network.initial(count))
-    policy = network.policy(together[:, :-1].flatten(0, 1))
+    mask = network.mask(count)
+    together = network.core.sequence(mask[:, None] * features, network.initial(count))
+    seen = _seen_before(network, locations, grid)
+    policy = network.policy(together[:, :-1].flatten(0, 1), None if seen is None else seen.flatten(0, 1))
     log_prob = policy.log_prob(locations.flatten(0, 1)).view(count, steps)
-    return _read(network, together, locations, log_prob)
+    rollout = read(network, Walk(together, locations, log_prob, mask), grid)
+    if candidates is None:
+        return rollout
+    return replace(rollout, candidates=_log_probs(policy, grid.index(candidates), steps))
 
 
-def _read(network: HardAttention, states: Tensor, locations: Tensor, log_prob: Tensor) -> Rollout:
-    """What the heads say of states (B, T+1, W)."""
-    logits, before = network.classify(states, network.mask(len(states))[:, None]), states[:, :-1]
+def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:
+    """(B, T, L') log pi of places (B, L') of the grid, by the policies of B images at T steps."""
+    if not isinstance(policy, Categorical):
+        raise SettingsError("expected a categorical policy, found another; take --policy categorical")
+    every = policy.log_probs.view(len(places), steps, -1)
+    return every.gather(2, places[:, None].expand(-1, steps, -1))
+
+
+def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
+    """What the heads say of the states."""
+    states, before = walked.states, walked.states[:, :-1]
+    logits = network.classify(states, network.mask(len(states))[:, None])
+    gain = network.gain(before, _seen_before(network, walked.locations, grid))
     return Rollout(
-        locations, log_prob, logits[:, 0], logits[:, 1:], network.baseline(before), network.gain(before)
+        walked.locations, walked.log_prob, logits[:, 0], logits[:, 1:], network.baseline(before), gain
     )
+
+
+def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+    """(B, L) which places the locations (B, t, 2) are; None where the policy may return to them."""
+    if not network.predicts_epe:
+        return None
+    places = grid.index(locations)
+    return torch.zeros(len(places), len(grid), dtype=torch.bool, device=places.device).scatter(
+        1, places, True
+    )
+
+
+def _seen_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+    """(B, T, L) the same before each of the glimpses at (B, T, 2)."""
+    found = [_seen(network, locations[:, :t], grid) for t in range(locations.shape[1])]
+    known = [seen for seen in found if seen is not None]
+    return torch.stack(known, 1) if known else None
 
 
 def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:

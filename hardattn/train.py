@@ -18,10 +18,12 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint
-from hardattn.guidance import guided_images, supervision_settings
-from hardattn.learner import CHECK_EVERY, Budget, Learner, Recipe, Validator
-from hardattn.methods import METHODS, method_of
+from hardattn.epe_head import learner_of, require_policy
+from hardattn.guidance import guided_images, guided_maps, require_everyone, supervision_settings
+from hardattn.learner import CHECK_EVERY, Budget, Validator
+from hardattn.methods import METHODS, method_of, require_changes
 from hardattn.network import HardAttention
+from hardattn.recipe import Recipe
 from hardattn.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 from supervision.store import SOFTWARE, SequenceStore
@@ -70,18 +72,25 @@ def train(
     """
     name = method_of(method, store is not None)
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
-    share = METHODS[name].supervised_share
-    chosen = ({} if share is None else {"supervised_share": share}) | chosen
+    needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy")}
+    chosen = {field: value for field, value in needed.items() if value is not None} | chosen
     recipe, budget = replace(suited, **chosen), budget or Budget()
+    require_changes(name, recipe.anneal_supervision, recipe.imitate_for)
     steps = dataset.glimpses if glimpses is None else glimpses
     if steps < 1:
         raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
     require_seed(seed)
     geometry = geometry_for(dataset, store, geometry)
+    require_policy(name, recipe.policy, steps, len(geometry.grid()))
     task = checkpoint.describe(dataset, geometry)
     guided = guided_images(
         dataset, store, geometry, steps, supervised_images, recipe.policy, recipe.supervised_share == 1
     )
+    if METHODS[name].then and guided:
+        require_everyone(guided, dataset["train"])
+    maps = None
+    if store is not None and guided and "saliency" in METHODS[name].weights:
+        maps = guided_maps(store, guided[0], geometry, steps, recipe.policy)
     target = choose_device(device)
     settings = {
         **task,
@@ -104,11 +113,12 @@ def train(
             recipe.batch_size,
             supervised=guided and _beside(guided[0], dataset["train"], images),
             locations=guided and guided[1],
+            maps=maps,
             supervised_share=recipe.supervised_share,
             seed=seed,
         )
         look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
-        learner = Learner(network, METHODS[name], batches, geometry, recipe, seed)
+        learner = learner_of(name)(network, METHODS[name], batches, geometry, recipe, seed)
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, look, run_folder, budget, total)
     return run_folder
@@ -176,7 +186,7 @@ def run_to_the_end(
     with tqdm(total=total, initial=learner.iteration, desc=folder.name, unit="it", mininterval=1.0) as bar:
         if not last.exists():
             _check(learner, validate, folder, bar)
-        while not budget.spent(learner.iteration, learner.clock.seconds(), total):
+        while not budget.spent(learner.iteration, learner.saved, total):
             fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
             learner.step(next(stream), fraction)
             bar.update()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from data.dataset import DataSet
 from data.errors import SettingsError
+from data.geometry import Geometry
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.methods import LOSS_AT
+from hardattn.methods import IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
 from hardattn.policies import DEVIATION, POLICIES
 from hardattn.rewards import REWARDS
+from supervision.store import SequenceStore
 
 LEARNED = "learned"
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
@@ -43,7 +47,12 @@ _RECIPE = (
     click.option(
         "--loss-at",
         type=click.Choice(list(LOSS_AT)),
-        help="Cross-entropy after the last glimpse, or after every one. [default: every]",
+        help="Cross-entropy after the last glimpse, after every one, or the mean of both. [default: every]",
+    ),
+    click.option(
+        "--reinforce-loss",
+        type=click.Choice(REINFORCE_LOSSES),
+        help="Of a Gaussian policy: its log-likelihood, or the distance alone. [default: likelihood]",
     ),
     click.option(
         "--reward",
@@ -53,6 +62,18 @@ _RECIPE = (
         help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
     ),
     click.option("--supervision-weight", type=float, help="Of imitating sequences. [default: 1]"),
+    click.option(
+        "--anneal-supervision",
+        is_flag=True,
+        default=None,
+        help="Let that weight fall linearly to 0 over the budget, so that REINFORCE takes over.",
+    ),
+    click.option(
+        "--imitate-for",
+        type=float,
+        metavar="SHARE",
+        help=f"Of the budget, before REINFORCE takes over (nogs-finetuned). [default: {IMITATE_FOR}]",
+    ),
     click.option(
         "--augment/--no-augment",
         default=None,
@@ -69,7 +90,10 @@ NAMES = (
     "batch_norm",
     "policy",
     "loss_at",
+    "reinforce_loss",
     "supervision_weight",
+    "anneal_supervision",
+    "imitate_for",
     "batch_size",
     "learning_rate",
 )
@@ -89,7 +113,7 @@ def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def recipe_of(options: dict[str, Any]) -> dict[str, Any]:
-    """Fields of `hardattn.learner.Recipe` that the options name.
+    """Fields of `hardattn.recipe.Recipe` that the options name.
 
     >>> recipe_of({"core": "rnn", "rewards": ("box=0.5",), "deviation": "learned", "augment": None})
     {'core': 'rnn', 'deviation': None, 'rewards': {'box': 0.5}}
@@ -127,6 +151,18 @@ def rewards_of(words: Sequence[str]) -> dict[str, float]:
             raise SettingsError(f"expected --reward of {', '.join(REWARDS)}; found {name!r}")
         found[name] = _number(weight, "a number after =") if weight else 1.0
     return found
+
+
+def wanted_geometry(
+    dataset: DataSet, store: SequenceStore | None, glimpse_size: int | None, scales: int | None
+) -> Geometry | None:
+    """The geometry that options ask for, None without any; what is not asked for is the sequences'."""
+    asked = {"glimpse_size": glimpse_size, "scales": scales}
+    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+    if not given:
+        return None
+    default = Geometry(**store.settings["geometry"]) if store else dataset.geometry
+    return replace(default, **given)
 
 
 def _number(word: str, wanted: str) -> float:

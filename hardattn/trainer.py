@@ -67,6 +67,8 @@ class Trainer:
         average: the moving average of the network.
         iteration, best: how many are done, and the best NLL of the validation labels so far, in nats.
         terms: of the loss, for the log.
+        saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
+            decided by them, so that a finished run is found finished.
     """
 
     network: nn.Module
@@ -80,7 +82,7 @@ class Trainer:
             network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
         )
         self.clock = Clock()
-        self.iteration, self.best = 0, math.inf
+        self.iteration, self.best, self.saved = 0, math.inf, 0.0
         self.terms: dict[str, float] = {}
 
     def step(self, batch: Batch, fraction: float) -> None:
@@ -127,8 +129,8 @@ class Trainer:
         tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
         for number, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{name}": value for name, value in slots.items()}
-        seconds = self.clock.seconds()
-        return tensors, {"iteration": self.iteration, "seconds": seconds, "best": self.best}
+        self.saved = self.clock.seconds()
+        return tensors, {"iteration": self.iteration, "seconds": self.saved, "best": self.best}
 
     def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
         """Takes up the state that `state` gave.
@@ -148,7 +150,8 @@ class Trainer:
                     optimiser["state"].setdefault(int(number), {})[slot] = value
             self.optimiser.load_state_dict(optimiser)
             self.iteration, self.best = about["iteration"], about["best"]
-            self.clock = Clock(about["seconds"])
+            self.saved = about["seconds"]
+            self.clock = Clock(self.saved)
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(
                 f"expected a training state of this network, found another: {error}"

@@ -15,6 +15,19 @@ from supervision.store import SequenceStore
 
 
 @dataclass(frozen=True)
+class Maps:
+    """How expedient it is to look where, for images with sequences.
+
+    Attributes:
+        values: (M, T, L') score of each place before each glimpse, in nats; infinite where none was computed.
+        places: (L', 2) top-left pixels.
+    """
+
+    values: Tensor
+    places: Tensor
+
+
+@dataclass(frozen=True)
 class Batch:
     """One step of training.
 
@@ -23,12 +36,14 @@ class Batch:
         labels: (B,) int64.
         locations: (B, T, 2) locations to imitate; zeros where `supervised` is False.
         supervised: (B,) bool.
+        maps: (G, T, L') values of `Maps` of the G supervised images; None where there are none.
     """
 
     index: Tensor
     labels: Tensor
     locations: Tensor
     supervised: Tensor
+    maps: Tensor | None = None
 
 
 class MixedBatches:
@@ -40,6 +55,7 @@ class MixedBatches:
         batch_size: B.
         supervised: images with sequences (the design split), or None.
         locations: (M, T', 2) their sequences, T' >= T.
+        maps: of these images, which every batch carries; None: none are wanted.
         supervised_share: share of each batch that is supervised.
         seed: fixes the order.
 
@@ -55,6 +71,7 @@ class MixedBatches:
         *,
         supervised: Split | None = None,
         locations: Tensor | None = None,
+        maps: Maps | None = None,
         supervised_share: float = 0.25,
         seed: int = 0,
     ) -> None:
@@ -70,6 +87,7 @@ class MixedBatches:
         if locations is not None:
             _require_sequences(locations, count, glimpses)
             self.locations[:] = locations[:, :glimpses].to(device)
+        self.maps = maps and Maps(maps.values.to(device), maps.places.to(device))
 
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.seed)
@@ -86,7 +104,8 @@ class MixedBatches:
             [self.locations.new_zeros(len(plain), self.glimpses, 2), self.locations[guided]]
         )
         supervised = torch.arange(len(index), device=device) >= len(plain)
-        return Batch(index, self.pool.labels[index], locations, supervised)
+        maps = None if self.maps is None else self.maps.values[guided]
+        return Batch(index, self.pool.labels[index], locations, supervised, maps)
 
 
 def _require_share(share: float, batch_size: int) -> None:

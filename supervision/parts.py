@@ -1,4 +1,4 @@
-"""Glimpse sequences from annotation: parts of the object, at fixed places within its box."""
+"""Glimpse sequences from annotation: parts of the object, named ones or at fixed places within its box."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
+from supervision.annotations import Annotations
 from supervision.store import Sequences, SequenceStore
 
 NEAR, FAR = 0.35, 0.65
@@ -64,37 +65,67 @@ def write_parts(
     *,
     glimpses: int,
     geometry: Geometry | None = None,
+    ids: Tensor | None = None,
+    annotations: Annotations | None = None,
     origin: dict[str, Any] | None = None,
 ) -> SequenceStore:
-    """Part sequences of all images of a split as a store.
+    """Part sequences of the images of a split as a store; what is there already is not made again.
+
+    Args:
+        path: of the store.
+        split: name of the split.
+        glimpses: T.
+        geometry: of image, glimpse and grid; default the data set's.
+        ids: (N,) only these images, increasing.
+        annotations: where the parts are, of all these images; default at fixed places of the object's box.
+        origin: see `SequenceStore.write_to`.
 
     Raises:
-        SettingsError: the data set does not know where its objects are.
+        SettingsError: no glimpse, or without annotations a data set that does not know where its objects are.
         StoreError: `path` holds other sequences.
     """
+    if glimpses < 1:
+        raise SettingsError(f"expected at least 1 glimpse, found {glimpses}; set --glimpses")
     images, geometry = dataset[split], geometry or dataset.geometry
-    boxes = _boxes(dataset, images)
+    geometry.grid()  # refuses a glimpse larger than the image, before anything is written
+    boxes = _boxes(dataset, images) if annotations is None else None
     settings = {
         "dataset": dataset.name,
         "target": dataset.target,
         "fingerprint": images.fingerprint,
         "geometry": geometry.to_json(),
-        "design": {"source": "parts"},
+        "design": _described(annotations),
     }
-    none = torch.zeros(0, 2, dtype=torch.int64)
-    store = SequenceStore.write_to(path, settings, images.ids, glimpses, none, origin=origin)
+    wanted, none = images.ids.cpu() if ids is None else ids, torch.zeros(0, 2, dtype=torch.int64)
+    store = SequenceStore.write_to(path, settings, wanted, glimpses, none, origin=origin)
     rows = store.pending()
-    if len(rows):
-        unknown = torch.full((len(rows), glimpses + 1), torch.nan)
-        locations = part_sequences(boxes[rows], geometry, glimpses)
-        store.write(rows, Sequences(locations, unknown[:, 1:], unknown, unknown[:, 1:, None][..., :0]))
+    rows = rows[torch.isin(store.ids[rows], wanted)]
+    if len(rows) and annotations is not None:
+        centres = annotations.places(store.ids[rows], glimpses)
+        store.write(rows, _unscored(nearest_on_grid(centres - geometry.glimpse_size / 2, geometry)))
+    elif len(rows) and boxes is not None:
+        where = torch.searchsorted(images.ids.cpu(), store.ids[rows])
+        store.write(rows, _unscored(part_sequences(boxes[where], geometry, glimpses)))
     return store
+
+
+def _described(annotations: Annotations | None) -> dict[str, Any]:
+    """What the parts depend on beside the images."""
+    if annotations is None:
+        return {"source": "parts"}
+    return {"source": "annotated-parts", "order": list(annotations.order), "digest": annotations.digest}
+
+
+def _unscored(locations: Tensor) -> Sequences:
+    """Sequences (N, T, 2) that no score belongs to."""
+    unknown = torch.full((len(locations), locations.shape[1] + 1), torch.nan)
+    return Sequences(locations, unknown[:, 1:], unknown, unknown[:, 1:, None][..., :0])
 
 
 def _boxes(dataset: DataSet, images: Split) -> Tensor:
     if images.boxes is None:
         raise SettingsError(
             f"expected a data set that knows where its objects are, found {dataset.name}; take digits, "
-            "translated-mnist or cluttered-mnist"
+            "translated-mnist or cluttered-mnist, or annotated parts with --parts"
         )
     return images.boxes.cpu()

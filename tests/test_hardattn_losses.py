@@ -1,5 +1,6 @@
 """Loss terms: closed forms, empty masks, and which parameters each of them reaches."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 
@@ -9,9 +10,12 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 from torch import Tensor
 
 from data.device import one_thread
+from data.grid import normalise
 from data.pool import ImagePool
 from hardattn import losses
+from hardattn.methods import LOSS_AT
 from hardattn.network import HardAttention
+from hardattn.policies import log_normaliser
 from hardattn.rewards import returns
 from hardattn.rollout import Rollout, explore, follow, joined
 
@@ -144,3 +148,48 @@ def test_wake_sleep_is_the_gradient_of_the_log_of_the_mean_likelihood() -> None:
     loss = losses.wake_sleep(result, torch.zeros(count, dtype=torch.int64), every, count)
     (estimate,) = torch.autograd.grad(loss, theta)
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
+
+
+@pytest.mark.parametrize("loss_at", LOSS_AT)
+def test_cross_entropies_in_closed_form(loss_at: str) -> None:
+    """Before any glimpse, after one and after two the label has probability 1/2, 3/4 and 9/10."""
+    logits = torch.tensor([[[3.0, 1.0], [9.0, 1.0]]]).log()
+    result = made_up(torch.zeros(1, 2), logits, torch.zeros(1, 2))
+    last, every = -math.log(0.9), -(math.log(0.5) + math.log(0.75) + math.log(0.9)) / 3
+    expected = {"last": last, "every": every, "both": (last + every) / 2}
+    assert LOSS_AT[loss_at](result, torch.tensor([0])).item() == pytest.approx(expected[loss_at])
+
+
+def reinforced(deviation: float | None, form: str) -> tuple[Tensor, Tensor, float]:
+    """The loss, its gradient to the means' weights and that to the log of the deviation."""
+    network = tiny_network(policy="gaussian", deviation=deviation)
+    result, everyone = roll(network), torch.ones(8, dtype=torch.bool)
+    earned = torch.arange(24.0).view(8, 3) / 10
+    normaliser = log_normaliser(network.policy_head) if form == "distance" else None
+    loss = losses.reinforce(result, earned, everyone, normaliser)
+    loss.backward()
+    means, spread = network.policy_head.linear.weight.grad, network.policy_head.log_deviation.grad
+    return loss.detach(), means, 0.0 if spread is None else spread.item()
+
+
+@pytest.mark.parametrize("deviation", [0.3, None])
+def test_distance_leaves_the_gradient_to_the_means_and_changes_that_to_the_deviation(
+    deviation: float | None,
+) -> None:
+    likelihood, distance = (reinforced(deviation, form) for form in ("likelihood", "distance"))
+    torch.testing.assert_close(likelihood[1], distance[1])
+    assert (likelihood[2] != pytest.approx(distance[2])) == (deviation is None)
+    assert likelihood[0] != distance[0]
+
+
+def test_distance_is_the_square_over_twice_the_variance() -> None:
+    network = tiny_network(policy="gaussian", deviation=None)
+    with torch.no_grad():
+        network.policy_head.linear.weight.zero_()
+        network.policy_head.linear.bias.zero_()  # so that every mean is the middle
+    result, everyone = roll(network), torch.ones(8, dtype=torch.bool)
+    centres = normalise(result.locations, 4, (16, 16))
+    expected = (centres.square().sum(-1) / (2 * 0.17**2)).sum(1).mean()
+    earned = 1 + result.baseline.detach()
+    loss = losses.reinforce(result, earned, everyone, log_normaliser(network.policy_head))
+    torch.testing.assert_close(loss, expected)

@@ -15,7 +15,8 @@ from data.errors import SettingsError, StoreError
 from hardattn import learner, record
 from hardattn import train as training
 from hardattn.cli import main
-from hardattn.learner import Budget, Recipe, look_at_all
+from hardattn.learner import Budget, look_at_all
+from hardattn.recipe import Recipe
 from hardattn.record import weights_digest
 from hardattn.rollout import Rollout
 from hardattn.train import train

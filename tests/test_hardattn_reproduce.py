@@ -14,8 +14,8 @@ from data.errors import SettingsError
 from data.registry import DATASETS
 from hardattn.baselines import BASELINES
 from hardattn.cli import main
-from hardattn.learner import Recipe
 from hardattn.methods import METHODS
+from hardattn.recipe import Recipe
 from hardattn.reproduce import Reproduction, Row, as_text, read_table, reproduce, table_names
 from hardattn.whole_image import BaselineRecipe
 

@@ -63,7 +63,9 @@ def test_log_prob_is_that_of_the_location_used() -> None:
 
 def test_shapes_and_joined() -> None:
     result = run()
-    shapes = {name: tuple(getattr(result, name).shape) for name in Rollout.__dataclass_fields__}
+    every = {name: getattr(result, name) for name in Rollout.__dataclass_fields__}
+    assert every.pop("candidates") is None  # nothing was asked about
+    shapes = {name: tuple(value.shape) for name, value in every.items()}
     expected = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
     expected |= {"locations": (COUNT, STEPS, 2), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
     assert shapes == expected

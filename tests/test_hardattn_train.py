@@ -15,8 +15,9 @@ from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint, learner
 from hardattn import train as training
 from hardattn.evaluate import convergence, evaluate
-from hardattn.learner import Budget, Recipe
+from hardattn.learner import Budget
 from hardattn.methods import METHODS, method_of
+from hardattn.recipe import Recipe
 from hardattn.train import read_log, train
 from supervision.store import SequenceStore
 

@@ -14,7 +14,8 @@ from data.errors import SettingsError
 from hardattn import trajectories
 from hardattn.cli import main, table
 from hardattn.evaluate import evaluate
-from hardattn.learner import Budget, Recipe, look_at_all
+from hardattn.learner import Budget, look_at_all
+from hardattn.recipe import Recipe
 from hardattn.record import record
 from hardattn.rollout import Mode
 from hardattn.train import train
