@@ -61,7 +61,8 @@ class Posterior(PyroModule):
 
     def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
         """Samples "label" for every prefix of the glimpses (B, T, S*C, G, G): (B, T), or (B, T, A)."""
-        counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device)
+        most = len(self.temperature) - 1  # more glimpses than that, early in training, are as many
+        counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device).clamp(max=most)
         logits = self.logits(self.embed(glimpses, centres).cumsum(1), counts)  # (B, T, [A,] K)
         shape = logits.shape[:-1]
         with ExitStack() as plates:

@@ -19,7 +19,8 @@ from boed.training import LEARNING_RATE, PlaceSampler, train_posterior
 from data.dataset import Split
 
 ROUNDS = 3  # of training on-policy
-STATES = tuple(f"fit-state-{n}.safetensors" for n in range(1 + ROUNDS))  # of the trainings
+STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
+MANY = 4  # times T glimpses at first
 ON_POLICY_IMAGES, CALIBRATION_IMAGES = 1000, 400
 
 
@@ -35,9 +36,10 @@ def learn_posterior(
 ) -> None:
     """Trains `learned.q` in place; each training is taken up by itself when interrupted.
 
-    Half of the iterations have glimpses at places drawn by their information. The other half has them at
-    prefixes of what the design looks at with q as it is by then, in three rounds, so that q comes to know the
-    states that its own design leads to.
+    Half of the iterations have glimpses at places drawn by their information; for a quarter of these, four
+    times as many as there will be: a single glimpse may tell so little that q would learn to ignore it. The
+    other half has them at prefixes of what the design looks at with q as it is by then, in three rounds, so
+    that q comes to know the states that its own design leads to.
 
     Args:
         learned: an untrained q with its bank and places.
@@ -68,25 +70,27 @@ def learn_posterior(
         )
         learned.forget()
 
-    first, *others = split_iterations(int(learned.settings["iterations"]))
-    train_q(informed(proposal, learned.glimpses), first, 0, "fit q", LEARNING_RATE)
+    many, first, *others = split_iterations(int(learned.settings["iterations"]))
+    most = min(MANY * learned.glimpses, len(learned.places))
+    train_q(informed(proposal, most), many, 0, "fit q, many glimpses", LEARNING_RATE)
+    train_q(informed(proposal, learned.glimpses), first, 1, "fit q", LEARNING_RATE)
     for number, iterations in enumerate(others, 1):
         tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]
         histories = [_histories(task, train, rows[n :: len(tasks)], seed) for n, task in enumerate(tasks)]
         draw = on_policy(torch.cat(histories).cpu(), proposal)
         title = f"fit q on-policy, {number} of {ROUNDS}"
-        train_q(draw, iterations, number, title, LEARNING_RATE / 2)
+        train_q(draw, iterations, 1 + number, title, LEARNING_RATE / 2)
 
 
 def split_iterations(total: int) -> list[int]:
-    """Half of the iterations, then the rounds of the other half.
+    """Half of the iterations, a quarter of it with many glimpses, then the rounds of the other half.
 
     >>> split_iterations(4000)
-    [2000, 666, 666, 668]
+    [500, 1500, 666, 666, 668]
     """
-    first = total // 2
-    each = (total - first) // ROUNDS
-    return [first, *[each] * (ROUNDS - 1), total - first - each * (ROUNDS - 1)]
+    half = total // 2
+    many, each = half // 4, (total - half) // ROUNDS
+    return [many, half - many, *[each] * (ROUNDS - 1), total - half - each * (ROUNDS - 1)]
 
 
 def informed(proposal: Tensor, glimpses: int) -> PlaceSampler:

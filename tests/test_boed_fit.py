@@ -310,3 +310,15 @@ def test_calibration_is_of_the_bank(pointer_fit: Approximations) -> None:
     assert (pointer_fit.q.temperature >= 0.5).all() and (pointer_fit.q.temperature <= 4).all()
     assert pointer_fit.q.temperature[0] == 1 and (pointer_fit.q.temperature[1:] != 1).any()
     assert not pointer_fit.q.training
+
+
+def test_at_first_there_are_more_glimpses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, train = list[int](), boed.posterior_fit.train_posterior
+
+    def spied(*args: Any, **options: Any) -> None:
+        sizes.append(args[5](2, torch.Generator()).shape[1])
+        train(*args, **options)
+
+    monkeypatch.setattr(boed.posterior_fit, "train_posterior", spied)
+    fit(DATASET, tmp_path, **TINY)
+    assert sizes == [min(4 * 3, len(PLACES)), *[3] * (1 + ROUNDS)]

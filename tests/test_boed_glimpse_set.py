@@ -128,3 +128,18 @@ def test_training_reaches_the_conditional_entropy_of_an_enumerable_model() -> No
     found = negative_log_posterior(q, y, centres, labels).item()
     assert 0.1 < exact < 0.6
     assert exact - 1e-4 <= found < exact + 0.02 < before
+
+
+@torch.no_grad()
+def test_more_glimpses_than_will_be_count_as_the_most() -> None:
+    """Early in training there are more: their statistics still add."""
+    torch.manual_seed(0)
+    q = GlimpseSetPosterior((1, 8, 8), classes=3, glimpses=2).eval()
+    q.count_bias.normal_()
+    glimpses, centres = torch.rand(4, 5, 1, 8, 8), torch.rand(4, 5, 2)
+    trace = pyro.poutine.trace(q).get_trace(glimpses, centres)
+    found = trace.nodes["label"]["fn"].logits
+    total = q.embed(glimpses, centres).cumsum(1)
+    for prefix, count in enumerate([1, 2, 2, 2, 2]):
+        expected = q.logits(total[:, prefix].clone(), count).log_softmax(-1)
+        assert torch.allclose(found[:, prefix], expected, atol=1e-5)
