@@ -72,7 +72,8 @@ def learn_posterior(
 
     many, first, *others = split_iterations(int(learned.settings["iterations"]))
     most = min(MANY * learned.glimpses, len(learned.places))
-    train_q(informed(proposal, most), many, 0, "fit q, many glimpses", LEARNING_RATE)
+    gently = LEARNING_RATE / 3  # at the full rate q may fall silent before it has found anything
+    train_q(informed(proposal, most), many, 0, "fit q, many glimpses", gently)
     train_q(informed(proposal, learned.glimpses), first, 1, "fit q", LEARNING_RATE)
     for number, iterations in enumerate(others, 1):
         tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]

@@ -313,12 +313,12 @@ def test_calibration_is_of_the_bank(pointer_fit: Approximations) -> None:
 
 
 def test_at_first_there_are_more_glimpses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, train = list[int](), boed.posterior_fit.train_posterior
+    sizes, train = list[int](), boed.training.train_posterior
 
     def spied(*args: Any, **options: Any) -> None:
         sizes.append(args[5](2, torch.Generator()).shape[1])
         train(*args, **options)
 
-    monkeypatch.setattr(boed.posterior_fit, "train_posterior", spied)
+    monkeypatch.setattr("boed.posterior_fit.train_posterior", spied)
     fit(DATASET, tmp_path, **TINY)
     assert sizes == [min(4 * 3, len(PLACES)), *[3] * (1 + ROUNDS)]
