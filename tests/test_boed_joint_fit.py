@@ -89,7 +89,7 @@ def test_statistics_of_the_bank_are_computed_once(root: Path, monkeypatch: pytes
 
 def test_a_joint_posterior_learns_every_attribute(tmp_path: Path) -> None:
     """The middle cell tells the coarse label; the fine one is told by it and two others."""
-    found = fit_jointly(both(600), tmp_path / "shared", lambda n: tmp_path / n, iterations=400, width=24)
+    found = fit_jointly(both(600), tmp_path / "shared", lambda n: tmp_path / n, iterations=800, width=24)
     for name, places in (("coarse", [POINTER]), ("fine", [POINTER, *FINE])):
         learned = found[name]
         grid = learned.geometry.grid().locations
