@@ -29,7 +29,7 @@ from data.registry import load
 )
 @click.option("--images", default=200, show_default=True, help="How many images to design for.")
 @click.option("--completions", default=COMPLETIONS, show_default=True, help="Per image and glimpse.")
-@click.option("--iterations", type=int, help="Of each training. [default: 4000]")
+@click.option("--iterations", type=int, help="Of each training. [default: as in `boed fit`, 10000 here]")
 @click.option("--glimpses", type=int, help="Glimpses per image, T. [default: 5]")
 @click.option("--seed", default=0, show_default=True, help="Of fits and completions.")
 @click.option("--only-default", is_flag=True, help="Leave out all combinations but the default.")

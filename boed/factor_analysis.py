@@ -87,10 +87,14 @@ class FactorAnalysisCompletion(LatentCompletion):
     Args:
         network: fitted.
         pasted: see `LatentCompletion`.
+
+    Attributes:
+        factors: the network.
     """
 
     def __init__(self, network: FactorAnalysis, *, pasted: bool = True) -> None:
         super().__init__(network, pasted=pasted)
+        self.factors = network
 
 
 def fit_factor_analysis(

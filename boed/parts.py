@@ -126,9 +126,8 @@ def _proposed(
     learned: Approximations, gaussian: FactorAnalysisCompletion, *, symmetric: bool
 ) -> ProposedRetrieval:
     """Retrieval with proposals by the factors of `gaussian`."""
-    factors, bank = gaussian.network, _retrieved_from(learned)
-    assert isinstance(factors, FactorAnalysis)
-    return ProposedRetrieval(new_model(factors, bank, symmetric=symmetric), bank)
+    bank = _retrieved_from(learned)
+    return ProposedRetrieval(new_model(gaussian.factors, bank, symmetric=symmetric), bank)
 
 
 def _estimator(learned: Approximations, folder: Path) -> AmortisedEstimator:

@@ -6,6 +6,7 @@ No image is changed or even read: a mirrored image is a mirrored glimpse of the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -76,12 +77,12 @@ class Variation:
         tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)
         return cls(flipped & mirror, contrast, tint.repeat(1, geometry.scales), jitter, generator)
 
-    @property
+    @cached_property
     def mirrors(self) -> bool:
         """Whether any image is mirrored."""
         return bool(self.flipped.any())
 
-    @property
+    @cached_property
     def tones(self) -> bool:
         """Whether any image has another contrast or tint."""
         return bool((self.contrast != 1).any() | (self.tint != 0).any())

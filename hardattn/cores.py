@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 
-class Core(nn.Module):
+class Core(nn.Module, ABC):
     """The contract: a state that takes in one feature vector after the other.
 
     Args:
@@ -22,9 +24,9 @@ class Core(nn.Module):
         """(B, W) state before any glimpse."""
         return self.start.expand(count, -1)
 
+    @abstractmethod
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         """(B, W) state after features (B, D) from the state (B, W) before."""
-        raise NotImplementedError
 
     def sequence(self, features: Tensor, state: Tensor) -> Tensor:
         """(B, T+1, W) the state (B, W) before and those after each of the features (B, T, D)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from torch import Tensor
 
@@ -226,13 +227,13 @@ def terms(
         maps: see `hardattn.losses.saliency`.
     """
     objective, free = objective or Objective(), ~supervised
-    earned = returns(rollout, labels, objective.rewards, boxes)
+    earned = cache(lambda: returns(rollout, labels, objective.rewards, boxes))  # where a term asks for it
     makers = {
         "classification": lambda: LOSS_AT[objective.loss_at](rollout, labels),
         "imitation": lambda: objective.supervision_weight * losses.imitation(rollout, supervised),
         "saliency": lambda: objective.supervision_weight * losses.saliency(rollout, maps),
-        "reinforce": lambda: losses.reinforce(rollout, earned, free, normaliser),
-        "baseline": lambda: losses.baseline(rollout, earned, free),
+        "reinforce": lambda: losses.reinforce(rollout, earned(), free, normaliser),
+        "baseline": lambda: losses.baseline(rollout, earned(), free),
         "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
         "gain": lambda: losses.gain(rollout),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,7 +52,7 @@ class Clock:
         return self.before + time.monotonic() - self.since
 
 
-class Trainer:
+class Trainer(ABC):
     """Network, optimiser and moving average; `step` is one iteration, `descend` its end.
 
     Every iteration draws from generators seeded by (seed, iteration), so that a run taken up again goes on
@@ -85,9 +86,9 @@ class Trainer:
         self.iteration, self.best, self.saved = 0, math.inf, 0.0
         self.terms: dict[str, float] = {}
 
+    @abstractmethod
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        raise NotImplementedError
 
     def descend(self, loss: Tensor, fraction: float) -> None:
         """One step of the optimiser down the gradient of `loss`, and of the average towards the weights."""
