@@ -145,11 +145,11 @@ def calibrate(learned: Approximations, seed: int) -> None:
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature in [0.5, 4] with the lowest cross-entropy of logits / temperature.
+    """The temperature in [0.1, 4] with the lowest cross-entropy of logits / temperature.
 
     >>> best_temperature(torch.tensor([[9.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])) > 3.9
     True
     """
-    grid = np.geomspace(0.5, 4, 61)
+    grid = np.geomspace(0.1, 4, 75)
     losses = [float(cross_entropy(logits / float(t), labels)) for t in grid]
     return float(grid[int(np.argmin(losses))])

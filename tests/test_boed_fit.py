@@ -279,7 +279,7 @@ def test_on_policy_places_are_a_prefix_of_a_history_and_then_others() -> None:
     assert {tuple(row[:2]) for row in found.tolist()} >= {(0, 1), (5, 6)}
 
 
-@pytest.mark.parametrize("factor", [0.6, 1.0, 3.0])
+@pytest.mark.parametrize("factor", [0.2, 1.0, 3.0])
 def test_temperature_undoes_a_known_overconfidence(factor: float) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(20_000, 3, generator=generator) * 2
