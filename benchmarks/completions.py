@@ -1,0 +1,99 @@
+"""What completions of images are worth: `python -m benchmarks.completions RUN`, on the validation images.
+
+A good completion repeats the pixels that were seen and differs from the others elsewhere: see
+`boed.completion_quality`. Nothing is pasted here, so that the first is the work of the model.
+"""
+
+from __future__ import annotations
+
+import sys
+from copy import copy
+from dataclasses import astuple
+from pathlib import Path
+
+import click
+
+from benchmarks.designs import header
+from boed.approximations import Approximations
+from boed.canvas_state import LatentCompletion
+from boed.combination import Combination
+from boed.completion import Completion
+from boed.completion_quality import CompletionQuality, completion_quality
+from boed.fit import fit
+from boed.search import Designer
+from boed.sources import SOURCES
+from data import DATASETS, GlimpseError, load
+from data.sample import sample_rows
+
+COMPLETIONS = ("cvae", "gaussian", "proposals")
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--dataset", type=click.Choice(list(DATASETS)), default="digits", show_default=True, help="Data."
+)
+@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
+@click.option("--attribute", help="What to predict (celebahq).")
+@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@click.option(
+    "--completion", "names", type=click.Choice(COMPLETIONS), multiple=True, help="Only this one; repeatable."
+)
+@click.option("--images", default=100, show_default=True, help="How many validation images.")
+def main(run: Path, images: int, names: tuple[str, ...], dataset: str, **options: object) -> None:
+    """Error and spread of completions in grey levels, where was looked and elsewhere, after each glimpse.
+
+    Images are seen along the fixed greedy order. A completion that RUN has not learned yet is learned first.
+
+    \b
+    Examples:
+      python -m benchmarks.completions runs/digits
+      python -m benchmarks.completions runs/celebahq-Male --dataset celebahq --attribute Male --data-root DIR
+    """
+    try:
+        data = load(dataset, **options)  # type: ignore[arg-type]
+        Approximations.load(run / "approximations", data)  # refuses to begin a fit of q
+        learned = fit(data, run / "approximations")
+        rows = sample_rows(len(data["valid"]), min(images, len(data["valid"])))
+        order = SOURCES["fixed-order"](Designer(learned), data["valid"], rows[:1], learned.glimpses, 0)
+        click.echo(
+            f"{len(rows)} validation images of {data.name} {data.target}; grey levels: error and spread"
+        )
+        click.echo("of completions where was looked, then elsewhere\n" + header(learned.glimpses))
+        for name in names or COMPLETIONS:
+            parts = fit(data, run / "approximations", combination=Combination.of(completion=name))
+            completion = unpasted(parts.generator)
+            found = [
+                completion_quality(completion, data["valid"], rows, order.locations[0, :t], learned.geometry)
+                for t in range(1, learned.glimpses + 1)
+            ]
+            click.echo(row(name, found))
+    except GlimpseError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def unpasted(completion: Completion | None) -> Completion:
+    """The completion without what was seen pasted into it."""
+    assert completion is not None  # the combinations here make images
+    found = copy(completion)
+    if isinstance(found, LatentCompletion):
+        found.pasted = False
+    return found
+
+
+def row(name: str, found: list[CompletionQuality]) -> str:
+    """A row of a Markdown table: error and spread where was looked, then elsewhere.
+
+    >>> row("cvae", [CompletionQuality(5.0, 60.0, 4.0, 41.4)])
+    '| cvae | 5 4, 60 41 |'
+    """
+    cells = []
+    for quality in found:
+        seen, unseen, spread_seen, spread = astuple(quality)
+        cells.append(f"{seen:.0f} {spread_seen:.0f}, {unseen:.0f} {spread:.0f}")
+    return "| " + " | ".join([name, *cells]) + " |"
+
+
+if __name__ == "__main__":
+    main()
