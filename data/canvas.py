@@ -10,6 +10,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from data.errors import SettingsError
 
+REGIONS = ("all", "inner", "outer")
+"""Where a digit may lie: anywhere, only in the middle of the canvas, or only around that."""
+
 
 def draws(count: int, pieces: int, *, generator: np.random.Generator) -> np.ndarray:
     """(count, 2 + 5 * pieces) numbers in [0, 1) that fix one canvas per row, see `place`.
@@ -21,6 +24,41 @@ def draws(count: int, pieces: int, *, generator: np.random.Generator) -> np.ndar
     True
     """
     return generator.random((count, 2 + 5 * pieces))
+
+
+def confined(numbers: np.ndarray, extent: int, region: str) -> np.ndarray:
+    """Numbers (N, 2) in [0, 1) for `place` that put digits in a region only, uniformly.
+
+    Of the `extent` positions of a digit in each axis the inner ones are the middle half, and a digit lies in
+    the inner region if both its row and its column are such. The outer region is all the rest: a network that
+    was trained on one region meets in the other only translations that it has never seen.
+
+    Args:
+        numbers: (N, 2) in [0, 1).
+        extent: side of the canvas less side of the digit, plus 1.
+        region: one of `REGIONS`.
+
+    Raises:
+        SettingsError: an unknown region, or a canvas with room for only one.
+
+    >>> (4 * confined(np.array([[0.0, 0.0], [0.99, 0.0]]), 4, "inner")).astype(int).tolist()
+    [[1, 1], [2, 2]]
+    """
+    if region not in REGIONS:
+        raise SettingsError(f"expected a region of {', '.join(REGIONS)}; found {region!r}")
+    if region == "all":
+        return numbers
+    around = extent // 4
+    if not around:
+        raise SettingsError(
+            f"expected a canvas with room around its inner region, found {extent} places in each axis; take "
+            "a larger one"
+        )
+    axis = np.arange(extent)
+    middle = (axis >= around) & (axis < extent - around)
+    cells = np.argwhere((middle[:, None] & middle) == (region == "inner"))
+    chosen = cells[(numbers[:, 0] * len(cells)).astype(np.int64)]
+    return (chosen + 0.5) / extent  # in the middle of its place, so that rounding down finds it
 
 
 def place(digits: np.ndarray, own: np.ndarray, drawn: np.ndarray, canvas: int, piece_size: int) -> np.ndarray:

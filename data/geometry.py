@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from data.errors import SettingsError
+from data.glance import GlancingRetina
 from data.grid import LocationGrid
 from data.retina import Retina
 
@@ -22,6 +23,7 @@ class Geometry:
         scales: of the retina.
         per_axis: grid positions per axis.
         last_excluded: see `LocationGrid.evenly`.
+        first_glance: whether the first glimpse is the whole image at a glance, see `data.glance`.
 
     >>> geometry = Geometry(60, 60, 1, glimpse_size=12, scales=1, per_axis=13)
     >>> len(geometry.grid()), geometry.grid().locations[-1].tolist()
@@ -35,6 +37,7 @@ class Geometry:
     scales: int = 1
     per_axis: int = 13
     last_excluded: bool = False
+    first_glance: bool = False
 
     def __post_init__(self) -> None:
         if self.scales < 1 or self.per_axis < 1:
@@ -49,16 +52,19 @@ class Geometry:
 
     def grid(self) -> LocationGrid:
         """The candidate locations; raises SettingsError when the glimpse is larger than the image."""
-        return LocationGrid.evenly(
+        grid = LocationGrid.evenly(
             (self.height, self.width), self.glimpse_size, self.per_axis, last_excluded=self.last_excluded
         )
+        return replace(grid, first_glance=self.first_glance)
 
     def retina(self) -> Retina:
-        return Retina(self.glimpse_size, self.scales)
+        kind = GlancingRetina if self.first_glance else Retina
+        return kind(self.glimpse_size, self.scales)
 
     def glimpse_shape(self) -> tuple[int, int, int]:
         """(S*C, G, G) of one glimpse."""
         return (self.channels * self.scales, self.glimpse_size, self.glimpse_size)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As `Geometry(**...)` takes it; without a first glance nothing is said of it, as ever."""
+        return {name: value for name, value in asdict(self).items() if name != "first_glance" or value}

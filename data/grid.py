@@ -11,11 +11,40 @@ from torch import Tensor
 
 from data.errors import SettingsError
 
+GLANCE = -(2**15)
+"""Row and column of a glance, which is no place: no shift of a glimpse leads there, and int16 holds it."""
+GLANCE_CENTRE = 1.5
+"""Its normalised row and column: outside the image, where its features are like those of no glimpse."""
+
+
+def is_glance(locations: Tensor) -> Tensor:
+    """(...) which of the locations (..., 2) are the whole image at a glance.
+
+    >>> is_glance(torch.tensor([[GLANCE, GLANCE], [0, 0]])).tolist()
+    [True, False]
+    """
+    return (locations == GLANCE).all(-1)
+
+
+def with_glance(locations: Tensor) -> Tensor:
+    """(..., T+1, 2) the locations (..., T, 2) after a first glance.
+
+    >>> with_glance(torch.tensor([[3, 4]])).tolist()
+    [[-32768, -32768], [3, 4]]
+    """
+    return torch.cat([locations.new_full((*locations.shape[:-2], 1, 2), GLANCE), locations], -2)
+
+
+def but_glances(changed: Tensor, locations: Tensor) -> Tensor:
+    """(..., 2) `changed` locations; a glance stays what it was among the `locations` (..., 2)."""
+    return torch.where(is_glance(locations)[..., None], locations, changed)
+
 
 def normalise(locations: Tensor, glimpse_size: int, image_size: tuple[int, int]) -> Tensor:
     """Centre of each glimpse in [-1, 1], (row, col); -1 and 1 are the image's outer edges.
 
-    This is the only place where pixels become normalised coordinates.
+    That of a glance is outside, `GLANCE_CENTRE`, so that it is taken for no glimpse. This is the only place
+    where pixels become normalised coordinates.
 
     Args:
         locations: (..., 2) top-left pixels (row, col).
@@ -26,7 +55,8 @@ def normalise(locations: Tensor, glimpse_size: int, image_size: tuple[int, int])
     tensor([[-0.4286,  0.4286]])
     """
     extent = torch.tensor(image_size, dtype=torch.float32, device=locations.device)
-    return (locations + glimpse_size / 2) * 2 / extent - 1
+    centres = (locations + glimpse_size / 2) * 2 / extent - 1
+    return centres.masked_fill(is_glance(locations)[..., None], GLANCE_CENTRE)
 
 
 def denormalise(centres: Tensor, glimpse_size: int, image_size: tuple[int, int]) -> Tensor:
@@ -49,6 +79,7 @@ class LocationGrid:
         rows, cols: top-left pixel rows and columns, strictly increasing.
         glimpse_size: side of the glimpse in pixels.
         image_size: (height, width) in pixels.
+        first_glance: whether the first glimpse is a glance; the grid is for those after it.
 
     Raises:
         SettingsError: the glimpse is larger than the image, or the grid is empty or not increasing.
@@ -62,6 +93,7 @@ class LocationGrid:
     cols: tuple[int, ...]
     glimpse_size: int
     image_size: tuple[int, int]
+    first_glance: bool = False
 
     def __post_init__(self) -> None:
         _require_glimpse_inside(self.glimpse_size, self.image_size)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from data.canvas import digit_boxes, draws, place
+from data.canvas import confined, digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
@@ -50,7 +50,14 @@ VARIANTS = {
 PIECE_SIZE = 8
 
 
-def load_mnist(root: Path, variant: str = "mnist", canvas: int = 60, seed: int = 0) -> DataSet:
+def load_mnist(
+    root: Path,
+    variant: str = "mnist",
+    canvas: int = 60,
+    seed: int = 0,
+    region: str = "all",
+    placements: int = 1,
+) -> DataSet:
     """MNIST as "mnist" (28 x 28), "translated-mnist" or "cluttered-mnist" (canvas x canvas).
 
     Args:
@@ -58,10 +65,13 @@ def load_mnist(root: Path, variant: str = "mnist", canvas: int = 60, seed: int =
         variant: a key of `VARIANTS`.
         canvas: side of the canvas in pixels; "mnist" has none.
         seed: of places and clutter; each canvas depends on the seed, its split and its id only.
+        region: where on the canvas digits may lie, one of `data.canvas.REGIONS`; "mnist" has none.
+        placements: of each training digit, each at a place and among clutter of its own; "mnist" has one.
 
     Raises:
         DataError: no folder or no IDX file in it; on opening a split, its files are missing or damaged.
-        SettingsError: unknown variant, or a canvas smaller than the digits.
+        SettingsError: unknown variant or region, a canvas too small for the digits or the region, less than
+            one placement.
     """
     if variant not in VARIANTS:
         raise SettingsError(f"expected a variant of {', '.join(VARIANTS)}; found {variant!r}")
@@ -71,32 +81,51 @@ def load_mnist(root: Path, variant: str = "mnist", canvas: int = 60, seed: int =
         raise SettingsError(
             f"expected a canvas of at least {SIDE} pixels, found {canvas}; choose a larger one"
         )
+    if placements < 1 or (placements > 1 and not shown.on_canvas):
+        raise SettingsError(
+            f"expected 1 placement of each training digit, more only on a canvas; found {placements} of "
+            f"{variant}; choose another number"
+        )
+    confined(np.zeros((0, 2)), side - SIDE + 1, region)  # refuses a region that there is not
     _require_any_file(root)
     per_axis = (side - shown.glimpse_size) // shown.stride + 1
     geometry = Geometry(side, side, 1, glimpse_size=shown.glimpse_size, per_axis=per_axis)
     official = cache(partial(_read_official, root))
-    openers = {split: partial(_open_split, official, split, variant, side, seed) for split in SPLITS}
+    openers = {
+        split: partial(
+            _open_split, official, split, variant, side, seed, region, placements if split == "train" else 1
+        )
+        for split in SPLITS
+    }
     return DataSet(variant, "label", tuple("0123456789"), geometry, shown.glimpses, openers)
 
 
-def _open_split(official: Official, split: str, variant: str, side: int, seed: int) -> Split:
+def _open_split(
+    official: Official, split: str, variant: str, side: int, seed: int, region: str, placements: int
+) -> Split:
+    """Image id = number of the digit in its official file + their number * number of its placement."""
     digits, labels = official("t10k" if split == "test" else "train")
-    ids = _ids(split, len(digits))
+    count, ids = len(digits), _ids(split, len(digits))
     digits, labels = np.ascontiguousarray(digits[ids]), labels[ids]
     shown = VARIANTS[variant]
     if not shown.on_canvas:
         return Split.of(ImageStore.from_arrays(digits[..., None], labels, ids))
     generator = np.random.default_rng([seed, SPLITS.index(split)])
+    own = np.tile(np.arange(len(ids)), placements)
+    ids = np.concatenate([ids + count * copy for copy in range(placements)])
     drawn = draws(int(ids.max(initial=-1)) + 1, shown.pieces, generator=generator)[ids]
+    drawn[:, :2] = confined(drawn[:, :2], side - SIDE + 1, region)
 
     def canvases(rows: range) -> np.ndarray:
-        own = np.asarray(rows)
-        return place(digits, own, drawn[own], side, PIECE_SIZE)[..., None]
+        some = np.asarray(rows)
+        return place(digits, own[some], drawn[some], side, PIECE_SIZE)[..., None]
 
     content = hashlib.sha256(digits.tobytes() + labels.tobytes()).hexdigest()
-    key = [1, variant, side, seed, split, content]
-    store = cached_store(key, (side, side, 1), ids, labels, canvases, title=f"place {split}")
-    return replace(Split.of(store), boxes=torch.from_numpy(digit_boxes(drawn, side, SIDE)))
+    key = [1, variant, side, seed, split, content, *([] if region == "all" else [region])]
+    key += [placements] if placements > 1 else []  # what was cached before there were several stays valid
+    store = cached_store(key, (side, side, 1), ids, labels[own], canvases, title=f"place {split}")
+    boxes = torch.from_numpy(digit_boxes(drawn, side, SIDE))
+    return replace(Split.of(store), groups=store.ids % count if placements > 1 else None, boxes=boxes)
 
 
 def _ids(split: str, count: int) -> np.ndarray:

@@ -36,6 +36,12 @@ _TASK = (
     ),
     click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]"),
 )
+_FIRST_GLANCE = click.option(
+    "--first-glance",
+    is_flag=True,
+    default=None,
+    help="Let the first of the glimpses be the whole image, averaged down to the size of a glimpse.",
+)
 _DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
@@ -62,7 +68,7 @@ class Commands(click.Group):
 
 def task_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options that name data, run folder, geometry and device."""
-    return sensor_options(_DEVICE(command))
+    return sensor_options(_FIRST_GLANCE(_DEVICE(command)))
 
 
 def sensor_options(command: Callable[..., None]) -> Callable[..., None]:

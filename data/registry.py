@@ -36,15 +36,14 @@ def _mnist(variant: str) -> Callable[..., DataSet]:
     return partial(mnist.load_mnist, variant=variant)
 
 
+ON_CANVAS = ("canvas", "seed", "region", "placements")
 DATASETS: dict[str, Entry] = {
     "digits": Entry(load_digits, "1,797 small digits among clutter, 40 x 40, built in", options=("seed",)),
     "mnist": Entry(_mnist("mnist"), "MNIST, 28 x 28", mnist.LAYOUT),
     "translated-mnist": Entry(
-        _mnist("translated-mnist"), "MNIST anywhere on a canvas", mnist.LAYOUT, ("canvas", "seed")
+        _mnist("translated-mnist"), "MNIST anywhere on a canvas", mnist.LAYOUT, ON_CANVAS
     ),
-    "cluttered-mnist": Entry(
-        _mnist("cluttered-mnist"), "the same among clutter", mnist.LAYOUT, ("canvas", "seed")
-    ),
+    "cluttered-mnist": Entry(_mnist("cluttered-mnist"), "the same among clutter", mnist.LAYOUT, ON_CANVAS),
     "celebahq": Entry(
         celebahq.load_celebahq, "an attribute of faces, 224 x 224", celebahq.LAYOUT, ("attribute",)
     ),
@@ -60,6 +59,8 @@ def load(
     attribute: str | None = None,
     canvas: int | None = None,
     seed: int | None = None,
+    region: str | None = None,
+    placements: int | None = None,
 ) -> DataSet:
     """The data set of that name; images are read or made when a split is first asked for.
 
@@ -69,6 +70,9 @@ def load(
         attribute: what to predict (celebahq; default Male).
         canvas: side in pixels (translated-mnist, cluttered-mnist; default 60).
         seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of draws (finite); default 0.
+        region: where on the canvas digits lie (translated-mnist, cluttered-mnist): all (default), inner or
+            outer, see `data.canvas.confined`.
+        placements: of each training digit on a canvas (translated-mnist, cluttered-mnist; default 1).
 
     Raises:
         SettingsError: unknown name, or an option that this data set does not take.
@@ -80,7 +84,8 @@ def load(
     if name not in DATASETS:
         raise SettingsError(f"expected a data set of {', '.join(DATASETS)}; found {name!r}")
     entry = DATASETS[name]
-    given = {"attribute": attribute, "canvas": canvas, "seed": seed}
+    given = {"attribute": attribute, "canvas": canvas, "seed": seed, "region": region}
+    given |= {"placements": placements}
     options = {option: value for option, value in given.items() if value is not None}
     _require_applicable(name, entry, options)
     if not entry.layout:

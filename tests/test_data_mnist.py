@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from data.canvas import REGIONS
 from data.dataset import SPLITS
 from data.errors import DataError, SettingsError
 from data.mnist import VARIANTS, load_mnist, read_idx
@@ -66,6 +67,49 @@ def test_translated_digits_are_whole_and_alone(root: Path) -> None:
     for canvas, digit, corner in zip(moved[..., 0], plain[..., 0], corners.tolist(), strict=True):
         row, col = divmod(corner, 60)  # the made-up digits have no dark pixel
         assert torch.equal(canvas[row : row + 28, col : col + 28], digit)
+
+
+@pytest.mark.parametrize("variant", ["translated-mnist", "cluttered-mnist"])
+def test_regions_part_the_places_of_digits(root: Path, variant: str) -> None:
+    """On a canvas of 60 a digit has 33 places in each axis, of which 8 to 24 are inner."""
+    corners = {}
+    for region in REGIONS:
+        opened = load_mnist(root, variant, region=region)
+        boxes = [opened[split].boxes for split in SPLITS]
+        corners[region] = torch.cat([found[:, :2] for found in boxes if found is not None])
+    inside = {region: ((c >= 8) & (c <= 24)).all(1) for region, c in corners.items()}
+    assert bool(inside["inner"].all()) and not bool(inside["outer"].any())
+    assert 0 < inside["all"].float().mean() < 1
+    assert corners["outer"].amin() < 4 and corners["outer"].amax() > 28
+    for found in corners.values():  # every one spreads over its places
+        assert len(found.unique(dim=0)) > 100
+
+
+@pytest.mark.parametrize("variant", ["translated-mnist", "cluttered-mnist"])
+def test_training_digits_can_be_placed_several_times(root: Path, variant: str) -> None:
+    """The first placement is the only one of before; others show the same digit elsewhere; tests have one."""
+    once, thrice = load_mnist(root, variant), load_mnist(root, variant, placements=3)
+    one, three = once["train"], thrice["train"]
+    count = len(one)
+    assert len(three) == 3 * count and bool((three.ids.diff() > 0).all())
+    assert torch.equal(three.images[:count], one.images) and torch.equal(three.ids[:count], one.ids)
+    assert torch.equal(three.labels, one.labels.repeat(3))
+    assert three.groups is not None and torch.equal(three.groups, one.ids.repeat(3))
+    assert three.boxes is not None and one.boxes is not None
+    assert not torch.equal(three.boxes[count : 2 * count], one.boxes)
+    for split in ("design", "valid", "test"):
+        assert once[split].fingerprint == thrice[split].fingerprint
+    with pytest.raises(SettingsError, match="expected 1 placement .* found 0 of"):
+        load_mnist(root, variant, placements=0)
+    with pytest.raises(SettingsError, match="found 2 of mnist"):
+        load_mnist(root, "mnist", placements=2)
+
+
+def test_a_region_needs_room_and_a_name(root: Path) -> None:
+    with pytest.raises(SettingsError, match="expected a region of all, inner, outer; found 'middle'"):
+        load_mnist(root, "translated-mnist", region="middle")
+    with pytest.raises(SettingsError, match="expected a canvas with room .*, found 3 places"):
+        load_mnist(root, "translated-mnist", canvas=30, region="outer")
 
 
 def test_clutter_adds_light_and_no_more_than_four_pieces(root: Path) -> None:
