@@ -37,7 +37,8 @@ class Approximations:
     Attributes:
         q: the posterior, calibrated, in evaluation mode.
         bank: labelled images that q was not trained on: completions and reference for averages.
-        places: (L, 2) the codebook of candidate locations.
+        places: (L, 2) the codebook of candidate locations; where every history starts with a glance, it is
+            the last of them.
         geometry: sensor and grid.
         settings: what was asked for, JSON-able.
         combination: which parts these are.
@@ -69,6 +70,11 @@ class Approximations:
     @property
     def glimpses(self) -> int:
         return int(self.settings["glimpses"])
+
+    @property
+    def glance(self) -> int | None:
+        """Number of the place that is the whole image at a glance, the first of every history, if any is."""
+        return len(self.places) - 1 if self.geometry.first_glance else None
 
     def embedded(self, memory_gb: float = MEMORY_GB) -> Bank:
         """The bank at the places with q's statistics, computed when first asked for with this budget."""
@@ -162,13 +168,23 @@ class Approximations:
         geometry = Geometry(**about["geometry"])
         untrained = about["settings"] | {"pretrained": False}  # published weights would be overwritten
         q = new_posterior(geometry, dataset, untrained, tensors["places"])
-        q.load_state_dict(
-            {name.removeprefix("q."): value for name, value in tensors.items() if name.startswith("q.")}
-        )
+        _restore(q, tensors, folder)
         rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
         bank = train.take(rows).to(device)
         places = tensors["places"].to(device)
         return cls(q.eval().to(device), bank, places, geometry, about["settings"])
+
+
+def _restore(q: Posterior, tensors: dict[str, Tensor], folder: Path) -> None:
+    """Gives q its weights; raises CheckpointError where they are another network's, as an older version's."""
+    weights = {name.removeprefix("q."): value for name, value in tensors.items() if name.startswith("q.")}
+    try:
+        q.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"expected weights of this {type(q).__name__} in {folder / FILE}, found others "
+            f"({' '.join(str(error).split())}); fit again into another --run folder"
+        ) from None
 
 
 def _values(network: nn.Module) -> list[Tensor]:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from data.errors import SettingsError
+from data.geometry import Geometry
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "posterior": ("glimpse-set", "avp-cnn", "exact"),
@@ -97,6 +98,28 @@ class Combination:
         if self.bank is not None:
             parts["bank"] = Path(self.bank).name
         return "".join(f"-{part}" for part in parts.values())
+
+
+def require_glance(combination: Combination, geometry: Geometry, glimpses: int) -> None:
+    """Raises SettingsError for parts that a first glance does not go with, or nothing after it.
+
+    What makes images from what was seen pastes it where it was seen, and a glance was seen nowhere.
+
+    >>> require_glance(Combination(), Geometry(8, 8, 1, glimpse_size=4, first_glance=True), 2)
+    """
+    if not geometry.first_glance:
+        return
+    for name in ("posterior", "completion", "estimator"):
+        found = getattr(combination, name)
+        if found != CHOICES[name][0]:
+            raise SettingsError(
+                f"expected the {name} {CHOICES[name][0]} with --first-glance, found {found}; leave one of "
+                "them out"
+            )
+    if glimpses < 2:
+        raise SettingsError(
+            f"expected at least 2 glimpses with --first-glance, which is one of them, found {glimpses}"
+        )
 
 
 def require_search(combination: Combination, search: str, coarse: bool) -> None:

@@ -115,7 +115,7 @@ def compare(
     found = []
     for (dataset, sources), stores in zip(tasks, groups.values(), strict=True):
         cut = [replace(source, locations=source.locations[:, :steps]) for source in sources]
-        geometry = Geometry(**stores[0].settings["geometry"])
+        geometry = geometry_of(stores)
         found.append(compare_sources(dataset, geometry, cut, settings, device=place))
         if not as_json:
             click.echo(f"{table(found[-1])}\n{sentence(found[-1])}\n")
@@ -141,14 +141,28 @@ def by_target(stores: Sequence[SequenceStore]) -> dict[str, list[SequenceStore]]
     return groups
 
 
+def geometry_of(stores: Sequence[SequenceStore]) -> Geometry:
+    """The geometry of all stores; where some sequences start with a glance, the judge can take one."""
+    found = [Geometry(**store.settings["geometry"]) for store in stores]
+    return replace(found[0], first_glance=any(geometry.first_glance for geometry in found))
+
+
 def _require_same(first: SequenceStore, other: SequenceStore, names: Sequence[str]) -> None:
     for name in names:
-        values = [json.dumps(store.settings.get(name), sort_keys=True) for store in (first, other)]
+        values = [json.dumps(_task_of(store).get(name), sort_keys=True) for store in (first, other)]
         if values[0] != values[1]:
             raise StoreError(
                 f"expected stores of the same {name}, found {first.path} with {values[0]} and {other.path} "
                 f"with {values[1]}; compare stores made from the same images (import with --data-root)"
             )
+
+
+def _task_of(store: SequenceStore) -> dict[str, Any]:
+    """The settings, without whether sequences start with a glance: those that do compare with others."""
+    geometry = store.settings.get("geometry")
+    if geometry is None:
+        return store.settings
+    return store.settings | {"geometry": {k: v for k, v in geometry.items() if k != "first_glance"}}
 
 
 def reopened(stores: Sequence[SequenceStore], data_root: Path | None) -> DataSet:

@@ -19,7 +19,7 @@ import torch
 from boed.approximations import FILE, Approximations
 from boed.backbones import BACKBONES
 from boed.codebook import codebook, partition
-from boed.combination import Combination
+from boed.combination import Combination, require_glance
 from boed.parts import PARTS, add_parts
 from boed.posterior_fit import STATES, calibrate, learn_posterior
 from boed.posteriors import new_posterior, require_enumerable
@@ -27,6 +27,7 @@ from data.dataset import DataSet
 from data.device import at_device, one_thread
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
+from data.grid import GLANCE
 from data.tensors import load_tensors
 
 LARGEST_SEED = 2**31
@@ -98,6 +99,7 @@ def fit(
     if "exact" in (combination.posterior, combination.completion):
         require_enumerable(dataset)
     (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
+    require_glance(combination, geometry or dataset.geometry, settings.glimpses)
     fixed = {"posterior": combination.posterior, "dataset": dataset.name, "target": dataset.target}
     devices = range(torch.cuda.device_count())
     with torch.random.fork_rng(devices=devices), one_thread():
@@ -122,6 +124,8 @@ def learn(
     places, information = codebook(
         train, rows, geometry, places=settings["places"], glimpses=settings["glimpses"], classes=classes
     )
+    if geometry.first_glance:
+        places = torch.cat([places, places.new_full((1, 2), GLANCE)])
     torch.manual_seed(settings["seed"])
     q = new_posterior(geometry, dataset, settings, places.cpu()).to(device)
     learned = Approximations(q, train.take(bank), places, geometry, settings)
@@ -146,7 +150,8 @@ def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | N
     _, about = load_tensors(folder / FILE, "boed fit")
     pairs = [(name, value, about["settings"].get(name)) for name, value in asked.items()]
     if geometry is not None:
-        pairs += [(name, value, about["geometry"].get(name)) for name, value in geometry.to_json().items()]
+        found = asdict(Geometry(**about["geometry"]))
+        pairs += [(name, value, found[name]) for name, value in asdict(geometry).items()]
     for name, expected, found in pairs:
         if expected != found:
             raise CheckpointError(

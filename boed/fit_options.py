@@ -20,6 +20,8 @@ from data.dataset import DataSet
 from data.device import choose_device
 from data.options import PATH, default_run, task_options
 
+SENSOR = ("glimpse_size", "scales", "first_glance")  # options that fields of the geometry are named by
+
 
 def fit_options(command: Callable[..., None]) -> Callable[..., None]:
     """Adds the options of a fit."""
@@ -109,7 +111,7 @@ def fitted_jointly(dataset: DataSet, run: Path, options: dict[str, Any]) -> dict
 def fit_arguments(dataset: DataSet, options: dict[str, Any]) -> dict[str, Any]:
     """What the options say about a fit, as keyword arguments of `boed.fit.fit`."""
     given = {name: value for name, value in options.items() if value is not None}
-    sensor: dict[str, Any] = {name: given[name] for name in ("glimpse_size", "scales") if name in given}
+    sensor: dict[str, Any] = {name: given[name] for name in SENSOR if name in given}
     geometry = replace(dataset.geometry, **sensor) if sensor else None
     settings = {field.name: given[field.name] for field in fields(FitSettings) if field.name in given}
     return settings | {

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from boed.approximations import FILE, TOGETHER, Approximations
-from boed.combination import Combination
+from boed.combination import Combination, require_glance
 from boed.fit import FitSettings, finish, fit, learn, require_settings
 from boed.parts import add_parts
 from boed.posterior_fit import STATES
@@ -55,6 +55,7 @@ def fit_jointly(
     _require_attributes(dataset, combination)
     defaults = {"glimpses": dataset.glimpses, "places": PLACES, "width": WIDTH, "iterations": ITERATIONS}
     settings = FitSettings(**{**defaults, **chosen})
+    require_glance(combination, geometry or dataset.geometry, settings.glimpses)
     fixed = {"posterior": combination.posterior, "dataset": dataset.name, "target": dataset.target}
     for name in dataset.attributes:  # before anything is learned
         if (folder_of(name) / FILE).exists():

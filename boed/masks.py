@@ -10,6 +10,7 @@ from torch import Tensor
 from boed.bank import centres_of
 from data.dataset import Split
 from data.geometry import Geometry
+from data.grid import but_glances
 
 BATCH = 128
 JITTER = 0.18  # of the glimpse size, in each direction
@@ -51,7 +52,7 @@ def draw(
     places = pair(masks, sources, split, rows, flipped, alike, generator)
     reach = round(JITTER * masks.geometry.glimpse_size)
     shift = torch.randint(-reach, reach + 1, places.shape, generator=generator).to(device)
-    glimpses = look(split, rows, places + shift, masks.geometry, flipped)
+    glimpses = look(split, rows, but_glances(places + shift, places), masks.geometry, flipped)
     return glimpses, centres_of(places, masks.geometry), split.labels[rows]
 
 
@@ -93,5 +94,6 @@ def look(split: Split, rows: Tensor, places: Tensor, geometry: Geometry, flipped
     """
     row, col = places.unbind(-1)
     col = torch.where(flipped[:, None], geometry.width - geometry.glimpse_size - col, col)
-    glimpses = geometry.retina()(split.images, rows, torch.stack([row, col], -1))
+    taken = but_glances(torch.stack([row, col], -1), places)
+    glimpses = geometry.retina()(split.images, rows, taken)
     return torch.where(flipped.view(-1, 1, 1, 1, 1), glimpses.flip(-1), glimpses)

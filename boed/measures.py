@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
+from data.grid import is_glance
 
 RESAMPLES, BINS, LEVEL = 2000, 15, 0.95
 CHUNK = 100
@@ -96,24 +97,31 @@ def calibration_measure(confidence: Tensor, right: Tensor, counts: np.ndarray) -
 
 
 def seen_pixels(locations: Tensor, geometry: Geometry) -> list[float]:
-    """Pixels inside any of the first t glimpses, for each t, on average over images.
-
-    Args:
-        locations: (N, T, 2) top-left pixels. Of several scales the finest counts.
+    """Pixels inside any of the first t glimpses, for each t, on average over images (N, T, 2).
 
     >>> geometry = Geometry(12, 12, 1, glimpse_size=4, per_axis=9)
     >>> seen_pixels(torch.tensor([[[0, 0], [2, 0], [0, 0]]]), geometry)
     [16.0, 24.0, 24.0]
     """
-    totals = torch.zeros(locations.shape[1], dtype=torch.float64)
-    for places in locations.split(CHUNK):
+    return pixels_by_image(locations, geometry).double().mean(0).tolist()
+
+
+def pixels_by_image(locations: Tensor, geometry: Geometry) -> Tensor:
+    """(N, T) pixels inside any of the first t glimpses at each image.
+
+    Args:
+        locations: (N, T, 2) top-left pixels. Of several scales the finest counts; a glance, averaged down
+            to the size of a glimpse, counts as that many pixels.
+    """
+    totals = torch.zeros(locations.shape[:2], dtype=torch.int64)
+    for places, total in zip(locations.split(CHUNK), totals.split(CHUNK), strict=True):
         rows = _covered(places[..., 0], geometry.height, geometry.glimpse_size)
         cols = _covered(places[..., 1], geometry.width, geometry.glimpse_size)
         seen = torch.zeros(len(places), geometry.height, geometry.width, dtype=torch.bool)
-        for t in range(len(totals)):
+        for t in range(total.shape[1]):
             seen |= rows[:, t, :, None] & cols[:, t, None, :]
-            totals[t] += seen.sum()
-    return (totals / len(locations)).tolist()
+            total[:, t] = seen.sum((1, 2))
+    return totals + is_glance(locations).any(1, keepdim=True) * geometry.glimpse_size**2
 
 
 def _covered(starts: Tensor, length: int, size: int) -> Tensor:

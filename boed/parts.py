@@ -11,7 +11,7 @@ import torch
 from boed.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
 from boed.amortised import AmortisedEstimator, train_estimator
 from boed.approximations import TARGETS, Approximations
-from boed.combination import Combination
+from boed.combination import Combination, require_glance
 from boed.completion import Completion
 from boed.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
 from boed.exact_models import ExactCompletion
@@ -37,6 +37,7 @@ NEW_CVAE = "fit-state-cvae.safetensors"
 
 def add_parts(learned: Approximations, combination: Combination, dataset: DataSet, folder: Path) -> None:
     """Completes `learned`, which has q, to a combination: from files in `folder`, or learned into them."""
+    require_glance(combination, learned.geometry, learned.glimpses)
     learned.combination = combination
     if combination.completion == "exact":
         _make_exact(learned, dataset)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 from tqdm import tqdm
 
 from boed.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
@@ -50,6 +50,8 @@ def learn_posterior(
         attributes: names, where q is of several: then each has designs of its own.
     """
     proposal, seed = place_probabilities(information.cpu()), int(learned.settings["seed"])
+    if learned.glance is not None:
+        proposal = pad(proposal, (0, 1))  # the glance comes first, and is drawn no more
     task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
 
     def train_q(draw: PlaceSampler, iterations: int, number: int, title: str, rate: float) -> None:
@@ -73,12 +75,12 @@ def learn_posterior(
     many, first, *others = split_iterations(int(learned.settings["iterations"]))
     most = min(MANY * learned.glimpses, len(learned.places))
     gently = LEARNING_RATE / 3  # at the full rate q may fall silent before it has found anything
-    train_q(informed(proposal, most), many, 0, "fit q, many glimpses", gently)
-    train_q(informed(proposal, learned.glimpses), first, 1, "fit q", LEARNING_RATE)
+    train_q(informed(proposal, most, learned.glance), many, 0, "fit q, many glimpses", gently)
+    train_q(informed(proposal, learned.glimpses, learned.glance), first, 1, "fit q", LEARNING_RATE)
     for number, iterations in enumerate(others, 1):
         tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]
         histories = [_histories(task, train, rows[n :: len(tasks)], seed) for n, task in enumerate(tasks)]
-        draw = on_policy(torch.cat(histories).cpu(), proposal)
+        draw = on_policy(torch.cat(histories).cpu(), proposal, learned.glance)
         title = f"fit q on-policy, {number} of {ROUNDS}"
         train_q(draw, iterations, 1 + number, title, LEARNING_RATE / 2)
 
@@ -94,19 +96,26 @@ def split_iterations(total: int) -> list[int]:
     return [many, half - many, *[each] * (ROUNDS - 1), total - half - each * (ROUNDS - 1)]
 
 
-def informed(proposal: Tensor, glimpses: int) -> PlaceSampler:
-    """Distinct places drawn by their probabilities (A, L), for an arbitrary attribute."""
+def informed(proposal: Tensor, glimpses: int, glance: int | None = None) -> PlaceSampler:
+    """Distinct places drawn by their probabilities (A, L), for an arbitrary attribute.
+
+    Args:
+        glance: place that all begin with, if any.
+    """
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
         attribute = torch.randint(len(proposal), (count,), generator=generator)
-        return torch.multinomial(proposal[attribute], glimpses, generator=generator)
+        if glance is None:
+            return torch.multinomial(proposal[attribute], glimpses, generator=generator)
+        drawn = torch.multinomial(proposal[attribute], glimpses - 1, generator=generator)
+        return pad(drawn, (1, 0), value=glance)
 
     return draw
 
 
-def on_policy(histories: Tensor, proposal: Tensor) -> PlaceSampler:
+def on_policy(histories: Tensor, proposal: Tensor, glance: int | None = None) -> PlaceSampler:
     """The states in which candidates are scored: a prefix of a designed history, then arbitrary places."""
-    arbitrary = informed(proposal, histories.shape[1])
+    arbitrary = informed(proposal, histories.shape[1], glance)
 
     def draw(count: int, generator: torch.Generator) -> Tensor:
         history = histories[torch.randint(len(histories), (count,), generator=generator)]

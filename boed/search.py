@@ -188,9 +188,11 @@ class History:
         return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
 
     def choose(self, weight: float) -> tuple[Tensor, Tensor]:
-        """The next place (B,) of each image, and the map (B, L) that chose it."""
+        """The next place (B,) of each image, and the map (B, L) that chose it; a glance is not chosen."""
         scores = self.score_map(weight)
         self.leave_order(weight)
+        if self.count == 0 and self.designer.learned.glance is not None:
+            return torch.full_like(self.rows, self.designer.learned.glance), scores
         remaining = self.designer.learned.glimpses - self.count
         if self.designer.search == SEARCHES[0] or self.count == 0 or remaining == 1:
             return scores.argmin(1), scores

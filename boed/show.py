@@ -13,6 +13,7 @@ from torch import Tensor
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.grid import GLANCE, is_glance
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +77,8 @@ def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: G
     side = geometry.glimpse_size
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
     for number, (row, col) in enumerate(locations.tolist(), 1):
+        if row == GLANCE:
+            continue
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime"))
         axes.text(
             col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center", va="center"
@@ -90,12 +93,13 @@ def _draw_map(
     """The places coloured by score, bright where it is small, and a cross on the chosen one."""
     half = geometry.glimpse_size / 2 - 0.5
     rows, cols = (candidates + half).T
-    shown = scores.isfinite()
+    shown = scores.isfinite() & ~is_glance(candidates)
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
     dots = axes.scatter(
         cols[shown], rows[shown], c=scores[shown], cmap="viridis_r", s=22, marker="s", linewidths=0
     )
-    axes.plot(chosen[1] + half, chosen[0] + half, "r+", markersize=8)
+    if not is_glance(chosen):
+        axes.plot(chosen[1] + half, chosen[0] + half, "r+", markersize=8)
     bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046)
     bar.ax.tick_params(labelsize=5)
     axes.axis("off")

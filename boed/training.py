@@ -15,6 +15,7 @@ from boed.fit_state import seeded_iterations
 from boed.posterior import Posterior, negative_log_posterior
 from data.dataset import Split
 from data.geometry import Geometry
+from data.grid import is_glance
 
 BATCH = 128
 LEARNING_RATE = 3e-3
@@ -123,4 +124,5 @@ def one_cycle(progress: float) -> float:
 def _jitter(locations: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
     """Small random shifts of where the glimpse is gathered: an augmentation."""
     reach = round(JITTER * geometry.glimpse_size)
-    return torch.randint(-reach, reach + 1, locations.shape, generator=generator).to(locations.device)
+    shift = torch.randint(-reach, reach + 1, locations.shape, generator=generator).to(locations.device)
+    return shift.masked_fill(is_glance(locations)[..., None], 0)

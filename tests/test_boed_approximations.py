@@ -10,13 +10,15 @@ from boed_tiny import GEOMETRY, PLACES, pointer_dataset
 from torch import nn
 
 import boed.avp_cnn
-from boed.approximations import Approximations
+from boed.approximations import FILE, Approximations
 from boed.backbones import small_network
 from boed.bank_belief import BankBelief
 from boed.exact_models import ExactCompletion
 from boed.posteriors import new_posterior
 from boed.retrieval import RetrievalCompletion
 from data.dataset import Split
+from data.errors import CheckpointError
+from data.tensors import load_tensors, save_tensors
 
 DATASET = pointer_dataset(train=60)
 SETTINGS = {
@@ -76,3 +78,16 @@ def test_a_completion_of_its_own_stays_with_what_was_learned() -> None:
     learned.retrieval = ExactCompletion(learned.bank, GEOMETRY.retina())
     assert belief_of(learned).completion is learned.retrieval
     assert belief_of(replace(learned, weights=(1.0, 1.0))).completion is learned.retrieval
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    saved = unfitted(SETTINGS | {"posterior": "glimpse-set"})
+    saved.save(tmp_path)
+    tensors, about = load_tensors(tmp_path / FILE, "boed fit")
+    older = {name.replace("head.linear", "head"): value for name, value in tensors.items()}
+    save_tensors(tmp_path / FILE, older, about)
+    with pytest.raises(
+        CheckpointError, match=r"expected weights of this GlimpseSetPosterior .*fit again"
+    ) as error:
+        Approximations.load(tmp_path, DATASET)
+    assert "\n" not in str(error.value)

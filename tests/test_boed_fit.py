@@ -307,7 +307,7 @@ def test_no_image_of_the_bank_completes_itself(
 
 def test_calibration_is_of_the_bank(pointer_fit: Approximations) -> None:
     assert pointer_fit.q.temperature.shape == (4,)
-    assert (pointer_fit.q.temperature >= 0.5).all() and (pointer_fit.q.temperature <= 4).all()
+    assert (pointer_fit.q.temperature >= 0.1).all() and (pointer_fit.q.temperature <= 4).all()
     assert pointer_fit.q.temperature[0] == 1 and (pointer_fit.q.temperature[1:] != 1).any()
     assert not pointer_fit.q.training
 
