@@ -11,13 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
-
 from benchmarks import figures
 from benchmarks.figures import Run
 from benchmarks.jobs import Job, JobError, run_all
 from benchmarks.plan import ROWS, Plan
-from data import load
 
 SHOWN = ("design", "fixed-order", "ram")
 OUT = Path("runs/demo")
@@ -33,9 +30,7 @@ def main() -> None:
         seconds = run_all(jobs, OUT / "jobs")
     except JobError as error:
         sys.exit(f"error: {error}")
-    torch.set_num_threads(1)
-    dataset = load("digits")
-    runs = {ROWS[row]: Run.of(PLAN.folder(row), dataset, _spent(row, seconds)) for row in SHOWN}
+    runs = {ROWS[row]: Run.of(PLAN.folder(row), _spent(row, seconds)) for row in SHOWN}
     print()
     print(summary(runs))
     print()

@@ -8,63 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data.dataset import DataSet
-from data.geometry import Geometry
 from data.tensors import load_tensors
 from hardattn import checkpoint
-from hardattn.evaluate import CONVERGED_WITHIN, convergence
-from hardattn.learner import look_at_all
+from hardattn.convergence import Log, sooner
+from hardattn.evaluate import CONVERGED_WITHIN
 from hardattn.methods import METHODS
-from hardattn.stopping import curve
-from hardattn.train import build, read_log
+from hardattn.train import read_log
 
-Log = Sequence[Mapping[str, Any]]
 WITHIN = 0.005
 WITHIN_NATS = 0.02
-
-
-@dataclass(frozen=True)
-class Sooner:
-    """How much sooner a run converged than another one reached the same validation NLL.
-
-    Attributes:
-        iterations, seconds: what the other needed, over what the run needed.
-        seconds_counted: the same with the time to make its sequences added to the run's.
-        reached: False where the other never got there; the numbers are then lower bounds.
-    """
-
-    iterations: float
-    seconds: float
-    seconds_counted: float
-    reached: bool
-
-
-def sooner(run: Log, other: Log, made_in: float = 0.0) -> Sooner:
-    """Compares the logs of two training runs.
-
-    The run counts as converged at the first check whose validation NLL is within 0.01 nats of its best; the
-    other has reached it at its first check that is as good as that.
-
-    Args:
-        run: lines with "iteration", "seconds" and "nll".
-        other: the same; where it never gets there, its last line stands for a lower bound.
-        made_in: seconds that the run's sequences took.
-
-    >>> start = {"iteration": 0, "seconds": 0.0, "nll": 0.7}
-    >>> run = [start, {"iteration": 100, "seconds": 2.0, "nll": 0.3}]
-    >>> sooner(run, [start, {"iteration": 900, "seconds": 16.0, "nll": 0.4}], made_in=6.0)
-    Sooner(iterations=9.0, seconds=8.0, seconds_counted=2.0, reached=False)
-    """
-    iteration, seconds = convergence([dict(line) for line in run])
-    goal = next(line["nll"] for line in run if line["iteration"] == iteration)
-    there = next((line for line in other if line["nll"] <= goal), None)
-    line = other[-1] if there is None else there
-    return Sooner(
-        line["iteration"] / max(iteration, 1),
-        line["seconds"] / max(seconds, 1e-9),
-        line["seconds"] / max(seconds + made_in, 1e-9),
-        there is not None,
-    )
 
 
 def cheapest(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
@@ -85,19 +37,10 @@ def cheapest(points: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return min(good, key=lambda p: p["mean_glimpses"])
 
 
-def stopping_point(folder: Path, dataset: DataSet, evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The test point of the threshold that is `cheapest` on the validation images."""
-    settings = checkpoint.read_json(folder / checkpoint.RUN)["settings"]
-    tensors, about = load_tensors(folder / checkpoint.MODEL, checkpoint.COMMAND)
-    network = build(settings)
-    network.load_state_dict(tensors)
-    geometry, method = Geometry(**settings["geometry"]), METHODS[settings["method"]]
-    split = dataset["valid"]
-    seen = look_at_all(
-        network, split, geometry, settings["glimpses"], mode=method.evaluation, seed=settings["seed"]
-    )
-    points = curve(seen.gain, seen.logits, split.labels, 1.0, about["thresholds"])
-    best = cheapest([vars(point) for point in points])
+def stopping_point(folder: Path, evaluation: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The test point of the threshold of the predicted gain that is `cheapest` on the validation images."""
+    _, about = load_tensors(folder / checkpoint.MODEL, checkpoint.COMMAND)
+    best = cheapest([point for point in about["stopping"] if point["rule"] in ("fixed", "gain")])
     key = (best["rule"], best["threshold"])
     return next(p for p in evaluation["curve"] if (p["rule"], p["threshold"]) == key)
 
@@ -119,11 +62,11 @@ class Run:
     point: Mapping[str, Any]
 
     @classmethod
-    def of(cls, folder: Path, dataset: DataSet, seconds: Mapping[str, float]) -> Run:
+    def of(cls, folder: Path, seconds: Mapping[str, float]) -> Run:
         """The run in a folder that `hardattn train` and `hardattn evaluate` filled."""
         evaluation = json.loads((folder / "evaluation.json").read_text())
         log = list(read_log(folder / checkpoint.LOG))
-        return cls(evaluation, log, seconds, stopping_point(folder, dataset, evaluation))
+        return cls(evaluation, log, seconds, stopping_point(folder, evaluation))
 
     def made_in(self) -> float:
         """Seconds to make its sequences."""

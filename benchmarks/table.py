@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import torch
 
 from benchmarks import figures
 from benchmarks.figures import Run
 from benchmarks.jobs import JobError, run_all
 from benchmarks.plan import LONG, ROWS, SUPERVISED, Plan
-from data import DATASETS, GlimpseError, SettingsError, load
+from data import DATASETS, GlimpseError, SettingsError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -122,7 +121,7 @@ def make(settings: Mapping[str, Any], out: Path, at_once: int) -> str:
     longer = longer_budget(settings)
     jobs = [job for plan in plans for job in plan.jobs(list(rows), longer)]
     seconds = run_all(jobs, out / "jobs", at_once=at_once)
-    runs = {label: collect(plans, row, settings, seconds) for row, label in rows.items()}
+    runs = {label: collect(plans, row, seconds) for row, label in rows.items()}
     text = report(settings, runs, rows.get(LONG, ROWS["ram"]))
     (out / "table.md").write_text(text + "\n")
     found = {label: [asdict(run) for run in group] for label, group in runs.items()}
@@ -144,18 +143,13 @@ def longer_budget(settings: Mapping[str, Any]) -> tuple[str, ...]:
     return options_of(given, *given)
 
 
-def collect(
-    plans: Sequence[Plan], row: str, settings: Mapping[str, Any], seconds: Mapping[str, float]
-) -> list[Run]:
+def collect(plans: Sequence[Plan], row: str, seconds: Mapping[str, float]) -> list[Run]:
     """The runs of one row, one for each seed."""
-    torch.set_num_threads(1)
-    names = {name: settings.get(name) for name in ("data_root", "attribute", "canvas")}
-    dataset = load(settings["dataset"], names.pop("data_root"), **names)
     runs = []
     for plan in plans:
         spent = {step: seconds.get(plan.name(step, row), 0.0) for step in ("generate", "train", "evaluate")}
         spent["fit"] = seconds.get(plan.name("fit"), 0.0) if row in SUPERVISED else 0.0
-        runs.append(Run.of(plan.folder(row), dataset, spent))
+        runs.append(Run.of(plan.folder(row), spent))
     return runs
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.grid import LocationGrid
+from data.grid import LocationGrid, but_glances, is_glance
 from hardattn.rollout import Look
 
 
@@ -24,7 +24,8 @@ def mirrored(locations: Tensor, grid: LocationGrid) -> Tensor:
             [ 3, 10]])
     """
     row, col = locations.unbind(-1)
-    return torch.stack([row, grid.image_size[1] - grid.glimpse_size - col], dim=-1)
+    other = torch.stack([row, grid.image_size[1] - grid.glimpse_size - col], dim=-1)
+    return but_glances(other, locations)
 
 
 def mirrored_columns(grid: LocationGrid) -> Tensor:
@@ -118,11 +119,12 @@ class Variation:
         if not self.mirrors:
             return locations
         row, col = locations.unbind(-1)
-        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col]], -1)
-        return torch.where(self.flipped[:, None, None], other, locations)
+        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col.clamp(min=0)]], -1)
+        return torch.where(self.flipped[:, None, None], but_glances(other, locations), locations)
 
     def _shift(self, locations: Tensor) -> Tensor:
         if not self.jitter:
             return torch.zeros_like(locations)
         span = (-self.jitter, self.jitter + 1)
-        return torch.randint(*span, locations.shape, generator=self.generator, device=locations.device)
+        shift = torch.randint(*span, locations.shape, generator=self.generator, device=locations.device)
+        return shift.masked_fill(is_glance(locations)[..., None], 0)

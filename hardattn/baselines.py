@@ -7,45 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data.errors import SettingsError
+from hardattn.baseline_layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
+from hardattn.early_exit import early_exit
+from hardattn.low_power import mobilenet_v2, separable, shufflenet_v2
 
-Image = tuple[int, int, int]
-"""(C, H, W) of an image."""
 UNITS = 256  # of the hidden layers of Mnih et al. 2014
 FILTERS, KERNEL, STRIDE = 8, 10, 5  # of their convolution
 STEM_SIDE = 56  # largest map that a residual block works on
 STAGES = (16, 32, 64)
-LAST_SIDE = 4  # largest map that is pooled by the plain network
 WIDEST = 64
-
-
-class Baseline(nn.Module):
-    """The contract: images in, logits of the class out.
-
-        x' = 2 (x - mean x), the mean over all pixels and channels of the image
-
-    is what the layers see: in [-2, 2], and without the overall brightness, which would otherwise be most of
-    what a fully connected layer sees of a canvas that is mostly black.
-
-    Args:
-        layers: from images x' to logits.
-    """
-
-    def __init__(self, *layers: nn.Module) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(*layers)
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.parameters()).device
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) values in [0, 1] -> (B, K) logits."""
-        return self.layers(2 * (images - images.mean((1, 2, 3), keepdim=True)))
 
 
 def fully_connected(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
@@ -92,11 +68,6 @@ def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baselin
     )
 
 
-def convolution(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
-    """A 3 x 3 convolution and the norm of its batch, which makes a bias needless."""
-    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False), nn.BatchNorm2d(outputs)]
-
-
 class Residual(nn.Module):
     """relu(f(x) + s(x)), f two convolutions: the basic block of He et al. 2016 (arXiv 1512.03385).
 
@@ -141,24 +112,20 @@ def residual(image: Image, classes: int) -> Baseline:
     return Baseline(*layers, *averaged(STAGES[-1], classes))
 
 
-def plain(image: Image, classes: int) -> Baseline:
+def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     """A plain network: 3 x 3 convolutions of stride 2 with batch norm until the map has at most 4 a side.
 
-    They have 16, 32, 64, 64, ... channels, each of which is averaged over the last map.
+    They have 16, 32, 64, 64, ... channels times `width`, each of which is averaged over the last map.
 
     >>> plain((1, 40, 40), 10)(torch.zeros(2, 1, 40, 40)).shape
     torch.Size([2, 10])
     """
     layers, inputs, outputs, side = list[nn.Module](), image[0], STAGES[0], max(image[1:])
     while side > LAST_SIDE or not layers:
-        layers += [*convolution(inputs, outputs, 2), nn.ReLU()]
-        inputs, outputs, side = outputs, min(2 * outputs, WIDEST), math.ceil(side / 2)
+        channels = scaled(outputs, width)
+        layers += [*convolution(inputs, channels, 2), nn.ReLU()]
+        inputs, outputs, side = channels, min(2 * outputs, WIDEST), math.ceil(side / 2)
     return Baseline(*layers, *averaged(inputs, classes))
-
-
-def averaged(channels: int, classes: int) -> list[nn.Module]:
-    """Global average pooling and a linear layer: (B, channels, h, w) -> (B, K)."""
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
 
 
 BASELINES: dict[str, Callable[..., Baseline]] = {
@@ -166,11 +133,20 @@ BASELINES: dict[str, Callable[..., Baseline]] = {
     "conv": convolutional,
     "resnet": residual,
     "cnn": plain,
+    "separable": separable,
+    "mobilenet_v2": mobilenet_v2,
+    "shufflenet_v2": shufflenet_v2,
+    "early-exit": early_exit,
 }
-OF_ANY_WIDTH = ("fc", "conv")
+OF_ANY_WIDTH = {
+    "hidden": ("fc", "conv"),
+    "width": ("cnn", "separable", "mobilenet_v2", "shufflenet_v2", "early-exit"),
+}
 
 
-def make_baseline(name: str, image: Image, classes: int, hidden: int | None = None) -> Baseline:
+def make_baseline(
+    name: str, image: Image, classes: int, hidden: int | None = None, width: float | None = None
+) -> Baseline:
     """The network of that name, untrained.
 
     Args:
@@ -178,20 +154,25 @@ def make_baseline(name: str, image: Image, classes: int, hidden: int | None = No
         image: (C, H, W).
         classes: K.
         hidden: width of the hidden layers of fc and conv; None: 256.
+        width: multiplier of the channels of the other networks but resnet; None: 1.
 
     Raises:
-        SettingsError: no such baseline, it has no width to choose, or the image is too small for it.
+        SettingsError: no such baseline, it has no width to choose, the width is not above 0, or the image is
+            too small.
 
     >>> make_baseline("fc", (1, 28, 28), 10, hidden=64)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
     if name not in BASELINES:
         raise SettingsError(f"expected a baseline of {', '.join(BASELINES)}; found {name!r}")
-    if hidden is None:
-        return BASELINES[name](image, classes)
-    if name not in OF_ANY_WIDTH:
-        raise SettingsError(
-            f"expected no --hidden with --baseline {name}, found {hidden}; leave it out, or take "
-            f"{' or '.join(OF_ANY_WIDTH)}"
-        )
-    return BASELINES[name](image, classes, hidden=hidden)
+    asked: dict[str, Any] = {"hidden": hidden, "width": width}
+    given = {option: value for option, value in asked.items() if value is not None}
+    for option, value in given.items():
+        if name not in OF_ANY_WIDTH[option]:
+            raise SettingsError(
+                f"expected no --{option} with --baseline {name}, found {value:g}; leave it out, or take "
+                f"{' or '.join(OF_ANY_WIDTH[option])}"
+            )
+        if not 0 < value < math.inf:
+            raise SettingsError(f"expected a finite --{option} above 0, found {value:g}; choose another")
+    return BASELINES[name](image, classes, **given)

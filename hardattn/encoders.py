@@ -9,6 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from hardattn.linear import Linear
+from hardattn.patch_encoder import PatchGlimpse
+
 FREQUENCIES = 3
 
 
@@ -40,7 +43,7 @@ class ConvGlimpse(nn.Module):
             *([nn.BatchNorm2d(32)] if batch_norm else []),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(32 * side * side, features),
+            Linear(32 * side * side, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 
@@ -66,9 +69,9 @@ class LinearGlimpse(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(channels * size * size, features // 2),
+            Linear(channels * size * size, features // 2),
             nn.ReLU(),
-            nn.Linear(features // 2, features),
+            Linear(features // 2, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 
@@ -90,7 +93,7 @@ class LocationEmbedding(nn.Module):
         super().__init__()
         self.scales: Tensor
         self.register_buffer("scales", torch.pi * 2.0 ** torch.arange(frequencies), persistent=False)
-        self.linear = nn.Linear(2 + 4 * frequencies, features)
+        self.linear = Linear(2 + 4 * frequencies, features)
 
     def forward(self, centres: Tensor) -> Tensor:
         """(B, 2) centres in [-1, 1] -> (B, D)."""
@@ -130,15 +133,16 @@ class Concatenate(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.where = LocationEmbedding(features)
-        self.linear = nn.Linear(2 * features, features)
+        self.linear = Linear(2 * features, features)
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         return relu(self.linear(torch.cat([what, self.where(centres)], dim=1)))
 
 
-GLIMPSE_ENCODERS: dict[str, type[ConvGlimpse] | type[LinearGlimpse]] = {
+GLIMPSE_ENCODERS: dict[str, type[ConvGlimpse] | type[LinearGlimpse] | type[PatchGlimpse]] = {
     "conv": ConvGlimpse,
     "linear": LinearGlimpse,
+    "patches": PatchGlimpse,
 }
 COMBINATIONS: dict[str, type[Modulate] | type[Add] | type[Concatenate]] = {
     "modulate": Modulate,

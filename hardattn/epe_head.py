@@ -15,6 +15,7 @@ Shapes: B images, T glimpses, L locations, R candidates, K classes, W width of t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
@@ -24,10 +25,12 @@ from torch.nn.functional import cross_entropy
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from hardattn.learner import Learner
-from hardattn.methods import LOSS_AT, METHODS
+from hardattn.losses import classification
+from hardattn.methods import MAPPED, METHODS
 from hardattn.network import HardAttention
 from hardattn.policies import EXPLORATION, EpeMap, EpePolicy
 from hardattn.rollout import Look, Rollout, Walk, read, walk
+from hardattn.stopping_losses import TERMS
 from supervision.batches import Batch
 
 POLICY = "epe"
@@ -90,6 +93,16 @@ def taken(seen: Rollout, labels: Tensor) -> Tensor:
     return cross_entropy(logits, labels[:, None].expand(-1, logits.shape[2]), reduction="none")
 
 
+def after_glance(walked: Walk, chosen: slice) -> Walk:
+    """The walk from the first of the glimpses on whose places were `chosen`."""
+    return replace(
+        walked,
+        states=walked.states[:, chosen],
+        locations=walked.locations[:, chosen],
+        log_prob=walked.log_prob[:, chosen],
+    )
+
+
 class EpeLearner(Learner):
     """The training of a network whose policy is an `EpeMap`: cross-entropy, and the regression of the map."""
 
@@ -102,18 +115,21 @@ class EpeLearner(Learner):
 
     def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
+        told = self.targets[index.to(self.targets.device)].to(self.device)
         generator, weights = self.generator(), self.method.weights
         look = self.variation(len(index), generator).look(self.look, self.grid)
         walked = walk(self.network, look, index, self.grid, self.steps, mode="sample", generator=generator)
         seen = read(self.network, walked, self.grid)
-        size = (len(index), self.steps, CANDIDATES)
+        walked, after = after_glance(walked, seen.chosen), taken(seen, labels)[:, seen.chosen]
+        size = (len(index), walked.locations.shape[1], CANDIDATES)
         others = torch.randint(len(self.grid), size, generator=generator, device=self.device)
         values = realised(self.network, look, index, walked, others, labels, self.grid)
         places = torch.cat([self.grid.index(walked.locations)[..., None], others], 2)
-        values = torch.cat([taken(seen, labels)[..., None], values], 2)
+        values = torch.cat([after[..., None], values], 2)
         return {
-            "classification": weights["classification"] * LOSS_AT[self.recipe.loss_at](seen, labels),
+            "classification": weights["classification"] * classification(seen, told, self.recipe.loss_at),
             "epe": weights["epe"] * regression(self.network, walked, places, values),
+            **{name: weights[name] * TERMS[name](seen, labels) for name in MAPPED},
         }
 
 

@@ -5,29 +5,36 @@ A baseline sees the whole image at once, as one glimpse.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from boed.measures import resampling
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint, whole_image
-from hardattn.baselines import Baseline
-from hardattn.flops import mflops, mflops_per_glimpse, parameters
+from hardattn.baseline_layers import Baseline
+from hardattn.curve_files import draw_curve, write_csv
+from hardattn.early_exit import exit_costs, exit_curve
+from hardattn.flops import Costs, costs_of, parameters
 from hardattn.learner import accuracy_and_nll
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
-from hardattn.stopping import Point, curve
+from hardattn.stopping import RULES, Point
+from hardattn.stopping_curve import Settings, curve, settings_within
 from hardattn.train import at_home, read_log
-from hardattn.trained import open_trained
-from hardattn.trajectories import predictions, require_trajectories
+from hardattn.trained import Trained, open_trained
+from hardattn.trajectories import Looks, predictions, require_trajectories
 
 CONVERGED_WITHIN = 0.01
-EVALUATION, PICTURE = "evaluation.json", "curve.png"
+RESAMPLES = 1000  # of the images, for intervals
+EVALUATION, PICTURE, TABLE = "evaluation.json", "curve.png", "curve.csv"
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,13 @@ class Evaluation:
         method: how the network was trained; the name of a baseline.
         accuracy_at, nll_at: after each number of glimpses t, from the prediction at t.
         iterations_to_convergence, seconds_to_convergence: see `convergence`.
-        mflops_per_glimpse: per image, a multiply-add being 2; of all its trajectories together.
+        mflops_per_glimpse: with the prediction after it, per image, a multiply-add being 2; of all its
+            trajectories together, and without what decides about stopping.
         curve: accuracy against compute, by stopping rule and threshold.
         parameters: of the whole network.
         trajectories: for each image, whose predictions are averaged.
+        budget: the largest "mean_glimpses" or "mflops" that was asked for.
+        within_budget: of each rule the point whose threshold meets it on validation images.
     """
 
     dataset: str
@@ -57,6 +67,8 @@ class Evaluation:
     curve: list[Point] = field(repr=False)
     parameters: int
     trajectories: int = 1
+    budget: dict[str, float] = field(default_factory=dict)
+    within_budget: list[Point] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,35 +81,78 @@ def evaluate(
     dataset: DataSet | None = None,
     device: str = "auto",
     trajectories: int = 1,
+    stop: Sequence[str] = (),
+    budget_glimpses: float | None = None,
+    budget_mflops: float | None = None,
 ) -> Evaluation:
-    """Evaluates the best weights of a run; writes evaluation.json and curve.png beside them.
+    """Evaluates the best weights of a run; writes evaluation.json, curve.png and curve.csv beside them.
 
-    Only the test split is opened. Thresholds of the stopping rule come from the validation images at
-    training time.
+    Only the test split is opened. Thresholds of the stopping rules come from the validation images at
+    training time, and so does which of them meets a budget.
 
     Args:
         run_folder: what `train` wrote.
         data_root: other images than those of the training; a folder with test images only will do.
         dataset: the data set itself, where it is not one of the registry.
         trajectories: for each image; of several, drawn from the policy, the predictions are averaged.
+        stop: names of `hardattn.stopping.RULES`; all of them without. `fixed` is always among them.
+        budget_glimpses, budget_mflops: largest mean per image, on the validation images.
 
     Raises:
-        SettingsError: less than one trajectory, or several of a baseline.
+        SettingsError: less than one trajectory, or several of a baseline; an unknown rule; a budget that no
+            rule meets, or with several trajectories or a baseline.
         CheckpointError: weights are missing, damaged or of another task.
     """
     require_trajectories(trajectories)
     run = open_trained(run_folder, data_root, dataset=dataset, device=device)
+    limits = {"mean_glimpses": budget_glimpses, "mflops": budget_mflops}
+    budget = {name: most for name, most in limits.items() if most is not None}
+    result = measured(run_folder, run, "test", trajectories, stop=stop, budget=budget)
+    figures, picture, rows = output_files(run_folder, data_root)
+    checkpoint.write_json(figures, result.to_json())
+    draw_curve(result.curve, f"{result.dataset} {result.target}: {result.method}", picture)
+    write_csv(result.curve, rows)
+    return result
+
+
+def measured(
+    run_folder: Path,
+    run: Trained,
+    split: str,
+    trajectories: int = 1,
+    *,
+    stop: Sequence[str] = (),
+    budget: Mapping[str, float] | None = None,
+) -> Evaluation:
+    """The figures of a run on one split of its data set; nothing is written.
+
+    Args:
+        stop: see `evaluate`.
+        budget: largest "mean_glimpses" or "mflops".
+    """
     settings, network = run.settings, run.network
-    test = at_home(run.dataset["test"], network.device)
-    logits, gain, cost = (
-        _whole_images(network, test, settings, trajectories)
-        if isinstance(network, Baseline)
-        else _glimpses(network, test, settings, trajectories)
-    )
-    labels = test.labels.cpu()
+    wanted, chosen = stopping_settings(run, stop, budget or {}, trajectories)
+    images = at_home(run.dataset[split], network.device)
+    labels = images.labels.cpu()
+    if isinstance(network, Baseline):
+        every, costs = _whole_images(network, images, settings, trajectories)
+        logits, cost = every[:, -1:], costs[-1]
+        points = exit_curve(every, labels, costs, run.about["thresholds"])  # of the validation images
+        within = list[Point]()
+    else:
+        looks, its_costs = looked_at(run, images, trajectories)
+        logits, cost = looks.seen.log_probs, its_costs.glimpse
+        figures = partial(
+            curve,
+            looks.seen,
+            labels,
+            costs=its_costs,
+            pixels=looks.pixels(Geometry(**settings["geometry"])),
+            counts=resampling(_groups(images), seed=0, resamples=RESAMPLES),
+        )
+        points, within = figures(wanted), figures(chosen)
     accuracy, nll = accuracy_and_nll(logits, labels)
-    thresholds = run.about["thresholds"]  # of the validation images
-    result = Evaluation(
+    return Evaluation(
         run.dataset.name,
         run.dataset.target,
         run.method,
@@ -107,25 +162,67 @@ def evaluate(
         {str(t): value for t, value in enumerate(nll, start=1)},
         *convergence(list(read_log(run_folder / checkpoint.LOG))),
         cost,
-        curve(gain, logits, labels, cost, thresholds),
+        points,
         parameters(network),
         trajectories,
+        dict(budget or {}),
+        within,
     )
-    figures, picture = output_files(run_folder, data_root)
-    checkpoint.write_json(figures, result.to_json())
-    draw_curve(result, picture)
-    return result
 
 
-def output_files(run_folder: Path, data_root: Path | None) -> tuple[Path, Path]:
-    """Figures and picture of an evaluation; those of other images lie beside, not instead.
+def stopping_settings(
+    run: Trained, stop: Sequence[str], budget: Mapping[str, float], trajectories: int = 1
+) -> tuple[Settings, Settings]:
+    """Rules and thresholds to evaluate a run at: every one, and of each rule the one that meets a budget.
+
+    Args:
+        run: with what the rules make of the validation images, noted with its weights.
+        stop: names of rules; all of them without.
+        budget: largest "mean_glimpses" or "mflops"; without, none is chosen.
+
+    Raises:
+        SettingsError: see `evaluate`.
+    """
+    unknown = [name for name in stop if name not in RULES]
+    if unknown:
+        raise SettingsError(f"expected --stop of {', '.join(RULES)}; found {unknown[0]!r}")
+    if isinstance(run.network, Baseline):
+        if budget or stop:
+            raise SettingsError("expected glimpses with --stop or a budget, found a baseline; leave them out")
+        return [], []
+    if budget and trajectories > 1:
+        raise SettingsError(
+            f"expected 1 trajectory with a budget, found {trajectories}; leave one of the two out"
+        )
+    points = run.about["stopping"]
+    rules = [name for name in RULES if not stop or name in ("fixed", *stop)]
+    wanted = [(point["rule"], point["threshold"]) for point in points if point["rule"] in rules]
+    return wanted, settings_within(points, rules, budget) if budget else []
+
+
+def looked_at(run: Trained, split: Split, trajectories: int = 1) -> tuple[Looks, Costs]:
+    """What the network of a run predicts at the images of a split, and the MFLOPs of all its trajectories.
+
+    Raises:
+        SettingsError: the run is that of a baseline.
+    """
+    settings, network = run.settings, run.network
+    if not isinstance(network, HardAttention):
+        raise SettingsError(f"expected a network that takes glimpses, found the baseline {run.method}")
+    geometry, mode = Geometry(**settings["geometry"]), METHODS[settings["method"]].evaluation
+    seed, steps = settings["seed"], settings["glimpses"]
+    looks = predictions(network, split, geometry, steps, mode=mode, seed=seed, trajectories=trajectories)
+    return looks, costs_of(network, geometry.glimpse_shape()).times(trajectories)
+
+
+def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:
+    """Figures, picture and table of an evaluation; those of other images lie beside, not instead.
 
     >>> [path.name for path in output_files(Path("run"), Path("elsewhere"))]
-    ['evaluation-other.json', 'curve-other.png']
+    ['evaluation-other.json', 'curve-other.png', 'curve-other.csv']
     """
-    if data_root is None:
-        return run_folder / EVALUATION, run_folder / PICTURE
-    return run_folder / "evaluation-other.json", run_folder / "curve-other.png"
+    own = [run_folder / name for name in (EVALUATION, PICTURE, TABLE)]
+    return own if data_root is None else [path.with_stem(f"{path.stem}-other") for path in own]
 
 
 def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:
@@ -142,43 +239,16 @@ def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:
     return first["iteration"], first["seconds"]
 
 
-def _glimpses(
-    network: HardAttention, split: Split, settings: dict[str, Any], trajectories: int
-) -> tuple[Tensor, Tensor, float]:
-    """Logits (N, T, K), predicted gains (N, T), and the MFLOPs of one more glimpse of every trajectory."""
-    geometry, mode = Geometry(**settings["geometry"]), METHODS[settings["method"]].evaluation
-    seed, steps = settings["seed"], settings["glimpses"]
-    logits, gain = predictions(
-        network, split, geometry, steps, mode=mode, seed=seed, trajectories=trajectories
-    )
-    return logits, gain, trajectories * mflops_per_glimpse(network, geometry.glimpse_shape())
+def _groups(split: Split) -> Tensor:
+    """(N,) which images are versions of one original, and are drawn together."""
+    return torch.arange(len(split)) if split.groups is None else split.groups.cpu()
 
 
 def _whole_images(
     network: Baseline, split: Split, settings: dict[str, Any], trajectories: int
-) -> tuple[Tensor, Tensor, float]:
-    """The same where one glimpse is the whole image, after which nothing is gained."""
+) -> tuple[Tensor, list[float]]:
+    """Logits (N, E, K) at every exit of a network on the whole image, and the MFLOPs up to each."""
     if trajectories > 1:
         raise SettingsError(f"expected 1 trajectory of a baseline, which has no choice, found {trajectories}")
-    geometry = Geometry(**settings["geometry"])
-    logits = whole_image.logits_of(network, split, geometry)
-    image = torch.zeros(1, *geometry.glimpse_shape(), device=network.device)
-    return logits, torch.zeros(logits.shape[:2]), mflops(network, image)
-
-
-def draw_curve(evaluation: Evaluation, path: Path) -> None:
-    """Accuracy against MFLOPs per image, one line per stopping rule."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    labels = {"fixed": "fixed number of glimpses", "gain": "until the predicted gain is small"}
-    for rule in dict.fromkeys(point.rule for point in evaluation.curve):
-        points = sorted((p.mflops, 100 * p.accuracy) for p in evaluation.curve if p.rule == rule)
-        axes.plot(*zip(*points, strict=True), marker="o", markersize=3, label=labels.get(rule, rule))
-    axes.set(xlabel="MFLOPs per image", ylabel="accuracy, %")
-    axes.set_title(f"{evaluation.dataset} {evaluation.target}: {evaluation.method}", fontsize=10)
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=150)
+    image = whole_image.seen_geometry(settings).glimpse_shape()
+    return whole_image.read_at_exits(network, split, settings), exit_costs(network, image)

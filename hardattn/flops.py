@@ -2,35 +2,94 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hardattn.network import HardAttention
+from hardattn.stopping_heads import OUTPUTS, WIDTH
+
+
+@dataclass(frozen=True)
+class Costs:
+    """MFLOPs of the parts of a glimpse at one image; a multiply-add is 2.
+
+    Attributes:
+        look: where to look, and glimpse, location and core.
+        classify: one prediction of the class.
+        heads: name of a stopping head -> one decision by it.
+        asked: the same for what is asked before a glimpse that is then not taken, and else comes with it.
+    """
+
+    look: float
+    classify: float
+    heads: Mapping[str, float]
+    asked: Mapping[str, float]
+
+    @property
+    def glimpse(self) -> float:
+        """One glimpse with the prediction after it, without any stopping head."""
+        return self.look + self.classify
+
+    def spent(self, taken: Tensor, steps: int, head: str = "", classifies: bool = True) -> Tensor:
+        """(B,) MFLOPs of images at which `taken` (B,) glimpses of at most `steps` were taken.
+
+        Nothing is decided after the last one. Without `classifies` the class is said at the end alone.
+        """
+        glimpses = taken.double()
+        said = glimpses if classifies else torch.ones_like(glimpses)
+        decided = glimpses.clamp(max=steps - 1) * self.heads.get(head, 0.0)
+        refused = (taken < steps) * self.asked.get(head, 0.0)
+        return glimpses * self.look + said * self.classify + decided + refused
+
+    def times(self, trajectories: int) -> Costs:
+        """Of several trajectories together."""
+        heads, asked = (
+            {name: trajectories * cost for name, cost in of.items()} for of in (self.heads, self.asked)
+        )
+        return Costs(trajectories * self.look, trajectories * self.classify, heads, asked)
+
+
+def costs_of(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> Costs:
+    """What a network costs at test time. A policy that is a map of the EPE is the head of `gain` as well."""
+    parts = mflops_by_part(network, glimpse_shape)
+    heads = {name: parts[name] for name in OUTPUTS}
+    asked = {"gain": parts["policy"]} if network.predicts_epe else {}
+    return Costs(parts["policy"] + parts["glimpse and core"], parts["classifier"], heads, asked)
 
 
 def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> float:
     """Millions of floating-point operations of one glimpse of one image; a multiply-add is 2.
 
-    One whole step at test time: where to look, glimpse and location embedding, core, classifier, and the
-    predicted gain that decides about stopping. The baseline is for training only.
+    One whole step at test time: where to look, glimpse and location embedding, core and classifier. The
+    baseline is for training only, and what decides about stopping is counted where it does, see `Costs`.
     """
-    return sum(mflops_by_part(network, glimpse_shape).values())
+    return costs_of(network, glimpse_shape).glimpse
 
 
 def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> dict[str, float]:
-    """The same, by part."""
+    """The same, by part, and one decision of each stopping head, for one ponder cost."""
     device = network.device
     state = network.initial(1)
     glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
-    return {
+    parts = {
         "policy": mflops(network.policy, state),
         "glimpse and core": mflops(network.step, glimpse, centre, state),
         "classifier": mflops(network.classify, state),
-        "gain": 0.0 if network.predicts_epe else mflops(network.gain, state),  # its policy has said it
     }
+    heads = dict.fromkeys(OUTPUTS, _decision(network))
+    return parts | heads | ({"gain": 0.0} if network.predicts_epe else {})  # its policy has said it
+
+
+def _decision(network: HardAttention) -> float:
+    """MFLOPs of one stopping head, with one output."""
+    state = torch.zeros(1, network.hidden, device=network.device)
+    every = mflops(network.stopping_heads.hidden, state)
+    return every / len(OUTPUTS) + mflops(nn.Linear(WIDTH, 1), torch.zeros(1, WIDTH))
 
 
 def mflops(function: Any, *arguments: torch.Tensor) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
+from data.grid import is_glance
 from hardattn.policies import ON_GRID
 from supervision.batches import Maps, supervised_split
 from supervision.store import SequenceStore
@@ -94,6 +95,33 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
     return Maps(found, places[on_grid])
 
 
+def designed_gains(store: SequenceStore | None, guided: Guided | None) -> Tensor:
+    """(M, T) information gain in nats that the designs of guided images expected of their glimpses.
+
+    EIG_t = H[q | y_<t] - EPE_t, both as the store has them.
+
+    Raises:
+        SettingsError: there are no sequences to imitate.
+        StoreError: sequences of other images stand for these, or the store knows no EPE.
+    """
+    if store is None or guided is None:
+        raise SettingsError("expected sequences with --gain-target design, found none; add --supervise")
+    images, steps = guided[0].ids.cpu(), guided[1].shape[1]
+    if not bool(torch.isin(images, store.ids).all()):
+        raise StoreError(
+            f"expected a design of each training image in {store.path}, found one order for all; make them "
+            "with `boed generate --split train --images all`"
+        )
+    found = store.load(store.rows_of(images.tolist()))
+    gains = found.entropy[:, :steps] - found.epe[:, :steps]
+    if not bool(gains.isfinite().all()):
+        raise StoreError(
+            f"expected the EPE of every glimpse in {store.path}, found sequences without; make designs with "
+            "`boed generate`"
+        )
+    return gains
+
+
 def require_everyone(guided: Guided, train: Split) -> None:
     """Raises SettingsError where some of the training images have nothing to imitate.
 
@@ -113,6 +141,13 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
     >>> off_grid = torch.tensor([[1, 2]])
     >>> require_reachable(off_grid, Geometry(8, 8, 1, glimpse_size=4, per_axis=2), "gaussian")
     """
+    if bool(is_glance(locations).any()) != geometry.first_glance:
+        found = "none" if geometry.first_glance else "one"
+        raise SettingsError(
+            f"expected sequences with a first glance exactly where the task has one, found {found}; make "
+            "sequences and train both with --first-glance, or both without"
+        )
+    locations = locations[..., int(geometry.first_glance) :, :]
     if policy in ON_GRID:
         try:
             geometry.grid().index(locations)

@@ -18,13 +18,15 @@ from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
 from hardattn.augment import Variation
+from hardattn.flops import costs_of
 from hardattn.methods import Method, terms
 from hardattn.network import HardAttention
 from hardattn.policies import log_normaliser
 from hardattn.recipe import Recipe
 from hardattn.rewards import reachable
 from hardattn.rollout import Look, Mode, Rollout, explore, follow, joined
-from hardattn.stopping import quantile_thresholds
+from hardattn.stopping import Predictions
+from hardattn.stopping_curve import brief_curve
 from hardattn.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 
@@ -69,7 +71,14 @@ class Budget:
 
 
 class Learner(Trainer):
-    """The training of a hard-attention network by one of the methods."""
+    """The training of a hard-attention network by one of the methods.
+
+    Args:
+        network, geometry, recipe, seed: see `Trainer`.
+        method: which terms the loss has.
+        batches: of the images, which are numbered as in their pool.
+        targets: (N, K) class probabilities of the pool's images to learn in the place of their labels.
+    """
 
     network: HardAttention
     recipe: Recipe
@@ -82,10 +91,12 @@ class Learner(Trainer):
         geometry: Geometry,
         recipe: Recipe,
         seed: int,
+        targets: Tensor | None = None,
     ) -> None:
         super().__init__(network, geometry, recipe, seed)
         self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
         self.labels = batches.pool.labels
+        self.targets = self.labels if targets is None else targets.to(self.labels.device)
         self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
         self.look = look_of(batches.pool, geometry.retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
@@ -108,6 +119,8 @@ class Learner(Trainer):
                 boxes,
                 normaliser=self._normaliser(),
                 maps=None if batch.maps is None else batch.maps.to(self.device),
+                gains=None if batch.gains is None else batch.gains.to(self.device),
+                targets=self.targets[index].to(self.device),
             )
         self.finish(weighted, fraction)
 
@@ -211,8 +224,9 @@ class Validator:
         self.split, self.geometry, self.steps, self.mode = split, geometry, steps, mode
 
     def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
-        """NLL and accuracy after T glimpses and after each; thresholds for stopping."""
+        """NLL and accuracy after T glimpses and after each; what stopping rules make of these images."""
         seen = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
-        accuracy, nll = accuracy_and_nll(seen.logits, self.split.labels.cpu())
+        labels, costs = self.split.labels.cpu(), costs_of(network, self.geometry.glimpse_shape())
+        accuracy, nll = accuracy_and_nll(seen.logits, labels)
         figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
-        return figures, {"thresholds": quantile_thresholds(seen.gain)}
+        return figures, {"stopping": brief_curve(Predictions.of(seen), labels, costs)}

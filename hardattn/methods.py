@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 
 from torch import Tensor
 
@@ -12,6 +12,7 @@ from data.errors import SettingsError
 from hardattn import losses
 from hardattn.rewards import returns
 from hardattn.rollout import Mode, Rollout
+from hardattn.stopping_losses import TERMS, gain
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,25 @@ class Method:
         return METHODS[self.then] if self.then and fraction >= imitate_for else self
 
 
+STOPPING: Mapping[str, float] = dict.fromkeys(TERMS, 1.0)
+MAPPED: Mapping[str, float] = {name: 1.0 for name in TERMS if name != "gain"}  # it is the map's
 PARTLY: Mapping[str, float] = {
     "classification": 1.0,
     "imitation": 1.0,
     "reinforce": 0.1,
     "baseline": 1.0,
-    "gain": 1.0,
+    **STOPPING,
 }
-REINFORCE: Mapping[str, float] = {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, "gain": 1.0}
-IMITATION: Mapping[str, float] = {"classification": 1.0, "imitation": 1.0, "gain": 1.0}
+REINFORCE: Mapping[str, float] = {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, **STOPPING}
+IMITATION: Mapping[str, float] = {"classification": 1.0, "imitation": 1.0, **STOPPING}
 SALIENCY: Mapping[str, float] = {
     "classification": 1.0,
     "saliency": 1.0,
     "reinforce": 0.1,
     "baseline": 1.0,
-    "gain": 1.0,
+    **STOPPING,
 }
-BLIND: Mapping[str, float] = {"classification": 1.0, "gain": 1.0}
+BLIND: Mapping[str, float] = {"classification": 1.0, **STOPPING}
 TRAJECTORIES = 5
 IMITATE_FOR = 0.7  # of the budget, before REINFORCE takes over
 
@@ -120,14 +123,14 @@ METHODS: dict[str, Method] = {
         "wake-sleep: importance-weighted trajectories of all images (Ba et al. 2015)",
         "sample",
         "greedy",
-        {"classification": 1.0, "wake-sleep": 1.0, "gain": 1.0},
+        {"classification": 1.0, "wake-sleep": 1.0, **STOPPING},
         trajectories=TRAJECTORIES,
     ),
     "epe-head": Method(
         "looks where it expects to be surest of the class, which it regresses (Gadgil et al. 2024)",
         "sample",
         "greedy",
-        {"classification": 1.0, "epe": 1.0},  # the latter by `hardattn.epe_head`
+        {"classification": 1.0, "epe": 1.0, **MAPPED},  # by `hardattn.epe_head`
         policy="epe",
     ),
     "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
@@ -158,20 +161,20 @@ class Objective:
     """What a method minimises: the choices that all methods share.
 
     Attributes:
-        loss_at: cross-entropy after the "last" glimpse, "every" one and before any, or the mean of "both".
+        loss_at: cross-entropy after the "last" glimpse, "every" one and before any, the mean of "both", or
+            weights of those after each glimpse; see `hardattn.losses.step_weights`.
         supervision_weight: of the imitation, times the method's own.
         rewards: reward -> weight, see `hardattn.rewards`.
         anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
     """
 
-    loss_at: str = "every"
+    loss_at: losses.LossAt = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
 
     def __post_init__(self) -> None:
-        if self.loss_at not in LOSS_AT:
-            raise SettingsError(f"expected --loss-at of {', '.join(LOSS_AT)}; found {self.loss_at!r}")
+        losses.require_loss_at(self.loss_at)
 
     def at(self, fraction: float) -> Objective:
         """The objective when `fraction` of the budget is used.
@@ -184,11 +187,7 @@ class Objective:
         return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
 
 
-LOSS_AT = {
-    "last": losses.last_classification,
-    "every": losses.classification,
-    "both": losses.both_classifications,
-}
+GAIN_TARGETS = ("realised", "design")
 REINFORCE_LOSSES = ("likelihood", "distance")
 
 
@@ -218,6 +217,8 @@ def terms(
     *,
     normaliser: Tensor | None = None,
     maps: Tensor | None = None,
+    gains: Tensor | None = None,
+    targets: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The weighted terms of the loss, by name; their sum is what is minimised.
 
@@ -225,16 +226,20 @@ def terms(
         boxes: see `hardattn.rewards.box`.
         normaliser: see `hardattn.losses.reinforce`.
         maps: see `hardattn.losses.saliency`.
+        gains: (G, T) of the designs of supervised images, see `hardattn.stopping_losses.gain`.
+        targets: of the classification, see `hardattn.losses.classification`; None: the labels.
     """
+    told = labels if targets is None else targets
     objective, free = objective or Objective(), ~supervised
     earned = cache(lambda: returns(rollout, labels, objective.rewards, boxes))  # where a term asks for it
-    makers = {
-        "classification": lambda: LOSS_AT[objective.loss_at](rollout, labels),
+    makers: dict[str, Callable[[], Tensor]] = {
+        "classification": lambda: losses.classification(rollout, told, objective.loss_at),
         "imitation": lambda: objective.supervision_weight * losses.imitation(rollout, supervised),
         "saliency": lambda: objective.supervision_weight * losses.saliency(rollout, maps),
         "reinforce": lambda: losses.reinforce(rollout, earned(), free, normaliser),
         "baseline": lambda: losses.baseline(rollout, earned(), free),
         "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
-        "gain": lambda: losses.gain(rollout),
+        **{name: partial(term, rollout, labels) for name, term in TERMS.items()},
+        "gain": lambda: gain(rollout, labels, gains, supervised),
     }
     return {name: weight * makers[name]() for name, weight in method.weights.items()}

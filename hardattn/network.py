@@ -15,6 +15,7 @@ from data.grid import LocationGrid
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.policies import DEVIATION, POLICIES, EpePolicy, Locations
+from hardattn.stopping_heads import Said, StoppingHeads
 
 
 class HardAttention(nn.Module):
@@ -22,7 +23,7 @@ class HardAttention(nn.Module):
 
         h_0 learned,  h_t = core(m * combine(g(y_t), l_t), h_{t-1})
         pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c (m' * h_t))
-        baseline(h_t) ~ E[return | h_t],         gain(h_t) ~ drop of the entropy by glimpse t+1, in nats
+        baseline(h_t) ~ E[return | h_t],         stopping(h_t), see `hardattn.stopping_heads`
 
     The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
     for all glimpses of an image (Gal and Ghahramani 2016, arXiv 1512.05287), which is also drawn sooner.
@@ -75,7 +76,7 @@ class HardAttention(nn.Module):
         self.policy_head = POLICIES[policy](hidden, grid, deviation)
         self.class_head = nn.Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
-        self.gain_head = nn.Sequential(nn.Linear(hidden, 32), nn.ReLU(), nn.Linear(32, 1))
+        self.stopping_heads = StoppingHeads(hidden)
 
     @property
     def device(self) -> torch.device:
@@ -121,6 +122,10 @@ class HardAttention(nn.Module):
         """(B,) expected return."""
         return self.baseline_head(self.core.output(state).detach()).squeeze(-1)
 
+    def stopping(self, state: Tensor) -> Tensor:
+        """(..., S) what the stopping heads say of states (..., W), see `hardattn.stopping_heads.Said`."""
+        return self.stopping_heads(self.core.output(state))
+
     def gain(self, state: Tensor, seen: Tensor | None = None) -> Tensor:
         """(...,) predicted information gain of the next glimpse, in nats, of states (..., W).
 
@@ -129,7 +134,7 @@ class HardAttention(nn.Module):
         """
         if self.predicts_epe:
             return self._promised(state, seen)
-        return self.gain_head(self.core.output(state).detach()).squeeze(-1)
+        return Said.of(self.stopping(state)).gain
 
     @torch.no_grad()
     def _promised(self, state: Tensor, seen: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 
 from data.errors import SettingsError
 from data.grid import LocationGrid, denormalise, normalise
+from hardattn.linear import Linear
 
 DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
 COMPONENTS = 3
@@ -175,10 +176,31 @@ class CategoricalPolicy(nn.Module):
 
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
-        self.linear, self.grid = nn.Linear(features, len(grid)), grid
+        self.linear, self.grid = Linear(features, len(grid)), grid
 
     def forward(self, features: Tensor) -> Locations:
         return Categorical(self.linear(features), self.grid)
+
+
+class ProductPolicy(nn.Module):
+    """softmax(W h) over the rows of the grid times softmax(W' h) over its columns.
+
+    On a grid of 50 x 50 it costs 100 D multiply-adds instead of 2,500 D; it cannot say which row a column
+    goes with.
+
+    Args:
+        features: D of what it reads.
+        grid: rows times columns.
+    """
+
+    def __init__(self, features: int, grid: LocationGrid) -> None:
+        super().__init__()
+        self.sizes = (len(grid.rows), len(grid.cols))
+        self.linear, self.grid = Linear(features, sum(self.sizes)), grid
+
+    def forward(self, features: Tensor) -> Locations:
+        rows, cols = self.linear(features).split(self.sizes, dim=1)
+        return Categorical((rows[:, :, None] + cols[:, None]).flatten(1), self.grid)
 
 
 class EpePolicy(nn.Module):
@@ -194,7 +216,7 @@ class EpePolicy(nn.Module):
 
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, len(grid)))
+        self.layers = nn.Sequential(Linear(features, features), nn.ReLU(), Linear(features, len(grid)))
         self.grid, self.epsilon = grid, EXPLORATION
 
     def forward(self, features: Tensor) -> EpeMap:
@@ -247,6 +269,10 @@ def _categorical(features: int, grid: LocationGrid, deviation: float | None) -> 
     return CategoricalPolicy(features, grid)
 
 
+def _product(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
+    return ProductPolicy(features, grid)
+
+
 def _epe(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return EpePolicy(features, grid)
 
@@ -259,9 +285,10 @@ def _mixture(features: int, grid: LocationGrid, deviation: float | None) -> nn.M
     return GaussianPolicy(features, grid, components=COMPONENTS, deviation=deviation)
 
 
-ON_GRID = ("categorical", "epe")  # policies that choose among the locations of the grid
+ON_GRID = ("categorical", "product", "epe")  # policies that choose among the locations of the grid
 POLICIES: dict[str, Callable[[int, LocationGrid, float | None], nn.Module]] = {
     "categorical": _categorical,
+    "product": _product,
     "epe": _epe,
     "gaussian": _gaussian,
     "mixture": _mixture,

@@ -9,7 +9,8 @@ from typing import Any
 from data.errors import SettingsError
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.methods import IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES, Method, Objective
+from hardattn.losses import LossAt, require_loss_at
+from hardattn.methods import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES, Method, Objective
 from hardattn.policies import DEVIATION, POLICIES
 from hardattn.trainer import TrainingRecipe
 
@@ -29,8 +30,8 @@ CHOICES: dict[str, Collection[str]] = {
     "combine": COMBINATIONS,
     "core": CORES,
     "policy": POLICIES,
-    "loss_at": LOSS_AT,
     "reinforce_loss": REINFORCE_LOSSES,
+    "gain_target": GAIN_TARGETS,
 }
 
 
@@ -46,6 +47,8 @@ class Recipe(TrainingRecipe):
         loss_at, rewards, supervision_weight, anneal_supervision: see `hardattn.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.losses.reinforce`.
+        gain_target: what the predicted information gain is regressed on: the one "realised", or of supervised
+            images that which their "design" expected.
         imitate_for: share of the budget after which a method gives way to its `then`.
     """
 
@@ -59,18 +62,20 @@ class Recipe(TrainingRecipe):
     core: str = "gru"
     policy: str = "categorical"
     deviation: float | None = DEVIATION
-    loss_at: str = "every"
+    loss_at: LossAt = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
     reinforce_loss: str = "likelihood"
     imitate_for: float = IMITATE_FOR
+    gain_target: str = "realised"
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 found = getattr(self, name)
                 raise SettingsError(f"expected a {name} of {', '.join(choices)}; found {found!r}")
+        require_loss_at(self.loss_at)
         if self.deviation is not None and self.deviation <= 0:
             raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
         if self.reinforce_loss == "distance" and self.policy != "gaussian":

@@ -2,145 +2,38 @@
 
 The settings of a table are a readable file, `hardattn/tables/NAME.toml`: the task, and for every row a method
 or a baseline, its recipe and its share of the time. Model choice is by validation: of every row the weights
-with the best validation NLL, and of the rows with glimpses the one with the best validation accuracy.
+with the best validation NLL, and of the rows that learn where to look the one with the best accuracy.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
-import sys
-import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
+import csv
+import io
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from data.dataset import DataSet
-from data.errors import GlimpseError, SettingsError
+from data.errors import SettingsError
 from data.geometry import Geometry
+from data.options import default_run
 from data.registry import load
 from hardattn import checkpoint
 from hardattn.evaluate import evaluate
 from hardattn.learner import Budget
-from hardattn.train import read_log, train
+from hardattn.record import record
+from hardattn.reproduction import Reproduction, Row
+from hardattn.row_sequences import PARTS, RECORDED, designed, made_in, parts
+from hardattn.table import LOADED_WITH, Training, chosen, read_table, trainings
+from hardattn.train import read_log, require_seed, train
 from hardattn.whole_image import train_baseline
-from supervision.parts import write_parts
 from supervision.store import SequenceStore
 
 MINUTES = 60.0
+CURVE = ("iteration", "seconds", "nll", "accuracy")
 Say = Callable[[str], None]
-
-
-def table_names() -> list[str]:
-    """Tables that can be reproduced.
-
-    >>> "mnist-28" in table_names()
-    True
-    """
-    return sorted(
-        path.name.removesuffix(".toml") for path in _tables().iterdir() if path.name.endswith(".toml")
-    )
-
-
-def read_table(name: str) -> dict[str, Any]:
-    """The settings of a table; raises SettingsError for one that there is not."""
-    if name not in table_names():
-        raise SettingsError(f"expected a table of {', '.join(table_names())}; found {name!r}")
-    return tomllib.loads((_tables() / f"{name}.toml").read_text())
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of a table, as it came out.
-
-    Attributes:
-        method: what it is, in words.
-        error_percent: of the test images, after the last glimpse.
-        published_error_percent: of the row that it stands beside, None without one.
-        validation_percent: error of the validation images, which chooses.
-        seconds, iterations: of training.
-        mflops: of one image, a multiply-add being 2.
-        glimpses: whether it looks at glimpses, which a baseline does not.
-    """
-
-    method: str
-    error_percent: float
-    published_error_percent: float | None
-    validation_percent: float
-    seconds: float
-    iterations: int
-    seed: int
-    mflops: float
-    parameters: int
-    glimpses: bool
-
-
-@dataclass(frozen=True)
-class Reproduction:
-    """A whole table; `error_percent` is that of the row with glimpses that validation chooses."""
-
-    name: str
-    rows: list[Row]
-    published_error_percent: float | None
-    minutes: float
-
-    @property
-    def chosen(self) -> Row:
-        looking = [row for row in self.rows if row.glimpses]
-        return min(looking or self.rows, key=lambda row: row.validation_percent)
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "rows": [asdict(row) for row in self.rows],
-            "error_percent": self.chosen.error_percent,
-            "published_error_percent": self.published_error_percent,
-            "minutes": self.minutes,
-        }
-
-
-@dataclass(frozen=True)
-class Work:
-    """What all rows of a table share.
-
-    Attributes:
-        table: its settings.
-        dataset: of the table.
-        opened: what `data.registry.load` was called with.
-        folder: for everything that is made.
-        minutes: of training, for all rows together.
-    """
-
-    table: Mapping[str, Any]
-    dataset: DataSet
-    opened: dict[str, Any]
-    folder: Path
-    minutes: float
-    seed: int
-    device: str
-
-    @classmethod
-    def of(
-        cls, name: str, data_root: Path | None, folder: Path, minutes: float, seed: int, device: str
-    ) -> Work:
-        table = read_table(name)
-        options: dict[str, Any] = {key: table[key] for key in ("canvas", "attribute") if key in table}
-        dataset = load(table["dataset"], data_root, **options)
-        opened: dict[str, Any] = {"name": table["dataset"], **options}
-        opened["data_root"] = data_root and str(data_root.resolve())
-        return cls(table, dataset, opened, folder, minutes, seed, device)
-
-    @property
-    def geometry(self) -> Geometry:
-        sensor = {key: self.table[key] for key in ("scales", "glimpse_size") if key in self.table}
-        return replace(self.dataset.geometry, **sensor)
-
-    def budget(self, row: Mapping[str, Any]) -> Budget:
-        """A row's share of the minutes."""
-        total = sum(float(other.get("share", 1.0)) for other in self.table["rows"])
-        return Budget(minutes=self.minutes * float(row.get("share", 1.0)) / total)
 
 
 def reproduce(
@@ -148,119 +41,168 @@ def reproduce(
     data_root: Path | None,
     folder: Path,
     *,
-    minutes: float = MINUTES,
+    minutes: float | None = None,
     seed: int = 0,
+    seeds: int | None = None,
     device: str = "auto",
     only: str = "",
+    attributes: Collection[str] = (),
+    designs: Path | None = None,
     say: Say = print,
 ) -> Reproduction:
     """Trains and evaluates every row of a table into `folder`; what is done is not done again.
 
     Args:
-        name: see `table_names`.
+        name: see `hardattn.table.table_names`.
         data_root: of the table's data set.
-        minutes: of training, for all rows together; each has its share.
+        minutes: of training, for all rows together, of which each has its share; default the table's, or 60.
+        seed: the first one.
+        seeds: how many; default the table's, or 1.
         only: rows whose name contains this; the others keep their share of the time.
+        attributes: of a table that has several, only these; the others keep their share as well.
+        designs: folder of run folders of `boed fit`, named as in runs/; default those in `folder`.
         say: is told what begins.
 
     Raises:
-        SettingsError: an unknown table, no time, or no such row.
+        SettingsError: an unknown table, no time, no seed, or no such row.
     """
-    rows = [row for row in read_table(name)["rows"] if only in row["name"]]
-    if not rows or not minutes > 0:
-        raise SettingsError(
-            f"expected rows of {name} and minutes above 0, found {len(rows)} rows and {minutes} minutes"
-        )
-    work, found = Work.of(name, data_root, folder, minutes, seed, device), []
-    for row in rows:
-        say(f"{row['name']}: {work.budget(row).minutes:.1f} minutes")
-        found.append(_row(row, _trained(work, row), seed, device))
-    return Reproduction(name, found, work.table.get("published_error_percent"), minutes)
+    table = read_table(name)
+    minutes = float(table.get("minutes", MINUTES)) if minutes is None else minutes
+    seeds = int(table.get("seeds", 1)) if seeds is None else seeds
+    require_seed(seed)
+    if not minutes > 0 or seeds < 1:
+        raise SettingsError(f"expected minutes above 0 and at least 1 seed, found {minutes} and {seeds}")
+    every = trainings(table, minutes=minutes, seed=seed, seeds=seeds)
+    wanted, work, found = chosen(every, only, attributes), Work(every, data_root, folder, device, designs), []
+    for training in wanted:
+        say(f"{training.run_name}: {training.minutes:.1f} minutes")
+        found.append(work.row(training))
+    published, reference = table.get("published_error_percent"), table.get("reference", "")
+    return Reproduction(name, found, published, minutes, reference)
 
 
-def _trained(work: Work, row: Mapping[str, Any]) -> Path:
-    """The run folder of a row, trained."""
-    run = work.folder / f"{_slug(row['name'])}-{work.seed}"
-    options: dict[str, Any] = {"budget": work.budget(row), "seed": work.seed, "device": work.device}
-    options |= {"opened_with": work.opened, **row.get("recipe", {})}
-    if "baseline" in row:
-        return train_baseline(work.dataset, run, row["baseline"], **options)
-    if "sequences" in row:
-        options["store"] = _sequences(work, row["sequences"])
-    glimpses, geometry = work.table["glimpses"], work.geometry
-    return train(work.dataset, run, method=row["method"], glimpses=glimpses, geometry=geometry, **options)
+@dataclass(frozen=True)
+class Work:
+    """What the trainings of a table share.
 
-
-def _sequences(work: Work, kind: str) -> SequenceStore:
-    """What a row imitates: parts are written here, designs by `boed generate`."""
-    path, glimpses, geometry = work.folder / f"sequences-{kind}.h5", work.table["glimpses"], work.geometry
-    if kind.startswith("parts-"):
-        split = kind.removeprefix("parts-")
-        return write_parts(
-            path, work.dataset, split, glimpses=glimpses, geometry=geometry, origin=work.opened
-        )
-    options = {
-        "source": kind,
-        "run": work.folder / "design",
-        "out": path,
-        "seed": work.seed,
-        "glimpses": glimpses,
-        "scales": geometry.scales,
-        "glimpse-size": geometry.glimpse_size,
-        "dataset": work.opened["name"],
-        "data-root": work.opened["data_root"],
-        "canvas": work.opened.get("canvas"),
-    }
-    given = {f"--{name}": str(value) for name, value in options.items() if value is not None}
-    words = [word for pair in given.items() for word in pair]
-    call = [sys.executable, "-m", "boed", "generate", *words]
-    if subprocess.run(call, stdout=sys.stderr, check=False).returncode:
-        raise GlimpseError(f"expected designs from `{' '.join(call[1:])}`, found that it failed; see above")
-    return SequenceStore.read(path)
-
-
-def _row(row: Mapping[str, Any], run: Path, seed: int, device: str) -> Row:
-    """The figures of a trained row; the test images are looked at here, once."""
-    seen, log = evaluate(run, device=device), list(read_log(run / checkpoint.LOG))
-    best = min(log, key=lambda line: line["nll"])
-    return Row(
-        method=row["name"],
-        error_percent=100 * (1 - list(seen.accuracy_at.values())[-1]),
-        published_error_percent=row.get("published_error_percent"),
-        validation_percent=100 * (1 - best["accuracy"]),
-        seconds=log[-1]["seconds"],
-        iterations=log[-1]["iteration"],
-        seed=seed,
-        mflops=seen.mflops_per_glimpse * len(seen.accuracy_at),
-        parameters=seen.parameters,
-        glimpses="baseline" not in row,
-    )
-
-
-def _slug(name: str) -> str:
-    """A folder's name.
-
-    >>> _slug("fully connected, 2 layers of 256")
-    'fully-connected-2-layers-of-256'
+    Attributes:
+        every: all of them, whichever are asked for.
+        data_root: of their data sets.
+        folder: for everything that is made.
+        device: to train and evaluate on.
+        designs: see `reproduce`.
     """
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
+    every: list[Training]
+    data_root: Path | None
+    folder: Path
+    device: str
+    designs: Path | None
 
-def _tables() -> Any:
-    return files("hardattn.tables")
-
-
-def as_text(found: Reproduction) -> str:
-    """The table for people."""
-    head = f"{found.name}, {found.minutes:g} minutes of training in all"
-    titles = f"{'error %':>8} {'published':>10} {'valid. %':>9} {'seconds':>8} {'MFLOPs':>8}"
-    lines = [f"{titles} {'parameters':>11}  row"]
-    for row in found.rows:
-        published = "" if row.published_error_percent is None else f"{row.published_error_percent:.2f}"
-        lines.append(
-            f"{row.error_percent:>8.2f} {published:>10} {row.validation_percent:>9.2f} {row.seconds:>8.0f} "
-            f"{row.mflops:>8.2f} {row.parameters:>11,}  {row.method}"
+    def row(self, training: Training) -> Row:
+        """The figures of a training, which is done here if it was not; its test images are looked at once."""
+        run = self.trained(training)
+        log = list(read_log(run / checkpoint.LOG))
+        write_curve(self.folder / f"curve-{run.name}.csv", log)
+        unseen = self._unseen_error(training, run)
+        seen, best = evaluate(run, device=self.device), min(log, key=lambda line: line["nll"])
+        return Row(
+            method=training.name,
+            task=training.task,
+            error_percent=_error_percent(seen.accuracy_at),
+            published_error_percent=training.published("error_percent"),
+            published_iterations=training.published("iterations"),
+            unseen_error_percent=unseen,
+            validation_percent=100 * (1 - best["accuracy"]),
+            seconds=log[-1]["seconds"],
+            iterations=log[-1]["iteration"],
+            iterations_to_convergence=seen.iterations_to_convergence,
+            seconds_to_convergence=seen.seconds_to_convergence,
+            made_in=made_in(self._store_path(training)),
+            seed=training.seed,
+            mflops=seen.mflops_per_glimpse * len(seen.accuracy_at),
+            parameters=seen.parameters,
+            chooses=training.chooses,
+            run=str(run),
         )
-    published = f", published {found.published_error_percent:.2f}" if found.published_error_percent else ""
-    tail = f"chosen on validation: {found.chosen.method}, {found.chosen.error_percent:.2f} % error{published}"
-    return "\n".join([head, *lines, tail])
+
+    def trained(self, training: Training) -> Path:
+        """The run folder of a training, trained."""
+        run, row, dataset = self.folder / training.run_name, training.row, self._dataset(training.row)
+        options: dict[str, Any] = {"budget": Budget(minutes=training.minutes), "seed": training.seed}
+        options |= {"device": self.device, "opened_with": self._opened(training.row), **row.get("recipe", {})}
+        if "baseline" in row:
+            return train_baseline(dataset, run, row["baseline"], **options)
+        if "sequences" in row:
+            options["store"] = self.sequences(training)
+        glimpses, geometry = row["glimpses"], self._geometry(training)
+        return train(dataset, run, method=row["method"], glimpses=glimpses, geometry=geometry, **options)
+
+    def sequences(self, training: Training) -> SequenceStore:
+        """What a training imitates; what another one looked at is recorded from it, trained first."""
+        path, kind = self._store_path(training), training.row["sequences"]
+        if kind == RECORDED:
+            return record(self.trained(self._reinforced(training)), out=path, device=self.device)
+        dataset, geometry = self._dataset(training.row), self._geometry(training)
+        glimpses, opened = training.row["glimpses"], self._opened(training.row)
+        if kind.startswith(PARTS):
+            return parts(path, kind, dataset, geometry, glimpses, opened)
+        own = self.folder / f"design{training.tag}"
+        run = self.designs / default_run(dataset).name if self.designs else own
+        return designed(path, kind, run, geometry, glimpses, opened, self.device)
+
+    def _store_path(self, training: Training) -> Path:
+        kind = training.row.get("sequences", "")
+        seed = f"-{training.seed}" if kind == RECORDED else ""
+        return self.folder / f"sequences-{kind}{training.tag}{seed}.h5"
+
+    def _reinforced(self, training: Training) -> Training:
+        """That of REINFORCE alone for the same task and seed."""
+        return next(
+            one
+            for one in self.every
+            if (one.row.get("method"), one.task, one.seed) == ("ram", training.task, training.seed)
+        )
+
+    def _unseen_error(self, training: Training, run: Path) -> float | None:
+        """Error in % of test images of a kind that no image of the training has, where the table has some."""
+        if "unseen" not in training.row:
+            return None
+        dataset = self._dataset({**training.row, **training.row["unseen"]})
+        seen = evaluate(run, self.data_root, dataset=dataset, device=self.device)
+        return _error_percent(seen.accuracy_at)
+
+    def _geometry(self, training: Training) -> Geometry:
+        return replace(self._dataset(training.row).geometry, **training.sensor)
+
+    def _opened(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What `data.registry.load` is called with."""
+        opened = {"name": row["dataset"], **{key: row[key] for key in LOADED_WITH if key in row}}
+        return opened | {"data_root": self.data_root and str(self.data_root.resolve())}
+
+    def _dataset(self, row: Mapping[str, Any]) -> DataSet:
+        """Opened once for all rows of the task."""
+        opened = self._opened(row)
+        key = repr(opened)
+        if key not in self._datasets:
+            self._datasets[key] = load(**opened)
+        return self._datasets[key]
+
+    @cached_property
+    def _datasets(self) -> dict[str, DataSet]:
+        return {}
+
+
+def write_curve(path: Path, log: list[dict[str, Any]]) -> None:
+    """The learning curve as a table of commas: NLL in nats and accuracy of the validation images."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CURVE, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(log)
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text.getvalue())
+    beside.replace(path)
+
+
+def _error_percent(accuracy_at: Mapping[str, float]) -> float:
+    return 100 * (1 - list(accuracy_at.values())[-1])

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.grid import is_glance
 from hardattn.rollout import Rollout
 
 
@@ -46,6 +47,8 @@ def information(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tenso
 def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """Minus the distance from a glimpse to the object's box, as a share of the side of the image.
 
+    A glance is at no distance.
+
     Args:
         boxes: (B, 5) from `reachable`.
 
@@ -56,7 +59,7 @@ def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
         raise SettingsError("expected a data set that knows boxes for the reward box, found one without")
     first, last, side = boxes[:, None, :2], boxes[:, None, 2:4], boxes[:, 4, None]
     outside = (first - rollout.locations).clamp(min=0) + (rollout.locations - last).clamp(min=0)
-    return -outside.amax(2).float() / side
+    return -outside.amax(2).masked_fill(is_glance(rollout.locations), 0).float() / side
 
 
 def reachable(boxes: Tensor, geometry: Geometry) -> Tensor:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-from data.grid import LocationGrid, normalise
+from data.grid import GLANCE, LocationGrid, is_glance, normalise, with_glance
 from hardattn.network import HardAttention
 from hardattn.policies import Categorical, Locations
+from hardattn.stopping_heads import Said
 
 Mode = Literal["sample", "greedy", "random", "centre"]
 Look = Callable[[Tensor, Tensor], Tensor]
@@ -25,13 +27,14 @@ class Rollout:
 
     Attributes:
         locations: (B, T, 2) the locations used, top-left pixels.
-        log_prob: (B, T) log pi of the location used.
+        log_prob: (B, T) log pi of the location used; 0 of a first glance, which no policy chose.
         prior: (B, K) class logits before any glimpse.
         logits: (B, T, K) class logits after each glimpse.
         baseline: (B, T) return expected before each glimpse.
         gain: (B, T) information gain predicted before each glimpse, in nats.
         candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
             about; None: it was not.
+        heads: (B, T, S) what the stopping heads say before each glimpse; None: they were not asked.
     """
 
     locations: Tensor
@@ -41,6 +44,17 @@ class Rollout:
     baseline: Tensor
     gain: Tensor
     candidates: Tensor | None = None
+    heads: Tensor | None = None
+
+    @property
+    def said(self) -> Said | None:
+        """What the stopping heads say, by its meaning."""
+        return None if self.heads is None else Said.of(self.heads)
+
+    @cached_property
+    def chosen(self) -> slice:
+        """The glimpses whose location a policy chose: all, or all but a first glance."""
+        return slice(int(bool(is_glance(self.locations[:, 0]).all())), None)
 
     def cpu(self) -> Rollout:
         """The same on the CPU."""
@@ -86,7 +100,7 @@ def explore(
 
     Locations are drawn from the policy ("sample"), its most likely ones ("greedy"), uniform on the grid
     ("random") or in the middle of the image ("centre"). The log-probability is that of the location used,
-    and no gradient flows through a location.
+    and no gradient flows through a location. Where the grid says so, the first glimpse is a glance.
 
     Args:
         look: takes the glimpses, for example `partial(pool.glimpses, retina)`.
@@ -113,13 +127,17 @@ def walk(
     """The glimpses of `explore`, "sample" or "greedy", before the heads read the states."""
     states, log_probs = [network.initial(len(index))], list[Tensor]()
     locations, mask = index.new_zeros(len(index), 0, 2), network.mask(len(index))
-    for _ in range(steps):
-        policy = network.policy(states[-1], _seen(network, locations, grid))
-        location = policy.mode() if mode == "greedy" else policy.sample(generator)
+    for step in range(steps):
+        if grid.first_glance and step == 0:
+            location, log_prob = index.new_full((len(index), 2), GLANCE), states[0].new_zeros(len(index))
+        else:
+            policy = network.policy(states[-1], _seen(network, locations, grid))
+            location = policy.mode() if mode == "greedy" else policy.sample(generator)
+            log_prob = policy.log_prob(location)
         glimpses = look(index, location[:, None])[:, 0]
         states.append(network.step(glimpses, _centres(location, grid), states[-1], mask))
         locations = torch.cat([locations, location[:, None]], 1)
-        log_probs.append(policy.log_prob(location))
+        log_probs.append(log_prob)
     return Walk(torch.stack(states, 1), locations, torch.stack(log_probs, 1), mask)
 
 
@@ -147,11 +165,19 @@ def follow(
     together = network.core.sequence(mask[:, None] * features, network.initial(count))
     seen = _seen_before(network, locations, grid)
     policy = network.policy(together[:, :-1].flatten(0, 1), None if seen is None else seen.flatten(0, 1))
-    log_prob = policy.log_prob(locations.flatten(0, 1)).view(count, steps)
+    log_prob = _log_prob(policy, locations.flatten(0, 1), grid).view(count, steps)
     rollout = read(network, Walk(together, locations, log_prob, mask), grid)
     if candidates is None:
         return rollout
     return replace(rollout, candidates=_log_probs(policy, grid.index(candidates), steps))
+
+
+def _log_prob(policy: Locations, locations: Tensor, grid: LocationGrid) -> Tensor:
+    """(B,) log pi of the locations (B, 2); 0 of a glance."""
+    if not grid.first_glance:
+        return policy.log_prob(locations)
+    glances, any_place = is_glance(locations), grid.locations[0].to(locations.device)
+    return policy.log_prob(torch.where(glances[:, None], any_place, locations)).masked_fill(glances, 0.0)
 
 
 def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:
@@ -166,9 +192,16 @@ def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
     """What the heads say of the states."""
     states, before = walked.states, walked.states[:, :-1]
     logits = network.classify(states, network.mask(len(states))[:, None])
-    gain = network.gain(before, _seen_before(network, walked.locations, grid))
+    heads = network.stopping(before)
+    seen = _seen_before(network, walked.locations, grid)
     return Rollout(
-        walked.locations, walked.log_prob, logits[:, 0], logits[:, 1:], network.baseline(before), gain
+        walked.locations,
+        walked.log_prob,
+        prior=logits[:, 0],
+        logits=logits[:, 1:],
+        baseline=network.baseline(before),
+        gain=network.gain(before, seen) if network.predicts_epe else Said.of(heads).gain,
+        heads=heads,
     )
 
 
@@ -176,7 +209,7 @@ def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tens
     """(B, L) which places the locations (B, t, 2) are; None where the policy may return to them."""
     if not network.predicts_epe:
         return None
-    places = grid.index(locations)
+    places = grid.index(locations[:, int(grid.first_glance) :])
     return torch.zeros(len(places), len(grid), dtype=torch.bool, device=places.device).scatter(
         1, places, True
     )
@@ -202,6 +235,9 @@ def _blind(
     generator: torch.Generator | None,
 ) -> Tensor:
     """(B, T, 2) grid locations that no network chooses."""
+    if grid.first_glance:
+        plain = replace(grid, first_glance=False)
+        return with_glance(_blind(count, plain, steps - 1, mode, device, generator))
     candidates = grid.locations.to(device)
     if mode == "centre":
         nearest = grid.normalised().square().sum(1).argmin()

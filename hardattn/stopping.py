@@ -1,44 +1,72 @@
-"""When to stop looking: rules that turn predicted gains into a number of glimpses per image."""
+"""When to stop looking: rules that turn what was predicted along the way into glimpses per image.
+
+Shapes: B images, T glimpses, K classes, C ponder costs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import nll_loss
+
+from data.errors import SettingsError
+from hardattn.rollout import Rollout
+from hardattn.stopping_heads import PONDER_COSTS, Said, after, halting, stopping
+
+COUNT = 21  # thresholds of a rule
+SEED = 0  # of the draws of `stochastic`
 
 
-def fixed(gains: Tensor, threshold: float) -> Tensor:
-    """(B,) glimpses: `threshold` of them for every image.
+@dataclass(frozen=True)
+class Predictions:
+    """What a network predicts at B images that are all looked at T times; a rule says where it had stopped.
 
-    >>> fixed(torch.zeros(2, 5), 3).tolist()
-    [3, 3]
+    Attributes:
+        log_probs: (B, T, K) of the classes after each glimpse.
+        gain: (B, T) information gain predicted before each glimpse, in nats.
+        said: by the stopping heads before each glimpse; None of a network without.
     """
-    return torch.full((len(gains),), int(threshold), device=gains.device)
+
+    log_probs: Tensor
+    gain: Tensor
+    said: Said | None = None
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> Predictions:
+        """What a network predicted along a rollout."""
+        return cls(rollout.logits.float().log_softmax(-1), rollout.gain.float(), rollout.said)
 
 
-def predicted_gain(gains: Tensor, threshold: float) -> Tensor:
-    """(B,) glimpses: stops before the first glimpse from the second on that promises less than `threshold`.
+@dataclass(frozen=True)
+class Stops:
+    """What a rule makes of B images.
 
-    Args:
-        gains: (B, T) information gain predicted before each glimpse, in nats.
-        threshold: in nats.
-
-    >>> predicted_gain(torch.tensor([[0.0, 0.3, 0.1, 0.3], [0.0, 0.1, 0.3, 0.3]]), 0.2).tolist()
-    [2, 1]
+    Attributes:
+        taken: (B,) glimpses, 1 to T.
+        log_probs: (B, K) of the classes, as the rule predicts them.
     """
-    goes_on = (gains[:, 1:] >= threshold).long().cumprod(1)
-    return 1 + goes_on.sum(1)
 
-
-RULES: dict[str, Callable[[Tensor, float], Tensor]] = {"fixed": fixed, "gain": predicted_gain}
+    taken: Tensor
+    log_probs: Tensor
 
 
 @dataclass(frozen=True)
 class Point:
-    """One point of the accuracy-compute curve; `mflops` and `mean_glimpses` are per image."""
+    """One point of the accuracy-compute curve, means over images; what was not measured is None.
+
+    Attributes:
+        rule, threshold: where to stop, see `RULES`.
+        mean_glimpses, mflops: per image; a multiply-add is 2, and what the rule itself needs is counted in.
+        accuracy, nll: of the prediction where it stopped; nats.
+        balanced_accuracy: mean over classes of the share of their images that are right.
+        calibration_error: expected calibration error of the largest class probability.
+        pixels: inside any glimpse.
+        stopped_at: how many images were looked at once, twice, ..., T times.
+        intervals: name -> lower and upper end of the central 95 % of bootstrap resamples of the images.
+    """
 
     rule: str
     threshold: float
@@ -46,39 +74,135 @@ class Point:
     mflops: float
     accuracy: float
     nll: float
+    balanced_accuracy: float | None = None
+    calibration_error: float | None = None
+    pixels: float | None = None
+    stopped_at: Sequence[int] | None = None
+    intervals: Mapping[str, Sequence[float]] | None = None
 
 
-def quantile_thresholds(gains: Tensor, count: int = 15) -> list[float]:
-    """Thresholds that spread the stopping over (B, T) predicted gains: their quantiles from glimpse 2 on."""
-    later = gains[:, 1:].double().flatten()
-    if len(later) == 0:
-        return []
-    return torch.quantile(later.cpu(), torch.linspace(0, 1, count, dtype=torch.float64)).unique().tolist()
+@dataclass(frozen=True)
+class Rule:
+    """One way to stop.
+
+    Attributes:
+        label: for people.
+        stops: predictions and a threshold -> where it stops.
+        thresholds: predictions at validation images -> thresholds worth trying.
+        head: that it needs, a key of `hardattn.stopping_heads.OUTPUTS`, or "".
+        classifies: whether it needs the class after every glimpse, and not after the last one alone.
+    """
+
+    label: str
+    stops: Callable[[Predictions, float], Stops]
+    thresholds: Callable[[Predictions], list[float]]
+    head: str
+    classifies: bool
 
 
-def curve(
-    gains: Tensor, logits: Tensor, labels: Tensor, mflops: float, thresholds: Sequence[float]
-) -> list[Point]:
-    """Accuracy and NLL against glimpses: fixed t = 1..T, then the gain rule at each threshold.
+def fixed(seen: Predictions, threshold: float) -> Stops:
+    """`threshold` glimpses at every image.
+
+    >>> fixed(Predictions(torch.zeros(2, 5, 3), torch.zeros(2, 5)), 3).taken.tolist()
+    [3, 3]
+    """
+    return _after(torch.full((len(seen.log_probs),), int(threshold)), seen)
+
+
+def until_below(score: Callable[[Predictions], Tensor], seen: Predictions, threshold: float) -> Stops:
+    """Stops before the first glimpse, from the second on, with a score below the threshold.
 
     Args:
-        gains: (B, T) predicted before each glimpse.
-        logits: (B, T, K) after each glimpse.
-        labels: (B,).
-        mflops: of one glimpse.
-        thresholds: of the gain rule, in nats.
+        score: gives (B, T) values before each glimpse.
+
+    >>> gains = torch.tensor([[0.0, 0.3, 0.1, 0.3], [0.0, 0.1, 0.3, 0.3]])
+    >>> until_below(gain, Predictions(torch.zeros(2, 4, 3), gains), 0.2).taken.tolist()
+    [2, 1]
     """
-    steps = logits.shape[1]
-    settings = [("fixed", float(t)) for t in range(1, steps + 1)] + [("gain", float(v)) for v in thresholds]
-    log_probs = logits.float().log_softmax(-1)
-    return [_point(rule, threshold, gains, log_probs, labels, mflops) for rule, threshold in settings]
+    goes_on = (score(seen)[:, 1:] >= threshold).long().cumprod(1)
+    return _after(1 + goes_on.sum(1), seen)
 
 
-def _point(
-    rule: str, threshold: float, gains: Tensor, log_probs: Tensor, labels: Tensor, mflops: float
-) -> Point:
-    taken = RULES[rule](gains, threshold)
-    final = log_probs[torch.arange(len(taken), device=taken.device), taken - 1]  # (B, K)
-    mean = taken.double().mean().item()
-    accuracy = (final.argmax(1) == labels).double().mean().item()
-    return Point(rule, threshold, mean, mean * mflops, accuracy, nll_loss(final, labels).item())
+def adaptive_time(seen: Predictions, cost: float) -> Stops:
+    """Adaptive computation time of the head of this ponder cost, see `hardattn.stopping_heads.halting`.
+
+    Its prediction is the weighted mean of the class probabilities after each glimpse that it takes.
+    """
+    weights, taken, _ = halting(after(_said(seen).halt)[:, PONDER_COSTS.index(cost)])
+    return Stops(taken, (weights[..., None].double() * seen.log_probs.double().exp()).sum(1).log())
+
+
+def at_random(seen: Predictions, cost: float) -> Stops:
+    """Stops with the probability of the head of this cost; image n is drawn by number n of one seed."""
+    chances = stopping(after(_said(seen).stop)[:, PONDER_COSTS.index(cost)]).double()
+    draws = torch.rand(len(chances), 1, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+    return _after(1 + (chances.cumsum(1)[:, :-1] <= draws).sum(1), seen)
+
+
+def gain(seen: Predictions) -> Tensor:
+    """(B, T) information gain predicted before each glimpse, in nats."""
+    return seen.gain
+
+
+def accuracy_gain(seen: Predictions) -> Tensor:
+    """(B, T) rise of the probability of being right that is predicted before each glimpse."""
+    return _said(seen).accuracy_gain
+
+
+def entropy(seen: Predictions) -> Tensor:
+    """(B, T) entropy of the class before each glimpse, but for the first, in nats."""
+    return torch.special.entr(seen.log_probs.exp()).sum(-1).roll(1, 1)
+
+
+def doubt(seen: Predictions) -> Tensor:
+    """(B, T) probability that the likeliest class is wrong, before each glimpse, but for the first."""
+    return 1 - seen.log_probs.exp().amax(-1).roll(1, 1)
+
+
+def quantiles(score: Callable[[Predictions], Tensor], seen: Predictions) -> list[float]:
+    """Thresholds that spread the stopping: quantiles of the scores from glimpse 2 on; none if T is 1."""
+    later = score(seen)[:, 1:].double().flatten()
+    if len(later) == 0:
+        return []
+    return torch.quantile(later.cpu(), torch.linspace(0, 1, COUNT, dtype=torch.float64)).unique().tolist()
+
+
+def counts(seen: Predictions) -> list[float]:
+    """Every number of glimpses."""
+    return [float(t) for t in range(1, seen.log_probs.shape[1] + 1)]
+
+
+def costs(seen: Predictions) -> list[float]:
+    """The ponder costs in nats per glimpse, of which each has a head of its own; none if T is 1."""
+    return list(PONDER_COSTS) if seen.log_probs.shape[1] > 1 else []
+
+
+def _scored(label: str, score: Callable[[Predictions], Tensor], head: str = "") -> Rule:
+    return Rule(label, partial(until_below, score), partial(quantiles, score), head, classifies=not head)
+
+
+RULES: Mapping[str, Rule] = {
+    "fixed": Rule("fixed number of glimpses", fixed, counts, "", False),
+    "gain": _scored("until the predicted gain is small", gain, "gain"),
+    "accuracy-gain": _scored("until the predicted gain in accuracy is small", accuracy_gain, "accuracy-gain"),
+    "entropy": _scored("until the entropy is small", entropy),
+    "confidence": _scored("until the probability of an error is small", doubt),
+    "act": Rule("adaptive computation time", adaptive_time, costs, "act", True),
+    "stochastic": Rule("with a learned probability", at_random, costs, "stochastic", False),
+}
+
+
+def rules_for(seen: Predictions) -> list[str]:
+    """The rules that can stop a network: without stopping heads those that need none."""
+    return [name for name, rule in RULES.items() if not rule.head or seen.said is not None]
+
+
+def _after(taken: Tensor, seen: Predictions) -> Stops:
+    """The prediction after the last glimpse taken."""
+    return Stops(taken, seen.log_probs[torch.arange(len(taken)), taken - 1])
+
+
+def _said(seen: Predictions) -> Said:
+    if seen.said is None:
+        raise SettingsError("expected a network with stopping heads, found one without; take another rule")
+    return seen.said

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tqdm import tqdm
@@ -19,14 +19,24 @@ from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint
 from hardattn.epe_head import learner_of, require_policy
-from hardattn.guidance import guided_images, guided_maps, require_everyone, supervision_settings
+from hardattn.guidance import (
+    designed_gains,
+    guided_images,
+    guided_maps,
+    require_everyone,
+    supervision_settings,
+)
 from hardattn.learner import CHECK_EVERY, Budget, Validator
+from hardattn.losses import step_weights
 from hardattn.methods import METHODS, method_of, require_changes
 from hardattn.network import HardAttention
 from hardattn.recipe import Recipe
 from hardattn.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 from supervision.store import SOFTWARE, SequenceStore
+
+if TYPE_CHECKING:
+    from hardattn.distillation import Teacher
 
 LARGEST_SEED = 2**31
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
@@ -42,6 +52,7 @@ def train(
     geometry: Geometry | None = None,
     glimpses: int | None = None,
     supervised_images: int | None = None,
+    teacher: Teacher | None = None,
     budget: Budget | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
@@ -63,6 +74,7 @@ def train(
         geometry: glimpse and grid; default the store's, else the data set's.
         glimpses: T; default the data set's.
         supervised_images: how many of the store's images to use; default all.
+        teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
         recipe: default the one that suits method and data set.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.
         chosen: fields of `Recipe` that are not as in `recipe`.
@@ -77,11 +89,11 @@ def train(
     recipe, budget = replace(suited, **chosen), budget or Budget()
     require_changes(name, recipe.anneal_supervision, recipe.imitate_for)
     steps = dataset.glimpses if glimpses is None else glimpses
-    if steps < 1:
-        raise SettingsError(f"expected at least 1 glimpse, found {steps}; set --glimpses")
     require_seed(seed)
+    step_weights(recipe.loss_at, steps)  # refuses weights of another number of glimpses
     geometry = geometry_for(dataset, store, geometry)
-    require_policy(name, recipe.policy, steps, len(geometry.grid()))
+    require_glimpses(steps, geometry)
+    require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
     task = checkpoint.describe(dataset, geometry)
     guided = guided_images(
         dataset, store, geometry, steps, supervised_images, recipe.policy, recipe.supervised_share == 1
@@ -91,6 +103,7 @@ def train(
     maps = None
     if store is not None and guided and "saliency" in METHODS[name].weights:
         maps = guided_maps(store, guided[0], geometry, steps, recipe.policy)
+    gains = designed_gains(store, guided) if recipe.gain_target == "design" else None
     target = choose_device(device)
     settings = {
         **task,
@@ -99,6 +112,7 @@ def train(
         "glimpses": steps,
         "fingerprint": dataset.fingerprint("train", "valid"),
         "supervision": supervision_settings(store, guided),
+        "distillation": teacher and teacher.settings(),
         "budget": asdict(budget),
         "recipe": asdict(recipe),
     }
@@ -114,11 +128,14 @@ def train(
             supervised=guided and _beside(guided[0], dataset["train"], images),
             locations=guided and guided[1],
             maps=maps,
+            gains=gains,
             supervised_share=recipe.supervised_share,
             seed=seed,
         )
         look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
-        learner = learner_of(name)(network, METHODS[name], batches, geometry, recipe, seed)
+        told = [teacher.targets(split) for split in batches.pool.splits] if teacher else []
+        targets = torch.cat(told) if told else None
+        learner = learner_of(name)(network, METHODS[name], batches, geometry, recipe, seed, targets)
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, look, run_folder, budget, total)
     return run_folder
@@ -129,6 +146,17 @@ def build(settings: dict[str, Any]) -> HardAttention:
     geometry, recipe = Geometry(**settings["geometry"]), Recipe(**settings["recipe"])
     channels, _, _ = geometry.glimpse_shape()
     return HardAttention(channels, geometry.grid(), len(settings["classes"]), **recipe.network)
+
+
+def require_glimpses(steps: int, geometry: Geometry) -> None:
+    """Raises SettingsError for no glimpse, or none beside a first glance.
+
+    >>> require_glimpses(2, Geometry(8, 8, 1, glimpse_size=4, first_glance=True))
+    """
+    least = 1 + geometry.first_glance
+    if steps < least:
+        after = ", one after the first glance" if geometry.first_glance else ""
+        raise SettingsError(f"expected at least {least} glimpses{after}, found {steps}; set --glimpses")
 
 
 def require_seed(seed: int) -> None:

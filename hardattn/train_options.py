@@ -14,12 +14,14 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.methods import IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
+from hardattn.losses import LOSS_AT, LossAt
+from hardattn.methods import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES
 from hardattn.policies import DEVIATION, POLICIES
 from hardattn.rewards import REWARDS
 from supervision.store import SequenceStore
 
 LEARNED = "learned"
+ONLY_BASELINE = ("width", "resolution")
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
 
 _RECIPE = (
@@ -46,8 +48,9 @@ _RECIPE = (
     ),
     click.option(
         "--loss-at",
-        type=click.Choice(list(LOSS_AT)),
-        help="Cross-entropy after the last glimpse, after every one, or the mean of both. [default: every]",
+        metavar=f"{'|'.join(LOSS_AT)}|W1,..,WT",
+        help="Cross-entropy after every glimpse, the last, the mean of both, or with these weights: how "
+        "often the budget is 1 to T glimpses. [default: every]",
     ),
     click.option(
         "--reinforce-loss",
@@ -75,9 +78,23 @@ _RECIPE = (
         help=f"Of the budget, before REINFORCE takes over (nogs-finetuned). [default: {IMITATE_FOR}]",
     ),
     click.option(
+        "--gain-target",
+        type=click.Choice(GAIN_TARGETS),
+        help="What a glimpse is predicted to gain: what it did, or what its design expected. "
+        "[default: realised]",
+    ),
+    click.option(
         "--augment/--no-augment",
         default=None,
         help="Shift, mirror (where the class does not mind) and tint training glimpses. [default: augment]",
+    ),
+    click.option(
+        "--width", type=float, help="Of a baseline with channels: multiplier of their numbers. [default: 1]"
+    ),
+    click.option(
+        "--resolution",
+        type=click.IntRange(min=2),
+        help="Of a baseline: the side to which images are averaged down first. [default: all pixels]",
     ),
     click.option("--batch-size", type=click.IntRange(min=1), help="Images. [default: 128]"),
     click.option("--learning-rate", type=float, help="The largest, of AdamW. [default: 0.003]"),
@@ -94,11 +111,14 @@ NAMES = (
     "supervision_weight",
     "anneal_supervision",
     "imitate_for",
+    "gain_target",
+    *ONLY_BASELINE,
     "batch_size",
     "learning_rate",
 )
 
 WITH_BASELINE = (
+    *ONLY_BASELINE,
     *("name", "attribute", "canvas", "data_root", "run_dir", "device"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
     *("hidden", "augment", "batch_size", "learning_rate"),
@@ -119,6 +139,8 @@ def recipe_of(options: dict[str, Any]) -> dict[str, Any]:
     {'core': 'rnn', 'deviation': None, 'rewards': {'box': 0.5}}
     """
     chosen = {name: options[name] for name in NAMES if options.get(name) is not None}
+    if "loss_at" in chosen:
+        chosen["loss_at"] = loss_at_of(chosen["loss_at"])
     if options.get("deviation") is not None:
         learned = options["deviation"] == LEARNED
         chosen["deviation"] = None if learned else _number(options["deviation"], f"a number or {LEARNED}")
@@ -138,6 +160,13 @@ def refuse_what_glimpses_need(context: click.Context) -> None:
             )
 
 
+def refuse_what_baselines_need(options: dict[str, Any]) -> None:
+    """Raises SettingsError when an option is named that says nothing to a hard-attention network."""
+    for name in ONLY_BASELINE:
+        if options.get(name) is not None:
+            raise SettingsError(f"expected --baseline with --{name}, found none; add it or leave it out")
+
+
 def rewards_of(words: Sequence[str]) -> dict[str, float]:
     """Weights of rewards, 1 where none is given.
 
@@ -153,11 +182,27 @@ def rewards_of(words: Sequence[str]) -> dict[str, float]:
     return found
 
 
+def loss_at_of(word: str) -> LossAt:
+    """A name, or weights, of `hardattn.losses.step_weights`.
+
+    >>> loss_at_of("last"), loss_at_of("3,1,0.5")
+    ('last', (3.0, 1.0, 0.5))
+    """
+    if word in LOSS_AT:
+        return word
+    wanted = f"--loss-at of {', '.join(LOSS_AT)}, or weights W1,..,WT"
+    return tuple(_number(part, wanted) for part in word.split(","))
+
+
 def wanted_geometry(
-    dataset: DataSet, store: SequenceStore | None, glimpse_size: int | None, scales: int | None
+    dataset: DataSet,
+    store: SequenceStore | None,
+    glimpse_size: int | None,
+    scales: int | None,
+    first_glance: bool | None = None,
 ) -> Geometry | None:
     """The geometry that options ask for, None without any; what is not asked for is the sequences'."""
-    asked = {"glimpse_size": glimpse_size, "scales": scales}
+    asked = {"glimpse_size": glimpse_size, "scales": scales, "first_glance": first_glance}
     given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
     if not given:
         return None

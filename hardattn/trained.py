@@ -12,7 +12,8 @@ from data.errors import CheckpointError
 from data.registry import load
 from data.tensors import load_tensors
 from hardattn import checkpoint, whole_image
-from hardattn.baselines import BASELINES, Baseline
+from hardattn.baseline_layers import Baseline
+from hardattn.baselines import BASELINES
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
 from hardattn.train import build

@@ -80,7 +80,7 @@ class Trainer(ABC):
         self.geometry, self.recipe, self.seed = geometry, recipe, seed
         self.device = next(network.parameters()).device
         self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
         )
         self.clock = Clock()
         self.iteration, self.best, self.saved = 0, math.inf, 0.0
@@ -119,8 +119,7 @@ class Trainer(ABC):
     def _follow(self) -> None:
         """The moving average takes a step towards the weights; a longer one at the beginning."""
         rate = 1 - min(self.recipe.average, self.iteration / (self.iteration + 10))
-        for own, new in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            own.lerp_(new, rate)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), rate)
         for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
             kept.copy_(now)  # running statistics of a batch norm
 

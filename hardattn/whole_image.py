@@ -20,8 +20,11 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
 from hardattn import checkpoint
-from hardattn.baselines import Baseline, make_baseline
+from hardattn.baseline_layers import Baseline
+from hardattn.baselines import make_baseline
+from hardattn.early_exit import confidence_thresholds
 from hardattn.learner import CHECK_EVERY, Budget, accuracy_and_nll, look_of
+from hardattn.resolution import at_resolution, seen_at
 from hardattn.rollout import Look
 from hardattn.train import at_home, open_run, require_seed, run_to_the_end
 from hardattn.trainer import Trainer, TrainingRecipe
@@ -36,11 +39,14 @@ class BaselineRecipe(TrainingRecipe):
 
     Attributes:
         jitter: largest shift of a training image in each axis, as a share of its side.
-        hidden: see `make_baseline`.
+        hidden, width: see `make_baseline`.
+        resolution: R, images being averaged down to R x R before they are seen; None: they are not.
     """
 
     jitter: float = 1 / 16
     hidden: int | None = None
+    width: float | None = None
+    resolution: int | None = None
 
 
 def train_baseline(
@@ -86,9 +92,11 @@ def train_baseline(
         torch.manual_seed(seed)
         network = build(settings).to(target)
         open_run(run_folder, settings, opened_with or {})
-        batches = MixedBatches(at_home(dataset["train"], target), 1, recipe.batch_size, seed=seed)
-        validate = WholeImageValidator(at_home(dataset["valid"], target), geometry)
-        learner = WholeImageTrainer(network, batches.pool, geometry, recipe, seed)
+        train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
+        batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
+        seen = seen_at(geometry, recipe.resolution)
+        validate = WholeImageValidator(at_home(valid, target), seen)
+        learner = WholeImageTrainer(network, batches.pool, seen, recipe, seed)
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, validate, run_folder, budget, total)
     return run_folder
@@ -96,9 +104,13 @@ def train_baseline(
 
 def build(settings: dict[str, Any]) -> Baseline:
     """The baseline of these settings, untrained."""
-    image = Geometry(**settings["geometry"]).glimpse_shape()
-    hidden = settings["recipe"]["hidden"]
-    return make_baseline(settings["baseline"], image, len(settings["classes"]), hidden)
+    recipe, image = BaselineRecipe(**settings["recipe"]), seen_geometry(settings).glimpse_shape()
+    return make_baseline(settings["baseline"], image, len(settings["classes"]), recipe.hidden, recipe.width)
+
+
+def seen_geometry(settings: dict[str, Any]) -> Geometry:
+    """The geometry of what the baseline of these settings sees, as one glimpse."""
+    return seen_at(Geometry(**settings["geometry"]), BaselineRecipe(**settings["recipe"]).resolution)
 
 
 def one_glimpse(geometry: Geometry) -> Geometry:
@@ -127,7 +139,7 @@ def whole(look: Look) -> Callable[[Tensor], Tensor]:
 
 
 class WholeImageTrainer(Trainer):
-    """The training of a baseline by the cross-entropy of the labels.
+    """The training of a baseline by the cross-entropy of the labels, the mean of all its exits.
 
     Args:
         network, geometry, recipe, seed: see `Trainer`.
@@ -149,7 +161,8 @@ class WholeImageTrainer(Trainer):
         varied = self.variation(len(index), self.generator())
         images = whole(varied.look(self.look, self.grid))(index)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            loss = cross_entropy(self.network.train()(images), labels)
+            said = self.network.train().at_exits(images)
+            loss = cross_entropy(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
         self.descend(loss, fraction)
         if self.iteration % CHECK_EVERY == 0:
             self.terms = {"loss_classification": round(loss.item(), 5)}
@@ -157,12 +170,23 @@ class WholeImageTrainer(Trainer):
 
 @torch.no_grad()
 def logits_of(network: Baseline, split: Split, geometry: Geometry) -> Tensor:
-    """(N, 1, K) logits of all images of a split, after the one glimpse, in evaluation mode; on the CPU."""
+    """(N, E, K) logits of all images of a split, at all exits, in evaluation mode; on the CPU.
+
+    Args:
+        split: images as the network sees them.
+        geometry: of these images.
+    """
     network.eval()
     images = whole(look_of(ImagePool([split]), geometry.retina(), network.device))
     parts = torch.arange(len(split), device=network.device).split(EVALUATED_AT_ONCE)
     with one_thread():
-        return torch.cat([network(images(index)) for index in parts])[:, None].cpu()
+        return torch.cat([network.at_exits(images(index)) for index in parts]).cpu()
+
+
+def read_at_exits(network: Baseline, split: Split, settings: dict[str, Any]) -> Tensor:
+    """(N, E, K) the same for images as the data set has them, settings being those of the run."""
+    geometry = seen_geometry(settings)
+    return logits_of(network, at_resolution(split, geometry.height), geometry)
 
 
 class WholeImageValidator:
@@ -172,8 +196,8 @@ class WholeImageValidator:
         self.split, self.geometry = split, geometry
 
     def __call__(self, network: Baseline) -> tuple[dict[str, Any], dict[str, Any]]:
-        """NLL and accuracy; no thresholds, as there is nothing to stop."""
-        logits = logits_of(network, self.split, self.geometry)
-        accuracy, nll = accuracy_and_nll(logits, self.split.labels.cpu())
+        """NLL and accuracy at the last exit; thresholds of the confidence, where there are several."""
+        every = logits_of(network, self.split, self.geometry)
+        accuracy, nll = accuracy_and_nll(every[:, -1:], self.split.labels.cpu())
         figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
-        return figures, {"thresholds": list[float]()}
+        return figures, {"thresholds": confidence_thresholds(every)}

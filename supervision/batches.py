@@ -37,6 +37,7 @@ class Batch:
         locations: (B, T, 2) locations to imitate; zeros where `supervised` is False.
         supervised: (B,) bool.
         maps: (G, T, L') values of `Maps` of the G supervised images; None where there are none.
+        gains: (G, T) information gain in nats that their designs expected; None where it is not wanted.
     """
 
     index: Tensor
@@ -44,6 +45,7 @@ class Batch:
     locations: Tensor
     supervised: Tensor
     maps: Tensor | None = None
+    gains: Tensor | None = None
 
 
 class MixedBatches:
@@ -56,6 +58,7 @@ class MixedBatches:
         supervised: images with sequences (the design split), or None.
         locations: (M, T', 2) their sequences, T' >= T.
         maps: of these images, which every batch carries; None: none are wanted.
+        gains: (M, T) expected information gain of the glimpses of these images; None: it is not wanted.
         supervised_share: share of each batch that is supervised.
         seed: fixes the order.
 
@@ -72,6 +75,7 @@ class MixedBatches:
         supervised: Split | None = None,
         locations: Tensor | None = None,
         maps: Maps | None = None,
+        gains: Tensor | None = None,
         supervised_share: float = 0.25,
         seed: int = 0,
     ) -> None:
@@ -88,6 +92,7 @@ class MixedBatches:
             _require_sequences(locations, count, glimpses)
             self.locations[:] = locations[:, :glimpses].to(device)
         self.maps = maps and Maps(maps.values.to(device), maps.places.to(device))
+        self.gains = None if gains is None else gains.to(device)
 
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.seed)
@@ -105,7 +110,8 @@ class MixedBatches:
         )
         supervised = torch.arange(len(index), device=device) >= len(plain)
         maps = None if self.maps is None else self.maps.values[guided]
-        return Batch(index, self.pool.labels[index], locations, supervised, maps)
+        gains = None if self.gains is None else self.gains[guided]
+        return Batch(index, self.pool.labels[index], locations, supervised, maps, gains)
 
 
 def _require_share(share: float, batch_size: int) -> None:

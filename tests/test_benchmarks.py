@@ -42,22 +42,6 @@ def point(rule: str, threshold: float, glimpses: float, accuracy: float, nll: fl
     return found | {"accuracy": accuracy, "nll": nll}
 
 
-def test_sooner_compares_with_the_first_check_that_is_as_good() -> None:
-    # converges at 200 with 0.205, which is within 0.01 of 0.2; the other gets there at 1,000
-    found = figures.sooner(log(0.7, 0.3, 0.205, 0.2), log(*[0.7] * 10, 0.2, 0.1), made_in=8.0)
-    assert (found.iterations, found.seconds, found.reached) == (5.0, 5.0, True)
-    assert found.seconds_counted == pytest.approx(10.0 / (2.0 + 8.0))
-
-
-def test_sooner_is_a_lower_bound_where_the_other_never_gets_there() -> None:
-    found = figures.sooner(log(0.7, 0.2), log(0.7, 0.6, 0.5, 0.4))
-    assert (found.iterations, found.reached) == (3.0, False)
-
-
-def test_sooner_is_finite_for_a_run_that_starts_converged() -> None:
-    assert figures.sooner(log(0.2), log(0.7, 0.6)).iterations == 100.0
-
-
 def test_cheapest_point_is_as_good_as_all_glimpses() -> None:
     curve = [point("fixed", 1, 1.0, 0.70), point("fixed", 5, 5.0, 0.90)]
     assert figures.cheapest(curve)["mean_glimpses"] == 5.0

@@ -125,6 +125,12 @@ def test_some_of_the_images_are_too_few(tmp_path: Path, everyone: SequenceStore)
         ["--imitate-for", "nan"],
         ["--method", "nogs-finetuned"],
         ["--loss-at", "first"],
+        ["--loss-at", "1,2"],
+        ["--loss-at", "1,1,1,1,-1"],
+        ["--loss-at", "0,0,0,0,0"],
+        ["--loss-at", "1,1,1,1,nan"],
+        ["--distil-share", "0.5"],
+        ["--distil", "nowhere"],
     ],
 )
 def test_what_does_not_go_together_gets_one_line(

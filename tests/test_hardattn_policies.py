@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal
 
 from data.grid import LocationGrid, normalise
-from hardattn.policies import Categorical, GaussianMixture, GaussianPolicy
+from hardattn.policies import Categorical, GaussianMixture, GaussianPolicy, ProductPolicy
 
 GRID = LocationGrid.evenly((20, 30), 4, 4)
 
@@ -52,6 +52,19 @@ def test_draws_of_a_gaussian_have_its_moments_and_stay_inside() -> None:
     wide = GaussianMixture(torch.zeros(500, 1), torch.zeros(500, 1, 2), torch.tensor(9.0), GRID)
     drawn = wide.sample(torch.Generator().manual_seed(0))
     assert drawn.amin(0).tolist() == [0, 0] and drawn.amax(0).tolist() == [16, 26]
+
+
+def test_a_product_is_one_distribution_of_rows_times_one_of_columns() -> None:
+    torch.manual_seed(0)
+    policy, state = ProductPolicy(8, GRID), torch.randn(5, 8)
+    found = policy(state)
+    assert isinstance(found, Categorical)
+    table = found.log_probs.exp().view(5, len(GRID.rows), len(GRID.cols))
+    rows, cols = table.sum(2), table.sum(1)
+    torch.testing.assert_close(table, rows[:, :, None] * cols[:, None])
+    torch.testing.assert_close(rows, policy.linear(state)[:, : len(GRID.rows)].softmax(1))
+    best = torch.stack([torch.tensor(GRID.rows)[rows.argmax(1)], torch.tensor(GRID.cols)[cols.argmax(1)]], 1)
+    assert torch.equal(found.mode(), best)
 
 
 @pytest.mark.parametrize("deviation", [0.3, None])

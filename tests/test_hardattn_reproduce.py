@@ -1,71 +1,63 @@
-"""Published tables: their settings, their rows, and the choice by validation."""
+"""`hardattn reproduce`: rows trained within their share, each for its own task, attribute and seed."""
 
+import csv
 import json
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
+from reproduce_tiny import TINY, use_table, write_mnist
 
-import hardattn.learner
 import hardattn.reproduce
-import hardattn.train
 from data.errors import SettingsError
-from data.registry import DATASETS
-from hardattn.baselines import BASELINES
+from data.geometry import Geometry
+from hardattn.checkpoint import read_json
 from hardattn.cli import main
-from hardattn.methods import METHODS
-from hardattn.recipe import Recipe
-from hardattn.reproduce import Reproduction, Row, as_text, read_table, reproduce, table_names
-from hardattn.whole_image import BaselineRecipe
+from hardattn.reproduce import reproduce
+from hardattn.table import Training, chosen, read_table, trainings
 
-TABLE = """
-dataset = "digits"
+GEOMETRIES = """
+dataset = "translated-mnist"
+canvas = 40
 glimpses = 2
-published_error_percent = 50.0
 
 [[rows]]
-name = "parts, all images"
+name = "small"
 method = "nogs-all"
 sequences = "parts-train"
-published_error_percent = 50.0
-share = 2.0
-recipe = { hidden = 16 }
+glimpse_size = 8
+recipe = { hidden = 8 }
 
 [[rows]]
-name = "random places"
+name = "large among clutter"
+method = "nogs-all"
+sequences = "parts-train"
+dataset = "cluttered-mnist"
+glimpse_size = 16
+scales = 2
+glimpses = 3
+recipe = { hidden = 8 }
+"""
+UNSEEN = """
+dataset = "translated-mnist"
+canvas = 40
+region = "inner"
+unseen = { region = "outer" }
+glimpses = 1
+seeds = 2
+
+[[rows]]
+name = "random"
 method = "random"
-recipe = { hidden = 16 }
-
-[[rows]]
-name = "fully connected"
-baseline = "fc"
-recipe = { hidden = 16 }
+recipe = { hidden = 8, jitter = 0.0 }
 """
 
 
 @pytest.fixture
 def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "tiny.toml").write_text(TABLE)
-    monkeypatch.setattr(hardattn.reproduce, "_tables", lambda: tmp_path / "tables")
-    for module in (hardattn.learner, hardattn.train):
-        monkeypatch.setattr(module, "CHECK_EVERY", 3)
+    use_table(monkeypatch, tmp_path, TINY)
     return tmp_path
-
-
-@pytest.mark.parametrize("name", table_names())
-def test_settings_name_what_there_is(name: str) -> None:
-    table = read_table(name)
-    assert table["dataset"] in DATASETS and len(table["rows"]) >= 4
-    for row in table["rows"]:
-        recipe = row.get("recipe", {})
-        if "baseline" in row:
-            assert row["baseline"] in BASELINES and BaselineRecipe(**recipe)
-        else:
-            assert METHODS[row["method"]].supervised == ("sequences" in row) and Recipe(**recipe)
-    assert {row["name"] for row in table["rows"] if row.get("method") == "ram"}
-    assert len({row["name"] for row in table["rows"]}) == len(table["rows"])
 
 
 def test_every_row_is_trained_within_its_share_and_evaluated(tables: Path) -> None:
@@ -75,11 +67,20 @@ def test_every_row_is_trained_within_its_share_and_evaluated(tables: Path) -> No
     assert said[0].endswith("0.0 minutes") and len(said) == 3
     for row in found.rows:
         assert 0 <= row.error_percent <= 100 and row.iterations % 3 == 0 < row.parameters
-        assert row.mflops > 0
-    looking = [row for row in found.rows if row.glimpses]
-    assert found.chosen is min(looking, key=lambda row: row.validation_percent) and len(looking) == 2
+        assert row.mflops > 0 and row.unseen_error_percent is None
+    assert [row.chooses for row in found.rows] == [True, False, False]
+    assert [choice.method for choice in found.choices] == ["parts, all images"]
     again = reproduce("tiny", None, tables / "out", minutes=0.004, say=said.append)
     assert again == found  # what is done is not done again
+
+
+def test_the_learning_curve_is_that_of_the_log(tables: Path) -> None:
+    (found,) = reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows
+    curve = (tables / "out" / "curve-random-places-0.csv").read_text()
+    lines = list(csv.DictReader(curve.splitlines()))
+    logged = [json.loads(line) for line in (Path(found.run) / "log.jsonl").read_text().splitlines()]
+    assert [float(line["nll"]) for line in lines] == [line["nll"] for line in logged]
+    assert int(lines[-1]["iteration"]) == found.iterations and set(lines[0]) == set(hardattn.reproduce.CURVE)
 
 
 def test_the_command_line(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,27 +89,79 @@ def test_the_command_line(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None
     machine = CliRunner().invoke(main, ["reproduce", *options, "--json"])
     assert machine.exit_code == 0, machine.output
     found = json.loads(machine.stdout)
-    assert set(found) == {"name", "rows", "error_percent", "published_error_percent", "minutes"}
+    assert {"name", "rows", "error_percent", "published_error_percent"} < set(found)
+    wanted = {"method", "error_percent", "published_error_percent", "seconds", "iterations", "seed", "mflops"}
+    assert {*wanted, "parameters"} < set(found["rows"][0])
     assert found["rows"][0]["method"] == "random places" and found["published_error_percent"] == 50.0
     human = CliRunner().invoke(main, ["reproduce", *options])
     assert "chosen on validation: random places" in human.stdout
+    refused = CliRunner().invoke(main, ["reproduce", *options, "--attribute", "Male"])
+    assert refused.exit_code == 2 and refused.stderr.startswith("error: expected no --attribute")
 
 
-def row(name: str, validation: float, *, glimpses: bool = True) -> Row:
-    return Row(name, 2 * validation, None, validation, 1.0, 100, 0, 1.0, 1000, glimpses)
+def test_rows_have_data_and_glimpses_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_table(monkeypatch, tmp_path, GEOMETRIES)
+    found = reproduce("tiny", write_mnist(tmp_path / "mnist"), tmp_path / "out", minutes=0.004)
+    settings = [read_json(Path(row.run) / "run.json")["settings"] for row in found.rows]
+    assert [one["dataset"] for one in settings] == ["translated-mnist", "cluttered-mnist"]
+    geometries = [Geometry(**one["geometry"]) for one in settings]
+    assert [(one.glimpse_size, one.scales) for one in geometries] == [(8, 1), (16, 2)]
+    assert [one["glimpses"] for one in settings] == [2, 3]
+    stores = sorted(path.name for path in (tmp_path / "out").glob("*.h5"))
+    assert len(stores) == 2 and stores[1] == "sequences-parts-train-glimpse-size-8.h5"
+    assert len(found.choices) == 2 and found.rows[1].task.startswith("cluttered-mnist, canvas 40, glimpses 3")
 
 
-def test_the_row_is_chosen_on_validation_among_those_with_glimpses() -> None:
-    rows = [row("a", 3.0), row("b", 2.0), row("cnn", 1.0, glimpses=False)]
-    found = Reproduction("made-up", rows, 2.5, 1.0)
-    assert found.chosen.method == "b" and found.to_json()["error_percent"] == 4.0
-    assert "chosen on validation: b, 4.00 % error, published 2.50" in as_text(found)
+def test_every_seed_is_also_tested_where_it_was_never_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_table(monkeypatch, tmp_path, UNSEEN)
+    found = reproduce("tiny", write_mnist(tmp_path / "mnist"), tmp_path / "out", minutes=0.004)
+    assert [row.seed for row in found.rows] == [0, 1]
+    for row in found.rows:
+        written = [read_json(Path(row.run) / f"evaluation{end}.json") for end in ("", "-other")]
+        errors = [100 * (1 - one["accuracy_at"]["1"]) for one in written]
+        assert errors == [row.error_percent, row.unseen_error_percent]
+    (summary,) = found.summaries
+    assert summary.trainings == 2 and summary.unseen_error_percent is not None
+    one = reproduce("tiny", tmp_path / "mnist", tmp_path / "one", minutes=0.004, seeds=1)
+    assert len(one.rows) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "minutes", "only"), [("big", 1.0, ""), ("tiny", 0.0, ""), ("tiny", 1.0, "zebra")]
+    ("name", "options"),
+    [
+        ("big", {}),
+        ("tiny", {"minutes": 0.0}),
+        ("tiny", {"seeds": 0}),
+        ("tiny", {"seed": -1}),
+        ("tiny", {"only": "zebra"}),
+        ("tiny", {"attributes": ["Male"]}),
+    ],
 )
-def test_what_cannot_be_is_refused(tables: Path, name: str, minutes: float, only: str) -> None:
+def test_what_cannot_be_is_refused(tables: Path, name: str, options: dict[str, object]) -> None:
     with pytest.raises(SettingsError, match="expected .*, found|; found"):
-        reproduce(name, None, tables / "out", minutes=minutes, only=only)
+        reproduce(name, None, tables / "out", **options)
     assert not (tables / "out").exists()
+
+
+def attributed() -> list[Training]:
+    return trainings(read_table("nogs-celebahq"), minutes=80.0, seed=3, seeds=2)
+
+
+def test_attributes_and_seeds_share_the_time_of_a_row() -> None:
+    every = attributed()
+    assert len(every) == 8 * 5 * 2 and sum(one.minutes for one in every) == pytest.approx(80.0)
+    assert len({one.run_name for one in every}) == len(every) and {one.seed for one in every} == {3, 4}
+    few = chosen(every, "PS-", ["Male", "Young"])
+    assert {(one.name, one.row["attribute"]) for one in few} == {
+        (row, attribute) for row in ("PS-NOGS", "PS-RAM") for attribute in ("Male", "Young")
+    }
+    assert few[0].minutes == every[0].minutes  # the others keep theirs
+
+
+def test_published_figures_may_be_told_by_attribute() -> None:
+    found = {one.row["attribute"]: one for one in attributed() if one.name == "RAM"}
+    assert found["Male"].published("error_percent") == 11.1
+    assert found["Smiling"].published("error_percent") is None
+    assert {one.published("iterations") for one in found.values()} == {25100}

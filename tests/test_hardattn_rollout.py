@@ -14,6 +14,7 @@ from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.policies import POLICIES
 from hardattn.rollout import Rollout, explore, follow, joined
+from hardattn.stopping_heads import OUTPUTS
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])
@@ -65,9 +66,10 @@ def test_shapes_and_joined() -> None:
     result = run()
     every = {name: getattr(result, name) for name in Rollout.__dataclass_fields__}
     assert every.pop("candidates") is None  # nothing was asked about
-    shapes = {name: tuple(value.shape) for name, value in every.items()}
-    expected = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
+    shapes: dict[str, tuple[int, ...]] = {name: tuple(value.shape) for name, value in every.items()}
+    expected: dict[str, tuple[int, ...]] = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
     expected |= {"locations": (COUNT, STEPS, 2), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
+    expected["heads"] = (COUNT, STEPS, sum(OUTPUTS.values()))
     assert shapes == expected
     both = joined([result, run(seed=1)])
     assert torch.equal(both.locations[COUNT:], run(seed=1).locations) and len(both.prior) == 2 * COUNT

@@ -1,11 +1,35 @@
 """Stopping rules against arrays made by hand."""
 
+import math
+
 import pytest
 import torch
+from torch import Tensor
 
-from hardattn.stopping import curve, fixed, predicted_gain, quantile_thresholds
+from data.errors import SettingsError
+from hardattn.stopping import RULES, Predictions, Stops, gain, quantiles, rules_for, until_below
+from hardattn.stopping_heads import PONDER_COSTS, Said
 
 GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
+SURE = torch.tensor([[0.6, 0.7, 0.9], [0.95, 0.6, 0.6], [0.5, 0.85, 0.7]])  # of the first of two classes
+COST = PONDER_COSTS[2]
+
+
+def predictions(gains: Tensor = GAINS, **said: Tensor) -> Predictions:
+    """With SURE of the first class; the heads of COST say what is given, the others nothing."""
+    none = torch.zeros(*gains.shape, len(PONDER_COSTS))
+    parts = {"accuracy_gain": torch.zeros_like(gains), "halt": none.clone(), "stop": none.clone()}
+    for name, value in said.items():
+        if parts[name].dim() == 3:
+            parts[name][..., PONDER_COSTS.index(COST)] = value
+        else:
+            parts[name] = value
+    log_probs = torch.stack([SURE, 1 - SURE], -1).log()[:, : gains.shape[1]]
+    return Predictions(log_probs, gains, Said(gain=gains, **parts))
+
+
+def stops(rule: str, threshold: float, seen: Predictions) -> Stops:
+    return RULES[rule].stops(seen, threshold)
 
 
 @pytest.mark.parametrize(
@@ -15,35 +39,77 @@ GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
 def test_stops_before_the_first_glimpse_that_promises_too_little(
     threshold: float, expected: list[int]
 ) -> None:
-    assert predicted_gain(GAINS, threshold).tolist() == expected
+    assert stops("gain", threshold, predictions()).taken.tolist() == expected
+    other = predictions(GAINS * 0, accuracy_gain=GAINS)
+    assert stops("accuracy-gain", threshold, other).taken.tolist() == expected
 
 
-def test_first_glimpse_is_always_taken() -> None:
-    assert predicted_gain(GAINS[:, :1], 100.0).tolist() == [1, 1, 1]
+def test_confidence_and_entropy_look_at_the_prediction_so_far() -> None:
+    assert stops("confidence", 0.2, predictions()).taken.tolist() == [3, 1, 2]
+    nats = -0.8 * math.log(0.8) - 0.2 * math.log(0.2)
+    assert stops("entropy", nats, predictions()).taken.tolist() == [3, 1, 2]
 
 
-def test_curve_by_hand() -> None:
-    right, wrong = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
-    rows = ([wrong, right, wrong], [right, wrong, wrong], [wrong, wrong, right])
-    logits = torch.stack([torch.stack(row) for row in rows])
-    points = curve(GAINS, logits, torch.zeros(3, dtype=torch.int64), 2.0, [0.2])
-    assert [(p.rule, p.threshold, p.mean_glimpses, p.mflops) for p in points] == [
-        ("fixed", 1.0, 1.0, 2.0),
-        ("fixed", 2.0, 2.0, 4.0),
-        ("fixed", 3.0, 3.0, 6.0),
-        ("gain", 0.2, 2.0, 4.0),
+def test_the_prediction_is_that_after_the_last_glimpse_taken() -> None:
+    found = stops("gain", 0.2, predictions())
+    assert found.log_probs[:, 0].exp().tolist() == pytest.approx([0.7, 0.95, 0.7])
+    assert stops("fixed", 2, predictions()).log_probs[:, 0].exp().tolist() == pytest.approx([0.7, 0.6, 0.85])
+
+
+def test_adaptive_time_averages_what_was_predicted_until_it_halts() -> None:
+    halt = torch.tensor([[0.0, 0.25, 0.5], [0.0, 1.0, 0.0], [0.0, 0.5, 0.495]])  # before each glimpse
+    found = stops("act", COST, predictions(halt=halt))
+    assert found.taken.tolist() == [3, 1, 2]
+    by_hand = [0.25 * 0.6 + 0.5 * 0.7 + 0.25 * 0.9, 0.95, 0.5 * 0.5 + 0.5 * 0.85]
+    assert found.log_probs[:, 0].exp().tolist() == pytest.approx(by_hand)
+    torch.testing.assert_close(found.log_probs.exp().sum(1), torch.ones(3, dtype=torch.float64))
+
+
+def test_stopping_at_random_is_fixed_by_the_number_of_the_image_and_as_often_as_it_should() -> None:
+    many = torch.zeros(20_000, 3)
+    stop = torch.tensor([0.0, 0.3, 0.5]).expand(len(many), -1)
+    log_probs = torch.full((len(many), 3, 2), 0.5).log()
+    heads = torch.zeros(*stop.shape, len(PONDER_COSTS))
+    heads[..., 2] = stop
+    seen = Predictions(log_probs, many, Said(many, many, heads, heads))
+    taken = stops("stochastic", COST, seen).taken
+    shares = torch.bincount(taken, minlength=4)[1:] / len(many)
+    torch.testing.assert_close(shares, torch.tensor([0.3, 0.35, 0.35]), atol=0.015, rtol=0)
+    few = Predictions(log_probs[:5], many[:5], Said(many[:5], many[:5], heads[:5], heads[:5]))
+    assert stops("stochastic", COST, few).taken.tolist() == taken[:5].tolist()
+
+
+def test_certain_stopping_needs_no_luck() -> None:
+    certain = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
+    assert stops("stochastic", COST, predictions(stop=certain)).taken.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_takes_one_to_all_glimpses(rule: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    chances = [
+        torch.rand(50, 6, 3, generator=generator).softmax(-1).log(),
+        torch.rand(50, 6, generator=generator),
     ]
-    assert [p.accuracy for p in points] == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1.0])
-    assert points[-1].nll == pytest.approx(0.126928, abs=1e-5)  # log(1 + exp(-2))
+    heads = [torch.rand(50, 6, len(PONDER_COSTS), generator=generator) for _ in range(2)]
+    seen = Predictions(chances[0], chances[1], Said(chances[1], chances[1], heads[0], heads[1]))
+    thresholds = RULES[rule].thresholds(seen)
+    taken = [stops(rule, value, seen).taken for value in thresholds]
+    assert all(t.min() >= 1 and t.max() <= 6 and len(t) == 50 for t in taken)
+    if not RULES[rule].head or "gain" in rule:
+        order = [t.sum().item() for t in taken]
+        assert order == sorted(order, reverse=rule != "fixed") and max(order) == 6 * 50
 
 
-def test_fewer_glimpses_with_a_higher_threshold() -> None:
-    gains = torch.rand(50, 6, generator=torch.Generator().manual_seed(0))
-    thresholds = quantile_thresholds(gains)
-    taken = [predicted_gain(gains, value).sum().item() for value in thresholds]
-    assert thresholds == sorted(thresholds) and taken == sorted(taken, reverse=True)
-    assert taken[0] == fixed(gains, 6).sum().item()
+def test_first_glimpse_is_always_taken_and_alone_leaves_nothing_to_sweep() -> None:
+    seen = predictions(GAINS[:, :1])
+    assert until_below(gain, seen, 100.0).taken.tolist() == [1, 1, 1]
+    assert quantiles(gain, seen) == [] and RULES["fixed"].thresholds(seen) == [1.0]
+    assert RULES["act"].thresholds(seen) == RULES["stochastic"].thresholds(seen) == []
 
 
-def test_no_thresholds_from_a_single_glimpse() -> None:
-    assert quantile_thresholds(torch.zeros(4, 1)) == []
+def test_rules_that_need_heads_are_refused_without() -> None:
+    seen = Predictions(predictions().log_probs, GAINS)
+    assert rules_for(seen) == ["fixed", "entropy", "confidence"]
+    with pytest.raises(SettingsError, match="expected a network with stopping heads"):
+        stops("act", COST, seen)

@@ -8,26 +8,27 @@ import pytest
 import torch
 from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
-from torch import Tensor
 
 from data.errors import SettingsError
 from hardattn import trajectories
-from hardattn.cli import main, table
+from hardattn.cli import main
+from hardattn.commands_evaluate import table
 from hardattn.evaluate import evaluate
 from hardattn.learner import Budget, look_at_all
 from hardattn.recipe import Recipe
 from hardattn.record import record
 from hardattn.rollout import Mode
+from hardattn.stopping import Predictions
 from hardattn.train import train
 from hardattn.trained import open_trained
-from hardattn.trajectories import predictions, trajectory_seed
+from hardattn.trajectories import Looks, predictions, trajectory_seed
 from hardattn.whole_image import train_baseline
 
 STEPS, SEED = 3, 7
 TEST = tiny_dataset()["test"]
 
 
-def predicted(count: int, mode: Mode = "greedy", seed: int = SEED) -> tuple[Tensor, Tensor]:
+def predicted(count: int, mode: Mode = "greedy", seed: int = SEED) -> Looks:
     return predictions(tiny_network(), TEST, GEOMETRY, STEPS, mode=mode, seed=seed, trajectories=count)
 
 
@@ -41,7 +42,9 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("mode", "drawn"), [("greedy", "sample"), ("random", "random")])
 def test_several_are_averaged_as_by_hand(mode: Mode, drawn: Mode) -> None:
-    logits, gain = predicted(4, mode)
+    found = predicted(4, mode).seen
+    logits, gain, said = found.log_probs, found.gain, found.said
+    assert said is not None
     each = [
         look_at_all(tiny_network(), TEST, GEOMETRY, STEPS, mode=drawn, seed=trajectory_seed(SEED, number))
         for number in range(4)
@@ -53,17 +56,27 @@ def test_several_are_averaged_as_by_hand(mode: Mode, drawn: Mode) -> None:
             mean = sum((w / w.sum() for w in weights), torch.zeros(2)) / 4
             torch.testing.assert_close(logits[n, t].exp(), mean)
             assert gain[n, t].item() == pytest.approx(sum(seen.gain[n, t].item() for seen in each) / 4)
+            halts = [seen.said.halt[n, t] for seen in each if seen.said is not None]
+            torch.testing.assert_close(said.halt[n, t], sum(halts, torch.zeros(1)) / 4)
 
 
 def test_one_is_the_greedy_one() -> None:
     seen = look_at_all(tiny_network(), TEST, GEOMETRY, STEPS, mode="greedy")
-    logits, gain = predicted(1)
-    assert torch.equal(logits, seen.logits) and torch.equal(gain, seen.gain)
+    found = predicted(1)
+    assert torch.equal(found.seen.log_probs, seen.logits.log_softmax(-1))
+    assert torch.equal(found.seen.gain, seen.gain) and torch.equal(found.locations[:, 0], seen.locations)
+
+
+def test_pixels_of_several_are_those_of_any() -> None:
+    where = torch.tensor([[[[0, 0], [0, 2]], [[0, 0], [8, 8]]], [[[0, 0], [0, 4]], [[4, 4], [0, 2]]]])
+    seen = Predictions(torch.zeros(2, 2, 2), torch.zeros(2, 2))
+    assert Looks(seen, where).pixels(GEOMETRY).tolist() == [[16, 40], [32, 48]]
 
 
 def test_draws_are_fixed_by_the_seed() -> None:
-    assert torch.equal(predicted(3)[0], predicted(3)[0])
-    assert not torch.equal(predicted(3)[0], predicted(3, seed=SEED + 1)[0])
+    first = predicted(3).seen.log_probs
+    assert torch.equal(first, predicted(3).seen.log_probs)
+    assert not torch.equal(first, predicted(3, seed=SEED + 1).seen.log_probs)
 
 
 def test_fewer_trajectories_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +106,8 @@ def test_evaluation_says_how_many_and_what_they_cost(run: Path) -> None:
 def test_figures_are_those_of_the_mean_prediction(run: Path) -> None:
     found = evaluate(run, dataset=tiny_dataset(), device="cpu", trajectories=3)
     trained = open_trained(run, dataset=tiny_dataset(), device="cpu").network
-    logits, _ = predictions(trained, TEST, GEOMETRY, STEPS, mode="greedy", seed=2, trajectories=3)
+    looks = predictions(trained, TEST, GEOMETRY, STEPS, mode="greedy", seed=2, trajectories=3)
+    logits = looks.seen.log_probs
     right = (logits.argmax(2) == TEST.labels[:, None]).double().mean(0)
     told = logits.gather(2, TEST.labels[:, None, None].expand(-1, STEPS, 1))[..., 0]
     assert list(found.accuracy_at.values()) == pytest.approx(right.tolist())

@@ -47,7 +47,7 @@ def call(*arguments: object) -> Result:
 
 
 @pytest.mark.usefixtures("_check_often")
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("baseline", ["fc", "conv", "resnet", "cnn", "separable"])
 def test_learns_the_made_up_task(tmp_path: Path, baseline: str) -> None:
     options = SHORT | {"budget": Budget(epochs=60)}
     folder = train_baseline(tiny_dataset(), tmp_path / "run", baseline, **options)
@@ -127,7 +127,8 @@ def test_evaluation_has_the_keys_of_a_network(tmp_path: Path, baseline: str) -> 
     network = evaluate(training.train(tiny_dataset(), tmp_path / "ram", **options), dataset=tiny_dataset())
     assert list(result) == list(network.to_json())
     assert list(result["accuracy_at"]) == list(result["nll_at"]) == ["1"] and result["test_images"] == 30
-    assert [point["mflops"] for point in result["curve"]] == [result["mflops_per_glimpse"]]
+    assert result["curve"][0]["mflops"] == result["mflops_per_glimpse"]
+    assert len(result["curve"]) == 1 or baseline == "early-exit"
     assert result["method"] == baseline and result["parameters"] > 1000 and network.parameters > 1000
     assert json.loads((folder / "evaluation.json").read_text()) == result
     assert (folder / "curve.png").read_bytes()[1:4] == b"PNG"

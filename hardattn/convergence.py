@@ -1,0 +1,56 @@
+"""How much sooner one training run converged than another got as far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hardattn.evaluate import convergence
+
+Log = Sequence[Mapping[str, Any]]
+"""The lines of a log: "iteration", "seconds", and "nll" of the validation images."""
+
+
+@dataclass(frozen=True)
+class Sooner:
+    """How much sooner a run converged than another one reached the same validation NLL.
+
+    Attributes:
+        iterations, seconds: what the other needed, over what the run needed.
+        seconds_counted: the same with the time to make its sequences added to the run's.
+        reached: False where the other never got there; the numbers are then lower bounds.
+    """
+
+    iterations: float
+    seconds: float
+    seconds_counted: float
+    reached: bool
+
+
+def sooner(run: Log, other: Log, made_in: float = 0.0) -> Sooner:
+    """Compares the logs of two training runs.
+
+    The run counts as converged at the first check whose validation NLL is within 0.01 nats of its best; the
+    other has reached it at its first check that is as good as that.
+
+    Args:
+        run: lines with "iteration", "seconds" and "nll".
+        other: the same; where it never gets there, its last line stands for a lower bound.
+        made_in: seconds that the run's sequences took.
+
+    >>> start = {"iteration": 0, "seconds": 0.0, "nll": 0.7}
+    >>> run = [start, {"iteration": 100, "seconds": 2.0, "nll": 0.3}]
+    >>> sooner(run, [start, {"iteration": 900, "seconds": 16.0, "nll": 0.4}], made_in=6.0)
+    Sooner(iterations=9.0, seconds=8.0, seconds_counted=2.0, reached=False)
+    """
+    iteration, seconds = convergence([dict(line) for line in run])
+    goal = next(line["nll"] for line in run if line["iteration"] == iteration)
+    there = next((line for line in other if line["nll"] <= goal), None)
+    line = other[-1] if there is None else there
+    return Sooner(
+        line["iteration"] / max(iteration, 1),
+        line["seconds"] / max(seconds, 1e-9),
+        line["seconds"] / max(seconds + made_in, 1e-9),
+        there is not None,
+    )

@@ -1,0 +1,84 @@
+"""Distillation: a network that sees the whole image tells the one with glimpses how sure to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from data.dataset import DataSet, Split
+from data.errors import SettingsError
+from hardattn.baseline_layers import Baseline
+from hardattn.record import weights_digest
+from hardattn.trained import Trained, open_trained
+from hardattn.whole_image import read_at_exits
+
+SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Teacher:
+    r"""A trained baseline, whose class probabilities are mixed into the labels:
+
+    $p = (1 - a)\,[\theta] + a\, p_\mathrm{teacher}(\cdot \mid x)$
+
+    The cross-entropy of every prediction to p, whatever t, is the loss of Hinton, Vinyals and Dean 2015
+    (arXiv 1503.02531) at temperature 1. A mirrored image has the probabilities of the image.
+
+    Args:
+        run: of the baseline, see `teacher_of`.
+        share: a, above 0 and at most 1.
+
+    Raises:
+        SettingsError: another share.
+    """
+
+    run: Trained
+    share: float = SHARE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise SettingsError(f"expected --distil-share above 0 and at most 1, found {self.share}")
+
+    def settings(self) -> dict[str, Any]:
+        """What identifies it in the settings of a run."""
+        return {
+            "baseline": self.run.method,
+            "weights": weights_digest(self.run.network),
+            "share": self.share,
+        }
+
+    def targets(self, split: Split) -> Tensor:
+        """(N, K) the mixture p for every image of a split, in evaluation mode; on the CPU."""
+        assert isinstance(self.run.network, Baseline)
+        told = read_at_exits(self.run.network, split, self.run.settings)[:, -1].softmax(-1)
+        return mixture(split.labels.cpu(), told, self.share)
+
+
+def mixture(labels: Tensor, told: Tensor, share: float) -> Tensor:
+    """(N, K) of labels (N,) and probabilities (N, K), which have the share.
+
+    >>> import torch
+    >>> mixture(torch.tensor([1]), torch.tensor([[0.5, 0.5]]), 0.5).tolist()
+    [[0.25, 0.75]]
+    """
+    return (1 - share) * one_hot(labels, told.shape[1]) + share * told
+
+
+def teacher_of(run_folder: Path, *, dataset: DataSet, share: float = SHARE, device: str = "auto") -> Teacher:
+    """The baseline that `hardattn train --baseline` left in a folder, as a teacher for the same task.
+
+    Raises:
+        SettingsError: the run is not of a baseline, or an impossible share.
+        CheckpointError: it is missing, damaged or of another task.
+    """
+    run = open_trained(run_folder, dataset=dataset, device=device)
+    if not isinstance(run.network, Baseline):
+        raise SettingsError(
+            f"expected the run of a baseline for --distil, found one of {run.method} in {run_folder}; "
+            "make one with `hardattn train --baseline`"
+        )
+    return Teacher(run, share)

@@ -1,0 +1,164 @@
+// The page: one section for every task, all of it from the data that are embedded as JSON.
+"use strict";
+
+const DASHES = [null, "7 4", "2 4", "9 3 2 3", "4 2", "12 3", "2 2"];
+const report = JSON.parse(document.getElementById("report-data").textContent);
+const labelOf = (rule) => report.rules[rule] ?? rule;
+const percent = (share) => (100 * share).toFixed(1);
+const range = (pair, print) => `${print(pair[0])} to ${print(pair[1])}`;
+
+/** What an axis of the accuracy-compute picture reads of a point; one without is not offered. */
+const COSTS = {
+  mflops: { text: "MFLOPs", name: "MFLOPs per image", read: (point) => point.mflops },
+  glimpses: { text: "glimpses", name: "glimpses per image, mean", read: (point) => point.mean_glimpses },
+  pixels: { text: "pixels", name: "pixels seen per image, mean", read: (point) => point.pixels },
+};
+const WORTHS = {
+  accuracy: { text: "accuracy", name: "test accuracy, %", read: (point) => scaled(point.accuracy), interval: (point) => pair(point, "accuracy")?.map(scaled) },
+  nll: { text: "NLL", name: "test NLL, nats", read: (point) => point.nll, interval: (point) => pair(point, "nll") },
+};
+const known = (value) => value !== null && value !== undefined;
+const scaled = (share) => (known(share) ? 100 * share : null);
+
+/** The interval of a figure, if it is known. */
+const pair = (point, name) => point.intervals?.[name] ?? null;
+
+/** The series of all runs, by stopping rule, and of the frontier, by family. */
+function computeSeries(task, cost, worth) {
+  const runs = task.runs.flatMap((run, number) => {
+    const rules = [...new Set(run.evaluation.curve.map((point) => point.rule))];
+    return rules.map((rule) => series(run.evaluation.curve.filter((point) => point.rule === rule), {
+      label: `${run.label}, ${labelOf(rule)}`, group: run.label, rule, colour: number, mark: number, ...ruleLook(task, rule),
+    }, cost, worth));
+  });
+  const families = [...new Set(task.frontier.map((point) => point.family))];
+  const frontier = families.flatMap((family, order) => [true, false].map((chosen) => series(task.frontier.filter((point) => point.family === family && point.chosen === chosen), {
+    label: `${family}, ${chosen ? "on its frontier" : "behind its frontier"}`, group: `frontier: ${family}`, colour: task.runs.length + order, mark: task.runs.length + order, dash: "1 4", hollow: !chosen, lone: !chosen,
+  }, cost, worth)));
+  return [...runs, ...frontier].filter((one) => one.points.length);
+}
+
+const rulesOf = (task) => [...new Set(task.runs.flatMap((run) => run.evaluation.curve.map((point) => point.rule)))];
+
+/** How the lines of a stopping rule look, in whatever colour. */
+function ruleLook(task, rule) {
+  const order = rulesOf(task).indexOf(rule);
+  return { dash: DASHES[order % DASHES.length], hollow: order > 0 };
+}
+
+function series(points, look, cost, worth) {
+  const placed = points.map((point) => ({ x: cost.read(point), y: worth.read(point), interval: look.lone ? null : worth.interval(point), rows: rowsOf(point) }))
+    .filter((point) => known(point.x) && known(point.y)).sort((a, b) => a.x - b.x);
+  return { ...look, line: placed.length > 1 && !look.lone, points: placed };
+}
+
+/** What the read-out says of a point of a curve, of all that is known of it. */
+function rowsOf(point) {
+  const interval = pair(point, "accuracy");
+  const rows = [
+    ["", point.name], ["accuracy", known(point.accuracy) ? percent(point.accuracy) + " %" : null], ["95 % interval", interval && range(interval, percent)],
+    ["NLL, nats", known(point.nll) ? point.nll.toFixed(3) : null], ["MFLOPs", known(point.mflops) ? short(point.mflops) : null],
+    ["glimpses", known(point.mean_glimpses) ? short(point.mean_glimpses) : null], ["pixels", known(COSTS.pixels.read(point)) ? short(COSTS.pixels.read(point)) : null],
+    ["balanced accuracy", known(point.balanced_accuracy) ? percent(point.balanced_accuracy) + " %" : null],
+    ["calibration error", known(point.calibration_error) ? percent(point.calibration_error) + " %" : null],
+    ["stops after 1, 2, ..", point.stopped_at ? point.stopped_at.join(", ") : null],
+    ["threshold", point.rule && point.rule !== "fixed" ? short(point.threshold) : null],
+  ];
+  return rows.filter(([, value]) => known(value));
+}
+
+/** A section with a heading, a note, controls on the right, and what it shows. */
+function part(name, title, note, controls, ...content) {
+  return el("section", { class: "part", "data-part": name }, el("div", { class: "head" }, el("div", {}, el("h3", {}, title), el("p", { class: "note" }, note)), el("div", { class: "controls" }, ...controls)), ...content);
+}
+
+function computePart(task) {
+  const points = [...task.runs.flatMap((run) => run.evaluation.curve), ...task.frontier], state = { cost: "mflops", worth: "accuracy" }, host = el("div");
+  const hidden = new Set(rulesOf(task).filter((rule) => !report.shown.includes(rule)).map((rule) => "rule " + rule));
+  const offered = (axes) => Object.entries(axes).filter(([, axis]) => points.some((point) => known(axis.read(point)))).map(([key, axis]) => [key, axis.text]);
+  const draw = () => {
+    const cost = COSTS[state.cost], worth = WORTHS[state.worth], drawn = computeSeries(task, cost, worth);
+    const every = drawn.flatMap((one) => one.points.map((point) => point.x)), log = Math.min(...every) > 0 && Math.max(...every) > 12 * Math.min(...every);
+    chart(host, { series: drawn, x: { name: cost.name + (log ? ", logarithmic" : ""), log, format: plain }, y: { name: worth.name, format: plain }, label: `${worth.name} against ${cost.name}, ${task.name}`,
+      hidden,
+      rules: rulesOf(task).map((rule) => ({ rule, text: labelOf(rule), ...ruleLook(task, rule) })) });
+  };
+  const controls = [choices("Cost", offered(COSTS), state.cost, (key) => { state.cost = key; draw(); }), choices("Worth", offered(WORTHS), state.worth, (key) => { state.worth = key; draw(); })];
+  draw();
+  return part("compute", "Accuracy against compute", "Every point is a way to stop: after a fixed number of glimpses, or when a rule says that another one does not pay. Up and to the left is better.", controls, host, pointsTable(task));
+}
+
+/** The same points as a table. */
+function pointsTable(task) {
+  const heads = ["run", "stopping", "threshold", "glimpses", "MFLOPs", "accuracy, %", "NLL, nats"];
+  const rows = task.runs.flatMap((run) => run.evaluation.curve.map((point) => [run.label, labelOf(point.rule), short(point.threshold), short(point.mean_glimpses), short(point.mflops), percent(point.accuracy), known(point.nll) ? point.nll.toFixed(3) : "–"]));
+  return el("details", {}, el("summary", {}, `All ${rows.length} points as a table`), el("div", { class: "scroll" }, tableOf(heads, rows)));
+}
+
+function tableOf(heads, rows) {
+  return el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell) => el("td", {}, cell))))));
+}
+
+function trainingPart(task) {
+  const host = el("div"), axes = { iteration: "iterations", seconds: "seconds" };
+  const draw = (key) => chart(host, {
+    x: { name: `${axes[key]} of training`, format: plain }, y: { name: "validation NLL, nats", format: plain }, label: `Validation NLL against ${axes[key]} of training, ${task.name}`,
+    series: task.runs.map((run, number) => ({ label: run.label, group: run.label, colour: number, mark: number, line: true, points: run.log.filter((line) => known(line.nll)).map((line) => ({
+      x: line[key], y: line.nll, rows: [["iteration", short(line.iteration)], ["seconds", short(line.seconds)], ["NLL, nats", line.nll.toFixed(4)], ["accuracy", percent(line.accuracy) + " %"]] })) })),
+  });
+  draw("iteration");
+  return part("training", "Training", "Negative log-likelihood of the validation labels after the last glimpse, every 100 iterations.", [choices("Against", Object.entries(axes), "iteration", draw)], host);
+}
+
+function figuresPart(task) {
+  const steps = Math.max(...task.runs.map((run) => Object.keys(run.evaluation.accuracy_at).length));
+  const times = Array.from({ length: steps }, (_, at) => String(at + 1)), last = (run) => String(Object.keys(run.evaluation.accuracy_at).length);
+  const lastPoint = (run) => run.evaluation.curve.filter((point) => point.rule === "fixed").at(-1);
+  const column = (name, head, read, print) => ({ name, head, read, print });
+  const columns = [
+    ...times.map((t) => column(`accuracy_at.${t}`, `t = ${t}`, (run) => run.evaluation.accuracy_at[t], percent)),
+    column("nll", "NLL", (run) => run.evaluation.nll_at[last(run)], (value) => value.toFixed(3)),
+    column("balanced_accuracy", "balanced, %", (run) => lastPoint(run)?.balanced_accuracy, percent),
+    column("calibration_error", "calibration error, %", (run) => lastPoint(run)?.calibration_error, percent),
+    column("mflops", "MFLOPs", (run) => Number(last(run)) * run.evaluation.mflops_per_glimpse, short),
+    column("parameters", "parameters", (run) => run.evaluation.parameters, short),
+    column("iterations_to_convergence", "iterations*", (run) => run.evaluation.iterations_to_convergence, short),
+    column("seconds_to_convergence", "seconds*", (run) => run.evaluation.seconds_to_convergence, short),
+  ].filter(({ read }) => task.runs.some((run) => typeof read(run) === "number"));
+  const best = (read) => Math.max(...task.runs.map(read).filter((value) => typeof value === "number"));
+  const cell = (run, { name, read, print }) => {
+    const value = read(run), top = name.startsWith("accuracy_at") && value === best(read) && task.runs.length > 1;
+    return el("td", { "data-run": run.label, "data-figure": name, class: top ? "best" : null }, typeof value === "number" ? print(value) : "");
+  };
+  const rows = task.runs.map((run, number) => el("tr", {}, el("th", { scope: "row", title: run.summary }, el("i", { class: "swatch c" + (number % COLOURS) }), run.label), ...columns.map((one) => cell(run, one))));
+  const head = el("tr", {}, el("th", { scope: "col" }, "run"), ...columns.map((one) => el("th", { scope: "col" }, one.head)));
+  const images = [...new Set(task.runs.map((run) => run.evaluation.test_images))].join(", ");
+  const note = `Accuracy in % after t glimpses on ${images} test images; a network that sees the whole image does so at t = 1. NLL and MFLOPs are after the last glimpse. * To convergence: until the validation NLL is within 0.01 nats of the run's best.`;
+  return part("figures", "Figures, and the commands that made them", note, [], el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, head), el("tbody", {}, ...rows))), el("ul", { class: "made" }, ...task.runs.map(made)));
+}
+
+/** The commands of a run. */
+function made(run) {
+  const { train, evaluate, beyond } = run.commands, text = `${train}\n${evaluate}`;
+  const copy = el("button", { type: "button", class: "copy", onclick: () => navigator.clipboard?.writeText(text).then(() => { copy.textContent = "copied"; }, () => {}) }, "copy");
+  const rest = Object.keys(beyond).length ? el("p", { class: "note" }, `Beyond the options, from Python: ${Object.entries(beyond).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}`) : null;
+  return el("li", {}, el("div", {}, el("b", {}, run.label), el("span", { class: "note" }, run.summary), copy), el("pre", { tabindex: 0 }, text), rest);
+}
+
+function taskSection(task, number) {
+  const looks = task.runs.some((run) => run.walks.length), runs = task.runs.length === 1 ? "one run" : `${task.runs.length} runs`;
+  return el("section", { class: "task" + (report.tasks.length === 1 ? " alone" : ""), id: `task-${number}`, "aria-label": task.name }, el("h2", {}, task.name),
+    el("p", { class: "note" }, `${runs}, ${task.classes.length} classes, images of ${task.size.height} × ${task.size.width} pixels`),
+    computePart(task), trainingPart(task),
+    looks ? part("player", "Glimpse by glimpse", "The network sees nothing of an image but its glimpses. Step with the buttons, or with the left and right arrow keys.", [], player(task)) : null,
+    looks ? part("heat", "Where each method looks", "Density of the centres of glimpse t over all test images, on their mean image; the scale is common to all of them, and brightest where most images are looked at.", [], heatMaps(task)) : null,
+    figuresPart(task));
+}
+
+document.getElementById("report").append(...report.tasks.map(taskSection));
+if (report.tasks.length > 1) {
+  const contents = document.getElementById("contents");
+  contents.append(...report.tasks.map((task, number) => el("a", { href: `#task-${number}` }, task.name)));
+  contents.hidden = false;
+}
+document.documentElement.dataset.ready = "true";

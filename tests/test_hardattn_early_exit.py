@@ -1,0 +1,98 @@
+"""A network with exits: what it costs to leave, who leaves, and the whole network as the last exit."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hardattn_tiny import tiny_dataset
+from hypothesis import given
+from hypothesis import strategies as some
+
+from hardattn.early_exit import (
+    confidence,
+    confidence_thresholds,
+    early_exit,
+    exit_costs,
+    exit_curve,
+    exits_taken,
+)
+from hardattn.evaluate import evaluate
+from hardattn.flops import mflops
+from hardattn.learner import Budget
+from hardattn.whole_image import BaselineRecipe, train_baseline
+
+LOGITS = torch.randn(200, 3, 4, generator=torch.Generator().manual_seed(0)) * 3
+LABELS = torch.arange(200) % 4
+COSTS = (0.1, 0.3, 0.7)
+
+
+def test_costs_by_hand() -> None:
+    """16 x 16 pixels, two stages of 8 and 16 channels, classifiers of 4 x 4 places each."""
+    network = early_exit((3, 16, 16), 2, width=0.5).eval()
+    first = 3 * 8 * 9 * 8 * 8 + 8 * 16 * 2
+    second = 8 * 16 * 9 * 4 * 4 + 16 * 16 * 2
+    assert exit_costs(network, (3, 16, 16)) == pytest.approx([2 * first / 1e6, 2 * (first + second) / 1e6])
+    assert exit_costs(network, (3, 16, 16))[-1] == mflops(network, torch.zeros(1, 3, 16, 16))
+
+
+def test_what_an_exit_says_does_not_need_the_later_stages() -> None:
+    torch.manual_seed(0)
+    network, images = early_exit((1, 32, 32), 3).eval(), torch.rand(5, 1, 32, 32)
+    every = network.at_exits(images)
+    assert every.shape == (5, 3, 3)
+    for count in (1, 2):
+        torch.testing.assert_close(network.at_exits(images, count), every[:, :count])
+    torch.testing.assert_close(network(images), every[:, -1])
+
+
+def test_threshold_one_is_the_whole_network() -> None:
+    assert (exits_taken(LOGITS, 1.0) == 3).all()
+    certain = torch.tensor([[[1000.0, 0.0], [0.0, 1.0]]])  # a confidence of exactly 1
+    assert exits_taken(certain, 1.0).tolist() == [2]
+    whole, *_, last = exit_curve(LOGITS, LABELS, COSTS, [1.0])
+    assert (whole.accuracy, whole.nll, whole.mflops) == (last.accuracy, last.nll, last.mflops)
+    assert whole.mflops == pytest.approx(0.7) and (whole.rule, last.rule) == ("fixed", "confidence")
+
+
+def test_threshold_nought_is_the_first_exit() -> None:
+    points = exit_curve(LOGITS, LABELS, COSTS, [0.0])
+    first, left = points[1], points[-1]
+    assert (first.rule, first.threshold) == ("exit", 1.0)
+    assert (left.accuracy, left.nll) == (first.accuracy, first.nll)
+    assert left.mflops == first.mflops == pytest.approx(0.1)
+
+
+@given(some.floats(0, 1), some.floats(0, 1))
+def test_a_higher_threshold_never_costs_less(one: float, two: float) -> None:
+    low, high = sorted((one, two))
+    assert (exits_taken(LOGITS, low) <= exits_taken(LOGITS, high)).all()
+
+
+def test_an_image_leaves_at_the_first_exit_that_is_sure() -> None:
+    taken, sure = exits_taken(LOGITS, 0.8), confidence(LOGITS)
+    assert len(taken.unique()) == 3
+    for image, number in enumerate(taken.tolist()):
+        assert (sure[image, : number - 1] <= 0.8).all() and (number == 3 or sure[image, number - 1] > 0.8)
+
+
+def test_thresholds_spread_the_leaving_and_a_single_exit_has_none() -> None:
+    found = confidence_thresholds(LOGITS, count=5)
+    assert found == sorted(found) and len(found) == 5 and 0.25 <= found[0] < found[-1] <= 1
+    assert confidence_thresholds(LOGITS[:, :1]) == []
+    points = exit_curve(LOGITS, LABELS, COSTS, found)
+    spread = [point.mflops for point in points if point.rule == "confidence"]
+    assert spread == sorted(spread) and len(set(spread)) > 3
+
+
+def test_all_exits_learn_and_the_evaluation_has_a_point_for_each_threshold(tmp_path: Path) -> None:
+    recipe = BaselineRecipe(batch_size=16, width=0.5)
+    options = {"recipe": recipe, "budget": Budget(epochs=60), "device": "cpu"}
+    folder = train_baseline(tiny_dataset(), tmp_path / "run", "early-exit", **options)
+    result = evaluate(folder, dataset=tiny_dataset(), device="cpu")
+    assert list(result.accuracy_at) == ["1"]
+    points = {
+        rule: [point for point in result.curve if point.rule == rule] for rule in ("exit", "confidence")
+    }
+    assert len(points["exit"]) == 1 and points["exit"][0].accuracy > 0.9 < result.accuracy_at["1"]
+    assert len(points["confidence"]) > 5
+    assert all(point.mflops <= result.mflops_per_glimpse + 1e-9 for point in result.curve)

@@ -1,0 +1,97 @@
+"""Frontiers, intervals and the comparison of families; and the grids that come with the project."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as some
+
+from data.geometry import Geometry
+from hardattn.baselines import make_baseline
+from hardattn.flops import mflops
+from hardattn.frontier_grid import ATTENTION, grids, read_grid
+from hardattn.frontier_report import BUDGETS, at_budgets, behind, verdict
+from hardattn.pareto import FrontierPoint, frontiers, interval, pareto, within
+
+
+def point(mflops: float, accuracy: float, family: str = "cnn", test: float = 0.5) -> FrontierPoint:
+    return FrontierPoint(
+        family, family, "fixed", 1.0, mflops, 64.0, mflops, accuracy, test, test, test, 0.7, 1.0, "run"
+    )
+
+
+POINTS = some.lists(
+    some.builds(point, some.sampled_from([0.1, 0.2, 0.5, 1.0]), some.sampled_from([0.5, 0.6, 0.7, 0.8]))
+)
+
+
+@given(POINTS)
+def test_no_point_is_cheaper_and_as_good_as_one_of_the_frontier(points: list[FrontierPoint]) -> None:
+    frontier = pareto(points)
+    for chosen in frontier:
+        others = [p for p in points if p.valid_mflops < chosen.valid_mflops]
+        assert all(p.valid_accuracy < chosen.valid_accuracy for p in others)
+        alike = [p for p in points if p.valid_mflops == chosen.valid_mflops]
+        assert all(p.valid_accuracy <= chosen.valid_accuracy for p in alike)
+    assert bool(frontier) == bool(points)
+
+
+@given(POINTS, some.floats(0.05, 2.0))
+def test_within_a_budget_the_frontier_has_the_best_point(points: list[FrontierPoint], budget: float) -> None:
+    affordable = [p.valid_accuracy for p in points if p.valid_mflops <= budget]
+    found = within(pareto(points), budget)
+    assert (found.valid_accuracy if found else None) == max(affordable, default=None)
+
+
+def test_test_images_do_not_choose() -> None:
+    """Of two points as cheap, the one that is better in validation, though worse in the test."""
+    chosen = pareto([point(0.1, 0.8, test=0.6), point(0.1, 0.7, test=0.9)])
+    assert [p.test_accuracy for p in chosen] == [0.6]
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 0.55, 0.93, 1.0])
+def test_the_interval_is_that_of_a_bootstrap(accuracy: float) -> None:
+    images = 1000
+    right = np.arange(images) < round(accuracy * images)
+    drawn = np.random.default_rng(0).integers(0, images, (4000, images))
+    wanted = np.quantile(right[drawn].mean(1), [0.025, 0.975])
+    assert interval(accuracy, images) == pytest.approx(wanted, abs=0.003)
+
+
+def test_families_side_by_side() -> None:
+    points = [
+        point(0.3, 0.9, ATTENTION, test=0.9),
+        point(1.0, 0.8, ATTENTION, test=0.99),  # not on the frontier: worse in validation
+        point(0.04, 0.7, "cnn", test=0.7),
+        point(0.7, 0.95, "cnn", test=0.95),
+    ]
+    table = at_budgets(frontiers(points))
+    assert dict(zip(BUDGETS, table[ATTENTION], strict=True)) == {
+        budget: None if budget < 0.3 else 0.9 for budget in BUDGETS
+    }
+    assert behind(table) == [0.05, 0.1, 0.2, 0.8, 1.5, 3.0]
+    assert "behind a rival at 0.05" in verdict(table, 0.02) and "within 10 %" in verdict(table, 0.02)
+    assert "behind no rival" in verdict({ATTENTION: [0.9] * len(BUDGETS)}, 0.2)
+    assert "above 10 %" in verdict({ATTENTION: [0.9] * len(BUDGETS)}, 0.2)
+
+
+@pytest.mark.parametrize("dataset", grids())
+def test_grids_hold_hard_attention_and_all_its_rivals(dataset: str) -> None:
+    members = read_grid(dataset)
+    baselines = {member.baseline for member in members}
+    assert {"cnn", "separable", "mobilenet_v2", "shufflenet_v2", "early-exit"} <= baselines
+    assert ATTENTION in {member.family for member in members if member.method}
+    assert "glance" in {member.family for member in members if member.baseline == "cnn"}
+
+
+@pytest.mark.parametrize("family", ["separable", "MobileNetV2", "ShuffleNetV2"])
+def test_rivals_on_faces_span_the_stated_costs(family: str) -> None:
+    costs = []
+    for member in (member for member in read_grid("celebahq") if member.family == family):
+        side = member.recipe["resolution"]
+        image = Geometry(side, side, 3, glimpse_size=side, per_axis=1).glimpse_shape()
+        network = make_baseline(member.baseline, image, 2, width=member.recipe["width"]).eval()
+        costs.append(mflops(network, torch.zeros(1, *image)))
+    assert min(costs) < 0.065 and 8 < max(costs) < 12
+    ordered = sorted(costs)
+    assert all(after < 4 * before for before, after in zip(ordered, ordered[1:], strict=False))

@@ -1,0 +1,215 @@
+"""`hardattn report`: what it collects, the page that holds it, its pictures, and bad input."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from report_tiny import digits_runs
+
+from data.errors import CheckpointError, SettingsError
+from data.geometry import Geometry
+from hardattn import checkpoint
+from hardattn.cli import main
+from hardattn.evaluate import EVALUATION
+from hardattn.learner import look_at_all
+from hardattn.report import collect
+from hardattn.report_frontiers import frontiers_of, read_frontier
+from hardattn.report_looks import density
+from hardattn.report_page import embedded, page
+from hardattn.report_pictures import decoded, unpacked
+from hardattn.trained import open_trained
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["report", *(str(argument) for argument in arguments)])
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return digits_runs(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="module")
+def found(runs: dict[str, Path]) -> dict[str, Any]:
+    return collect(list(runs.values()), images=2, device="cpu")
+
+
+def run_of(found: dict[str, Any], label: str) -> dict[str, Any]:
+    return next(run for run in found["tasks"][0]["runs"] if run["label"] == label)
+
+
+def test_runs_of_one_task_are_together_with_the_figures_of_their_files(
+    found: dict[str, Any], runs: dict[str, Path]
+) -> None:
+    assert len(found["tasks"]) == 1
+    for label, folder in runs.items():
+        run = run_of(found, label)
+        assert run["evaluation"] == checkpoint.read_json(folder / EVALUATION)
+        logged = [json.loads(line) for line in (folder / checkpoint.LOG).read_text().splitlines()]
+        assert [line["nll"] for line in run["log"]] == [line["nll"] for line in logged]
+    json.dumps(found, allow_nan=False)
+
+
+def test_a_walk_is_what_the_network_did_in_its_evaluation(
+    found: dict[str, Any], runs: dict[str, Path]
+) -> None:
+    run = open_trained(runs["epe-head-0"], device="cpu")
+    split, geometry = run.dataset["test"], Geometry(**run.settings["geometry"])
+    seen = look_at_all(run.network, split, geometry, run.settings["glimpses"], mode="greedy")
+    for image, walk in zip(found["tasks"][0]["images"], run_of(found, "epe-head-0")["walks"], strict=True):
+        row = int((split.ids == image["id"]).nonzero())
+        assert image["class"] == split.labels[row]
+        assert np.array_equal(decoded(image["picture"]), split.images[row, ..., 0].numpy())
+        assert walk["locations"] == seen.locations[row].tolist()
+        logits = torch.cat([seen.prior[row, None], seen.logits[row]])
+        assert np.allclose(walk["probabilities"], logits.softmax(-1), atol=1e-4)
+        assert np.allclose(walk["gain"][:-1], seen.gain[row], rtol=1e-3, atol=1e-4)
+
+
+def test_the_epe_map_is_smallest_where_the_network_looks_next(found: dict[str, Any]) -> None:
+    run = run_of(found, "epe-head-0")
+    rows, cols = run["sensor"]["rows"], run["sensor"]["cols"]
+    for walk in run["walks"]:
+        for t, (row, col) in enumerate(walk["locations"]):
+            epe = unpacked(walk["maps"][t], (len(rows), len(cols)))
+            for before_row, before_col in walk["locations"][:t]:
+                epe[rows.index(before_row), cols.index(before_col)] = np.inf
+            level = (walk["maps"][t]["high"] - walk["maps"][t]["low"]) / 255
+            assert epe[rows.index(row), cols.index(col)] <= epe.min() + level
+
+
+def test_maps_are_those_of_the_policy_if_it_chose(found: dict[str, Any]) -> None:
+    kinds = {run["label"]: run["map"] for run in found["tasks"][0]["runs"]}
+    assert kinds == {"epe-head-0": "epe", "gauss-0": "policy", "random-0": None, "fc-0": None}
+    assert run_of(found, "random-0")["walks"][0]["maps"] is None
+    gauss = run_of(found, "gauss-0")["walks"][0]["maps"]
+    assert len(gauss) == 3 and gauss[0]["high"] > gauss[0]["low"]
+    assert run_of(found, "fc-0")["walks"] == [] and run_of(found, "fc-0")["heat"] == []
+
+
+def test_the_density_is_1_where_all_look_and_sums_to_the_images() -> None:
+    geometry = Geometry(40, 40, 1, glimpse_size=8)
+    alone = density(torch.tensor([[16, 16]] * 5), geometry)
+    assert alone.max() == pytest.approx(1, abs=0.05) and alone[20, 20] == alone.max()
+    spread = density(torch.tensor([[8, 8], [24, 24]]), geometry)
+    assert spread.sum() == pytest.approx(8**2, rel=0.01)
+
+
+@pytest.mark.parametrize("label", ["epe-head-0", "gauss-0", "random-0", "fc-0"])
+def test_the_command_of_a_run_makes_it_again(
+    label: str, found: dict[str, Any], runs: dict[str, Path]
+) -> None:
+    """Called once more, it finds the run finished and of the same settings; nothing is left to Python."""
+    commands = run_of(found, label)["commands"]
+    before = (runs[label] / checkpoint.RUN).read_text()
+    done = CliRunner().invoke(main, commands["train"].split()[1:])
+    assert done.exit_code == 0, done.output
+    assert str(runs[label]) in done.stdout and (runs[label] / checkpoint.RUN).read_text() == before
+    assert commands["beyond"] == {}
+    assert commands["evaluate"] == f"hardattn evaluate {runs[label]}"
+
+
+class Loads(HTMLParser):
+    """Whatever a page would load, and its script elements."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found, self.scripts = list[str](), 0
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        names = ("src", "href", "srcset", "data", "action", "poster")
+        self.found += [value or "" for name, value in attributes if name in names]
+
+
+def test_the_page_has_everything_in_it(found: dict[str, Any]) -> None:
+    text = page(found)
+    loads = Loads(text)
+    assert loads.found == ["data:,"] and loads.scripts == 2
+    outside = set(re.findall(r"https?://[^\s\"'<>]*", text)) - {"http://www.w3.org/2000/svg"}
+    assert not outside and "@import" not in text and "url(" not in text.replace("url(#", "")
+    assert len(text) < 3_000_000
+
+
+def test_a_class_name_cannot_end_the_script() -> None:
+    nasty = "</script><script>alert(1)</script><!--"
+    task: dict[str, Any] = {"name": nasty, "classes": [nasty]}
+    text = page({"rules": {}, "shown": [], "tasks": [task]}, command=nasty)
+    assert Loads(text).scripts == 2
+    assert json.loads(embedded({"class": nasty})) == {"class": nasty}
+
+
+def write_frontier(path: Path, **about: str) -> Path:
+    point = {"family": "cnn", "name": "cnn-1", "rule": "fixed", "mflops": 2.0, "test_accuracy": 0.5}
+    points = [point, point | {"name": "cnn-2", "mflops": 3.0, "test_low": 0.4, "test_high": 0.6}]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(about | {"points": points, "frontiers": {"cnn": [0]}}))
+    return path
+
+
+def test_a_frontier_is_read_with_its_chosen_points(tmp_path: Path) -> None:
+    path = write_frontier(tmp_path / "frontier" / "frontier.json", dataset="digits", target="label")
+    first, second = read_frontier(path)
+    assert first["chosen"] and not second["chosen"]
+    assert second["accuracy"] == 0.5 and second["intervals"] == {"accuracy": [0.4, 0.6]}
+    beside = frontiers_of([[tmp_path]], [], [("digits", "label")])
+    assert beside == frontiers_of([[]], [path], [("digits", "label")]) == [[first, second]]
+    assert frontiers_of([[tmp_path]], [path], [("digits", "label")]) == beside  # not twice
+    with pytest.raises(SettingsError, match="expected a frontier of mnist label"):
+        frontiers_of([[]], [path], [("mnist", "label")])
+
+
+@pytest.mark.parametrize("text", ["{}", '{"points": [{"mflops": 1}]}', '{"points": [3]}', "[]", "no"])
+def test_what_is_no_frontier_is_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "frontier.json").write_text(text)
+    with pytest.raises(CheckpointError, match="expected"):
+        read_frontier(tmp_path / "frontier.json")
+
+
+def test_the_pictures_are_those_of_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
+    done = call(
+        runs["epe-head-0"], runs["fc-0"], "--format", "png", "--images", 1, "--out", tmp_path / "made"
+    )
+    assert done.exit_code == 0, done.output
+    names = {path.name for path in (tmp_path / "made").iterdir()}
+    fixed = {"digits-compute.png", "digits-heat.png", "digits-training-iterations.png"}
+    assert fixed | {"digits-training-seconds.png"} < names and len(names) == 5
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "made").iterdir())
+
+
+def test_images_can_be_named(runs: dict[str, Path], found: dict[str, Any], tmp_path: Path) -> None:
+    wanted = found["tasks"][0]["images"][1]["id"]
+    done = call(runs["random-0"], "--image", wanted, "--out", tmp_path / "deep" / "a.html")
+    assert done.exit_code == 0 and "open it in a browser" in done.stdout
+    text = (
+        (tmp_path / "deep" / "a.html").read_text().partition('id="report-data">')[2].partition("</script>")[0]
+    )
+    assert [image["id"] for image in json.loads(text)["tasks"][0]["images"]] == [wanted]
+
+
+def test_bad_input_gets_one_line_and_writes_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
+    file, run = tmp_path / "file", runs["random-0"]
+    file.write_text("")
+    bad: list[tuple[list[object], str]] = [
+        ([tmp_path], "run.json"),
+        ([tmp_path / "none.json", run], "found no file"),
+        ([write_frontier(tmp_path / "frontier.json")], "at least one run"),
+        ([run, "--out", tmp_path], "found the folder"),
+        ([run, "--format", "png", "--out", file], "found the file"),
+        ([run, "--image", 987654321], "no image 987654321"),
+        ([run, "--images", 0], "expected 1 to 600 images"),
+    ]
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, reason in bad:
+        out = [] if "--out" in arguments else ["--out", tmp_path / "report.html"]
+        done = call(*arguments, *out)
+        assert done.exit_code == 2 and reason in done.stderr, (arguments, done.output)
+        assert len(done.stderr.splitlines()) == 1 and "expected" in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,83 @@
+"""The choice among rows by validation, and what the rows of a method come to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from reproduce_tiny import row
+
+from hardattn.reproduction import Reproduction, as_text
+
+
+def test_the_row_is_chosen_on_validation_among_those_that_learn_where_to_look() -> None:
+    rows = [row("a", 3.0), row("b", 2.0), row("random", 0.5, chooses=False), row("cnn", 1.0, chooses=False)]
+    found = Reproduction("made-up", rows, 2.5, 1.0)
+    assert [choice.method for choice in found.choices] == ["b"]
+    assert found.to_json()["error_percent"] == 4.0 and found.published_error_percent == 2.5
+    assert "chosen on validation: b, 4.00 % error" in as_text(found)
+
+
+def test_where_none_learns_where_to_look_the_best_of_all_is_chosen() -> None:
+    rows = [row("random", 5.0, chooses=False), row("cnn", 1.0, chooses=False)]
+    assert [choice.method for choice in Reproduction("made-up", rows, None, 1.0).choices] == ["cnn"]
+
+
+def test_each_task_has_its_choice_and_seeds_are_averaged_before_it() -> None:
+    rows = [
+        row("a", 1.0, task="x", seed=0),
+        row("a", 5.0, task="x", seed=1),
+        row("b", 2.0, task="x", seed=0, published_error_percent=7.0),
+        row("b", 2.0, task="x", seed=1, published_error_percent=9.0),
+        row("a", 4.0, task="y", published_error_percent=6.0),
+    ]
+    found = Reproduction("made-up", rows, None, 1.0)
+    assert [(one.task, one.method, one.error_percent) for one in found.choices] == [
+        ("x", "b", 4.0),
+        ("y", "a", 8.0),
+    ]
+    assert found.error_percent == 6.0 and found.published_error_percent == (7.0 + 6.0) / 2
+
+
+def test_the_task_stands_beside_a_method_that_has_several() -> None:
+    one, two = row("a", 1.0, task="x"), row("b", 2.0, task="y")
+    assert "(x)" not in as_text(Reproduction("made-up", [one, two], None, 1.0))
+    assert "a (y)" in as_text(Reproduction("made-up", [one, row("a", 2.0, task="y")], None, 1.0))
+
+
+def test_without_a_figure_for_every_task_none_is_published_for_the_table() -> None:
+    rows = [row("a", 1.0, task="x", published_error_percent=3.0), row("a", 1.0, task="y")]
+    assert Reproduction("made-up", rows, None, 1.0).published_error_percent is None
+
+
+def test_a_method_is_compared_where_a_figure_is_published() -> None:
+    rows = [row("a", 1.0, task="x", published_error_percent=3.0), row("a", 4.0, task="y")]
+    (summary,) = Reproduction("made-up", rows, None, 1.0).summaries
+    assert (summary.error_percent, summary.error_percents) == (5.0, [2.0, 8.0])
+    assert (summary.published_error_percent, summary.error_percent_beside) == (3.0, 2.0)
+    assert summary.times_sooner is None and summary.reached is None
+
+
+def run(folder: Path, *nll: float) -> dict[str, Any]:
+    """A run folder with this learning curve, 1 second for 100 iterations."""
+    folder.mkdir()
+    lines = [{"iteration": 100 * n, "seconds": float(n), "nll": value} for n, value in enumerate(nll)]
+    (folder / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return {"run": str(folder)}
+
+
+def test_convergence_is_compared_with_the_reference_of_the_same_task_and_seed(tmp_path: Path) -> None:
+    never = run(tmp_path / "never", 0.7, *[0.69] * 12)
+    late = run(tmp_path / "late", *[0.7] * 8, 0.2)
+    rows = [
+        row("nogs", 1.0, task="x", made_in=1.0, **run(tmp_path / "one", 0.7, 0.3, 0.3)),
+        row("nogs", 1.0, task="y", made_in=2.0, **run(tmp_path / "two", 0.7, 0.6, 0.3)),
+        row("ram", 5.0, task="x", **late),
+        row("ram", 5.0, task="y", **never),
+    ]
+    found = Reproduction("made-up", rows, None, 1.0, reference="ram")
+    nogs, ram = found.summaries
+    assert (nogs.times_sooner, nogs.least_times_sooner, nogs.reached) == (7.0, 6.0, 1)
+    assert nogs.seconds_times_sooner == pytest.approx((8 / 2 + 12 / 4) / 2)
+    assert ram.times_sooner is None
+    assert "7.0 times sooner than the reference (at least 6.0), which got there in 1 of 2" in as_text(found)

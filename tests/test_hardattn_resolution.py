@@ -1,0 +1,104 @@
+"""Images averaged down before a network sees them: the averages, and trainings on them."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_split
+from torch.nn.functional import interpolate
+
+from data.errors import SettingsError
+from hardattn.baseline_layers import Baseline
+from hardattn.cli import main
+from hardattn.evaluate import evaluate
+from hardattn.flops import mflops
+from hardattn.learner import Budget
+from hardattn.resolution import area_weights, at_resolution, averaged_down, seen_at
+from hardattn.trained import open_trained
+from hardattn.whole_image import BaselineRecipe, one_glimpse, read_at_exits, train_baseline
+
+
+@pytest.mark.parametrize("resolution", [1, 2, 4, 8, 16])
+def test_a_divisor_of_the_side_gives_means_of_blocks(resolution: int) -> None:
+    images = tiny_split(20, seed=1).images
+    wanted = interpolate(images.permute(0, 3, 1, 2).double(), size=(resolution, resolution), mode="area")
+    found = averaged_down(images, resolution).permute(0, 3, 1, 2)
+    assert (found.double() - wanted).abs().max() <= 0.5 + 1e-4  # rounded
+
+
+@pytest.mark.parametrize(("size", "resolution"), [(224, 48), (40, 16), (7, 5)])
+def test_every_pixel_has_the_same_weight(size: int, resolution: int) -> None:
+    weights = area_weights(size, resolution)
+    torch.testing.assert_close(weights.sum(0), torch.full((size,), resolution / size))
+    torch.testing.assert_close(weights.sum(1), torch.ones(resolution))
+
+
+def test_images_need_not_be_square_and_chunks_do_not_show() -> None:
+    images = torch.randint(0, 256, (300, 12, 9, 3), dtype=torch.uint8)
+    found = averaged_down(images, 3)
+    assert found.shape == (300, 3, 3, 3)
+    assert torch.equal(found[200:201], averaged_down(images[200:201], 3))
+    mean = images[7, :4, 3:6].float().mean((0, 1)).round().to(torch.uint8)
+    assert torch.equal(found[7, 0, 1], mean)
+
+
+def test_the_same_split_is_averaged_once() -> None:
+    split = tiny_split(4, seed=2)
+    assert at_resolution(split, 8) is at_resolution(split, 8)
+    assert at_resolution(split, None) is at_resolution(split, 16) is split
+
+
+@pytest.mark.parametrize("resolution", [1, 17])
+def test_what_is_no_reduction_is_refused(resolution: int, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=f"expected a --resolution from 2 .* 16, found {resolution}"):
+        seen_at(one_glimpse(GEOMETRY), resolution)
+    with pytest.raises(SettingsError):
+        train_baseline(tiny_dataset(), tmp_path / "run", "cnn", resolution=resolution, device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_is_trained_and_evaluated_at_its_resolution(tmp_path: Path) -> None:
+    """The bright square has 2 x 2 pixels then."""
+    recipe = BaselineRecipe(batch_size=16, resolution=8, width=0.5)
+    budget = Budget(epochs=60)
+    folder = train_baseline(
+        tiny_dataset(), tmp_path / "run", "early-exit", recipe=recipe, budget=budget, device="cpu"
+    )
+    run = open_trained(folder, dataset=tiny_dataset(), device="cpu")
+    assert isinstance(run.network, Baseline)
+    split = tiny_dataset()["test"]
+    small = averaged_down(split.images, 8).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        wanted = run.network.eval().at_exits(small)
+    torch.testing.assert_close(read_at_exits(run.network, split, run.settings), wanted)
+    result = evaluate(folder, dataset=tiny_dataset(), device="cpu")
+    assert result.accuracy_at["1"] > 0.9
+    assert result.mflops_per_glimpse == mflops(run.network, torch.zeros(1, 1, 8, 8))
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    options = ["--baseline", "separable", "--width", "0.25", "--resolution", "20", "--epochs", "0.05"]
+    made = CliRunner().invoke(main, ["train", "--run", str(tmp_path), *options])
+    assert made.exit_code == 0, made.output
+    run = json.loads((tmp_path / "hardattn-separable-0" / "run.json").read_text())
+    assert (run["settings"]["recipe"]["width"], run["settings"]["recipe"]["resolution"]) == (0.25, 20)
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (["--width", "0.5"], "--baseline with --width"),
+        (["--resolution", "8"], "--baseline with --resolution"),
+        (["--baseline", "fc", "--width", "0.5"], "no --width with --baseline fc"),
+        (["--baseline", "cnn", "--resolution", "41"], "--resolution from 2 to the images' 40, found 41"),
+        (["--baseline", "cnn", "--resolution", "1"], "1 is not in the range"),
+    ],
+)
+def test_options_that_do_not_apply_are_refused_in_one_line(
+    options: list[str], found: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(main, ["train", "--run", str(tmp_path / "run"), *options])
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1, result.output
+    assert found in result.stderr and not (tmp_path / "run").exists()

@@ -1,0 +1,130 @@
+"""What the rows of a table imitate: recorded sequences, and designs by another command."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_store
+from reproduce_tiny import use_table
+
+from data.errors import GlimpseError
+from hardattn.reproduce import reproduce
+from hardattn.row_sequences import designed, made_in
+from supervision.store import SequenceStore
+
+RECORDED = """
+dataset = "digits"
+glimpses = 2
+
+[[rows]]
+name = "imitates REINFORCE"
+method = "ps-ram"
+sequences = "recorded"
+recipe = { hidden = 8 }
+
+[[rows]]
+name = "REINFORCE"
+method = "ram"
+recipe = { hidden = 8 }
+"""
+
+
+def test_a_row_imitates_what_reinforce_of_its_seed_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_table(monkeypatch, tmp_path, RECORDED)
+    (found,) = reproduce("tiny", None, tmp_path / "out", minutes=0.004, seed=3, only="imitates").rows
+    store = SequenceStore.read(tmp_path / "out" / "sequences-recorded-3.h5")
+    assert store.settings["design"]["method"] == "ram" and store.settings["design"]["seed"] == 3
+    assert bool(store.done.all()) and found.made_in == 0.0
+    assert (tmp_path / "out" / "reinforce-3" / "model.safetensors").exists()  # trained first
+
+
+DESIGNED = """
+dataset = "digits"
+glimpses = 2
+
+[[rows]]
+name = "designed"
+method = "ps-nogs"
+sequences = "fixed-order"
+scales = 2
+"""
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Commands that would have been called; each writes the sequences of a made-up task."""
+    made: list[list[str]] = []
+
+    def run(call: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        made.append(call)
+        path = Path(call[call.index("--out") + 1])
+        if not path.exists():
+            tiny_store(path, tiny_dataset())
+        return subprocess.CompletedProcess(call, 0)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return made
+
+
+def test_designs_are_made_by_the_command_with_the_options_of_the_task(
+    calls: list[list[str]], tmp_path: Path
+) -> None:
+    opened = {"name": "celebahq", "attribute": "Male", "data_root": "/faces"}
+    path = tmp_path / "sequences-design.h5"
+    store = designed(path, "design", tmp_path / "run", GEOMETRY, 3, opened, "cpu")
+    assert store.steps == 3 and calls[0][1:4] == ["-m", "boed", "generate"]
+    words = dict(zip(calls[0][4::2], calls[0][5::2], strict=True))
+    assert words == {
+        "--source": "design",
+        "--run": str(tmp_path / "run"),
+        "--out": str(path),
+        "--glimpses": "3",
+        "--scales": "1",
+        "--glimpse-size": "4",
+        "--dataset": "celebahq",
+        "--device": "cpu",
+        "--data-root": "/faces",
+        "--attribute": "Male",
+    }
+
+
+def test_sequences_that_are_there_are_not_made_again(calls: list[list[str]], tmp_path: Path) -> None:
+    path = tmp_path / "sequences-design.h5"
+    for _ in range(2):
+        designed(path, "design", tmp_path / "run", GEOMETRY, 3, {"name": "digits"})
+    assert len(calls) == 1
+
+
+def test_a_command_that_fails_is_named_and_its_time_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = subprocess.CompletedProcess[str]([], 2)
+    path = tmp_path / "new" / "sequences-design.h5"
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    spent = [made_in(path)]
+    for _ in range(2):
+        with pytest.raises(GlimpseError, match="expected designs from `-m boed generate --source design"):
+            designed(path, "design", tmp_path / "run", GEOMETRY, 3, {"name": "digits"})
+        spent.append(made_in(path))
+    assert 0 == spent[0] < spent[1] < spent[2]
+
+
+@pytest.mark.parametrize(("designs", "run"), [(None, "out/design-scales-2"), ("fits", "fits/digits")])
+def test_designs_come_from_what_was_fitted_here_or_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, designs: str | None, run: str
+) -> None:
+    use_table(monkeypatch, tmp_path, DESIGNED)
+    calls: list[list[str]] = []
+
+    def fail(call: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append(call)
+        return subprocess.CompletedProcess(call, 2)
+
+    monkeypatch.setattr(subprocess, "run", fail)
+    with pytest.raises(GlimpseError, match="expected designs"):
+        reproduce("tiny", None, tmp_path / "out", minutes=1.0, designs=designs and tmp_path / designs)
+    words = dict(zip(calls[0][4::2], calls[0][5::2], strict=True))
+    assert words["--run"] == str(tmp_path / run) and words["--scales"] == "2"
+    assert words["--out"] == str(tmp_path / "out" / "sequences-fixed-order-scales-2.h5")

@@ -1,0 +1,184 @@
+"""Stopping heads and their losses: closed forms, and that they shape nothing but themselves."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny_store
+
+from data.errors import SettingsError, StoreError
+from data.pool import ImagePool
+from hardattn.flops import costs_of, mflops_by_part
+from hardattn.learner import Budget
+from hardattn.recipe import Recipe
+from hardattn.rollout import Rollout, explore
+from hardattn.stopping_heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
+from hardattn.stopping_losses import TERMS, accuracy_gain, act, gain, stochastic
+from hardattn.train import train
+
+SPLIT = tiny_split(8, 0)
+COSTS = torch.tensor(PONDER_COSTS)
+
+
+def rolled(seed: int = 0) -> Rollout:
+    pool = ImagePool([SPLIT])
+    return explore(
+        tiny_network(seed),
+        lambda index, locations: pool.glimpses(GEOMETRY.retina(), index, locations),
+        torch.arange(8),
+        GEOMETRY.grid(),
+        3,
+        mode="sample",
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def made_up(chances: torch.Tensor, heads: torch.Tensor) -> Rollout:
+    """Images of class 0 with probabilities (B, T+1) of it before any glimpse and after each."""
+    logits = torch.stack([chances, 1 - chances], -1).log()
+    count, steps = chances[:, 1:].shape
+    nothing = torch.zeros(count, steps)
+    where = torch.zeros(count, steps, 2, dtype=torch.int64)
+    return Rollout(where, nothing, logits[:, 0], logits[:, 1:], nothing, heads[..., 0], None, heads)
+
+
+def outputs(count: int, steps: int, **given: torch.Tensor) -> torch.Tensor:
+    """(B, T, S) of the heads: those given before each glimpse, the same for all costs; 0 of the others."""
+    parts = [
+        given.get(name, torch.zeros(count, steps))[..., None].expand(-1, -1, n) for name, n in OUTPUTS.items()
+    ]
+    return torch.cat(parts, -1)
+
+
+def test_gain_and_accuracy_gain_are_regressed_on_what_was_realised() -> None:
+    chances = torch.tensor([[0.5, 0.8, 0.4], [0.25, 0.5, 0.5]])
+    labels = torch.zeros(2, dtype=torch.int64)
+    nats, rise = chances.log().diff(dim=1), chances.diff(dim=1)
+    exact = made_up(chances, outputs(2, 2, **{"gain": nats, "accuracy-gain": rise}))
+    assert gain(exact, labels).item() == pytest.approx(0, abs=1e-12)
+    assert accuracy_gain(exact, labels).item() == pytest.approx(0, abs=1e-12)
+    blind = made_up(chances, outputs(2, 2))
+    assert gain(blind, labels).item() == pytest.approx(nats.square().mean().item())
+    assert accuracy_gain(blind, labels).item() == pytest.approx(rise.square().mean().item())
+
+
+def test_gain_is_regressed_on_the_design_where_there_is_one() -> None:
+    chances, labels = torch.tensor([[0.5, 0.8, 0.4], [0.25, 0.5, 0.5]]), torch.zeros(2, dtype=torch.int64)
+    promised, told = torch.tensor([[0.3, 0.1]]), torch.tensor([False, True])
+    realised = chances.log().diff(dim=1)[:1]
+    exact = made_up(chances, outputs(2, 2, gain=torch.cat([realised, promised])))
+    assert gain(exact, labels, promised, told).item() == pytest.approx(0, abs=1e-12)
+    assert gain(exact, labels).item() > 0.01
+
+
+def test_loss_of_adaptive_time_by_hand() -> None:
+    """Halts after glimpse 2 of 3 with R = 0.6, whatever the cost."""
+    halt = torch.tensor([[0.0, 0.4, 0.9999]]).logit()
+    seen = made_up(torch.tensor([[0.5, 0.6, 0.8, 0.1]]), outputs(1, 3, act=halt))
+    by_hand = -torch.tensor(0.4 * 0.6 + 0.6 * 0.8).log() + COSTS.mean() * (2 + 0.6)
+    assert act(seen, torch.tensor([0])).item() == pytest.approx(by_hand.item(), rel=1e-4)
+
+
+def test_loss_of_stopping_at_random_by_hand() -> None:
+    stop = torch.tensor([[0.0, 0.4, 0.5]]).logit()
+    seen = made_up(torch.tensor([[0.5, 0.6, 0.8, 0.9]]), outputs(1, 3, stochastic=stop))
+    shares, nll = torch.tensor([0.4, 0.3, 0.3]), -torch.tensor([0.6, 0.8, 0.9]).log()
+    by_hand = shares @ nll + COSTS.mean() * (shares @ torch.tensor([1.0, 2.0, 3.0]))
+    assert stochastic(seen, torch.tensor([0])).item() == pytest.approx(by_hand.item(), rel=1e-4)
+
+
+def test_weights_of_halting_and_chances_of_stopping_sum_to_one() -> None:
+    chances = torch.rand(100, 7, generator=torch.Generator().manual_seed(0))
+    weights, taken, remainder = halting(chances)
+    torch.testing.assert_close(weights.sum(-1), torch.ones(100))
+    assert (weights >= 0).all() and len(taken.unique()) > 3
+    assert torch.equal(weights.gather(1, taken[:, None] - 1)[:, 0], remainder)
+    torch.testing.assert_close(stopping(chances).sum(-1), torch.ones(100))
+
+
+def test_what_is_said_before_a_glimpse_is_after_the_one_before() -> None:
+    said = torch.arange(6.0).view(1, 3, 2)
+    assert after(said).tolist() == [[[2.0, 4.0, 0.0], [3.0, 5.0, 0.0]]]
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_terms_reach_their_own_head_alone(name: str) -> None:
+    network = tiny_network()
+    pool = ImagePool([SPLIT])
+    seen = explore(
+        network,
+        lambda index, locations: pool.glimpses(GEOMETRY.retina(), index, locations),
+        torch.arange(8),
+        GEOMETRY.grid(),
+        3,
+        mode="greedy",
+    )
+    TERMS[name](seen, SPLIT.labels).backward()
+    touched = {
+        part for part, p in network.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
+    }
+    number = list(OUTPUTS).index(name)
+    hidden = [f"stopping_heads.hidden.{kind}" for kind in ("weight", "bias")]
+    assert touched == {*hidden, *(f"stopping_heads.last.{number}.{kind}" for kind in ("weight", "bias"))}
+    blocks = network.stopping_heads.hidden.weight.grad.view(len(OUTPUTS), WIDTH, -1).abs().sum((1, 2))
+    assert (blocks > 0).tolist() == [other == name for other in OUTPUTS]
+
+
+def test_heads_of_a_rollout_are_those_of_its_states() -> None:
+    seen = rolled()
+    assert seen.heads is not None and seen.said is not None
+    assert seen.heads.shape == (8, 3, sum(OUTPUTS.values()))
+    first = Said.of(tiny_network().stopping(tiny_network().initial(8)))
+    torch.testing.assert_close(seen.said.halt[:, 0], first.halt)
+    assert torch.equal(seen.gain, seen.said.gain)
+
+
+def test_a_rule_pays_for_the_head_that_it_needs() -> None:
+    network = tiny_network()
+    parts, costs = mflops_by_part(network, (1, 4, 4)), costs_of(network, (1, 4, 4))
+    one, taken = 2 * (16 * 32 + 32) / 1e6, torch.tensor([1, 2, 3])
+    assert all(parts[name] == pytest.approx(one) for name in OUTPUTS)
+    look = parts["policy"] + parts["glimpse and core"]
+    plain = costs.spent(taken, 3, classifies=False)
+    assert plain.tolist() == pytest.approx([n * look + parts["classifier"] for n in (1, 2, 3)])
+    decided = costs.spent(taken, 3, "gain", classifies=False) - plain
+    assert decided.tolist() == pytest.approx([one, 2 * one, 2 * one])  # nothing is decided after the last
+    assert costs.times(4).spent(taken, 3, "act").tolist() == pytest.approx(
+        (4 * costs.spent(taken, 3, "act")).tolist()
+    )
+
+
+def test_designs_teach_the_gain_of_their_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entropy less EPE, of the images that are supervised."""
+    dataset, told = tiny_dataset(), list[tuple[torch.Tensor, torch.Tensor]]()
+    store = tiny_store(tmp_path / "sequences.h5", dataset)
+    rows, number = torch.arange(12), torch.arange(12.0)[:, None].expand(-1, 3)
+    known = {"entropy": torch.full((12, 4), 0.75), "epe": number / 16}
+    store.write(rows, replace(store.load(rows), **known))
+
+    def noted(rollout: Rollout, labels: torch.Tensor, *designed: torch.Tensor) -> torch.Tensor:
+        told.append((designed[0], designed[1]))
+        assert torch.equal(rollout.locations[designed[1]], store.load(rows[:4]).locations)
+        return gain(rollout, labels, *designed)
+
+    monkeypatch.setattr("hardattn.methods.gain", noted)
+    recipe = Recipe(batch_size=16, hidden=16, jitter=0.0, mirror=False, gain_target="design")
+    train(dataset, tmp_path / "run", store=store, recipe=recipe, budget=Budget(epochs=1), device="cpu")
+    assert len(told) == 3 and all(supervised.tolist() == [False] * 12 + [True] * 4 for _, supervised in told)
+    every = torch.cat([designed for designed, _ in told])
+    assert every[:, 0].sort().values.tolist() == [0.75 - n / 16 for n in range(11, -1, -1)]  # each image once
+
+
+def test_designs_of_other_images_cannot_teach_the_gain(tmp_path: Path) -> None:
+    dataset = tiny_dataset()
+    store = tiny_store(tmp_path / "sequences.h5", dataset)
+    recipe = Recipe(batch_size=16, hidden=16, gain_target="design")
+    with pytest.raises(SettingsError, match="found none; add --supervise"):
+        train(dataset, tmp_path / "run", recipe=recipe, device="cpu")
+    with pytest.raises(StoreError, match="found one order for all"):
+        train(dataset, tmp_path / "run", method="nogs-all", store=store, recipe=recipe, device="cpu")
+    unknown = replace(store.load(torch.arange(12)), epe=torch.full((12, 3), torch.nan))
+    store.write(torch.arange(12), unknown)
+    with pytest.raises(StoreError, match="expected the EPE of every glimpse"):
+        train(dataset, tmp_path / "run", store=store, recipe=recipe, device="cpu")

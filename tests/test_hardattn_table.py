@@ -1,0 +1,47 @@
+"""The settings of the published tables name what there is, and are told apart."""
+
+import pytest
+
+from data.registry import DATASETS
+from hardattn.baselines import BASELINES
+from hardattn.methods import METHODS
+from hardattn.recipe import Recipe
+from hardattn.table import COMMON, LOADED_WITH, read_table, table_names, trainings
+from hardattn.whole_image import BaselineRecipe
+
+ROW = {"name", "method", "baseline", "sequences", "share", "recipe", *COMMON}
+TABLE = {"rows", "seeds", "minutes", "attributes", "reference", *COMMON}
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_settings_name_what_there_is(name: str) -> None:
+    table = read_table(name)
+    assert set(table) <= TABLE | {"published_error_percent"} and len(table["rows"]) >= 4
+    for row in table["rows"]:
+        recipe = row.get("recipe", {})
+        assert set(row) <= ROW | {"published_error_percent", "published_iterations"}
+        if "baseline" in row:
+            assert row["baseline"] in BASELINES and BaselineRecipe(**recipe)
+        else:
+            assert METHODS[row["method"]].supervised == ("sequences" in row) and Recipe(**recipe)
+    names = [row["name"] for row in table["rows"]]
+    assert "ram" in {row.get("method") for row in table["rows"]} and len(set(names)) == len(names)
+    assert table.get("reference", names[0]) in names
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_tasks_are_of_known_data_and_have_files_of_their_own(name: str) -> None:
+    every = trainings(read_table(name), minutes=60.0, seed=0, seeds=2)
+    for one in every:
+        assert {*LOADED_WITH} & {*one.row} <= {*DATASETS[one.row["dataset"]].options}
+    assert len({one.run_name for one in every}) == len(every)
+    looking = [one for one in every if "baseline" not in one.row]
+    assert len({one.task for one in looking}) == len({one.tag for one in looking})
+
+
+def test_a_row_has_the_settings_of_the_table_where_it_has_none() -> None:
+    table = {"dataset": "digits", "glimpses": 3, "rows": [{"name": "a"}, {"name": "b", "glimpses": 5}]}
+    found = trainings(table, minutes=1.0, seed=0, seeds=1)
+    assert [one.row["glimpses"] for one in found] == [3, 5]
+    assert [one.row["dataset"] for one in found] == ["digits", "digits"]
+    assert [one.tag for one in found] == ["", "-glimpses-5"]
