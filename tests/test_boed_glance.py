@@ -187,7 +187,7 @@ def test_stores_with_and_without_it_are_shown_and_compared(
     settings = JudgeSettings(iterations=3, width=8)
     found = compare(DATASET, geometry_of(group), sources_of(group), settings)
     assert found.names == ("fixed-order", "design")
-    assert found.pixels.tolist() == [[16.0, 32.0, 48.0], [0.0, 16.0, 32.0]]
+    assert found.pixels.tolist() == [[16.0, 32.0, 48.0], [16.0, 32.0, 48.0]]
 
 
 def test_a_judge_sees_a_mirrored_image_at_a_mirrored_glance() -> None:
