@@ -10,11 +10,12 @@ import sys
 from copy import copy
 from dataclasses import astuple
 from pathlib import Path
+from typing import Any
 
 import click
 
 from benchmarks.designs import header
-from boed.approximations import Approximations
+from benchmarks.fitted import fitted_options, open_fitted
 from boed.canvas_state import LatentCompletion
 from boed.combination import Combination
 from boed.completion import Completion
@@ -22,25 +23,19 @@ from boed.completion_quality import CompletionQuality, completion_quality
 from boed.fit import fit
 from boed.search import Designer
 from boed.sources import SOURCES
-from data import DATASETS, GlimpseError, load
+from data import GlimpseError
 from data.sample import sample_rows
 
 COMPLETIONS = ("cvae", "gaussian", "proposals")
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--dataset", type=click.Choice(list(DATASETS)), default="digits", show_default=True, help="Data."
-)
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
-@click.option("--attribute", help="What to predict (celebahq).")
-@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@fitted_options
 @click.option(
     "--completion", "names", type=click.Choice(COMPLETIONS), multiple=True, help="Only this one; repeatable."
 )
 @click.option("--images", default=100, show_default=True, help="How many validation images.")
-def main(run: Path, images: int, names: tuple[str, ...], dataset: str, **options: object) -> None:
+def main(run: Path, images: int, names: tuple[str, ...], dataset: str, **options: Any) -> None:
     """Error and spread of completions in grey levels, where was looked and elsewhere, after each glimpse.
 
     Images are seen along the fixed greedy order. A completion that RUN has not learned yet is learned first.
@@ -51,9 +46,7 @@ def main(run: Path, images: int, names: tuple[str, ...], dataset: str, **options
       python -m benchmarks.completions runs/celebahq-Male --dataset celebahq --attribute Male --data-root DIR
     """
     try:
-        data = load(dataset, **options)  # type: ignore[arg-type]
-        Approximations.load(run / "approximations", data)  # refuses to begin a fit of q
-        learned = fit(data, run / "approximations")
+        data, learned = open_fitted(run, dataset, options)
         rows = sample_rows(len(data["valid"]), min(images, len(data["valid"])))
         order = SOURCES["fixed-order"](Designer(learned), data["valid"], rows[:1], learned.glimpses, 0)
         click.echo(

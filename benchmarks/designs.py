@@ -12,34 +12,28 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.approximations import Approximations
+from benchmarks.fitted import fitted_options, open_fitted
 from boed.bank import centres_of
 from boed.combination import Combination
 from boed.epe import SCORES
-from boed.fit import fit
 from boed.search import Designer, design_sequences
 from boed.sources import random
-from data import DATASETS, GlimpseError, load
+from data import GlimpseError
 from data.dataset import Split
 from data.sample import sample_rows
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--dataset", type=click.Choice(list(DATASETS)), default="digits", show_default=True, help="Data."
-)
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
-@click.option("--attribute", help="What to predict (celebahq).")
-@click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@fitted_options
 @click.option("--images", default=500, show_default=True, help="How many validation images.")
-def main(run: Path, images: int, dataset: str, **options: object) -> None:
+def main(run: Path, images: int, dataset: str, **options: Any) -> None:
     """Accuracy and NLL of q after each glimpse, for several weights of an image's own map.
 
     \b
@@ -48,9 +42,7 @@ def main(run: Path, images: int, dataset: str, **options: object) -> None:
       python -m benchmarks.designs runs/celebahq-Male --dataset celebahq --attribute Male --data-root DIR
     """
     try:
-        data = load(dataset, **options)  # type: ignore[arg-type]
-        Approximations.load(run / "approximations", data)  # refuses to begin a fit
-        learned = fit(data, run / "approximations")
+        data, learned = open_fitted(run, dataset, options)
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)

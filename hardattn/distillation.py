@@ -43,18 +43,27 @@ class Teacher:
         if not 0 < self.share <= 1:
             raise SettingsError(f"expected --distil-share above 0 and at most 1, found {self.share}")
 
+    @property
+    def network(self) -> Baseline:
+        """The baseline; raises SettingsError where the run is of another network."""
+        if isinstance(self.run.network, Baseline):
+            return self.run.network
+        raise SettingsError(
+            f"expected the run of a baseline for --distil, found one of {self.run.method}; make one with "
+            "`hardattn train --baseline`"
+        )
+
     def settings(self) -> dict[str, Any]:
         """What identifies it in the settings of a run."""
         return {
             "baseline": self.run.method,
-            "weights": weights_digest(self.run.network),
+            "weights": weights_digest(self.network),
             "share": self.share,
         }
 
     def targets(self, split: Split) -> Tensor:
         """(N, K) the mixture p for every image of a split, in evaluation mode; on the CPU."""
-        assert isinstance(self.run.network, Baseline)
-        told = read_at_exits(self.run.network, split, self.run.settings)[:, -1].softmax(-1)
+        told = read_at_exits(self.network, split, self.run.settings)[:, -1].softmax(-1)
         return mixture(split.labels.cpu(), told, self.share)
 
 
@@ -75,10 +84,6 @@ def teacher_of(run_folder: Path, *, dataset: DataSet, share: float = SHARE, devi
         SettingsError: the run is not of a baseline, or an impossible share.
         CheckpointError: it is missing, damaged or of another task.
     """
-    run = open_trained(run_folder, dataset=dataset, device=device)
-    if not isinstance(run.network, Baseline):
-        raise SettingsError(
-            f"expected the run of a baseline for --distil, found one of {run.method} in {run_folder}; "
-            "make one with `hardattn train --baseline`"
-        )
-    return Teacher(run, share)
+    teacher = Teacher(open_trained(run_folder, dataset=dataset, device=device), share)
+    _ = teacher.network  # refused now, and not after some training
+    return teacher

@@ -6,7 +6,7 @@ import pytest
 from boed_tiny import pointer_dataset
 from click.testing import CliRunner
 
-from benchmarks import demo, designs, figures, table
+from benchmarks import demo, designs, figures, fitted, table
 from benchmarks.figures import Run
 from benchmarks.jobs import Job, JobError, run_all
 from benchmarks.plan import LONG, ROWS, Plan
@@ -121,7 +121,7 @@ def test_report_does_not_say_where_the_images_lie() -> None:
 def test_designs_are_judged_by_q_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A line for every score and rule: of a fitted folder, on validation images."""
     dataset = pointer_dataset(train=60)
-    monkeypatch.setattr(designs, "load", lambda name, **options: dataset)
+    monkeypatch.setattr(fitted, "load", lambda name, **options: dataset)
     missing = CliRunner().invoke(designs.main, [str(tmp_path)])
     assert missing.exit_code == 2 and "expected" in missing.stderr and not any(tmp_path.iterdir())
     fit(dataset, tmp_path / "approximations", iterations=4, width=8)

@@ -6,14 +6,14 @@ import pytest
 from boed_tiny import pointer_dataset
 from click.testing import CliRunner
 
-from benchmarks import completions
+from benchmarks import completions, fitted
 from boed.fit import fit
 
 
 def test_completions_of_a_fitted_task_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row for every completion asked for; cells are error and spread, first where was looked."""
     dataset = pointer_dataset(train=60)
-    monkeypatch.setattr(completions, "load", lambda name, **options: dataset)
+    monkeypatch.setattr(fitted, "load", lambda name, **options: dataset)
     missing = CliRunner().invoke(completions.main, [str(tmp_path)])
     assert missing.exit_code == 2 and "expected" in missing.stderr and not any(tmp_path.iterdir())
     fit(dataset, tmp_path / "approximations", iterations=4, width=8)
