@@ -201,8 +201,6 @@ def _sequences(work: Work, source: str, geometry: Geometry, glimpses: int) -> Se
     stem = "sequences" if source == "design" else f"sequences-{source}"
     if (geometry, glimpses) == (work.dataset.geometry, work.dataset.glimpses):
         own = work.run / f"{stem}.h5"
-        if own.is_file():
-            return SequenceStore.read(own)
         return designed(own, source, work.run, geometry, glimpses, work.opened, work.device)
     glance = "-glance" if geometry.first_glance else ""
     design = work.folder / f"design-{geometry.glimpse_size}-{glimpses}{glance}"

@@ -18,7 +18,7 @@ from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
 from hardattn.augment import Variation
-from hardattn.flops import costs_of
+from hardattn.flops import Costs, costs_of
 from hardattn.methods import Method, terms
 from hardattn.network import HardAttention
 from hardattn.policies import log_normaliser
@@ -222,11 +222,18 @@ class Validator:
 
     def __init__(self, split: Split, geometry: Geometry, steps: int, mode: Mode) -> None:
         self.split, self.geometry, self.steps, self.mode = split, geometry, steps, mode
+        self._costs: Costs | None = None
 
     def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
         """NLL and accuracy after T glimpses and after each; what stopping rules make of these images."""
         seen = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
-        labels, costs = self.split.labels.cpu(), costs_of(network, self.geometry.glimpse_shape())
+        labels, costs = self.split.labels.cpu(), self._costs_of(network)
         accuracy, nll = accuracy_and_nll(seen.logits, labels)
         figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
         return figures, {"stopping": brief_curve(Predictions.of(seen), labels, costs)}
+
+    def _costs_of(self, network: HardAttention) -> Costs:
+        """Counted once: training does not change them."""
+        if self._costs is None:
+            self._costs = costs_of(network, self.geometry.glimpse_shape())
+        return self._costs

@@ -21,7 +21,8 @@ class FrontierPoint:
         mflops: per test image, a multiply-add being 2; averaging an image down costs nothing here.
         pixels: that it sees of an image, per test image.
         valid_mflops, valid_accuracy: on the validation images, which choose.
-        test_accuracy, test_low, test_high: on the test images, with `interval`.
+        test_accuracy, test_low, test_high: on the test images, with 95 % intervals: of hard attention copies
+            of an original are drawn together, of others it is `interval`, as if images were independent.
         test_nll: in nats.
         seconds: of the network's training.
         run: its folder.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data.dataset import DataSet
-from data.errors import CheckpointError, GlimpseError
+from data.errors import CheckpointError, GlimpseError, SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint
 from supervision.parts import write_parts
@@ -47,10 +47,17 @@ def designed(
         opened: what `data.registry.load` was called with.
 
     Raises:
+        SettingsError: data that `boed generate` cannot open.
         GlimpseError: the command fails.
     """
     if path.exists() and bool(SequenceStore.read(path).done.all()):
         return SequenceStore.read(path)
+    for lost in ("region", "placements"):
+        if opened.get(lost) is not None:
+            raise SettingsError(
+                f"expected no {lost} with designed sequences, which `boed generate` makes without it, found "
+                f"{opened[lost]}; imitate parts of the objects"
+            )
     options = {
         "source": source,
         "run": run,

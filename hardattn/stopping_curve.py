@@ -122,10 +122,11 @@ def settings_within(
     wanted = [point for point in points if point["rule"] in rules]
     inside = [point for point in wanted if all(point[name] <= most for name, most in budget.items())]
     if not inside:
-        name, most = next(iter(budget.items()))
-        least = min(point[name] for point in wanted)
+        least = {name: min(point[name] for point in wanted) for name in budget}
+        name = next((name for name, most in budget.items() if least[name] > most), next(iter(budget)))
         raise SettingsError(
-            f"expected a budget of at least {least:.3g} {name.replace('_', ' ')}, found {most:g}; raise it"
+            f"expected a budget of at least {least[name]:.3g} {name.replace('_', ' ')}, found "
+            f"{budget[name]:g}; raise it"
         )
     met = dict.fromkeys(point["rule"] for point in inside)
     best = [min((p for p in inside if p["rule"] == rule), key=itemgetter("nll")) for rule in met]

@@ -7,7 +7,7 @@ import pytest
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_store
 from reproduce_tiny import use_table
 
-from data.errors import GlimpseError
+from data.errors import GlimpseError, SettingsError
 from hardattn.reproduce import reproduce
 from hardattn.row_sequences import designed, made_in
 from supervision.store import SequenceStore
@@ -128,3 +128,10 @@ def test_designs_come_from_what_was_fitted_here_or_elsewhere(
     words = dict(zip(calls[0][4::2], calls[0][5::2], strict=True))
     assert words["--run"] == str(tmp_path / run) and words["--scales"] == "2"
     assert words["--out"] == str(tmp_path / "out" / "sequences-fixed-order-scales-2.h5")
+
+
+def test_data_that_designs_are_not_made_for_are_refused(tmp_path: Path) -> None:
+    opened = {"name": "translated-mnist", "data_root": None, "region": "inner"}
+    with pytest.raises(SettingsError, match="expected no region with designed sequences"):
+        designed(tmp_path / "s.h5", "design", tmp_path, GEOMETRY, 2, opened)
+    assert not any(tmp_path.iterdir())

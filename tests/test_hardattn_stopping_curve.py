@@ -92,6 +92,8 @@ def test_a_budget_is_met_by_the_best_threshold_on_validation_images() -> None:
     assert dict(settings_within(swept, ["gain"], both)) == {"gain": 0.3}
     with pytest.raises(SettingsError, match="a budget of at least 1.2 mean glimpses, found 1; raise it"):
         settings_within(swept, ["gain"], {"mean_glimpses": 1.0})
+    with pytest.raises(SettingsError, match="found 1e-06; raise it"):  # the one that is not met
+        settings_within(swept, ["gain"], {"mean_glimpses": 9.0, "mflops": 1e-6})
 
 
 @pytest.fixture(scope="module")
