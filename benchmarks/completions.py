@@ -1,7 +1,7 @@
 """What completions of images are worth: `python -m benchmarks.completions RUN`, on the validation images.
 
 A good completion repeats the pixels that were seen and differs from the others elsewhere: see
-`boed.completion_quality`. Nothing is pasted here, so that the first is the work of the model.
+`boed.completions.quality`. Nothing is pasted here, so that the first is the work of the model.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import click
 
 from benchmarks.designs import header
 from benchmarks.fitted import fitted_options, open_fitted
-from boed.canvas_state import LatentCompletion
 from boed.combination import Combination
-from boed.completion import Completion
-from boed.completion_quality import CompletionQuality, completion_quality
+from boed.completions.canvas_state import LatentCompletion
+from boed.completions.completion import Completion
+from boed.completions.quality import CompletionQuality, completion_quality
+from boed.design.search import Designer
+from boed.design.sources import SOURCES
 from boed.fit import fit
-from boed.search import Designer
-from boed.sources import SOURCES
 from data import GlimpseError
 from data.sample import sample_rows
 

@@ -20,11 +20,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmarks.fitted import fitted_options, open_fitted
-from boed.bank import centres_of
 from boed.combination import Combination
-from boed.epe import SCORES
-from boed.search import Designer, design_sequences
-from boed.sources import random
+from boed.design.search import Designer, design_sequences
+from boed.design.sources import random
+from boed.estimators.bank import centres_of
+from boed.estimators.epe import SCORES
 from data import GlimpseError
 from data.dataset import Split
 from data.sample import sample_rows

@@ -13,9 +13,9 @@ from statistics import mean
 import click
 
 from data.options import PATH, one_line_errors
-from hardattn.frontier import Frontier
-from hardattn.frontier_report import BUDGETS, as_table, at_budgets, behind, pixel_share, verdict
-from hardattn.pareto import frontiers
+from hardattn.frontier.pareto import frontiers
+from hardattn.frontier.summary import BUDGETS, as_table, at_budgets, behind, pixel_share, verdict
+from hardattn.frontier.sweep import Frontier
 
 Row = Sequence[float | None]
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from boed.epe import entropy
+from boed.estimators.epe import entropy
 
 BOTTLENECK = 4
 

@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boed.amortised import AmortisedBelief, AmortisedEstimator
-from boed.bank import MEMORY_GB, Bank
-from boed.bank_belief import BankBelief
 from boed.combination import Combination, require_unseen
-from boed.completion import Completion
-from boed.estimators import Belief
-from boed.generated_belief import GeneratedBelief
-from boed.posterior import Posterior
-from boed.posteriors import new_posterior
-from boed.retrieval import RetrievalCompletion
+from boed.completions.completion import Completion
+from boed.completions.retrieval import RetrievalCompletion
+from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
+from boed.estimators.bank import MEMORY_GB, Bank
+from boed.estimators.bank_belief import BankBelief
+from boed.estimators.estimator import Belief
+from boed.estimators.generated_belief import GeneratedBelief
+from boed.posteriors.posterior import Posterior
+from boed.posteriors.registry import new_posterior
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError
 from data.geometry import Geometry

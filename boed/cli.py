@@ -10,11 +10,14 @@ from typing import Any
 import click
 
 from boed.approximations import FILE
-from boed.bank import MEMORY_GB
 from boed.combination import require_search, require_unseen
-from boed.commands_benchmark import benchmark
-from boed.commands_compare import compare, import_
-from boed.fit_options import combination_of, fit_options, fitted, fitted_jointly, folder_of
+from boed.commands.benchmark import benchmark
+from boed.commands.compare import compare, import_
+from boed.commands.fit_options import combination_of, fit_options, fitted, fitted_jointly, folder_of
+from boed.design.lookahead import SEARCHES
+from boed.design.search import COMPLETIONS, Designer
+from boed.design.sources import SOURCES
+from boed.estimators.bank import MEMORY_GB
 from boed.generate import (
     candidates_of,
     describe,
@@ -22,10 +25,7 @@ from boed.generate import (
     require_glimpses,
 )
 from boed.generate import generate as generate_sequences
-from boed.lookahead import SEARCHES
-from boed.search import COMPLETIONS, Designer
 from boed.show import draw_sequences
-from boed.sources import SOURCES
 from data.dataset import DataSet, Split
 from data.device import at_device, choose_device
 from data.errors import SettingsError

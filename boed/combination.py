@@ -25,7 +25,7 @@ class Combination:
         posterior: q: "glimpse-set", "avp-cnn", or "exact" where the images can be enumerated.
         completion: r: "retrieval", "cvae", "gaussian", "proposals", or "exact".
         estimator: "completion" is the mean score over completions; "amortised" is a network that needs none.
-        score: "cross-entropy", "entropy" or "information" (see `boed.epe`).
+        score: "cross-entropy", "entropy" or "information" (see `boed.estimators.epe`).
         bank: folder of images that "proposals" retrieves from; None: the labelled ones that q has not seen.
 
     Raises:

@@ -1,6 +1,6 @@
 """`boed fit`: learns the approximations of a task from its training split.
 
-1. A closed-form map of informative places gives the codebook of candidates (`boed.proposal`).
+1. A closed-form map of informative places gives the codebook of candidates (`boed.design.proposal`).
 2. q is trained on three quarters of the training images, first at places drawn by that map, then on the
    histories that a first design produces (on-policy), each followed by arbitrary places.
 3. On the remaining images, the bank, which q has never seen, q is calibrated by one temperature per t.
@@ -17,12 +17,12 @@ from typing import Any
 import torch
 
 from boed.approximations import FILE, Approximations
-from boed.backbones import BACKBONES
-from boed.codebook import codebook, partition
 from boed.combination import Combination, require_glance
+from boed.design.codebook import codebook, partition
 from boed.parts import PARTS, add_parts
-from boed.posterior_fit import STATES, calibrate, learn_posterior
-from boed.posteriors import new_posterior, require_enumerable
+from boed.posteriors.backbones import BACKBONES
+from boed.posteriors.fitting import STATES, calibrate, learn_posterior
+from boed.posteriors.registry import new_posterior, require_enumerable
 from data.dataset import DataSet
 from data.device import at_device, one_thread
 from data.errors import CheckpointError, SettingsError
@@ -45,7 +45,7 @@ class FitSettings:
             training images, but 4,000 to 10,000.
         width: of q's embedding, or of the first layer of a small AVP-CNN (a sixth of it).
         resolution: side in pixels at which an AVP-CNN, a CVAE and a factor analysis see images, at most.
-        backbone: of an AVP-CNN, see `boed.backbones`.
+        backbone: of an AVP-CNN, see `boed.posteriors.backbones`.
         pretrained: whether a backbone of torchvision starts from its published weights.
         seed: of everything that is drawn.
     """

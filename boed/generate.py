@@ -9,9 +9,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from boed.approximations import Approximations
+from boed.design.search import Designer, Designs
+from boed.design.sources import SOURCES, WITH_MAPS
 from boed.report import REPORTED, coarse_agreement, sample_sizes
-from boed.search import Designer, Designs
-from boed.sources import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
@@ -48,7 +48,7 @@ def generate(
         designer: approximations from `boed.fit.fit`, and how to search.
         split: holds the images of the sink's ids.
         glimpses: T.
-        source: a key of `boed.sources.SOURCES`.
+        source: a key of `boed.design.sources.SOURCES`.
         ids: only these images, where the sink has more.
 
     Raises:

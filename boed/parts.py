@@ -8,22 +8,22 @@ from pathlib import Path
 
 import torch
 
-from boed.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
-from boed.amortised import AmortisedEstimator, train_estimator
 from boed.approximations import TARGETS, Approximations
 from boed.combination import Combination, require_glance
-from boed.completion import Completion
-from boed.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
-from boed.exact_models import ExactCompletion
-from boed.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
-from boed.posteriors import enumeration
-from boed.proposed_retrieval import (
+from boed.completions.completion import Completion
+from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
+from boed.completions.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
+from boed.completions.proposed_retrieval import (
     ProposalModel,
     ProposedRetrieval,
     folder_bank,
     new_model,
     require_bank,
 )
+from boed.design.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
+from boed.enumeration.models import ExactCompletion
+from boed.estimators.amortised import AmortisedEstimator, train_estimator
+from boed.posteriors.registry import enumeration
 from data.dataset import DataSet, Split
 from data.device import at_device
 from data.errors import CheckpointError

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from boed.bank_belief import BankBelief
-from boed.completion import WeightedCompletion
-from boed.estimators import Belief
-from boed.generated_belief import GeneratedBelief
-from boed.search import Designer, History
-from boed.shrinkage import shrunk
+from boed.completions.completion import WeightedCompletion
+from boed.design.search import Designer, History
+from boed.design.shrinkage import shrunk
+from boed.estimators.bank_belief import BankBelief
+from boed.estimators.estimator import Belief
+from boed.estimators.generated_belief import GeneratedBelief
 from data.dataset import Split
 
 REPORTED = 60  # images that a report is made of

@@ -1,6 +1,6 @@
 """A finite world of images: seven-segment digits beside a decoy. Every probability in it is a count.
 
-What is estimated on photographs can be computed here, by `boed.exact`, and the two compared.
+What is estimated on photographs can be computed here, by `boed.enumeration.exact`, and the two compared.
 """
 
 from __future__ import annotations

@@ -10,24 +10,24 @@ import click
 from data.dataset import DataSet
 from data.errors import SettingsError
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
-from hardattn.baselines import BASELINES
-from hardattn.commands_evaluate import evaluate
-from hardattn.commands_frontier import frontier
-from hardattn.commands_report import report
-from hardattn.commands_reproduce import reproduce
-from hardattn.commands_sequences import parts, record
-from hardattn.distillation import SHARE, Teacher, teacher_of
-from hardattn.learner import DEFAULT_ITERATIONS, Budget
-from hardattn.methods import METHODS, method_of
-from hardattn.train import train as train_run
-from hardattn.train_options import (
+from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.training import train_baseline
+from hardattn.commands.evaluate import evaluate
+from hardattn.commands.frontier import frontier
+from hardattn.commands.report import report
+from hardattn.commands.reproduce import reproduce
+from hardattn.commands.sequences import parts, record
+from hardattn.commands.train_options import (
     recipe_of,
     recipe_options,
     refuse_what_baselines_need,
     refuse_what_glimpses_need,
     wanted_geometry,
 )
-from hardattn.whole_image import train_baseline
+from hardattn.distillation import SHARE, Teacher, teacher_of
+from hardattn.learner import DEFAULT_ITERATIONS, Budget
+from hardattn.methods import METHODS, method_of
+from hardattn.train import train as train_run
 from supervision.store import SequenceStore
 
 TASK = ("name", "attribute", "canvas", "data_root", "run_dir")

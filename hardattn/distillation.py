@@ -11,10 +11,10 @@ from torch.nn.functional import one_hot
 
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
-from hardattn.baseline_layers import Baseline
+from hardattn.baselines.layers import Baseline
+from hardattn.baselines.training import read_at_exits
 from hardattn.record import weights_digest
 from hardattn.trained import Trained, open_trained
-from hardattn.whole_image import read_at_exits
 
 SHARE = 0.5
 

@@ -30,7 +30,7 @@ from hardattn.methods import MAPPED, METHODS
 from hardattn.network import HardAttention
 from hardattn.policies import EXPLORATION, EpeMap, EpePolicy
 from hardattn.rollout import Look, Rollout, Walk, read, walk
-from hardattn.stopping_losses import TERMS
+from hardattn.stopping.losses import TERMS
 from supervision.batches import Batch
 
 POLICY = "epe"

@@ -14,20 +14,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from boed.measures import resampling
+from boed.comparison.measures import resampling
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
-from hardattn import checkpoint, whole_image
-from hardattn.baseline_layers import Baseline
-from hardattn.curve_files import draw_curve, write_csv
-from hardattn.early_exit import exit_costs, exit_curve
+from hardattn import checkpoint
+from hardattn.baselines import training as whole_image
+from hardattn.baselines.early_exit import exit_costs, exit_curve
+from hardattn.baselines.layers import Baseline
 from hardattn.flops import Costs, costs_of, parameters
 from hardattn.learner import accuracy_and_nll
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
-from hardattn.stopping import RULES, Point
-from hardattn.stopping_curve import Settings, curve, settings_within
+from hardattn.stopping.curve import Settings, curve, settings_within
+from hardattn.stopping.curve_files import draw_curve, write_csv
+from hardattn.stopping.rules import RULES, Point
 from hardattn.train import at_home, read_log
 from hardattn.trained import Trained, open_trained
 from hardattn.trajectories import Looks, predictions, require_trajectories
@@ -95,7 +96,7 @@ def evaluate(
         data_root: other images than those of the training; a folder with test images only will do.
         dataset: the data set itself, where it is not one of the registry.
         trajectories: for each image; of several, drawn from the policy, the predictions are averaged.
-        stop: names of `hardattn.stopping.RULES`; all of them without. `fixed` is always among them.
+        stop: names of `hardattn.stopping.rules.RULES`; all of them without. `fixed` is always among them.
         budget_glimpses, budget_mflops: largest mean per image, on the validation images.
 
     Raises:
@@ -133,11 +134,11 @@ def measured(
     settings, network = run.settings, run.network
     wanted, chosen = stopping_settings(run, stop, budget or {}, trajectories)
     images = at_home(run.dataset[split], network.device)
-    labels = images.labels.cpu()
+    labels, counts = images.labels.cpu(), resampling(_groups(images), seed=0, resamples=RESAMPLES)
     if isinstance(network, Baseline):
         every, costs = _whole_images(network, images, settings, trajectories)
         logits, cost = every[:, -1:], costs[-1]
-        points = exit_curve(every, labels, costs, run.about["thresholds"])  # of the validation images
+        points = exit_curve(every, labels, costs, run.about["thresholds"], counts)  # of validation images
         within = list[Point]()
     else:
         looks, its_costs = looked_at(run, images, trajectories)
@@ -148,7 +149,7 @@ def measured(
             labels,
             costs=its_costs,
             pixels=looks.pixels(Geometry(**settings["geometry"])),
-            counts=resampling(_groups(images), seed=0, resamples=RESAMPLES),
+            counts=counts,
         )
         points, within = figures(wanted), figures(chosen)
     accuracy, nll = accuracy_and_nll(logits, labels)

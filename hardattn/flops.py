@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from hardattn.network import HardAttention
-from hardattn.stopping_heads import OUTPUTS, WIDTH
+from hardattn.stopping.heads import OUTPUTS, WIDTH
 
 
 @dataclass(frozen=True)

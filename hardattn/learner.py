@@ -25,8 +25,8 @@ from hardattn.policies import log_normaliser
 from hardattn.recipe import Recipe
 from hardattn.rewards import reachable
 from hardattn.rollout import Look, Mode, Rollout, explore, follow, joined
-from hardattn.stopping import Predictions
-from hardattn.stopping_curve import brief_curve
+from hardattn.stopping.curve import brief_curve
+from hardattn.stopping.rules import Predictions
 from hardattn.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 

@@ -12,7 +12,7 @@ from data.errors import SettingsError
 from hardattn import losses
 from hardattn.rewards import returns
 from hardattn.rollout import Mode, Rollout
-from hardattn.stopping_losses import TERMS, gain
+from hardattn.stopping.losses import TERMS, gain
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def terms(
         boxes: see `hardattn.rewards.box`.
         normaliser: see `hardattn.losses.reinforce`.
         maps: see `hardattn.losses.saliency`.
-        gains: (G, T) of the designs of supervised images, see `hardattn.stopping_losses.gain`.
+        gains: (G, T) of the designs of supervised images, see `hardattn.stopping.losses.gain`.
         targets: of the classification, see `hardattn.losses.classification`; None: the labels.
     """
     told = labels if targets is None else targets

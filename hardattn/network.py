@@ -14,8 +14,9 @@ from torch.distributions import Categorical
 from data.grid import LocationGrid
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.linear import Linear
 from hardattn.policies import DEVIATION, POLICIES, EpePolicy, Locations
-from hardattn.stopping_heads import Said, StoppingHeads
+from hardattn.stopping.heads import Said, StoppingHeads
 
 
 class HardAttention(nn.Module):
@@ -23,7 +24,7 @@ class HardAttention(nn.Module):
 
         h_0 learned,  h_t = core(m * combine(g(y_t), l_t), h_{t-1})
         pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c (m' * h_t))
-        baseline(h_t) ~ E[return | h_t],         stopping(h_t), see `hardattn.stopping_heads`
+        baseline(h_t) ~ E[return | h_t],         stopping(h_t), see `hardattn.stopping.heads`
 
     The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
     for all glimpses of an image (Gal and Ghahramani 2016, arXiv 1512.05287), which is also drawn sooner.
@@ -74,7 +75,7 @@ class HardAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.hidden = hidden
         self.policy_head = POLICIES[policy](hidden, grid, deviation)
-        self.class_head = nn.Linear(hidden, classes)
+        self.class_head = Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
         self.stopping_heads = StoppingHeads(hidden)
 
@@ -123,7 +124,7 @@ class HardAttention(nn.Module):
         return self.baseline_head(self.core.output(state).detach()).squeeze(-1)
 
     def stopping(self, state: Tensor) -> Tensor:
-        """(..., S) what the stopping heads say of states (..., W), see `hardattn.stopping_heads.Said`."""
+        """(..., S) what the stopping heads say of states (..., W), see `hardattn.stopping.heads.Said`."""
         return self.stopping_heads(self.core.output(state))
 
     def gain(self, state: Tensor, seen: Tensor | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from data.errors import SettingsError
+from hardattn.linear import Linear
 
 PATCH, CHANNELS = 4, 16
 
@@ -45,7 +46,7 @@ class PatchGlimpse(nn.Module):
             *([nn.BatchNorm2d(CHANNELS)] if batch_norm else []),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(CHANNELS * places, features),
+            Linear(CHANNELS * places, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 

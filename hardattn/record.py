@@ -14,7 +14,7 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.sample import choose_images, image_count
-from hardattn.baseline_layers import Baseline
+from hardattn.baselines.layers import Baseline
 from hardattn.learner import look_at_all
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention

@@ -14,7 +14,7 @@ from data.errors import SettingsError
 from data.grid import GLANCE, LocationGrid, is_glance, normalise, with_glance
 from hardattn.network import HardAttention
 from hardattn.policies import Categorical, Locations
-from hardattn.stopping_heads import Said
+from hardattn.stopping.heads import Said
 
 Mode = Literal["sample", "greedy", "random", "centre"]
 Look = Callable[[Tensor, Tensor], Tensor]

@@ -11,9 +11,10 @@ from data.device import choose_device
 from data.errors import CheckpointError
 from data.registry import load
 from data.tensors import load_tensors
-from hardattn import checkpoint, whole_image
-from hardattn.baseline_layers import Baseline
-from hardattn.baselines import BASELINES
+from hardattn import checkpoint
+from hardattn.baselines import training as whole_image
+from hardattn.baselines.layers import Baseline
+from hardattn.baselines.networks import BASELINES
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
 from hardattn.train import build

@@ -9,15 +9,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from boed.measures import pixels_by_image
+from boed.comparison.measures import pixels_by_image
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from hardattn.learner import look_at_all
 from hardattn.network import HardAttention
 from hardattn.rollout import Mode, Rollout
-from hardattn.stopping import Predictions
-from hardattn.stopping_heads import Said
+from hardattn.stopping.heads import Said
+from hardattn.stopping.rules import Predictions
 
 
 def require_trajectories(count: int) -> None:

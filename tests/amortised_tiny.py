@@ -10,9 +10,9 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 
-import boed.amortised
-from boed.amortised import AmortisedBelief, AmortisedEstimator, train_estimator
-from boed.bank import Bank
+import boed.estimators.amortised
+from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator, train_estimator
+from boed.estimators.bank import Bank
 from data.dataset import Split
 
 STEPS, IMAGES = 2, 16
@@ -35,8 +35,8 @@ def trained(
     estimator = changed.pop("estimator", None) or untrained()
     options: dict[str, Any] = {"score": "cross-entropy", "glimpses": STEPS, "seed": 0, "task": TASK}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boed.amortised, "BATCH", batch)
-        patch.setattr(boed.amortised, "LEARNING_RATE", 3e-3)
+        patch.setattr(boed.estimators.amortised, "BATCH", batch)
+        patch.setattr(boed.estimators.amortised, "LEARNING_RATE", 3e-3)
         train_estimator(estimator, bank, iterations=iterations, state=state, **options | changed)
     return estimator
 

@@ -8,8 +8,8 @@ import pyro
 import torch
 from torch import Tensor
 
-from boed.avp_cnn import AvpCnnPosterior
-from boed.bank import centres_of
+from boed.estimators.bank import centres_of
+from boed.posteriors.avp_cnn import AvpCnnPosterior
 from data.geometry import Geometry
 
 COLOUR = Geometry(24, 24, 3, glimpse_size=8)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.bank import centres_of
 from boed.combination import Combination
-from boed.compare import Source
-from boed.posterior import Posterior
+from boed.comparison.compare import Source
+from boed.estimators.bank import centres_of
+from boed.posteriors.posterior import Posterior
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
 from data.store import ImageStore

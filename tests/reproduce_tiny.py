@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import hardattn.learner
-import hardattn.table
+import hardattn.reproduce.settings
 import hardattn.train
-from hardattn.reproduction import Row
+from hardattn.reproduce.outcome import Row
 
 TINY = """
 dataset = "digits"
@@ -43,7 +43,7 @@ def use_table(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, name: st
     """Makes the text a table of that name, and the only one; networks are checked every 3 iterations."""
     (folder / "tables").mkdir(exist_ok=True)
     (folder / "tables" / f"{name}.toml").write_text(text)
-    monkeypatch.setattr(hardattn.table, "_tables", lambda: folder / "tables")
+    monkeypatch.setattr(hardattn.reproduce.settings, "_tables", lambda: folder / "tables")
     for module in (hardattn.learner, hardattn.train):
         monkeypatch.setattr(module, "CHECK_EVERY", 3)
 

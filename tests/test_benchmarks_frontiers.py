@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from benchmarks.frontiers import averaged, main
 from hardattn.checkpoint import write_json
-from hardattn.frontier import Frontier
-from hardattn.pareto import FrontierPoint
+from hardattn.frontier.pareto import FrontierPoint
+from hardattn.frontier.sweep import Frontier
 
 
 def point(family: str, mflops: float, accuracy: float) -> FrontierPoint:

@@ -9,11 +9,11 @@ from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset
 
 from benchmarks.stopping import Sweep, grid, main, pooled, report, verdict, write
-from boed.measures import Measure
+from boed.comparison.measures import Measure
 from data.errors import SettingsError
 from hardattn.learner import Budget
 from hardattn.recipe import Recipe
-from hardattn.stopping import RULES
+from hardattn.stopping.rules import RULES
 from hardattn.train import train
 
 STEPS = 3
@@ -63,6 +63,20 @@ def test_the_goal_is_met_only_where_intervals_do_not_overlap_and_two_glimpses_ar
     assert not less["as good as all at 2"] and not less["met"]
     absent = verdict(good | {"gain": measure(np.nan, 0.8, 0.8, 0.8, 0.8)}, STEPS)["gain"]
     assert absent["not above"]["fixed"] == [1.25] and not absent["met"]
+
+
+def test_paired_differences_tell_apart_what_intervals_beside_each_other_do_not() -> None:
+    """Rules that are right at the same images but for a few: intervals overlap, the difference is above 0."""
+    found = pooled([sweep(0.54)])  # of 400 images 16 more are right with the second glimpse
+    places, by = grid(STEPS), found["gain"].minus(found["fixed"])
+    assert by.value[places.index(1.5)] == pytest.approx(0.02)
+    said = verdict(found, STEPS)["gain"]
+    assert said["not above"]["fixed"] == places and 1.5 not in said["paired"]["fixed"]
+    assert 2.5 in said["paired"]["fixed"]  # as many right after two glimpses as after three
+    assert said["paired"]["act"] == [2.0, 2.5]  # level there, and act takes at least two
+    assert "gain - fixed" in report(found, STEPS) and "image by image not above fixed at" in report(
+        found, STEPS
+    )
 
 
 def test_runs_on_other_images_are_refused() -> None:

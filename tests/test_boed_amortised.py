@@ -8,11 +8,11 @@ from amortised_tiny import IMAGES, STEPS, belief_of, own_map, small_world, train
 from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, some_of
 from torch import Tensor
 
-from boed.amortised import AmortisedEstimator
 from boed.approximations import Approximations
-from boed.bank import Bank
 from boed.combination import Combination
-from boed.search import Designer, design_sequences
+from boed.design.search import Designer, design_sequences
+from boed.estimators.amortised import AmortisedEstimator
+from boed.estimators.bank import Bank
 from data.errors import SettingsError
 
 

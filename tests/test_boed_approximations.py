@@ -9,13 +9,13 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset
 from torch import nn
 
-import boed.avp_cnn
+import boed.posteriors.avp_cnn
 from boed.approximations import FILE, Approximations
-from boed.backbones import small_network
-from boed.bank_belief import BankBelief
-from boed.exact_models import ExactCompletion
-from boed.posteriors import new_posterior
-from boed.retrieval import RetrievalCompletion
+from boed.completions.retrieval import RetrievalCompletion
+from boed.enumeration.models import ExactCompletion
+from boed.estimators.bank_belief import BankBelief
+from boed.posteriors.backbones import small_network
+from boed.posteriors.registry import new_posterior
 from data.dataset import Split
 from data.errors import CheckpointError
 from data.tensors import load_tensors, save_tensors
@@ -49,7 +49,7 @@ def test_published_weights_are_not_fetched_to_be_overwritten(
         asked.append(pretrained)
         return small_network(2, 12, 4)
 
-    monkeypatch.setattr(boed.avp_cnn, "make_backbone", backbone)
+    monkeypatch.setattr(boed.posteriors.avp_cnn, "make_backbone", backbone)
     saved = unfitted(SETTINGS)
     for value in saved.q.parameters():
         value.data.add_(1)  # fitted

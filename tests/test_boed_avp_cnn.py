@@ -9,9 +9,9 @@ from boed_tiny import FINE, GEOMETRY, PLACES, POINTER, pointer_split
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.avp_cnn import AvpCnnPosterior
-from boed.bank import centres_of
-from boed.posterior import negative_log_posterior
+from boed.estimators.bank import centres_of
+from boed.posteriors.avp_cnn import AvpCnnPosterior
+from boed.posteriors.posterior import negative_log_posterior
 
 
 def test_logits_are_those_of_the_masked_image() -> None:

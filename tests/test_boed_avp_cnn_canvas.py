@@ -6,7 +6,7 @@ from avp_cnn_tiny import COLOUR, INSIDE, OUTSIDE, look, posterior, seen
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
-from boed.avp_cnn import overlap
+from boed.posteriors.avp_cnn import overlap
 from data.geometry import Geometry
 
 WIDE = Geometry(20, 36, 1, glimpse_size=6)

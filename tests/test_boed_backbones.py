@@ -12,8 +12,8 @@ import torch
 from avp_cnn_tiny import COLOUR, INSIDE, look, posterior, sites
 from torch import nn
 
-from boed.backbones import BACKBONES, TORCHVISION, make_backbone
-from boed.posterior import negative_log_posterior
+from boed.posteriors.backbones import BACKBONES, TORCHVISION, make_backbone
+from boed.posteriors.posterior import negative_log_posterior
 from data.errors import SettingsError
 
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import boed.bank
-from boed.bank import GREY_STEPS, Bank, centres_of, embed_places, grey_levels
-from boed.glimpse_set import GlimpseSetPosterior
+import boed.estimators.bank
+from boed.estimators.bank import GREY_STEPS, Bank, centres_of, embed_places, grey_levels
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 from data.geometry import Geometry
 from data.retina import Retina
@@ -150,7 +150,7 @@ def test_images_are_embedded_in_blocks_of_a_limited_size(
     gathers: list[int],
     values: int,
 ) -> None:
-    monkeypatch.setattr(boed.bank, "EMBED_VALUES", values)
+    monkeypatch.setattr(boed.estimators.bank, "EMBED_VALUES", values)
     rows = torch.arange(IMAGES)
     blocks = list(embed_places(q, split.images, rows, PLACES, GEOMETRY))
     assert all(16 * count <= max(values, 9 * 16) for count in gathers)  # one image at least
@@ -161,7 +161,7 @@ def test_images_are_embedded_in_blocks_of_a_limited_size(
 def test_blocks_are_smaller_where_statistics_are_larger(
     q: GlimpseSetPosterior, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boed.bank, "EMBED_VALUES", 9 * 100 * 5)
+    monkeypatch.setattr(boed.estimators.bank, "EMBED_VALUES", 9 * 100 * 5)
     blocks = embed_places(q, split.images, torch.arange(IMAGES), PLACES, GEOMETRY, width=100)
     assert [len(block) for block in blocks] == [5] * 8
 

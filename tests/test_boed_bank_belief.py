@@ -8,12 +8,12 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, pointer_split, some_of
 from torch import Tensor
 
-import boed.bank_belief
-from boed.bank import Bank
-from boed.bank_belief import BankBelief
-from boed.epe import SCORES
-from boed.glimpse_set import GlimpseSetPosterior
-from boed.retrieval import RetrievalCompletion, tempered
+import boed.estimators.bank_belief
+from boed.completions.retrieval import RetrievalCompletion, tempered
+from boed.estimators.bank import Bank
+from boed.estimators.bank_belief import BankBelief
+from boed.estimators.epe import SCORES
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 
 IMAGES, STEPS, DRAWS = 30, 3, 40
@@ -202,7 +202,7 @@ def test_blocks_of_completions_change_nothing(
     belief = belief_of(bank, seen, range(5), [4], score=score)
     totals = totals_of(bank, seen, range(5), [4])
     whole = belief.own_map(totals, 2)
-    monkeypatch.setattr(boed.bank_belief, "BATCH_VALUES", 9 * bank.width * 2)  # two completions
+    monkeypatch.setattr(boed.estimators.bank_belief, "BATCH_VALUES", 9 * bank.width * 2)  # two completions
     assert torch.allclose(belief.own_map(totals, 2), whole, atol=1e-6)
 
 

@@ -6,7 +6,7 @@ import torch
 from boed_tiny import SMALL, look, random_images
 from torch import Tensor
 
-from boed.canvas_state import enlarged, observed_cells, paste, random_seen, to_cells, within_cells
+from boed.completions.canvas_state import enlarged, observed_cells, paste, random_seen, to_cells, within_cells
 from data.geometry import Geometry
 
 

@@ -10,8 +10,8 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-import boed.adaptivity
-import boed.fit_options
+import boed.commands.fit_options
+import boed.design.adaptivity
 from boed.cli import main
 from data.registry import load
 from data.sample import sample_rows
@@ -145,7 +145,7 @@ def test_other_ways_to_design_have_a_store_of_their_own(
     parts: set[str],
 ) -> None:
     """Beside the default's; q is learned once. Calling again changes nothing."""
-    monkeypatch.setattr(boed.adaptivity, "FEW_IMAGES", 2)
+    monkeypatch.setattr(boed.design.adaptivity, "FEW_IMAGES", 2)
     before = contents(run_copy)
     few = ["--images", 3, "--completions", 9]
     result = call("generate", *task(photos, run_copy), *few, *options)
@@ -277,7 +277,8 @@ def test_an_impossible_search_is_refused_before_the_fit(
     arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(boed.fit_options, "fit_task", lambda *_, **__: pytest.fail("a fit was begun"))
+    begun = "boed.commands.fit_options.fit_task"
+    monkeypatch.setattr(begun, lambda *_, **__: pytest.fail("a fit was begun"))
     assert_refused(call("generate", *arguments))
     assert list(tmp_path.iterdir()) == []
 

@@ -13,10 +13,10 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset, source
 from click.testing import CliRunner, Result
 
-import boed.commands_compare
-import boed.compare
+import boed.commands.compare
+import boed.comparison.compare
 from boed.cli import main
-from boed.compare import Source
+from boed.comparison.compare import Source
 from data.dataset import DataSet
 from supervision.store import Sequences, SequenceStore
 from supervision.timing import add_seconds
@@ -66,7 +66,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
             add_seconds(path, given.seconds * len(rows), len(rows))
         return path
 
-    monkeypatch.setattr(boed.commands_compare, "load", load)
+    monkeypatch.setattr(boed.commands.compare, "load", load)
     return made
 
 
@@ -144,7 +144,7 @@ def test_stores_of_different_data_are_refused_with_both_values(make: Maker, name
 def test_what_cannot_be_compared_is_refused_before_any_training(
     make: Maker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boed.compare, "judge", None)
+    monkeypatch.setattr(boed.comparison.compare, "judge", None)
     good = make("good.h5", source("", "design", ids=DESIGN.ids[:20]))
     assert_refused(call("compare", good, tmp_path / "none.h5"), "none.h5", "boed generate")
     assert_refused(call("compare", good, make("new.h5", source("", "random"), done=0)), "new.h5", "finished")

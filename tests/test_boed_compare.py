@@ -10,12 +10,12 @@ import torch
 from boed_tiny import GEOMETRY, pointer_dataset, source
 from torch import Tensor
 
-import boed.compare
-from boed.compare import Comparison, Source, average, common, compare
-from boed.judge import JudgeSettings
-from boed.masks import Masks
-from boed.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
-from boed.verdict import sentence, table, verdict
+import boed.comparison.compare
+from boed.comparison.compare import Comparison, Source, average, common, compare
+from boed.comparison.judge import JudgeSettings
+from boed.comparison.masks import Masks
+from boed.comparison.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
+from boed.comparison.verdict import sentence, table, verdict
 from data.dataset import DataSet
 from data.errors import SettingsError, StoreError
 
@@ -93,7 +93,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> list[Masks]:
         hit = labels == torch.arange(4)  # (N, 1, 4)
         return torch.where(hit, sure[..., None], (1 - sure[..., None]) / 3).log()
 
-    monkeypatch.setattr(boed.compare, "judge", judge)
+    monkeypatch.setattr(boed.comparison.compare, "judge", judge)
     return asked
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
 from boed import fit_state
-from boed.canvas_state import Seen, observed_cells, random_seen, to_cells
-from boed.completion_quality import completion_quality
-from boed.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
+from boed.completions.canvas_state import Seen, observed_cells, random_seen, to_cells
+from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
+from boed.completions.quality import completion_quality
 from data.dataset import Split
 from data.errors import CheckpointError
 from data.geometry import Geometry

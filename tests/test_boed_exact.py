@@ -9,8 +9,8 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 
-import boed.exact
-from boed.exact import (
+import boed.enumeration.exact
+from boed.enumeration.exact import (
     Enumeration,
     exact_along,
     exact_epe_along,
@@ -71,7 +71,7 @@ def test_histories_do_not_depend_on_those_beside_them(
     consistent = torch.cat([after(exact, history) for history in HISTORIES])
     together = exact.epe(consistent)
     order = torch.randperm(len(consistent), generator=torch.Generator().manual_seed(0)).repeat(2)
-    monkeypatch.setattr(boed.exact, "ENTRIES", 100)
+    monkeypatch.setattr(boed.enumeration.exact, "ENTRIES", 100)
     assert torch.equal(exact.epe(consistent[order]), together[order])
     assert torch.equal(torch.cat([exact.epe(row[None]) for row in consistent[:40]]), together[:40])
 

@@ -9,12 +9,12 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 from torch.distributions import Normal
 
-from boed.bank import grey_levels
-from boed.epe import entropy
-from boed.exact import Enumeration, exact_greedy, exact_random
-from boed.exact_models import ExactCompletion, ExactPosterior
-from boed.posterior import Posterior, negative_log_posterior
-from boed.retrieval import RetrievalCompletion, squared_distances
+from boed.completions.retrieval import RetrievalCompletion, squared_distances
+from boed.enumeration.exact import Enumeration, exact_greedy, exact_random
+from boed.enumeration.models import ExactCompletion, ExactPosterior
+from boed.estimators.bank import grey_levels
+from boed.estimators.epe import entropy
+from boed.posteriors.posterior import Posterior, negative_log_posterior
 from data.finite import load_finite, template_of, templates
 from data.geometry import Geometry
 

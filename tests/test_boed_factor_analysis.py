@@ -9,9 +9,9 @@ from boed_tiny import SMALL, look, random_images
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from boed.canvas_state import Seen, enlarged, observed_cells
-from boed.completion_quality import completion_quality
-from boed.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
+from boed.completions.canvas_state import Seen, enlarged, observed_cells
+from boed.completions.factor_analysis import FactorAnalysis, FactorAnalysisCompletion, fit_factor_analysis
+from boed.completions.quality import completion_quality
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry

@@ -10,8 +10,8 @@ from torch import Tensor
 
 import boed.generate
 from boed.approximations import Approximations
+from boed.design.search import Designer
 from boed.generate import candidates_of, design_settings, generate
-from boed.search import Designer
 from data.errors import SettingsError, StoreError
 from data.sample import choose_images
 from supervision.store import SequenceStore

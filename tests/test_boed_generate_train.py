@@ -18,10 +18,10 @@ import boed.cli
 import boed.generate
 import hardattn.cli
 from boed.approximations import Approximations
-from boed.bank_belief import BankBelief
 from boed.combination import Combination
+from boed.design.search import Designer, History, design_sequences
+from boed.estimators.bank_belief import BankBelief
 from boed.generate import candidates_of, describe, design_settings, generate
-from boed.search import Designer, History, design_sequences
 from data.errors import SettingsError
 from data.sample import choose_images
 from hardattn.evaluate import evaluate

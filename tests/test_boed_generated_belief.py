@@ -16,12 +16,12 @@ from boed_tiny import (
 )
 from torch import Tensor, nn
 
-import boed.generated_belief
+import boed.estimators.generated_belief
 from boed.combination import Combination
-from boed.generated_belief import GeneratedBelief
-from boed.glimpse_set import GlimpseSetPosterior
-from boed.posterior import Posterior
-from boed.search import Designer, design_sequences
+from boed.design.search import Designer, design_sequences
+from boed.estimators.generated_belief import GeneratedBelief
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
+from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 
 MADE = 6
@@ -159,7 +159,7 @@ def test_a_map_in_parts_completes_an_image_once(
     q: GlimpseSetPosterior, monkeypatch: pytest.MonkeyPatch, kept: int, made: int
 ) -> None:
     """Where there is room for the completions of all images, or of one; after a glimpse they are others."""
-    monkeypatch.setattr(boed.generated_belief, "KEPT_BYTES", kept)
+    monkeypatch.setattr(boed.estimators.generated_belief, "KEPT_BYTES", kept)
     album, totals, first = Album(), totals_of(3), (torch.arange(9) < 4).expand(3, -1)
     belief = belief_of(q, album, range(3), [4])
     for places, asked in (([], made), ([0], 2 * made)):

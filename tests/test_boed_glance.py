@@ -12,27 +12,27 @@ from click.testing import CliRunner
 from torch import Tensor
 
 import boed.cli
-import boed.commands_compare
-import boed.posterior_fit
-import boed.training
+import boed.commands.compare
+import boed.posteriors.fitting
+import boed.posteriors.training
 from boed.approximations import Approximations
-from boed.bank_belief import BankBelief
 from boed.combination import Combination
-from boed.commands_compare import by_target, geometry_of, sources_of
-from boed.compare import compare
+from boed.commands.compare import by_target, geometry_of, sources_of
+from boed.commands.fit_options import fit_arguments
+from boed.comparison.compare import compare
+from boed.comparison.judge import JudgeSettings
+from boed.comparison.masks import look
+from boed.comparison.measures import seen_pixels
+from boed.completions.retrieval import tempered
+from boed.design.search import Designer, History, design_sequences
+from boed.design.sources import SOURCES
+from boed.estimators.bank_belief import BankBelief
 from boed.fit import fit
-from boed.fit_options import fit_arguments
 from boed.generate import candidates_of, design_settings, generate
-from boed.judge import JudgeSettings
-from boed.masks import look
-from boed.measures import seen_pixels
-from boed.posterior import negative_log_posterior
-from boed.posterior_fit import informed, on_policy
+from boed.posteriors.fitting import informed, on_policy
+from boed.posteriors.posterior import negative_log_posterior
 from boed.report import sample_sizes
-from boed.retrieval import tempered
-from boed.search import Designer, History, design_sequences
 from boed.show import draw_sequences
-from boed.sources import SOURCES
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.glance import thumbnails
@@ -82,7 +82,7 @@ def test_q_is_trained_on_histories_that_start_with_it(
         seen.append(centres)
         return negative_log_posterior(q, glimpses, centres, labels)
 
-    monkeypatch.setattr(boed.training, "negative_log_posterior", noted)
+    monkeypatch.setattr(boed.posteriors.training, "negative_log_posterior", noted)
     fit(DATASET, tmp_path, geometry=GLANCING, **TINY)
     assert len(seen) == 24
     assert all((centres[:, 0] > 1).all() and (centres[:, 1:].abs() <= 1).all() for centres in seen)

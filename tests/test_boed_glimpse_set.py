@@ -6,9 +6,9 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.bank import centres_of
-from boed.glimpse_set import GlimpseSetPosterior, fourier_features
-from boed.posterior import negative_log_posterior
+from boed.estimators.bank import centres_of
+from boed.posteriors.glimpse_set import GlimpseSetPosterior, fourier_features
+from boed.posteriors.posterior import negative_log_posterior
 
 
 def posterior(seed: int = 0, glimpses: int = 3) -> GlimpseSetPosterior:

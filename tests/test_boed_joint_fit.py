@@ -13,15 +13,15 @@ from click.testing import CliRunner
 
 import boed.joint_fit
 import boed.parts
-import boed.training
+import boed.posteriors.training
 import hardattn.cli
 from boed.approximations import FILE, Approximations
 from boed.cli import main
 from boed.combination import Combination
+from boed.design.search import Designer, design_sequences
 from boed.fit import fit
 from boed.joint_fit import fit_jointly
-from boed.posterior import negative_log_posterior
-from boed.search import Designer, design_sequences
+from boed.posteriors.posterior import negative_log_posterior
 from data.celebahq import ANNOTATIONS, IMAGES
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError, SettingsError
@@ -130,7 +130,7 @@ def test_an_interrupted_joint_fit_ends_with_the_same_approximations(
         return loss(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(boed.training, "negative_log_posterior", counted)
+        patch.setattr(boed.posteriors.training, "negative_log_posterior", counted)
         with pytest.raises(KeyboardInterrupt):
             jointly(tmp_path)
     assert not (tmp_path / "shared" / FILE).exists()

@@ -6,11 +6,11 @@ from boed_tiny import GEOMETRY, PLACES, pointer_dataset
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-import boed.judge
-import boed.masks
-from boed.glimpse_set import GlimpseSetPosterior
-from boed.judge import JudgeSettings, folds, judge, train_judge
-from boed.masks import Masks, draw, look, pair
+import boed.comparison.judge
+import boed.comparison.masks
+from boed.comparison.judge import JudgeSettings, folds, judge, train_judge
+from boed.comparison.masks import Masks, draw, look, pair
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import DataSet, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
@@ -72,8 +72,8 @@ def test_a_judge_never_met_the_masks_of_what_it_judges(monkeypatch: pytest.Monke
         judged.append(set(masks.rows.tolist()))
         return torch.zeros(*masks.locations.shape[:3], 4)
 
-    monkeypatch.setattr(boed.judge, "train_judge", train)
-    monkeypatch.setattr(boed.judge, "predict", predict)
+    monkeypatch.setattr(boed.comparison.judge, "train_judge", train)
+    monkeypatch.setattr(boed.comparison.judge, "predict", predict)
     judge(DATASET, MASKS, JudgeSettings(judges=2))
     everything = set(range(COUNT))
     assert [mine | others for mine, others in zip(judged, learnt, strict=True)] == [everything] * 4
@@ -100,8 +100,8 @@ def test_a_judge_learns_from_training_images_alone(monkeypatch: pytest.MonkeyPat
         seen.append(split)
         return look(split, *args)
 
-    monkeypatch.setattr(boed.masks, "look", spied)
-    monkeypatch.setattr(boed.judge, "look", spied)
+    monkeypatch.setattr(boed.comparison.masks, "look", spied)
+    monkeypatch.setattr(boed.comparison.judge, "look", spied)
     train_judge(DATASET, MASKS, QUICK, seed=0)
     assert {id(split) for split in seen} == {id(DATASET["valid"]), id(DATASET["train"])}
 
@@ -116,14 +116,14 @@ def test_the_same_seed_gives_the_same_judgement() -> None:
 
 def test_several_judges_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([0.9, 0.5, 0.2, 0.2])  # of the two judges of fold 0, then of fold 1
-    monkeypatch.setattr(boed.judge, "train_judge", lambda *args, **options: None)
+    monkeypatch.setattr(boed.comparison.judge, "train_judge", lambda *args, **options: None)
 
     def predict(q: None, masks: Masks) -> Tensor:
         p = next(answers)
         logits = torch.tensor([p, 1 - p, 1e-30, 1e-30]).log()
         return logits.expand(*masks.locations.shape[:3], 4)
 
-    monkeypatch.setattr(boed.judge, "predict", predict)
+    monkeypatch.setattr(boed.comparison.judge, "predict", predict)
     found = judge(DATASET, MASKS, JudgeSettings(judges=2)).exp()
     fold = folds(DESIGN, MASKS.rows, 0)
     assert torch.allclose(found[:, fold == 0, :, 0], torch.tensor(0.7))
@@ -138,8 +138,8 @@ def test_the_best_weights_are_kept_and_calibrated(monkeypatch: pytest.MonkeyPatc
         states.append({name: value.clone() for name, value in q.state_dict().items()})
         return next(nlls)
 
-    monkeypatch.setattr(boed.judge.Held, "nll", nll)
-    monkeypatch.setattr(boed.judge, "CHECK_EVERY", 2)
+    monkeypatch.setattr(boed.comparison.judge.Held, "nll", nll)
+    monkeypatch.setattr(boed.comparison.judge, "CHECK_EVERY", 2)
     q = train_judge(DATASET, MASKS, JudgeSettings(iterations=6, width=8), seed=0)
     found = q.state_dict()
     assert all(torch.equal(found[name], states[1][name]) for name in found if name != "temperature")

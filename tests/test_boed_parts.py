@@ -11,16 +11,16 @@ import pytest
 import torch
 from boed_tiny import pointer_dataset
 
-import boed.adaptivity
-import boed.amortised
+import boed.design.adaptivity
+import boed.estimators.amortised
 import boed.fit_state
 import boed.parts
 from boed.approximations import FILE, Approximations
 from boed.combination import CHOICES, Combination
-from boed.exact import exact_along
+from boed.design.search import Designer, Designs, design_sequences
+from boed.enumeration.exact import exact_along
 from boed.fit import fit
-from boed.posteriors import enumeration
-from boed.search import Designer, Designs, design_sequences
+from boed.posteriors.registry import enumeration
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.finite import TEMPLATES, load_finite, template_of
@@ -54,7 +54,7 @@ PARTS = {
 def _few() -> Iterator[None]:
     """Few images to choose the weights of adaptivity on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boed.adaptivity, "FEW_IMAGES", 4)
+        patch.setattr(boed.design.adaptivity, "FEW_IMAGES", 4)
         yield
 
 
@@ -159,7 +159,7 @@ def test_an_interrupted_estimator_is_taken_up(
     straight = fitted(root / FITTED[0], combination)
     shutil.copy(root / FITTED[0] / FILE, tmp_path / FILE)
     monkeypatch.setattr(boed.fit_state, "SAVE_EVERY", 2)
-    rollout, calls = boed.amortised._rollout_loss, list[int]()
+    rollout, calls = boed.estimators.amortised._rollout_loss, list[int]()
 
     def counted(*arguments: Any) -> Any:
         calls.append(1)
@@ -167,7 +167,7 @@ def test_an_interrupted_estimator_is_taken_up(
             raise KeyboardInterrupt
         return rollout(*arguments)
 
-    monkeypatch.setattr(boed.amortised, "_rollout_loss", counted)
+    monkeypatch.setattr(boed.estimators.amortised, "_rollout_loss", counted)
     stop = after + 1
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, combination)

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-import boed.proposed_retrieval
-from boed.bank import grey_levels
-from boed.canvas_state import observed_cells
-from boed.completion import WeightedCompletion
-from boed.factor_analysis import FactorAnalysis, fit_factor_analysis
-from boed.proposed_retrieval import ProposedRetrieval, Variants, new_model, variant_patches
+import boed.completions.proposed_retrieval
+from boed.completions.canvas_state import observed_cells
+from boed.completions.completion import WeightedCompletion
+from boed.completions.factor_analysis import FactorAnalysis, fit_factor_analysis
+from boed.completions.proposed_retrieval import ProposedRetrieval, Variants, new_model, variant_patches
+from boed.estimators.bank import grey_levels
 from data.dataset import Split
 from data.geometry import Geometry
 
@@ -104,7 +104,7 @@ def test_only_so_many_are_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
     r = completion_of(blobs(60))
     glimpses, places = look(blobs(1, seed=5).images)
     every = r.propose(glimpses, places)
-    monkeypatch.setattr(boed.proposed_retrieval, "PROPOSALS", 7)
+    monkeypatch.setattr(boed.completions.proposed_retrieval, "PROPOSALS", 7)
     assert torch.equal(r.propose(glimpses, places).rows, every.rows[:7])
     assert len(r.weighted(glimpses, places)[0].rows) == 7 * 9
     assert sorted(every.rows.tolist()) == list(range(60))
@@ -232,18 +232,18 @@ def test_distances_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
     glimpses, places = look(blobs(1, seed=5).images)
     variants, _ = r.weighted(glimpses, places)
     whole = r.distances(glimpses, places, variants)
-    gather = boed.proposed_retrieval.variant_patches
+    gather = boed.completions.proposed_retrieval.variant_patches
 
     def counted(*arguments: Any) -> Tensor:
         found = gather(*arguments)
         sizes.append(found.numel())
         return found
 
-    monkeypatch.setattr(boed.proposed_retrieval, "variant_patches", counted)
-    monkeypatch.setattr(boed.proposed_retrieval, "GLIMPSE_VALUES", 3 * 3 * 64 + 7)
+    monkeypatch.setattr(boed.completions.proposed_retrieval, "variant_patches", counted)
+    monkeypatch.setattr(boed.completions.proposed_retrieval, "GLIMPSE_VALUES", 3 * 3 * 64 + 7)
     assert torch.equal(r.distances(glimpses, places, variants), whole)
     assert len(sizes) == 60 and max(sizes) == 3 * 3 * 64
-    monkeypatch.setattr(boed.proposed_retrieval, "GLIMPSE_VALUES", 1)  # one at a time at least
+    monkeypatch.setattr(boed.completions.proposed_retrieval, "GLIMPSE_VALUES", 1)  # one at a time at least
     assert torch.equal(r.distances(glimpses, places, variants), whole)
 
 

@@ -20,9 +20,9 @@ from pyro.contrib.oed.eig import marginal_eig, nmc_eig, posterior_eig
 from pyro.distributions import Categorical, Delta, MultivariateNormal, Normal
 from torch import Tensor
 
-from boed.epe import SCORES, expected_scores
-from boed.glimpse_set import GlimpseSetPosterior
-from boed.posterior import Posterior
+from boed.estimators.epe import SCORES, expected_scores
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
+from boed.posteriors.posterior import Posterior
 
 OUTER, INNER = 4000, 500  # N and M of nested Monte Carlo
 FINAL = 20_000  # samples of a variational bound once it is fitted

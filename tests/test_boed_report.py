@@ -7,14 +7,14 @@ import torch
 from boed_tiny import Enumerated, exact_approximations, pointer_split
 from torch import Tensor
 
-from boed.amortised import AmortisedEstimator
 from boed.approximations import Approximations
-from boed.bank_belief import BankBelief
 from boed.combination import Combination
+from boed.design.search import Designer, History, design_sequences
+from boed.estimators.amortised import AmortisedEstimator
+from boed.estimators.bank_belief import BankBelief
 from boed.generate import describe
-from boed.glimpse_set import GlimpseSetPosterior
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.report import REPORTED, coarse_agreement, place_numbers, sample_sizes
-from boed.search import Designer, History, design_sequences
 from data.dataset import Split
 from data.geometry import Geometry
 

@@ -5,13 +5,13 @@ import torch
 from boed_tiny import split_of
 from torch import Tensor
 
-from boed.bank import grey_levels
-from boed.retrieval import (
+from boed.completions.retrieval import (
     RetrievalCompletion,
     effective_sample_size,
     squared_distances,
     tempered,
 )
+from boed.estimators.bank import grey_levels
 from data.dataset import Split
 from data.retina import Retina
 

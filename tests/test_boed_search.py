@@ -8,17 +8,17 @@ import torch
 from boed_tiny import FINE, PLACES, POINTER, pointer_split
 from torch import Tensor
 
-import boed.shrinkage
+import boed.design.shrinkage
 from boed.approximations import Approximations
-from boed.bank import centres_of
-from boed.bank_belief import BankBelief
 from boed.combination import Combination
-from boed.epe import SCORES
+from boed.design.lookahead import SEARCHES
+from boed.design.search import Designer, Designs, History, image_noise
+from boed.design.shrinkage import AverageMaps
+from boed.design.sources import SOURCES
+from boed.estimators.bank import centres_of
+from boed.estimators.bank_belief import BankBelief
+from boed.estimators.epe import SCORES
 from boed.generate import generate
-from boed.lookahead import SEARCHES
-from boed.search import Designer, Designs, History, image_noise
-from boed.shrinkage import AverageMaps
-from boed.sources import SOURCES
 from data.dataset import Split
 
 STEPS = 3
@@ -217,7 +217,7 @@ def test_fixed_order_is_of_the_whole_bank(
     pointer_fit: Approximations, unseen: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where other average maps are of a sample."""
-    monkeypatch.setattr(boed.shrinkage, "REFERENCE_ROWS", 9 * 10)
+    monkeypatch.setattr(boed.design.shrinkage, "REFERENCE_ROWS", 9 * 10)
     designer = Designer(pointer_fit)
     found = made(designer, unseen, "fixed-order")
     history = torch.zeros(1, 0, dtype=torch.int64)

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from data.errors import SettingsError
-from hardattn.baseline_layers import Baseline
-from hardattn.baselines import BASELINES, make_baseline
+from hardattn.baselines.layers import Baseline
+from hardattn.baselines.networks import BASELINES, make_baseline
 from hardattn.flops import mflops, parameters
 
 SIZES = [(1, 28, 28), (1, 40, 40), (3, 60, 60), (3, 100, 100), (3, 224, 224)]

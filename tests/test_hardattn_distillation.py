@@ -13,6 +13,7 @@ from data.errors import CheckpointError, SettingsError
 from data.tensors import load_tensors
 from hardattn import checkpoint, learner
 from hardattn import train as training
+from hardattn.baselines.training import BaselineRecipe, logits_of, one_glimpse, train_baseline
 from hardattn.cli import main
 from hardattn.distillation import Teacher, mixture, teacher_of
 from hardattn.epe_head import learner_of
@@ -20,7 +21,6 @@ from hardattn.learner import Budget, Learner
 from hardattn.methods import METHODS
 from hardattn.recipe import Recipe
 from hardattn.train import train
-from hardattn.whole_image import BaselineRecipe, logits_of, one_glimpse, train_baseline
 from supervision.batches import MixedBatches
 
 DATASET = tiny_dataset()

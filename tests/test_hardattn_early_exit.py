@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hardattn_tiny import tiny_dataset
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hardattn.early_exit import (
+from boed.comparison.measures import resampling
+from hardattn.baselines.early_exit import (
     confidence,
     confidence_thresholds,
     early_exit,
@@ -16,14 +18,15 @@ from hardattn.early_exit import (
     exit_curve,
     exits_taken,
 )
+from hardattn.baselines.training import BaselineRecipe, train_baseline
 from hardattn.evaluate import evaluate
 from hardattn.flops import mflops
 from hardattn.learner import Budget
-from hardattn.whole_image import BaselineRecipe, train_baseline
 
 LOGITS = torch.randn(200, 3, 4, generator=torch.Generator().manual_seed(0)) * 3
 LABELS = torch.arange(200) % 4
 COSTS = (0.1, 0.3, 0.7)
+ALONE = np.ones((1, 200))  # one resample, of every image once
 
 
 def test_costs_by_hand() -> None:
@@ -45,17 +48,31 @@ def test_what_an_exit_says_does_not_need_the_later_stages() -> None:
     torch.testing.assert_close(network(images), every[:, -1])
 
 
+def test_copies_of_an_original_are_drawn_together_for_intervals() -> None:
+    """Every image twice, as one group: the intervals of the images once, not narrower ones."""
+    number = torch.arange(len(LABELS))
+    once = exit_curve(LOGITS, LABELS, COSTS, [0.6], resampling(number, seed=0))
+    twice = (LOGITS.repeat(2, 1, 1), LABELS.repeat(2), COSTS, [0.6], resampling(number.repeat(2), seed=0))
+    for point, copied in zip(once, exit_curve(*twice), strict=True):
+        assert point.intervals is not None and set(point.intervals) == {"accuracy", "nll"}
+        assert copied.intervals is not None and set(copied.intervals) == set(point.intervals)
+        for name, ends in point.intervals.items():
+            assert copied.intervals[name] == pytest.approx(ends)
+        low, high = point.intervals["accuracy"]
+        assert low < point.accuracy < high
+
+
 def test_threshold_one_is_the_whole_network() -> None:
     assert (exits_taken(LOGITS, 1.0) == 3).all()
     certain = torch.tensor([[[1000.0, 0.0], [0.0, 1.0]]])  # a confidence of exactly 1
     assert exits_taken(certain, 1.0).tolist() == [2]
-    whole, *_, last = exit_curve(LOGITS, LABELS, COSTS, [1.0])
+    whole, *_, last = exit_curve(LOGITS, LABELS, COSTS, [1.0], ALONE)
     assert (whole.accuracy, whole.nll, whole.mflops) == (last.accuracy, last.nll, last.mflops)
     assert whole.mflops == pytest.approx(0.7) and (whole.rule, last.rule) == ("fixed", "confidence")
 
 
 def test_threshold_nought_is_the_first_exit() -> None:
-    points = exit_curve(LOGITS, LABELS, COSTS, [0.0])
+    points = exit_curve(LOGITS, LABELS, COSTS, [0.0], ALONE)
     first, left = points[1], points[-1]
     assert (first.rule, first.threshold) == ("exit", 1.0)
     assert (left.accuracy, left.nll) == (first.accuracy, first.nll)
@@ -79,7 +96,7 @@ def test_thresholds_spread_the_leaving_and_a_single_exit_has_none() -> None:
     found = confidence_thresholds(LOGITS, count=5)
     assert found == sorted(found) and len(found) == 5 and 0.25 <= found[0] < found[-1] <= 1
     assert confidence_thresholds(LOGITS[:, :1]) == []
-    points = exit_curve(LOGITS, LABELS, COSTS, found)
+    points = exit_curve(LOGITS, LABELS, COSTS, found, ALONE)
     spread = [point.mflops for point in points if point.rule == "confidence"]
     assert spread == sorted(spread) and len(set(spread)) > 3
 

@@ -5,10 +5,10 @@ import torch
 
 from data.errors import SettingsError
 from data.grid import LocationGrid
-from hardattn.baseline_layers import scaled
-from hardattn.baselines import OF_ANY_WIDTH, make_baseline
+from hardattn.baselines.layers import scaled
+from hardattn.baselines.low_power import SMALL_IMAGE, ShuffleUnit
+from hardattn.baselines.networks import OF_ANY_WIDTH, make_baseline
 from hardattn.flops import mflops, parameters
-from hardattn.low_power import SMALL_IMAGE, ShuffleUnit
 from hardattn.network import HardAttention
 
 LOW_POWER = OF_ANY_WIDTH["width"]

@@ -1,17 +1,16 @@
 """Frontiers, intervals and the comparison of families; and the grids that come with the project."""
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
 from data.geometry import Geometry
-from hardattn.baselines import make_baseline
+from hardattn.baselines.networks import make_baseline
 from hardattn.flops import mflops
-from hardattn.frontier_grid import ATTENTION, grids, read_grid
-from hardattn.frontier_report import BUDGETS, at_budgets, behind, verdict
-from hardattn.pareto import FrontierPoint, frontiers, interval, pareto, within
+from hardattn.frontier.grid import ATTENTION, grids, read_grid
+from hardattn.frontier.pareto import FrontierPoint, frontiers, pareto, within
+from hardattn.frontier.summary import BUDGETS, at_budgets, behind, verdict
 
 
 def point(mflops: float, accuracy: float, family: str = "cnn", test: float = 0.5) -> FrontierPoint:
@@ -47,15 +46,6 @@ def test_test_images_do_not_choose() -> None:
     """Of two points as cheap, the one that is better in validation, though worse in the test."""
     chosen = pareto([point(0.1, 0.8, test=0.6), point(0.1, 0.7, test=0.9)])
     assert [p.test_accuracy for p in chosen] == [0.6]
-
-
-@pytest.mark.parametrize("accuracy", [0.0, 0.55, 0.93, 1.0])
-def test_the_interval_is_that_of_a_bootstrap(accuracy: float) -> None:
-    images = 1000
-    right = np.arange(images) < round(accuracy * images)
-    drawn = np.random.default_rng(0).integers(0, images, (4000, images))
-    wanted = np.quantile(right[drawn].mean(1), [0.025, 0.975])
-    assert interval(accuracy, images) == pytest.approx(wanted, abs=0.003)
 
 
 def test_families_side_by_side() -> None:

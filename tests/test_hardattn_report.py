@@ -18,11 +18,11 @@ from hardattn import checkpoint
 from hardattn.cli import main
 from hardattn.evaluate import EVALUATION
 from hardattn.learner import look_at_all
-from hardattn.report import collect
-from hardattn.report_frontiers import frontiers_of, read_frontier
-from hardattn.report_looks import density
-from hardattn.report_page import embedded, page
-from hardattn.report_pictures import decoded, unpacked
+from hardattn.report.contents import collect
+from hardattn.report.frontiers import frontiers_of, read_frontier
+from hardattn.report.looks import density
+from hardattn.report.page import embedded, page
+from hardattn.report.pictures import decoded, unpacked
 from hardattn.trained import open_trained
 
 

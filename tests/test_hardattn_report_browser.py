@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from report_tiny import digits_runs
 
-from hardattn.report import collect
-from hardattn.report_page import write_page
+from hardattn.report.contents import collect
+from hardattn.report.page import write_page
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 from reproduce_tiny import TINY, use_table, write_mnist
 
-import hardattn.reproduce
+import hardattn.reproduce.trainings
 from data.errors import SettingsError
 from data.geometry import Geometry
 from hardattn.checkpoint import read_json
 from hardattn.cli import main
-from hardattn.reproduce import reproduce
-from hardattn.table import Training, chosen, read_table, trainings
+from hardattn.reproduce.settings import Training, chosen, read_table, trainings
+from hardattn.reproduce.trainings import reproduce
 
 GEOMETRIES = """
 dataset = "translated-mnist"
@@ -38,6 +38,15 @@ glimpse_size = 16
 scales = 2
 glimpses = 3
 recipe = { hidden = 8 }
+"""
+RECORDED = """
+dataset = "digits"
+glimpses = 2
+
+[[rows]]
+name = "PS-RAM"
+method = "ps-ram"
+sequences = "recorded"
 """
 UNSEEN = """
 dataset = "translated-mnist"
@@ -80,7 +89,9 @@ def test_the_learning_curve_is_that_of_the_log(tables: Path) -> None:
     lines = list(csv.DictReader(curve.splitlines()))
     logged = [json.loads(line) for line in (Path(found.run) / "log.jsonl").read_text().splitlines()]
     assert [float(line["nll"]) for line in lines] == [line["nll"] for line in logged]
-    assert int(lines[-1]["iteration"]) == found.iterations and set(lines[0]) == set(hardattn.reproduce.CURVE)
+    assert int(lines[-1]["iteration"]) == found.iterations and set(lines[0]) == set(
+        hardattn.reproduce.trainings.CURVE
+    )
 
 
 def test_the_command_line(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,6 +156,12 @@ def test_what_cannot_be_is_refused(tables: Path, name: str, options: dict[str, o
     assert not (tables / "out").exists()
 
 
+def test_what_reinforce_looked_at_needs_a_row_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_table(monkeypatch, tmp_path, RECORDED)
+    with pytest.raises(SettingsError, match="expected a row of the method ram .* beside 'PS-RAM'"):
+        reproduce("tiny", None, tmp_path / "out", minutes=0.004)
+
+
 def attributed() -> list[Training]:
     return trainings(read_table("nogs-celebahq"), minutes=80.0, seed=3, seeds=2)
 
@@ -158,6 +175,8 @@ def test_attributes_and_seeds_share_the_time_of_a_row() -> None:
         (row, attribute) for row in ("PS-NOGS", "PS-RAM") for attribute in ("Male", "Young")
     }
     assert few[0].minutes == every[0].minutes  # the others keep theirs
+    assert {one.name for one in chosen(every, "RAM", ["Male"])} == {"RAM"}  # a whole name is that row alone
+    assert {one.name for one in chosen(every, "AM", ["Male"])} == {"RAM", "PS-RAM", "WSRAM"}
 
 
 def test_published_figures_may_be_told_by_attribute() -> None:

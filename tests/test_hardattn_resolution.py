@@ -10,14 +10,14 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_split
 from torch.nn.functional import interpolate
 
 from data.errors import SettingsError
-from hardattn.baseline_layers import Baseline
+from hardattn.baselines.layers import Baseline
+from hardattn.baselines.resolution import area_weights, at_resolution, averaged_down, seen_at
+from hardattn.baselines.training import BaselineRecipe, one_glimpse, read_at_exits, train_baseline
 from hardattn.cli import main
 from hardattn.evaluate import evaluate
 from hardattn.flops import mflops
 from hardattn.learner import Budget
-from hardattn.resolution import area_weights, at_resolution, averaged_down, seen_at
 from hardattn.trained import open_trained
-from hardattn.whole_image import BaselineRecipe, one_glimpse, read_at_exits, train_baseline
 
 
 @pytest.mark.parametrize("resolution", [1, 2, 4, 8, 16])

@@ -14,7 +14,7 @@ from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.policies import POLICIES
 from hardattn.rollout import Rollout, explore, follow, joined
-from hardattn.stopping_heads import OUTPUTS
+from hardattn.stopping.heads import OUTPUTS
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])

@@ -8,7 +8,7 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_store
 from reproduce_tiny import use_table
 
 from data.errors import GlimpseError, SettingsError
-from hardattn.reproduce import reproduce
+from hardattn.reproduce.trainings import reproduce
 from hardattn.row_sequences import designed, made_in
 from supervision.store import SequenceStore
 

@@ -12,20 +12,20 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset
 
-from boed.measures import resampling
+from boed.comparison.measures import resampling
 from data.errors import SettingsError
 from data.tensors import load_tensors
 from hardattn import checkpoint
+from hardattn.baselines.training import train_baseline
 from hardattn.cli import main
-from hardattn.commands_evaluate import table
+from hardattn.commands.evaluate import table
 from hardattn.evaluate import Evaluation, evaluate
 from hardattn.flops import Costs
 from hardattn.learner import Budget
 from hardattn.recipe import Recipe
-from hardattn.stopping import RULES, Point, Predictions
-from hardattn.stopping_curve import BRIEF, brief_curve, curve, settings_within
+from hardattn.stopping.curve import BRIEF, brief_curve, curve, settings_within
+from hardattn.stopping.rules import RULES, Point, Predictions
 from hardattn.train import train
-from hardattn.whole_image import train_baseline
 
 GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
 COSTS = Costs(2.0, 0.5, {"gain": 0.25}, {})

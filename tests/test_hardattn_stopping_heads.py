@@ -13,8 +13,8 @@ from hardattn.flops import costs_of, mflops_by_part
 from hardattn.learner import Budget
 from hardattn.recipe import Recipe
 from hardattn.rollout import Rollout, explore
-from hardattn.stopping_heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
-from hardattn.stopping_losses import TERMS, accuracy_gain, act, gain, stochastic
+from hardattn.stopping.heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
+from hardattn.stopping.losses import TERMS, accuracy_gain, act, gain, stochastic
 from hardattn.train import train
 
 SPLIT = tiny_split(8, 0)

@@ -3,11 +3,11 @@
 import pytest
 
 from data.registry import DATASETS
-from hardattn.baselines import BASELINES
+from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.training import BaselineRecipe
 from hardattn.methods import METHODS
 from hardattn.recipe import Recipe
-from hardattn.table import COMMON, LOADED_WITH, read_table, table_names, trainings
-from hardattn.whole_image import BaselineRecipe
+from hardattn.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
 
 ROW = {"name", "method", "baseline", "sequences", "share", "recipe", *COMMON}
 TABLE = {"rows", "seeds", "minutes", "attributes", "reference", *COMMON}

@@ -11,18 +11,18 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
 
 from data.errors import SettingsError
 from hardattn import trajectories
+from hardattn.baselines.training import train_baseline
 from hardattn.cli import main
-from hardattn.commands_evaluate import table
+from hardattn.commands.evaluate import table
 from hardattn.evaluate import evaluate
 from hardattn.learner import Budget, look_at_all
 from hardattn.recipe import Recipe
 from hardattn.record import record
 from hardattn.rollout import Mode
-from hardattn.stopping import Predictions
+from hardattn.stopping.rules import Predictions
 from hardattn.train import train
 from hardattn.trained import open_trained
 from hardattn.trajectories import Looks, predictions, trajectory_seed
-from hardattn.whole_image import train_baseline
 
 STEPS, SEED = 3, 7
 TEST = tiny_dataset()["test"]

@@ -13,15 +13,22 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
-from hardattn import checkpoint, learner, whole_image
+from hardattn import checkpoint, learner
 from hardattn import train as training
-from hardattn.baselines import BASELINES, make_baseline
+from hardattn.baselines import training as whole_image
+from hardattn.baselines.networks import BASELINES, make_baseline
+from hardattn.baselines.training import (
+    BaselineRecipe,
+    WholeImageTrainer,
+    logits_of,
+    one_glimpse,
+    train_baseline,
+)
 from hardattn.cli import main
+from hardattn.commands.train_options import WITH_BASELINE
 from hardattn.evaluate import evaluate
 from hardattn.learner import Budget
 from hardattn.train import read_log
-from hardattn.train_options import WITH_BASELINE
-from hardattn.whole_image import BaselineRecipe, WholeImageTrainer, logits_of, one_glimpse, train_baseline
 from supervision.batches import MixedBatches
 
 RECIPE = BaselineRecipe(batch_size=16)

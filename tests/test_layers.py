@@ -16,7 +16,7 @@ MAY_IMPORT = {
     "supervision": {"data", "supervision"},
     "hardattn": {"data", "boed", "supervision", "hardattn"},
 }
-COMMAND_LINES = {"boed/cli.py", "boed/commands_compare.py", "boed/__main__.py"}  # these also use the store
+COMMAND_LINES = {"boed/cli.py", "boed/commands/compare.py", "boed/__main__.py"}  # these also use the store
 STORES = {"supervision.store", "supervision.published", "supervision.timing"}
 
 

@@ -18,9 +18,16 @@ PACKAGES = ("data", "boed", "supervision", "hardattn", "benchmarks")
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_file_map_is_complete(package: str) -> None:
     lines = README.partition(f"\n    {package}/ ")[2].splitlines()[1:]
-    listed = {line.split()[0] for line in takewhile(lambda line: line.startswith("      "), lines)}
-    found = {path.name for path in (ROOT / package).glob("*.py")} - {"__init__.py", "__main__.py"}
-    assert listed == found
+    listed, folder = set[str](), ""
+    for line in takewhile(lambda line: line.startswith("      "), lines):
+        name = line.split()[0]
+        folder = folder if line.startswith("        ") else ""
+        if name.endswith("/"):
+            folder = name
+        else:
+            listed.add(folder + name)
+    files = {str(path.relative_to(ROOT / package)) for path in (ROOT / package).rglob("*.py")}
+    assert listed == {name for name in files if Path(name).name not in ("__init__.py", "__main__.py")}
 
 
 def test_every_command_is_shown() -> None:

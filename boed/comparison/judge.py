@@ -1,0 +1,248 @@
+"""An independent judge of glimpse sequences: a posterior that had no part in making them.
+
+Whether sequences are good is not for the posterior to say that they were chosen by: choosing seeks out its
+errors. The judge is a fresh glimpse-set posterior, trained on images without sequences (the train split), at
+the places of all sources' sequences together, so that it serves none of them better than another, and
+calibrated by one temperature per t on validation images.
+
+It is cross-fitted: the images with sequences are parted in two folds, and a judge of one fold is trained with
+the sequences of the other. So no judge has met a sequence that was made for an image that it judges.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+from tqdm import tqdm
+
+from boed.comparison.masks import Masks, draw, look, pair
+from boed.estimators.bank import centres_of
+from boed.posteriors.fitting import best_temperature
+from boed.posteriors.glimpse_set import GlimpseSetPosterior
+from boed.posteriors.posterior import negative_log_posterior
+from data.dataset import DataSet, Split
+from data.device import at_device, one_thread
+from data.errors import DataError, SettingsError
+
+LEARNING_RATE, WEIGHT_DECAY, AVERAGE = 3e-3, 0.1, 0.99
+CHECK_EVERY, VALID_IMAGES = 250, 500
+FOLDS, FEWEST, CHUNK = 2, 4, 500
+LARGEST_SEED = 2**31
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """What can be chosen about judges.
+
+    Args:
+        iterations: of each training.
+        judges: trainings per fold, whose probabilities are averaged.
+        alike: each training image takes, of so many random sequences of a source, the one whose own image
+            looks most like it there; 1 takes any.
+        width: of the embedding.
+        seed: of everything that is drawn.
+    """
+
+    iterations: int = 3000
+    judges: int = 1
+    alike: int = 1
+    width: int = 128
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "judges", "alike", "width"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
+        if not 0 <= self.seed < LARGEST_SEED:
+            raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")
+
+
+def judge(dataset: DataSet, masks: Masks, settings: JudgeSettings) -> Tensor:
+    """(S, N, T, K) log-probabilities of the class after each glimpse, in nats.
+
+    Each image is judged by judges that were trained with the masks of the other fold's images.
+
+    Raises:
+        DataError: there are too few images to part.
+    """
+    fold = folds(masks.split, masks.rows, settings.seed)
+    found = torch.empty(*masks.locations.shape[:3], len(dataset.classes))
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
+        for number in range(FOLDS):
+            others, own = masks.take(fold != number), masks.take(fold == number)
+            parts = []
+            for copy_number in range(settings.judges):
+                seed = (settings.seed * settings.judges + copy_number) * FOLDS + number
+                title = f"judge {number + 1 + FOLDS * copy_number} of {FOLDS * settings.judges}"
+                q = train_judge(dataset, others, settings, seed=seed, title=title)
+                parts.append(predict(q, own).log_softmax(-1))
+            found[:, fold == number] = torch.stack(parts).logsumexp(0).cpu() - math.log(len(parts))
+    return found
+
+
+def folds(split: Split, rows: Tensor, seed: int) -> Tensor:
+    """(N,) fold 0 or 1 of each of these rows; versions of one original lie in one fold.
+
+    >>> split = Split(torch.zeros(6, 8, 8, 1), torch.zeros(6), torch.arange(6), "")
+    >>> folds(split, torch.arange(6), seed=0).bincount().tolist()
+    [3, 3]
+    """
+    groups = split.ids if split.groups is None else split.groups
+    names, inverse = groups.cpu()[rows.cpu()].unique(return_inverse=True)
+    if len(names) < FEWEST:
+        raise DataError(
+            f"expected at least {FEWEST} images with sequences to part in two, found {len(names)}; "
+            "generate more"
+        )
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(seed))
+    return (order % FOLDS)[inverse]
+
+
+def train_judge(
+    dataset: DataSet, masks: Masks, settings: JudgeSettings, *, seed: int, title: str = "judge"
+) -> GlimpseSetPosterior:
+    """A posterior trained on the train split at these masks, calibrated on the valid split at them.
+
+    Of a moving average of the weights that with the lowest NLL on the validation images is kept. Iteration i
+    draws from (seed, i) alone.
+    """
+    device = masks.split.images.device
+    train = at_device(dataset["train"], device)
+    valid = Held.of(at_device(dataset["valid"], device), masks, settings)
+    torch.manual_seed(seed)
+    shape, classes, steps = masks.geometry.glimpse_shape(), len(dataset.classes), masks.locations.shape[2]
+    q = GlimpseSetPosterior(shape, classes, steps, settings.width).to(device)
+    best, learner = Best(q), Learner(q, settings.iterations)
+    for iteration in (bar := tqdm(range(settings.iterations), desc=title, unit="it")):
+        torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
+        learner.step(draw(train, masks, settings.alike, generator, mirror=dataset.symmetric))
+        best.follow(q, iteration)
+        if (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == settings.iterations:
+            bar.set_postfix(nll=f"{best.check(valid):.4f}")
+    return best.calibrated(valid)
+
+
+class Learner:
+    """AdamW with one cycle of the learning rate, on `negative_log_posterior` of every prefix."""
+
+    def __init__(self, q: GlimpseSetPosterior, iterations: int) -> None:
+        self.q = q
+        self.optimiser = torch.optim.AdamW(q.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser,
+            LEARNING_RATE,
+            total_steps=iterations + 1,
+            pct_start=0.1,
+            cycle_momentum=False,
+        )
+
+    def step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
+        """One iteration on glimpses, centres and labels."""
+        device = batch[0].device
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            loss = negative_log_posterior(self.q.train(), *batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        self.schedule.step()
+
+
+class Best:
+    """The moving average of the weights, and what it was when it did best on the validation images."""
+
+    def __init__(self, q: GlimpseSetPosterior) -> None:
+        self.average = copy.deepcopy(q).eval()
+        self.state, self.lowest = self.average.state_dict(), math.inf
+
+    @torch.no_grad()
+    def follow(self, q: GlimpseSetPosterior, iteration: int) -> None:
+        """The average takes a step towards the weights; a longer one at the beginning."""
+        rate = 1 - min(AVERAGE, iteration / (iteration + 10))
+        for own, new in zip(self.average.parameters(), q.parameters(), strict=True):
+            own.lerp_(new, rate)
+
+    def check(self, valid: Held) -> float:
+        """NLL on the validation images; the weights are kept if it is the lowest so far."""
+        nll = valid.nll(self.average)
+        if nll < self.lowest:
+            self.lowest, self.state = nll, copy.deepcopy(self.average.state_dict())
+        return nll
+
+    def calibrated(self, valid: Held) -> GlimpseSetPosterior:
+        """The best average, with one temperature for each number of glimpses."""
+        self.average.load_state_dict(self.state)
+        self.average.temperature.copy_(valid.temperatures(self.average))
+        return self.average
+
+
+@dataclass(frozen=True)
+class Held:
+    """The validation images as every source would look at them.
+
+    Attributes:
+        glimpses: (S*V, T, C, G, G) of V images at masks of S sources.
+        centres: (S*V, T, 2).
+        labels: (S*V,).
+    """
+
+    glimpses: Tensor
+    centres: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, split: Split, masks: Masks, settings: JudgeSettings) -> Held:
+        """At most 500 validation images, each with a mask of every source."""
+        generator = torch.Generator().manual_seed(settings.seed)
+        rows = torch.randperm(len(split), generator=generator)[:VALID_IMAGES].to(masks.rows.device)
+        sources = torch.arange(len(masks.locations)).repeat_interleave(len(rows))
+        rows = rows.repeat(len(masks.locations))
+        straight = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+        places = pair(masks, sources, split, rows, straight, settings.alike, generator)
+        glimpses = look(split, rows, places, masks.geometry, straight)
+        return cls(glimpses, centres_of(places, masks.geometry), split.labels[rows])
+
+    @torch.no_grad()
+    def logits(self, q: GlimpseSetPosterior) -> Tensor:
+        """(S*V, T, K)."""
+        parts = zip(self.glimpses.split(CHUNK), self.centres.split(CHUNK), strict=True)
+        return torch.cat([prefix_logits(q, *part) for part in parts])
+
+    def nll(self, q: GlimpseSetPosterior) -> float:
+        """Mean of -log q(label) over images, sources and prefixes, in nats."""
+        labels = self.labels[:, None].expand(self.centres.shape[:2])
+        return float(cross_entropy(self.logits(q).movedim(-1, 1), labels))
+
+    def temperatures(self, q: GlimpseSetPosterior) -> Tensor:
+        """(T+1,) the temperature of each number of glimpses with the lowest NLL."""
+        found = [best_temperature(logits, self.labels) for logits in self.logits(q).unbind(1)]
+        return torch.tensor([1.0, *found])
+
+
+@torch.no_grad()
+def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
+    """(S, N, T, K) calibrated logits for the images that the masks were made for."""
+    straight = torch.zeros(len(masks.rows), dtype=torch.bool, device=masks.rows.device)
+    found = []
+    for places in masks.locations.to(masks.rows.device):
+        parts = [
+            prefix_logits(
+                q,
+                look(masks.split, masks.rows[chunk], places[chunk], masks.geometry, straight[chunk]),
+                centres_of(places[chunk], masks.geometry),
+            )
+            for chunk in torch.arange(len(places), device=places.device).split(CHUNK)
+        ]
+        found.append(torch.cat(parts))
+    return torch.stack(found)
+
+
+def prefix_logits(q: GlimpseSetPosterior, glimpses: Tensor, centres: Tensor) -> Tensor:
+    """(B, T, K) logits after each of the glimpses (B, T, S*C, G, G)."""
+    counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device)
+    return q.logits(q.embed(glimpses, centres).cumsum(1), counts)

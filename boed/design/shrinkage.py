@@ -1,0 +1,109 @@
+"""Empirical-Bayes shrinkage of an image's EPE map towards the average map of its history's locations.
+
+An image's own map is noisy: few completions, an approximate q. The average over labelled held-out images
+of the cross-entropy after a glimpse at each place, given only *where* the history looked, is not; taking
+its argmin at every step is the fixed greedy order. The map that is minimised is
+
+    map_t = (1 - w_t) * average_t + w_t * own_t
+
+with w_t chosen on held-out images: 0 unless the advantage over 0 exceeds twice its standard error, so that
+the design leaves the fixed order only where that has paid beyond noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from boed.estimators.bank import Bank
+from boed.estimators.epe import candidate_scores
+
+WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
+REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
+WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
+ERRORS = 2.0  # standard errors by which a weight must beat the fixed order
+CHUNK = 64  # reference images at a time: what fits a core's cache
+
+
+class AverageMaps:
+    """Average score of every place given the places already seen, computed once per history.
+
+    For the score "information" it is the average entropy: over many images the two differ by what does not
+    depend on the place, if q is calibrated.
+
+    Before the first glimpse all images share one map: it is the average over the whole bank, unless that is
+    very large. Other histories have a sample of the bank, or all of it if asked for.
+
+    Args:
+        bank: labelled held-out images and their statistics.
+        score: see `boed.estimators.epe`.
+        whole: whether every history gets the average over the whole bank.
+    """
+
+    def __init__(self, bank: Bank, score: str, *, whole: bool = False) -> None:
+        pairs = min(REFERENCE_ROWS, REFERENCE_VALUES // bank.width)
+        count = min(len(bank), max(1, pairs // len(bank.places)))
+        self.bank, self.whole = bank, whole
+        rows = torch.linspace(0, len(bank) - 1, count).long().to(bank.labels.device)
+        self.q, self.score = bank.q, score
+        self.statistics, self.labels = bank.statistics(rows), bank.labels[rows]
+        self._known: dict[tuple[int, ...], Tensor] = {}
+
+    def __call__(self, histories: Tensor) -> Tensor:
+        """(B, L) nats, double, for the places (B, t) seen so far; their order does not matter."""
+        keys = [tuple(sorted(row)) for row in histories.tolist()]
+        for key in set(keys) - self._known.keys():
+            self._known[key] = self._average(list(key))
+        return torch.stack([self._known[key] for key in keys])
+
+    def _average(self, history: list[int]) -> Tensor:
+        scores = [
+            candidate_scores(
+                self.q.logits(candidates[:, history].sum(1, keepdim=True) + candidates, len(history) + 1),
+                labels,
+                self.score,
+            )
+            for candidates, labels in self._references(bool(history))
+        ]
+        return torch.cat(scores).double().mean(0)
+
+    def _references(self, any_seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Statistics (m, L, D) and labels (m,) of the images behind an average, block by block."""
+        bank = self.bank
+        everything = len(bank) * len(bank.places) * bank.width <= WHOLE_VALUES
+        if everything and (self.whole or not any_seen):  # whether they are kept makes no difference
+            for rows in torch.arange(len(self.bank), device=self.labels.device).split(CHUNK):
+                yield self.bank.statistics(rows), self.bank.labels[rows]
+        else:
+            yield from zip(self.statistics.split(CHUNK), self.labels.split(CHUNK), strict=True)
+
+
+def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float = ERRORS) -> float:
+    """The weight whose choices have the lowest mean realised loss, of those that beat weight 0 beyond noise.
+
+    Beyond noise: the mean advantage over the images exceeds so many of its standard errors. Without such a
+    weight it is 0; of equals it is the smallest.
+
+    Args:
+        average, own: (B, L) maps of held-out images, infinite where a place must not be taken.
+        realised: (B, L) loss in nats after a glimpse at each place.
+        errors: standard errors.
+
+    >>> own = torch.tensor([[0., 1.], [1., 0.]] * 9)
+    >>> choose_weight(torch.tensor([[0., .1]] * 18), own, own)
+    0.1
+    """
+    choices = [shrunk(average, own, weight).argmin(1, keepdim=True) for weight in WEIGHTS]
+    losses = torch.cat([realised.gather(1, choice) for choice in choices], 1).double()  # (B, W)
+    gain = losses[:, :1] - losses
+    error = gain.std(0, correction=0) / len(gain) ** 0.5
+    proven = gain.mean(0) > errors * error
+    return WEIGHTS[int(gain.mean(0).where(proven, 0).argmax())]
+
+
+def shrunk(average: Tensor, own: Tensor, weight: float) -> Tensor:
+    """(1 - w) average + w own; infinities of `average` stay."""
+    return torch.where(average.isinf(), average, (1 - weight) * average + weight * own)

@@ -1,0 +1,129 @@
+"""Expected scores under completions from a labelled bank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances
+from boed.estimators.bank import Bank, grey_levels
+from boed.estimators.epe import expected_scores
+from boed.estimators.estimator import Completed, image_maps
+
+BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
+
+
+class BankBelief:
+    """Squared distances of B images to all of the bank, summed over their glimpses.
+
+    Args:
+        bank: statistics and glimpses of the labelled images.
+        completion: turns distances into weights and draws.
+        offsets: (B, T) in [0, 1), the noise of the draws, fixed by the image.
+        targets: effective sample size after each glimpse.
+        count: number of completions N.
+        score: see `boed.estimators.epe`.
+        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
+            or None.
+    """
+
+    def __init__(
+        self,
+        bank: Bank,
+        completion: RetrievalCompletion,
+        offsets: Tensor,
+        targets: Sequence[float],
+        count: int,
+        score: str,
+        excluded: Tensor | None,
+    ) -> None:
+        self.bank, self.completion, self.offsets = bank, completion, offsets
+        self.targets, self.count, self.score, self.seen = list(targets), count, score, 0
+        self.distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
+        if excluded is not None:
+            here = (excluded >= 0).nonzero().view(-1)
+            self.distances[here, excluded[here]] = torch.inf
+        self._drawn: tuple[float, Tensor] | None = None
+
+    def observe(self, glimpses: Tensor, places: Tensor) -> None:
+        """Adds the distances of one more glimpse per image."""
+        levels = grey_levels(glimpses)
+        for place in places.unique().tolist():
+            here = (places == place).nonzero().view(-1)
+            self.distances[here] += squared_distances(levels[here], self.bank.grey_levels(place))
+        self.seen += 1
+        self._drawn = None
+
+    def weights(self) -> Tensor:
+        """(B, M) normalised log-weights of the bank given the glimpses so far."""
+        return self.completion.log_weights(self.distances, self.targets[self.seen - 1])
+
+    def sample_size(self) -> Tensor:
+        """(B,) effective sample size now."""
+        return effective_sample_size(self.weights()).squeeze(1)
+
+    def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
+        """(B, L) expected scores; on the CPU image by image, so that no bit depends on the batch."""
+        drawn = self._draws()
+        if totals.device.type == "cpu":
+            return image_maps(
+                len(totals), wanted, lambda n, places: self._one(totals[n], drawn[n], count, places)
+            )
+        if wanted is None:
+            return self._together(totals, drawn, count, None)
+        found = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
+        places = wanted.any(0).nonzero().view(-1)  # of any image: one large block is the faster one there
+        if len(places):
+            found[:, places] = self._together(totals, drawn, count, places)
+        return found.masked_fill(~wanted, torch.inf)
+
+    def completed(self, image: int) -> Completed:
+        """The drawn bank images with their labels."""
+        rows, times = self._draw(image)[0].unique(return_counts=True)
+        return Completed(self.bank.statistics(rows), self.bank.labels[rows], times.double() / times.sum())
+
+    def _draws(self) -> Tensor:
+        """(B, N) of all images: the same until the next glimpse, or another target, for a map in parts."""
+        target = self.targets[self.seen - 1]
+        if self._drawn is None or self._drawn[0] != target:
+            self._drawn = target, self._draw()
+        return self._drawn[1]
+
+    def _draw(self, image: int | None = None) -> Tensor:
+        """(B, N) bank images of all images or, as a batch of one, of `image`."""
+        some = slice(None) if image is None else slice(image, image + 1)
+        weights = self.completion.log_weights(self.distances[some], self.targets[self.seen - 1])
+        return self.completion.draw(weights, self.count, self.offsets[some, self.seen - 1])
+
+    def _block_rows(self, places: Tensor | None) -> int:
+        """How many completions go through q at a time."""
+        candidates = len(self.bank.places) if places is None else len(places)
+        return max(1, BATCH_VALUES // (candidates * self.bank.width))
+
+    def _together(self, totals: Tensor, drawn: Tensor, count: int, places: Tensor | None) -> Tensor:
+        """(B, L'), as many images at a time as go through q at once."""
+        some = max(1, self._block_rows(places) // self.count)
+        weights = torch.full_like(drawn, 1 / self.count, dtype=torch.float64)
+        blocks = zip(totals.split(some), drawn.split(some), weights.split(some), strict=True)
+        return torch.cat([self._expected(t, rows, w, count, places) for t, rows, w in blocks])
+
+    def _one(self, total: Tensor, drawn: Tensor, count: int, places: Tensor | None) -> Tensor:
+        """(L',) of one image; what was drawn more than once is scored once."""
+        rows, times = drawn.unique_consecutive(return_counts=True)
+        weights = times.double() / times.sum()
+        size = (
+            len(rows) if self.score == "information" else self._block_rows(places)
+        )  # no sum over completions
+        blocks = zip(rows.split(size), weights.split(size), strict=True)
+        parts = [self._expected(total[None], r[None], w[None], count, places)[0] for r, w in blocks]
+        return torch.stack(parts).sum(0)
+
+    def _expected(
+        self, totals: Tensor, rows: Tensor, weights: Tensor, count: int, places: Tensor | None
+    ) -> Tensor:
+        statistics = self.bank.statistics(rows.flatten(), places)
+        candidates = statistics.view(*rows.shape, *statistics.shape[1:])
+        labels = self.bank.labels[rows]
+        return expected_scores(self.bank.q, totals.float(), count, candidates, labels, weights, self.score)

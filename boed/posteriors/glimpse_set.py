@@ -1,0 +1,102 @@
+"""The glimpse-set posterior: each glimpse embedded by itself, the embeddings added."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pyro.nn import PyroModule
+from torch import Tensor, nn
+
+from boed.posteriors.heads import Heads
+from boed.posteriors.posterior import Posterior
+
+FREQUENCIES = 4
+DROPOUT = 0.1
+
+
+def fourier_features(centres: Tensor) -> Tensor:
+    """sin and cos of the normalised centre (..., 2) at 4 octaves: (..., 16)."""
+    scales = math.pi / 2 * 2.0 ** torch.arange(FREQUENCIES, device=centres.device)
+    angles = (centres[..., None] * scales).flatten(-2)
+    return torch.cat([angles.sin(), angles.cos()], -1)
+
+
+class GlimpseEncoder(PyroModule):
+    """e(y, l): what a glimpse shows and where it was, as one vector.
+
+    Args:
+        glimpse_shape: (S*C, G, G).
+        width: size D of the embedding.
+        dropout: share of the hidden units that are dropped in training.
+
+    >>> encoder = GlimpseEncoder((3, 16, 16), width=8)
+    >>> encoder(torch.rand(7, 3, 3, 16, 16), torch.zeros(7, 3, 2)).shape
+    torch.Size([7, 3, 8])
+    """
+
+    def __init__(self, glimpse_shape: tuple[int, int, int], width: int, dropout: float = DROPOUT) -> None:
+        super().__init__()
+        channels, size, _ = glimpse_shape
+        self.patch = PyroModule[nn.Sequential](
+            PyroModule[nn.Conv2d](channels, 24, 4, stride=2, padding=1),
+            PyroModule[nn.ReLU](),
+            PyroModule[nn.Conv2d](24, 48, 3, stride=2, padding=1),
+            PyroModule[nn.ReLU](),
+            PyroModule[nn.Flatten](),
+            PyroModule[nn.Linear](48 * math.ceil((size // 2) / 2) ** 2, 2 * width),
+        )
+        self.place = PyroModule[nn.Linear](4 * FREQUENCIES, 2 * width)
+        self.merge = PyroModule[nn.Linear](2 * width, width)
+        self.dropout = PyroModule[nn.Dropout](dropout)
+
+    def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
+        """(..., D) for glimpses (..., S*C, G, G) at normalised centres (..., 2)."""
+        lead = glimpses.shape[:-3]
+        patch = self.patch(glimpses.reshape(-1, *glimpses.shape[-3:]) - 0.5)
+        place = self.place(fourier_features(centres)).reshape(patch.shape)
+        return self.merge(self.dropout(torch.relu(patch + place))).view(*lead, -1)
+
+
+class GlimpseSetPosterior(Posterior):
+    r"""q(label | y_1..y_t, l_1..l_t), a function of the *set* of glimpses.
+
+    $q = \mathrm{Categorical}(\mathrm{softmax}(W\,\mathrm{relu}(\sum_{i \le t} e(y_i, l_i) + b_t) / \tau_t))$
+
+    Each glimpse is embedded by itself, so that one convolution over a completion's glimpses serves every
+    history, and a candidate costs one addition and one small product.
+
+    Args:
+        glimpse_shape: (S*C, G, G).
+        classes: K.
+        glimpses: largest t.
+        width: size D of the embedding.
+        attributes: A, each of K classes.
+
+    >>> q = GlimpseSetPosterior((3, 16, 16), classes=2, glimpses=5)
+    >>> y, centres = torch.rand(7, 3, 3, 16, 16), torch.zeros(7, 3, 2)
+    >>> q.logits(q.embed(y, centres).sum(1), 3).shape
+    torch.Size([7, 2])
+    """
+
+    def __init__(
+        self,
+        glimpse_shape: tuple[int, int, int],
+        classes: int,
+        glimpses: int,
+        width: int = 64,
+        attributes: int = 1,
+    ) -> None:
+        super().__init__(glimpses)
+        self.encoder = GlimpseEncoder(glimpse_shape, width)
+        self.head = Heads(width, classes, attributes)
+        self.count_bias = nn.Parameter(torch.zeros(glimpses + 1, width))
+
+    def embed(self, glimpses: Tensor, centres: Tensor) -> Tensor:
+        """e(y, l): (..., D) for glimpses (..., S*C, G, G) at normalised centres (..., 2)."""
+        return self.encoder(glimpses, centres)
+
+    def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
+        """Unnormalised log-probabilities (..., K) from summed embeddings (..., D) of `count` glimpses."""
+        hidden = torch.relu_(total + self.count_bias[count])  # the sum is ours: no copy
+        return self.read(hidden, count)

@@ -1,0 +1,101 @@
+"""The contract of an amortised posterior q(label | glimpses, locations): a Pyro guide."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import ExitStack
+
+import pyro
+import torch
+from pyro.distributions import Categorical
+from pyro.nn import PyroModule
+from torch import Tensor
+
+from boed.posteriors.heads import Heads
+
+PLATES = ("images", "prefixes", "attributes")
+
+
+class Posterior(PyroModule):
+    r"""q(label | y_1..y_t, l_1..l_t) through a statistic of the glimpses that *adds* over them.
+
+    $q = \mathrm{Categorical}(\mathrm{softmax}(f(\sum_{i \le t} e(y_i, l_i), t)))$
+
+    Whatever the network, what it knows of a history is a sum of one statistic e per glimpse: an embedding,
+    the pixels pasted on an empty canvas, the log-likelihoods of enumerated images. So the search can add a
+    candidate's glimpse to a history without computing the history again, and the statistic of a completion's
+    glimpse is computed once for all histories.
+
+    A posterior of A attributes has a head for each, and one network for all of them; the glimpses are then
+    embedded once for all attributes, and `attribute` gives the posterior of one.
+
+    An implementation defines `embed`, `logits` and, if it is learned, `head`. It is a Pyro guide: `forward`
+    samples the site "label". Harvey, Teng and Wood (arXiv 1906.05462) have a CNN on the masked image in this
+    part.
+
+    Args:
+        glimpses: largest t.
+
+    Attributes:
+        temperature: (T+1,) divides the logits of each t; set by calibration on held-out images.
+    """
+
+    temperature: Tensor
+    head: Heads
+
+    def __init__(self, glimpses: int) -> None:
+        super().__init__()
+        self.register_buffer("temperature", torch.ones(glimpses + 1))
+
+    def embed(self, glimpses: Tensor, centres: Tensor) -> Tensor:
+        """e(y, l): (..., D) for glimpses (..., S*C, G, G) in [0, 1] at normalised centres (..., 2)."""
+        raise NotImplementedError
+
+    def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
+        """Unnormalised log-probabilities (..., K) from summed statistics (..., D) of `count` glimpses.
+
+        They are (..., A, K) where there are several attributes. `total` belongs to the callee and may be
+        overwritten.
+        """
+        raise NotImplementedError
+
+    def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
+        """Samples "label" for every prefix of the glimpses (B, T, S*C, G, G): (B, T), or (B, T, A)."""
+        most = len(self.temperature) - 1  # more glimpses than that, early in training, are as many
+        counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device).clamp(max=most)
+        logits = self.logits(self.embed(glimpses, centres).cumsum(1), counts)  # (B, T, [A,] K)
+        shape = logits.shape[:-1]
+        with ExitStack() as plates:
+            for axis, (name, size) in enumerate(zip(PLATES, shape, strict=False)):
+                plates.enter_context(pyro.plate(name, size, dim=axis - len(shape)))
+            return pyro.sample("label", Categorical(logits=logits))
+
+    def read(self, features: Tensor, count: int | Tensor) -> Tensor:
+        """Logits of the heads on features (..., F), over the temperature of each count."""
+        return self.head.by_attribute(self.divided(self.head(features), count))
+
+    def attribute(self, number: int) -> Posterior:
+        """A copy for one of the attributes; its statistics are the same."""
+        one = copy.deepcopy(self)
+        one.head = self.head.only(number)
+        return one
+
+    def divided(self, logits: Tensor, count: int | Tensor) -> Tensor:
+        """Logits (..., K) over the temperature of each count."""
+        temperature = self.temperature[count]
+        return logits / (temperature if isinstance(count, int) else temperature[..., None])
+
+
+def negative_log_posterior(q: Posterior, glimpses: Tensor, centres: Tensor, labels: Tensor) -> Tensor:
+    """Mean of -log q(label | first t glimpses) over images and prefixes, in nats.
+
+    `labels` (B,), or (B, A) where q is of several attributes; then it is the mean over these too.
+
+    The loss of amortised inference: minimising it over (glimpses, label) pairs fits the guide to the true
+    posterior, and its value bounds the expected posterior entropy from above (Barber and Agakov 2003;
+    Foster et al. 2019, arXiv 1903.05480, the posterior estimator).
+    """
+    labels = labels[:, None].expand(-1, glimpses.shape[1], *labels.shape[1:])
+    guide = pyro.poutine.condition(q, {"label": labels})
+    trace = pyro.poutine.trace(guide).get_trace(glimpses, centres)
+    return -trace.log_prob_sum() / labels.numel()

@@ -1,0 +1,178 @@
+"""Networks that see the whole image at once: the rivals of those that look through glimpses.
+
+Shapes: B images, C channels, H and W their sides, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import SettingsError
+from hardattn.baselines.early_exit import early_exit
+from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
+from hardattn.baselines.low_power import mobilenet_v2, separable, shufflenet_v2
+
+UNITS = 256  # of the hidden layers of Mnih et al. 2014
+FILTERS, KERNEL, STRIDE = 8, 10, 5  # of their convolution
+STEM_SIDE = 56  # largest map that a residual block works on
+STAGES = (16, 32, 64)
+WIDEST = 64
+
+
+def fully_connected(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
+    """Two rectified hidden layers of one width, logits = W'' relu(W' relu(W x)).
+
+    In Mnih et al. 2014, section 4.1, the width is 64 or 256.
+
+    >>> fully_connected((1, 28, 28), 10, hidden=64)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
+    return Baseline(
+        nn.Flatten(),
+        nn.Linear(math.prod(image), hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, classes),
+    )
+
+
+def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
+    """8 filters of 10 x 10 at stride 5, then 256 units, rectified both: Mnih et al. 2014, section 4.1.
+
+    Raises:
+        SettingsError: the image is smaller than a filter.
+
+    >>> convolutional((1, 60, 60), 10)(torch.zeros(2, 1, 60, 60)).shape
+    torch.Size([2, 10])
+    """
+    channels, *sides = image
+    if min(sides) < KERNEL:
+        raise SettingsError(
+            f"expected images of at least {KERNEL} pixels a side for --baseline conv, found {min(sides)}; "
+            "take another baseline"
+        )
+    places = math.prod((side - KERNEL) // STRIDE + 1 for side in sides)
+    return Baseline(
+        nn.Conv2d(channels, FILTERS, KERNEL, STRIDE),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(FILTERS * places, hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, classes),
+    )
+
+
+class Residual(nn.Module):
+    """relu(f(x) + s(x)), f two convolutions: the basic block of He et al. 2016 (arXiv 1512.03385).
+
+    The shortcut s is the identity, or a 1 x 1 convolution where size or channels change.
+
+    >>> Residual(16, 32, stride=2)(torch.zeros(2, 16, 7, 7)).shape
+    torch.Size([2, 32, 4, 4])
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *convolution(inputs, outputs, stride), nn.ReLU(), *convolution(outputs, outputs, 1)
+        )
+        same = inputs == outputs and stride == 1
+        self.shortcut = (
+            nn.Identity()
+            if same
+            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+        )
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return torch.relu(self.layers(maps) + self.shortcut(maps))
+
+
+def residual(image: Image, classes: int) -> Baseline:
+    """A residual network of under 100,000 parameters, three blocks of 16, 32 and 64 channels.
+
+    Before them 3 x 3 convolutions of stride 2, one at least, halve the map until it has at most 56 a side;
+    after them every channel is averaged over the map, so that the size of the image costs next to nothing.
+
+    >>> residual((3, 224, 224), 2)(torch.zeros(2, 3, 224, 224)).shape
+    torch.Size([2, 2])
+    """
+    first, *others = STAGES
+    layers, inputs, side = list[nn.Module](), image[0], max(image[1:])
+    while side > STEM_SIDE or not layers:
+        layers += [*convolution(inputs, first, 2), nn.ReLU()]
+        inputs, side = first, math.ceil(side / 2)
+    layers += [Residual(first, first, 1)]
+    layers += [Residual(inputs, outputs, 2) for inputs, outputs in zip(STAGES, others, strict=False)]
+    return Baseline(*layers, *averaged(STAGES[-1], classes))
+
+
+def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
+    """A plain network: 3 x 3 convolutions of stride 2 with batch norm until the map has at most 4 a side.
+
+    They have 16, 32, 64, 64, ... channels times `width`, each of which is averaged over the last map.
+
+    >>> plain((1, 40, 40), 10)(torch.zeros(2, 1, 40, 40)).shape
+    torch.Size([2, 10])
+    """
+    layers, inputs, outputs, side = list[nn.Module](), image[0], STAGES[0], max(image[1:])
+    while side > LAST_SIDE or not layers:
+        channels = scaled(outputs, width)
+        layers += [*convolution(inputs, channels, 2), nn.ReLU()]
+        inputs, outputs, side = channels, min(2 * outputs, WIDEST), math.ceil(side / 2)
+    return Baseline(*layers, *averaged(inputs, classes))
+
+
+BASELINES: dict[str, Callable[..., Baseline]] = {
+    "fc": fully_connected,
+    "conv": convolutional,
+    "resnet": residual,
+    "cnn": plain,
+    "separable": separable,
+    "mobilenet_v2": mobilenet_v2,
+    "shufflenet_v2": shufflenet_v2,
+    "early-exit": early_exit,
+}
+OF_ANY_WIDTH = {
+    "hidden": ("fc", "conv"),
+    "width": ("cnn", "separable", "mobilenet_v2", "shufflenet_v2", "early-exit"),
+}
+
+
+def make_baseline(
+    name: str, image: Image, classes: int, hidden: int | None = None, width: float | None = None
+) -> Baseline:
+    """The network of that name, untrained.
+
+    Args:
+        name: a key of `BASELINES`.
+        image: (C, H, W).
+        classes: K.
+        hidden: width of the hidden layers of fc and conv; None: 256.
+        width: multiplier of the channels of the other networks but resnet; None: 1.
+
+    Raises:
+        SettingsError: no such baseline, it has no width to choose, the width is not above 0, or the image is
+            too small.
+
+    >>> make_baseline("fc", (1, 28, 28), 10, hidden=64)(torch.rand(2, 1, 28, 28)).shape
+    torch.Size([2, 10])
+    """
+    if name not in BASELINES:
+        raise SettingsError(f"expected a baseline of {', '.join(BASELINES)}; found {name!r}")
+    asked: dict[str, Any] = {"hidden": hidden, "width": width}
+    given = {option: value for option, value in asked.items() if value is not None}
+    for option, value in given.items():
+        if name not in OF_ANY_WIDTH[option]:
+            raise SettingsError(
+                f"expected no --{option} with --baseline {name}, found {value:g}; leave it out, or take "
+                f"{' or '.join(OF_ANY_WIDTH[option])}"
+            )
+        if not 0 < value < math.inf:
+            raise SettingsError(f"expected a finite --{option} above 0, found {value:g}; choose another")
+    return BASELINES[name](image, classes, **given)

@@ -1,0 +1,203 @@
+"""Training of a baseline: one call makes, or takes up, the run folder of a network on the whole image.
+
+The whole image is one glimpse, as large as it: so sensor, variations and figures are those of glimpses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from data.dataset import DataSet, Split
+from data.device import choose_device, one_thread
+from data.errors import SettingsError
+from data.geometry import Geometry
+from data.pool import ImagePool
+from hardattn import checkpoint
+from hardattn.baselines.early_exit import confidence_thresholds
+from hardattn.baselines.layers import Baseline
+from hardattn.baselines.networks import make_baseline
+from hardattn.baselines.resolution import at_resolution, seen_at
+from hardattn.learner import CHECK_EVERY, Budget, accuracy_and_nll, look_of
+from hardattn.rollout import Look
+from hardattn.train import at_home, open_run, require_seed, run_to_the_end
+from hardattn.trainer import Trainer, TrainingRecipe
+from supervision.batches import Batch, MixedBatches
+
+EVALUATED_AT_ONCE = 250
+
+
+@dataclass(frozen=True)
+class BaselineRecipe(TrainingRecipe):
+    """Hyperparameters of a baseline; those of any training are `TrainingRecipe`'s.
+
+    Attributes:
+        jitter: largest shift of a training image in each axis, as a share of its side.
+        hidden, width: see `make_baseline`.
+        resolution: R, images being averaged down to R x R before they are seen; None: they are not.
+    """
+
+    jitter: float = 1 / 16
+    hidden: int | None = None
+    width: float | None = None
+    resolution: int | None = None
+
+
+def train_baseline(
+    dataset: DataSet,
+    run_folder: Path,
+    baseline: str,
+    *,
+    budget: Budget | None = None,
+    recipe: BaselineRecipe | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    opened_with: dict[str, Any] | None = None,
+    **chosen: Any,
+) -> Path:
+    """Trains a baseline into `run_folder`, or takes up the run that is there; returns the folder.
+
+    Files, log, validation and resumption are those of `hardattn.train.train`.
+
+    Args:
+        dataset: its train and valid splits are used.
+        run_folder: see `hardattn.train.train`.
+        baseline: a name of `hardattn.baselines.networks.BASELINES`.
+        recipe: default mirrors images where the class of the data set does not mind.
+        opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        chosen: fields of `BaselineRecipe` that are not as in `recipe`.
+
+    Raises:
+        SettingsError, CheckpointError: before anything is written.
+    """
+    require_seed(seed)
+    recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **chosen)
+    budget, geometry = budget or Budget(), one_glimpse(dataset.geometry)
+    target = choose_device(device)
+    settings = {
+        **checkpoint.describe(dataset, geometry),
+        "baseline": baseline,
+        "seed": seed,
+        "fingerprint": dataset.fingerprint("train", "valid"),
+        "budget": asdict(budget),
+        "recipe": asdict(recipe),
+    }
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
+        torch.manual_seed(seed)
+        network = build(settings).to(target)
+        open_run(run_folder, settings, opened_with or {})
+        train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
+        batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
+        seen = seen_at(geometry, recipe.resolution)
+        validate = WholeImageValidator(at_home(valid, target), seen)
+        learner = WholeImageTrainer(network, batches.pool, seen, recipe, seed)
+        total = budget.total(len(dataset["train"]), recipe.batch_size)
+        run_to_the_end(learner, batches, validate, run_folder, budget, total)
+    return run_folder
+
+
+def build(settings: dict[str, Any]) -> Baseline:
+    """The baseline of these settings, untrained."""
+    recipe, image = BaselineRecipe(**settings["recipe"]), seen_geometry(settings).glimpse_shape()
+    return make_baseline(settings["baseline"], image, len(settings["classes"]), recipe.hidden, recipe.width)
+
+
+def seen_geometry(settings: dict[str, Any]) -> Geometry:
+    """The geometry of what the baseline of these settings sees, as one glimpse."""
+    return seen_at(Geometry(**settings["geometry"]), BaselineRecipe(**settings["recipe"]).resolution)
+
+
+def one_glimpse(geometry: Geometry) -> Geometry:
+    """The geometry in which a glimpse is the whole image.
+
+    Raises:
+        SettingsError: the image is no square, as glimpses are.
+
+    >>> one_glimpse(Geometry(60, 60, 1, glimpse_size=12)).grid().locations.tolist()
+    [[0, 0]]
+    """
+    if geometry.height != geometry.width:
+        raise SettingsError(
+            f"expected square images with --baseline, found {geometry.height} x {geometry.width}; crop them"
+        )
+    return Geometry(geometry.height, geometry.width, geometry.channels, geometry.height, per_axis=1)
+
+
+def whole(look: Look) -> Callable[[Tensor], Tensor]:
+    """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: their glimpses as large as they at (0, 0)."""
+
+    def images(index: Tensor) -> Tensor:
+        return look(index, torch.zeros(len(index), 1, 2, dtype=torch.int64, device=index.device))[:, 0]
+
+    return images
+
+
+class WholeImageTrainer(Trainer):
+    """The training of a baseline by the cross-entropy of the labels, the mean of all its exits.
+
+    Args:
+        network, geometry, recipe, seed: see `Trainer`.
+        pool: the training images, uint8; those of a batch become floats on the network's device.
+    """
+
+    network: Baseline
+    recipe: BaselineRecipe
+
+    def __init__(
+        self, network: Baseline, pool: ImagePool, geometry: Geometry, recipe: BaselineRecipe, seed: int
+    ) -> None:
+        super().__init__(network, geometry, recipe, seed)
+        self.grid, self.look = geometry.grid(), look_of(pool, geometry.retina(), self.device)
+
+    def step(self, batch: Batch, fraction: float) -> None:
+        """One iteration, `fraction` of the budget being used."""
+        index, labels = batch.index.to(self.device), batch.labels.to(self.device)
+        varied = self.variation(len(index), self.generator())
+        images = whole(varied.look(self.look, self.grid))(index)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            said = self.network.train().at_exits(images)
+            loss = cross_entropy(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
+        self.descend(loss, fraction)
+        if self.iteration % CHECK_EVERY == 0:
+            self.terms = {"loss_classification": round(loss.item(), 5)}
+
+
+@torch.no_grad()
+def logits_of(network: Baseline, split: Split, geometry: Geometry) -> Tensor:
+    """(N, E, K) logits of all images of a split, at all exits, in evaluation mode; on the CPU.
+
+    Args:
+        split: images as the network sees them.
+        geometry: of these images.
+    """
+    network.eval()
+    images = whole(look_of(ImagePool([split]), geometry.retina(), network.device))
+    parts = torch.arange(len(split), device=network.device).split(EVALUATED_AT_ONCE)
+    with one_thread():
+        return torch.cat([network.at_exits(images(index)) for index in parts]).cpu()
+
+
+def read_at_exits(network: Baseline, split: Split, settings: dict[str, Any]) -> Tensor:
+    """(N, E, K) the same for images as the data set has them, settings being those of the run."""
+    geometry = seen_geometry(settings)
+    return logits_of(network, at_resolution(split, geometry.height), geometry)
+
+
+class WholeImageValidator:
+    """Figures of a baseline on the validation images."""
+
+    def __init__(self, split: Split, geometry: Geometry) -> None:
+        self.split, self.geometry = split, geometry
+
+    def __call__(self, network: Baseline) -> tuple[dict[str, Any], dict[str, Any]]:
+        """NLL and accuracy at the last exit; thresholds of the confidence, where there are several."""
+        every = logits_of(network, self.split, self.geometry)
+        accuracy, nll = accuracy_and_nll(every[:, -1:], self.split.labels.cpu())
+        figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
+        return figures, {"thresholds": confidence_thresholds(every)}

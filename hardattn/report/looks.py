@@ -1,0 +1,165 @@
+"""Where a trained network looks: heat maps over many images, and single images glimpse by glimpse.
+
+Shapes: B images, T glimpses, L locations, K classes, G glimpse side, C channels, W width of the state.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from data.dataset import Split
+from data.device import one_thread
+from data.geometry import Geometry
+from data.grid import LocationGrid, is_glance, normalise
+from data.pool import ImagePool
+from hardattn.learner import look_at_all, look_of
+from hardattn.methods import METHODS
+from hardattn.network import HardAttention
+from hardattn.policies import Categorical, EpeMap
+from hardattn.report.encoding import png_uri, quantised, rounded
+from hardattn.rewards import entropy
+from hardattn.trained import Trained
+
+CELLS = 56  # of a heat map, along its longer side
+DEEPEST = 12.0  # nats below the most likely place, at which the picture of a policy ends
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Where a network looked at the test images of its task, as in its evaluation.
+
+    Attributes:
+        network, geometry: of the run.
+        split: B images.
+        locations: (B, T, 2).
+        chosen: whether the network chose them, and not chance.
+    """
+
+    network: HardAttention
+    geometry: Geometry
+    split: Split
+    locations: Tensor
+    chosen: bool
+
+    @classmethod
+    def of(cls, run: Trained, network: HardAttention) -> Looks:
+        """One trajectory for each test image, by the policy that evaluation uses."""
+        geometry, mode = Geometry(**run.settings["geometry"]), METHODS[run.method].evaluation
+        split, steps, seed = run.dataset["test"], run.settings["glimpses"], run.settings["seed"]
+        seen = look_at_all(network, split, geometry, steps, mode=mode, seed=seed)
+        return cls(network, geometry, split, seen.locations, mode == "greedy")
+
+    def heat(self) -> list[dict[str, Any]]:
+        """For every t the density of the centres, see `density`, and how many places were used."""
+        found = []
+        for places in self.locations.transpose(0, 1):
+            share = density(places, self.geometry)
+            size = {"height": share.shape[0], "width": share.shape[1]}
+            found.append({**size, "places": len(places.unique(dim=0)), **quantised(share)})
+        return found
+
+    @torch.no_grad()
+    def walk(self, row: int) -> dict[str, Any]:
+        """One image, glimpse by glimpse.
+
+        Of each of the T glimpses: its place and what was seen. Before the first and after each: class
+        probabilities, their entropy, the gain that is predicted of the next glimpse, and the map that would
+        choose it, if there is one: predicted EPE, or log pi. Entropies and gains in nats.
+        """
+        self.network.eval()
+        grid, index = self.geometry.grid(), torch.tensor([row], device=self.network.device)
+        look = look_of(ImagePool([self.split]), self.geometry.retina(), self.network.device)
+        locations = self.locations[row].to(self.network.device)
+        glimpses = look(index, locations[None])[0]
+        with one_thread():
+            states = states_along(self.network, glimpses, locations, grid)
+            logits, gain = self.network.classify(states).float(), self._gain(states, locations, grid)
+            maps = maps_of(self.network, states, grid) if self.chosen else None
+        return {
+            "locations": locations.tolist(),
+            "glimpses": [self._pictures(glimpse) for glimpse in glimpses],
+            "probabilities": rounded(logits.softmax(-1).tolist()),
+            "entropy": rounded(entropy(logits).tolist()),
+            "gain": rounded(gain.tolist()),
+            "maps": None if maps is None else [quantised(each.cpu().numpy()) for each in maps],
+        }
+
+    def _gain(self, states: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
+        """(T+1,) what the next glimpse promises before the first, and after each."""
+        if not self.network.predicts_epe:
+            return self.network.gain(states)
+        first = int(grid.first_glance)  # which is at no place
+        used = one_hot(grid.index(locations[first:]), len(grid)).cumsum(0) > 0
+        return self.network.gain(states, torch.cat([torch.zeros_like(used[:1]).expand(1 + first, -1), used]))
+
+    def _pictures(self, glimpse: Tensor) -> list[str]:
+        """One for each scale of a glimpse (S*C, G, G)."""
+        pixels = (255 * glimpse).round().to(torch.uint8).cpu()
+        scales = pixels.unflatten(0, (self.geometry.scales, self.geometry.channels))
+        return [png_uri(scale.permute(1, 2, 0).numpy()) for scale in scales]
+
+
+def states_along(network: HardAttention, glimpses: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
+    """(T+1, W) of one image: before any glimpse, and after each (T, S*C, G, G) at locations (T, 2)."""
+    states = [network.initial(1)]
+    for glimpse, centre in zip(
+        glimpses, normalise(locations, grid.glimpse_size, grid.image_size), strict=True
+    ):
+        states.append(network.step(glimpse[None], centre[None], states[-1]))
+    return torch.cat(states)
+
+
+def maps_of(network: HardAttention, states: Tensor, grid: LocationGrid) -> Tensor:
+    """(B, L) predicted EPE of every place of the grid, or log pi, of states (B, W); in nats.
+
+    log pi is cut off `DEEPEST` nats below its largest value; of a Gaussian policy it is a density.
+    """
+    policy = network.policy(states)
+    if isinstance(policy, EpeMap):
+        return policy.epe
+    log_pi = policy.log_probs if isinstance(policy, Categorical) else _on_grid(network, states, grid)
+    return torch.maximum(log_pi, log_pi.amax(1, keepdim=True) - DEEPEST)
+
+
+def _on_grid(network: HardAttention, states: Tensor, grid: LocationGrid) -> Tensor:
+    """(B, L) log-density of a policy that knows no grid."""
+    places = grid.locations.to(states.device)
+    rows = [network.policy(state.expand(len(places), -1)).log_prob(places) for state in states]
+    return torch.stack(rows)
+
+
+def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
+    """(h, w) density of the centres of glimpses at locations (B, 2), on cells of the image.
+
+    A histogram, smoothed by a Gaussian of variance G^2 / 2 pi, in units of the share of images per area of a
+    glimpse: it is 1 where all images are looked at in the same place.
+
+    >>> share = density(torch.tensor([[4, 4], [4, 4], [4, 4], [12, 12]]), Geometry(20, 20, 1, 4))
+    >>> share.shape, tuple(map(int, np.unravel_index(share.argmax(), share.shape)))
+    ((20, 20), (6, 6))
+    """
+    cell = math.ceil(max(geometry.height, geometry.width) / CELLS)
+    shape = math.ceil(geometry.height / cell), math.ceil(geometry.width / cell)
+    locations = locations[~is_glance(locations)]  # a glance has no centre
+    row, col = ((locations + geometry.glimpse_size // 2) // cell).T
+    row, col = row.clamp(0, shape[0] - 1), col.clamp(0, shape[1] - 1)
+    counts = torch.bincount(row * shape[1] + col, minlength=shape[0] * shape[1]).view(shape)
+    side = geometry.glimpse_size / cell
+    deviation = side / math.sqrt(2 * math.pi)
+    smooth = gaussian_filter(counts.double().numpy() / max(1, len(locations)), deviation, mode="constant")
+    return np.asarray(smooth * side**2)
+
+
+def mean_image(split: Split) -> np.ndarray:
+    """(H, W, C) uint8: the mean of all images of a split."""
+    total = sum(part.sum(0, dtype=torch.int64) for part in split.images.cpu().split(100))
+    mean = torch.as_tensor(total).double() / len(split)
+    return mean.round().to(torch.uint8).numpy()

@@ -1,0 +1,213 @@
+"""Single pictures of what a report shows, as PNG files, from the same figures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from data.errors import SettingsError
+from data.grid import GLANCE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARKERS = "osv^D"
+LINES = ("-", "--", ":", "-.")
+
+
+def write_pictures(folder: Path, found: dict[str, Any]) -> list[Path]:
+    """Writes a picture of each chart, each method's heat maps, and each image's walks; returns their paths.
+
+    Args:
+        folder: for the pictures, made where it is missing.
+        found: what `hardattn.report.contents.collect` gave.
+
+    Raises:
+        SettingsError: there is a file in place of the folder.
+    """
+    require_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    written, labels = list[Path](), {rule: found["rules"][rule] for rule in found["shown"]}
+    for task in found["tasks"]:
+        for name, draw in _pictures(task, labels).items():
+            figure = _figure()
+            draw(figure)
+            written.append(_save(figure, folder / f"{_plain(task['name'])}-{name}.png"))
+    return written
+
+
+def require_folder(path: Path) -> None:
+    """Raises SettingsError where a folder is needed and a file is."""
+    if path.exists() and not path.is_dir():
+        raise SettingsError(f"expected a folder for pictures, found the file {path}; set --out to a folder")
+
+
+def _pictures(task: dict[str, Any], labels: dict[str, str]) -> dict[str, Callable[[Figure], None]]:
+    """What is drawn of a task, by the name of its file."""
+    drawn: dict[str, Callable[[Figure], None]] = {
+        "compute": partial(_compute, task=task, labels=labels),
+        "training-iterations": partial(_training, task=task, against="iteration"),
+        "training-seconds": partial(_training, task=task, against="seconds"),
+    }
+    if any(run["heat"] for run in task["runs"]):
+        drawn["heat"] = partial(_heat, task=task)
+        for number, image in enumerate(task["images"]):
+            drawn[f"image-{image['id']}"] = partial(_walks, task=task, number=number)
+    return drawn
+
+
+def _compute(figure: Figure, task: dict[str, Any], labels: dict[str, str]) -> None:
+    """Accuracy against MFLOPs: of every run by stopping rule, and of the frontier by family."""
+    axes = figure.add_subplot()
+    for number, run in enumerate(task["runs"]):
+        points = [point for point in run["evaluation"]["curve"] if point["rule"] in labels]
+        for order, rule in enumerate(dict.fromkeys(point["rule"] for point in points)):
+            label = f"{run['label']}, {labels[rule]}"
+            own = [point for point in points if point["rule"] == rule]
+            _curve(axes, own, label, number, LINES[order % len(LINES)])
+    chosen = [point for point in task["frontier"] if point["chosen"]]
+    for order, family in enumerate(dict.fromkeys(point["family"] for point in chosen)):
+        own = [point for point in chosen if point["family"] == family]
+        _curve(axes, own, f"frontier: {family}", len(task["runs"]) + order, ":")
+    axes.set(xlabel="MFLOPs per image", ylabel="test accuracy, %", title=task["name"])
+    _legend(axes)
+
+
+def _curve(axes: Axes, points: list[dict[str, Any]], label: str, number: int, line: str) -> None:
+    placed = sorted((point["mflops"], 100 * point["accuracy"]) for point in points)
+    look: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.2}
+    axes.plot(*zip(*placed, strict=True), line, label=label, color=f"C{number % 10}", **look)
+
+
+def _training(figure: Figure, task: dict[str, Any], against: str) -> None:
+    """Validation NLL of every run against "iteration" or "seconds"."""
+    axes = figure.add_subplot()
+    for number, run in enumerate(task["runs"]):
+        lines = [line for line in run["log"] if line["nll"] is not None]
+        axes.plot(
+            [line[against] for line in lines],
+            [line["nll"] for line in lines],
+            label=run["label"],
+            color=f"C{number % 10}",
+        )
+    axes.set(xlabel=f"{against} of training", ylabel="validation NLL, nats", title=task["name"])
+    _legend(axes)
+
+
+def _heat(figure: Figure, task: dict[str, Any]) -> None:
+    """A row for every method and a column for every t: the density of the centres on the mean image."""
+    runs, mean = [run for run in task["runs"] if run["heat"]], decoded(task["mean"])
+    panels = _panels(figure, len(runs), max(len(run["heat"]) for run in runs))
+    most = max(map_["high"] for run in runs for map_ in run["heat"])
+    extent = _extent(task)
+    for row, run in enumerate(runs):
+        for t, map_ in enumerate(run["heat"]):
+            values = unpacked(map_, (map_["height"], map_["width"]))
+            panels[row, t].imshow(mean, cmap="gray", vmin=0, vmax=255, extent=extent)
+            share = np.sqrt(values / most)
+            panels[row, t].imshow(share, cmap="hot", vmin=0, vmax=1, alpha=0.85 * share, extent=extent)
+            panels[row, t].set_title(f"t = {t + 1}" if row == 0 else "", fontsize=8)
+        panels[row, 0].text(-0.06, 0.5, run["label"], transform=panels[row, 0].transAxes, **_BESIDE)
+
+
+def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
+    """A row for every method: an image with its glimpses, then the map before each of them."""
+    from matplotlib.patches import Rectangle
+
+    runs = [run for run in task["runs"] if run["walks"]]
+    panels = _panels(figure, len(runs), 1 + max(len(run["heat"]) for run in runs))
+    image, extent = decoded(task["images"][number]["picture"]), _extent(task)
+    for row, run in enumerate(runs):
+        walk, side = run["walks"][number], run["sensor"]["glimpse_size"]
+        panels[row, 0].imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
+        for t, (top, left) in enumerate(walk["locations"]):
+            _map(panels[row, 1 + t], run, walk, t, extent)
+            if top == GLANCE:
+                continue  # the whole image
+            box = Rectangle((left, top), side, side, fill=False, edgecolor="gold")
+            panels[row, 0].add_patch(box)
+            panels[row, 0].text(left + side / 2, top + side / 2, str(t + 1), **_INSIDE)
+        said = int(np.argmax(walk["probabilities"][-1]))
+        panels[row, 0].set_title(f"{run['label']}: {task['classes'][said]}", fontsize=8)
+
+
+def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: tuple[float, ...]) -> None:
+    """The map before glimpse t + 1, and where that went."""
+    rows, cols, half = run["sensor"]["rows"], run["sensor"]["cols"], run["sensor"]["glimpse_size"] / 2
+    if walk["maps"] is not None:
+        values = unpacked(walk["maps"][t], (len(rows), len(cols)))
+        colours = "viridis_r" if run["map"] == "epe" else "viridis"
+        axes.pcolormesh(np.array(cols) + half, np.array(rows) + half, values, cmap=colours, shading="nearest")
+        top, left = walk["locations"][t]
+        if top != GLANCE:
+            axes.plot(left + half, top + half, "r+")
+    axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
+    name = {"epe": "EPE", "policy": "policy", None: ""}[run["map"]]
+    axes.set_title(f"{name} before {t + 1}" if name else "", fontsize=8)
+
+
+def unpacked(map_: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
+    """The values of a map that `hardattn.report.encoding.quantised` made."""
+    levels = np.frombuffer(base64.b64decode(map_["bytes"]), np.uint8).reshape(shape)
+    return np.asarray(map_["low"] + levels / 255 * (map_["high"] - map_["low"]))
+
+
+def decoded(uri: str) -> np.ndarray:
+    """The pixels of a picture that `hardattn.report.encoding.png_uri` made."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def _panels(figure: Figure, rows: int, columns: int) -> np.ndarray:
+    figure.set_size_inches(1.5 * columns + 0.8, 1.65 * rows + 0.2)
+    panels = figure.subplots(rows, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    return panels
+
+
+def _extent(task: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Left, right, bottom and top of an image, whose pixel (0, 0) begins at its upper left."""
+    return (0, task["size"]["width"], task["size"]["height"], 0)
+
+
+def _figure() -> Figure:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _legend(axes: Axes) -> None:
+    axes.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    """Writes it beside its name and then renames it."""
+    beside = path.with_name(path.name + ".new")
+    figure.savefig(beside, dpi=150, format="png")
+    beside.replace(path)
+    return path
+
+
+def _plain(name: str) -> str:
+    """
+    >>> _plain("celebahq, Male")
+    'celebahq-Male'
+    """
+    return re.sub(r"[^\w.]+", "-", name).strip("-")
+
+
+_BESIDE: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 7}
+_INSIDE: dict[str, Any] = {"color": "gold", "fontsize": 7, "ha": "center", "va": "center"}

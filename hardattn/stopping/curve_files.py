@@ -1,0 +1,58 @@
+"""The accuracy-compute curve of an evaluation as a picture and as a table of comma-separated values."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from hardattn.stopping.rules import RULES, Point
+
+OTHER = {"exit": "at one exit"}
+
+
+def draw_curve(points: Sequence[Point], title: str, path: Path) -> None:
+    """Accuracy against MFLOPs per image, one line per stopping rule."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    labels = OTHER | {name: rule.label for name, rule in RULES.items()}
+    for rule in dict.fromkeys(point.rule for point in points):
+        line = sorted((p.mflops, 100 * p.accuracy) for p in points if p.rule == rule)
+        axes.plot(*zip(*line, strict=True), marker="o", markersize=3, label=labels.get(rule, rule))
+    axes.set(xlabel="MFLOPs per image", ylabel="accuracy, %")
+    axes.set_title(title, fontsize=10)
+    axes.legend(frameon=False, fontsize=8)
+    figure.savefig(path, dpi=150)
+
+
+def write_csv(points: Sequence[Point], path: Path) -> None:
+    """One row per point; the ends of intervals, and images by glimpses taken, have columns of their own.
+
+    Written beside its name and then renamed.
+    """
+    rows = [dict(_columns(point)) for point in points]
+    beside = path.with_name(path.name + ".new")
+    with beside.open("w", newline="") as file:
+        names = dict.fromkeys(name for row in rows for name in row)
+        writer = csv.DictWriter(file, list(names))
+        writer.writeheader()
+        writer.writerows(rows)
+    beside.replace(path)
+
+
+def _columns(point: Point) -> Iterator[tuple[str, Any]]:
+    for field in fields(point):
+        value = getattr(point, field.name)
+        if isinstance(value, Mapping):
+            for name, (low, high) in value.items():
+                yield from ((f"{name}_low", low), (f"{name}_high", high))
+        elif field.name == "stopped_at":
+            yield from ((f"stopped_at_{t}", count) for t, count in enumerate(value or (), start=1))
+        else:
+            yield field.name, value

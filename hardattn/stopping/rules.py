@@ -1,0 +1,208 @@
+"""When to stop looking: rules that turn what was predicted along the way into glimpses per image.
+
+Shapes: B images, T glimpses, K classes, C ponder costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from data.errors import SettingsError
+from hardattn.rollout import Rollout
+from hardattn.stopping.heads import PONDER_COSTS, Said, after, halting, stopping
+
+COUNT = 21  # thresholds of a rule
+SEED = 0  # of the draws of `stochastic`
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network predicts at B images that are all looked at T times; a rule says where it had stopped.
+
+    Attributes:
+        log_probs: (B, T, K) of the classes after each glimpse.
+        gain: (B, T) information gain predicted before each glimpse, in nats.
+        said: by the stopping heads before each glimpse; None of a network without.
+    """
+
+    log_probs: Tensor
+    gain: Tensor
+    said: Said | None = None
+
+    @classmethod
+    def of(cls, rollout: Rollout) -> Predictions:
+        """What a network predicted along a rollout."""
+        return cls(rollout.logits.float().log_softmax(-1), rollout.gain.float(), rollout.said)
+
+
+@dataclass(frozen=True)
+class Stops:
+    """What a rule makes of B images.
+
+    Attributes:
+        taken: (B,) glimpses, 1 to T.
+        log_probs: (B, K) of the classes, as the rule predicts them.
+    """
+
+    taken: Tensor
+    log_probs: Tensor
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the accuracy-compute curve, means over images; what was not measured is None.
+
+    Attributes:
+        rule, threshold: where to stop, see `RULES`.
+        mean_glimpses, mflops: per image; a multiply-add is 2, and what the rule itself needs is counted in.
+        accuracy, nll: of the prediction where it stopped; nats.
+        balanced_accuracy: mean over classes of the share of their images that are right.
+        calibration_error: expected calibration error of the largest class probability.
+        pixels: inside any glimpse.
+        stopped_at: how many images were looked at once, twice, ..., T times.
+        intervals: name -> lower and upper end of the central 95 % of bootstrap resamples of the images.
+    """
+
+    rule: str
+    threshold: float
+    mean_glimpses: float
+    mflops: float
+    accuracy: float
+    nll: float
+    balanced_accuracy: float | None = None
+    calibration_error: float | None = None
+    pixels: float | None = None
+    stopped_at: Sequence[int] | None = None
+    intervals: Mapping[str, Sequence[float]] | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to stop.
+
+    Attributes:
+        label: for people.
+        stops: predictions and a threshold -> where it stops.
+        thresholds: predictions at validation images -> thresholds worth trying.
+        head: that it needs, a key of `hardattn.stopping.heads.OUTPUTS`, or "".
+        classifies: whether it needs the class after every glimpse, and not after the last one alone.
+    """
+
+    label: str
+    stops: Callable[[Predictions, float], Stops]
+    thresholds: Callable[[Predictions], list[float]]
+    head: str
+    classifies: bool
+
+
+def fixed(seen: Predictions, threshold: float) -> Stops:
+    """`threshold` glimpses at every image.
+
+    >>> fixed(Predictions(torch.zeros(2, 5, 3), torch.zeros(2, 5)), 3).taken.tolist()
+    [3, 3]
+    """
+    return _after(torch.full((len(seen.log_probs),), int(threshold)), seen)
+
+
+def until_below(score: Callable[[Predictions], Tensor], seen: Predictions, threshold: float) -> Stops:
+    """Stops before the first glimpse, from the second on, with a score below the threshold.
+
+    Args:
+        score: gives (B, T) values before each glimpse.
+
+    >>> gains = torch.tensor([[0.0, 0.3, 0.1, 0.3], [0.0, 0.1, 0.3, 0.3]])
+    >>> until_below(gain, Predictions(torch.zeros(2, 4, 3), gains), 0.2).taken.tolist()
+    [2, 1]
+    """
+    goes_on = (score(seen)[:, 1:] >= threshold).long().cumprod(1)
+    return _after(1 + goes_on.sum(1), seen)
+
+
+def adaptive_time(seen: Predictions, cost: float) -> Stops:
+    """Adaptive computation time of the head of this ponder cost, see `hardattn.stopping.heads.halting`.
+
+    Its prediction is the weighted mean of the class probabilities after each glimpse that it takes.
+    """
+    weights, taken, _ = halting(after(_said(seen).halt)[:, PONDER_COSTS.index(cost)])
+    return Stops(taken, (weights[..., None].double() * seen.log_probs.double().exp()).sum(1).log())
+
+
+def at_random(seen: Predictions, cost: float) -> Stops:
+    """Stops with the probability of the head of this cost; image n is drawn by number n of one seed."""
+    chances = stopping(after(_said(seen).stop)[:, PONDER_COSTS.index(cost)]).double()
+    draws = torch.rand(len(chances), 1, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
+    return _after(1 + (chances.cumsum(1)[:, :-1] <= draws).sum(1), seen)
+
+
+def gain(seen: Predictions) -> Tensor:
+    """(B, T) information gain predicted before each glimpse, in nats."""
+    return seen.gain
+
+
+def accuracy_gain(seen: Predictions) -> Tensor:
+    """(B, T) rise of the probability of being right that is predicted before each glimpse."""
+    return _said(seen).accuracy_gain
+
+
+def entropy(seen: Predictions) -> Tensor:
+    """(B, T) entropy of the class before each glimpse, but for the first, in nats."""
+    return torch.special.entr(seen.log_probs.exp()).sum(-1).roll(1, 1)
+
+
+def doubt(seen: Predictions) -> Tensor:
+    """(B, T) probability that the likeliest class is wrong, before each glimpse, but for the first."""
+    return 1 - seen.log_probs.exp().amax(-1).roll(1, 1)
+
+
+def quantiles(score: Callable[[Predictions], Tensor], seen: Predictions) -> list[float]:
+    """Thresholds that spread the stopping: quantiles of the scores from glimpse 2 on; none if T is 1."""
+    later = score(seen)[:, 1:].double().flatten()
+    if len(later) == 0:
+        return []
+    return torch.quantile(later.cpu(), torch.linspace(0, 1, COUNT, dtype=torch.float64)).unique().tolist()
+
+
+def counts(seen: Predictions) -> list[float]:
+    """Every number of glimpses."""
+    return [float(t) for t in range(1, seen.log_probs.shape[1] + 1)]
+
+
+def costs(seen: Predictions) -> list[float]:
+    """The ponder costs in nats per glimpse, of which each has a head of its own; none if T is 1."""
+    return list(PONDER_COSTS) if seen.log_probs.shape[1] > 1 else []
+
+
+def _scored(label: str, score: Callable[[Predictions], Tensor], head: str = "") -> Rule:
+    return Rule(label, partial(until_below, score), partial(quantiles, score), head, classifies=not head)
+
+
+RULES: Mapping[str, Rule] = {
+    "fixed": Rule("fixed number of glimpses", fixed, counts, "", False),
+    "gain": _scored("until the predicted gain is small", gain, "gain"),
+    "accuracy-gain": _scored("until the predicted gain in accuracy is small", accuracy_gain, "accuracy-gain"),
+    "entropy": _scored("until the entropy is small", entropy),
+    "confidence": _scored("until the probability of an error is small", doubt),
+    "act": Rule("adaptive computation time", adaptive_time, costs, "act", True),
+    "stochastic": Rule("with a learned probability", at_random, costs, "stochastic", False),
+}
+
+
+def rules_for(seen: Predictions) -> list[str]:
+    """The rules that can stop a network: without stopping heads those that need none."""
+    return [name for name, rule in RULES.items() if not rule.head or seen.said is not None]
+
+
+def _after(taken: Tensor, seen: Predictions) -> Stops:
+    """The prediction after the last glimpse taken."""
+    return Stops(taken, seen.log_probs[torch.arange(len(taken)), taken - 1])
+
+
+def _said(seen: Predictions) -> Said:
+    if seen.said is None:
+        raise SettingsError("expected a network with stopping heads, found one without; take another rule")
+    return seen.said
