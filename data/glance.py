@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from data.averaging import averaged_down
 from data.grid import is_glance
 from data.retina import Retina
 
-CHUNK = 64  # images at a time
 _known: MutableMapping[Tensor, dict[int, Tensor]] = WeakTensorKeyDictionary()
 """Images -> side -> thumbnails, as long as the images live."""
 
@@ -49,11 +48,5 @@ def thumbnails(images: Tensor, side: int) -> Tensor:
     """
     sides = _known.setdefault(images, {})
     if side not in sides:
-        starts = range(0, len(images), CHUNK)
-        sides[side] = torch.cat([_averaged(images[start : start + CHUNK], side) for start in starts])
+        sides[side] = averaged_down(images, side)
     return sides[side]
-
-
-def _averaged(images: Tensor, side: int) -> Tensor:
-    means = interpolate(images.permute(0, 3, 1, 2).float(), size=(side, side), mode="area")
-    return means.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from data import glance
+from data.averaging import averaged_down
 from data.geometry import Geometry
 from data.glance import GlancingRetina, thumbnails
 from data.grid import GLANCE, GLANCE_CENTRE, but_glances, is_glance, normalise, with_glance
@@ -64,13 +65,12 @@ def test_without_a_glance_it_is_the_retina() -> None:
 
 def test_images_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     images, calls = noise(), list[int]()
-    averaged = glance._averaged
 
     def counted(some: Tensor, side: int) -> Tensor:
         calls.append(len(some))
-        return averaged(some, side)
+        return averaged_down(some, side)
 
-    monkeypatch.setattr(glance, "_averaged", counted)
+    monkeypatch.setattr(glance, "averaged_down", counted)
     sensor, everywhere = GlancingRetina(4), NOWHERE.expand(1, 1, 2)
     for row in (0, 3, 0):
         sensor(images, torch.tensor([row]), everywhere)

@@ -7,8 +7,6 @@ how good it is.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint
 from hardattn.baselines.training import seen_geometry, train_baseline
+from hardattn.csv_file import write_rows
 from hardattn.evaluate import evaluate, measured
 from hardattn.frontier.grid import Member
 from hardattn.frontier.pareto import FrontierPoint, frontiers
@@ -162,7 +161,7 @@ def frontier(
     facts = (dataset.name, dataset.target, dataset.geometry.height * dataset.geometry.width)
     found = Frontier(*facts, minutes, seed, points)
     checkpoint.write_json(folder / FRONTIER, found.to_json())
-    _write_table(folder / TABLE, points)
+    write_rows(folder / TABLE, [asdict(point) for point in points])
     return found
 
 
@@ -242,13 +241,3 @@ def _pixels(member: Member, settings: dict[str, Any]) -> int:
     """Pixels of one glimpse, or of the image as a baseline sees it."""
     geometry = seen_geometry(settings) if member.baseline else Geometry(**settings["geometry"])
     return geometry.retina().pixels()
-
-
-def _write_table(path: Path, points: Sequence[FrontierPoint]) -> None:
-    text = io.StringIO()
-    table = csv.DictWriter(text, [part.name for part in fields(FrontierPoint)], lineterminator="\n")
-    table.writeheader()
-    table.writerows(map(asdict, points))
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text.getvalue())
-    beside.replace(path)

@@ -7,8 +7,6 @@ weights with the best validation NLL, and of the rows that learn where to look t
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,6 +20,7 @@ from data.options import default_run
 from data.registry import load
 from hardattn import checkpoint
 from hardattn.baselines.training import train_baseline
+from hardattn.csv_file import write_rows
 from hardattn.evaluate import evaluate
 from hardattn.learner import Budget
 from hardattn.record import record
@@ -103,7 +102,7 @@ class Work:
         """The figures of a training, which is done here if it was not; its test images are looked at once."""
         run = self.trained(training)
         log = list(read_log(run / checkpoint.LOG))
-        write_curve(self.folder / f"curve-{run.name}.csv", log)
+        write_rows(self.folder / f"curve-{run.name}.csv", log, CURVE)
         unseen = self._unseen_error(training, run)
         seen, best = evaluate(run, device=self.device), min(log, key=lambda line: line["nll"])
         return Row(
@@ -193,17 +192,6 @@ class Work:
     @cached_property
     def _datasets(self) -> dict[str, DataSet]:
         return {}
-
-
-def write_curve(path: Path, log: list[dict[str, Any]]) -> None:
-    """The learning curve as a table of commas: NLL in nats and accuracy of the validation images."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CURVE, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(log)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(text.getvalue())
-    beside.replace(path)
 
 
 def _error_percent(accuracy_at: Mapping[str, float]) -> float:

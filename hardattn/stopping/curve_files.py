@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from hardattn.csv_file import write_rows
 from hardattn.stopping.rules import RULES, Point
 
 OTHER = {"exit": "at one exit"}
@@ -32,18 +32,8 @@ def draw_curve(points: Sequence[Point], title: str, path: Path) -> None:
 
 
 def write_csv(points: Sequence[Point], path: Path) -> None:
-    """One row per point; the ends of intervals, and images by glimpses taken, have columns of their own.
-
-    Written beside its name and then renamed.
-    """
-    rows = [dict(_columns(point)) for point in points]
-    beside = path.with_name(path.name + ".new")
-    with beside.open("w", newline="") as file:
-        names = dict.fromkeys(name for row in rows for name in row)
-        writer = csv.DictWriter(file, list(names))
-        writer.writeheader()
-        writer.writerows(rows)
-    beside.replace(path)
+    """One row per point; the ends of intervals, and images by glimpses taken, have columns of their own."""
+    write_rows(path, [dict(_columns(point)) for point in points])
 
 
 def _columns(point: Point) -> Iterator[tuple[str, Any]]:
