@@ -10,10 +10,9 @@ from typing import Any
 
 from data.tensors import load_tensors
 from hardattn import checkpoint
-from hardattn.convergence import Log, sooner
-from hardattn.evaluate import CONVERGED_WITHIN
+from hardattn.convergence import CONVERGED_WITHIN, Log, sooner
 from hardattn.methods import METHODS
-from hardattn.train import read_log
+from hardattn.run_folder import read_log
 
 WITHIN = 0.005
 WITHIN_NATS = 0.02

@@ -23,10 +23,10 @@ from benchmarks.sources import ATTRIBUTES
 from boed.comparison.measures import Measure, resampling
 from data import GlimpseError, SettingsError
 from data.dataset import DataSet
+from data.device import at_home
 from hardattn import checkpoint
 from hardattn.evaluate import RESAMPLES, looked_at, stopping_settings
 from hardattn.stopping.rules import RULES, Stops
-from hardattn.train import at_home
 from hardattn.trained import open_trained
 
 BETWEEN = (0.25, 0.5, 0.75)  # glimpses after the first, where a curve is steep
@@ -38,12 +38,12 @@ class Sweep:
     """What one network does on N test images under P thresholds of each rule.
 
     Attributes:
-        ids: (N,) of the images.
+        originals: (N,) of which original each image is a version; versions are drawn together.
         taken, right: rule -> (P, N) glimpses, and whether the prediction is right.
         steps: T.
     """
 
-    ids: np.ndarray
+    originals: np.ndarray
     taken: Mapping[str, np.ndarray]
     right: Mapping[str, np.ndarray]
     steps: int
@@ -62,7 +62,7 @@ class Sweep:
         right = {
             rule: _rows(its.log_probs.argmax(1) == labels for its in stops) for rule, stops in found.items()
         }
-        return cls(images.ids.cpu().numpy(), taken, right, seen.log_probs.shape[1])
+        return cls(images.originals.numpy(), taken, right, seen.log_probs.shape[1])
 
 
 def _rows(values: Iterable[Tensor]) -> np.ndarray:
@@ -88,10 +88,10 @@ def pooled(sweeps: Sequence[Sweep], *, seed: int = 0) -> dict[str, Measure]:
         SettingsError: the networks were not trained for the same images and glimpses.
     """
     first = sweeps[0]
-    if any(its.steps != first.steps or not np.array_equal(its.ids, first.ids) for its in sweeps):
+    if any(its.steps != first.steps or not np.array_equal(its.originals, first.originals) for its in sweeps):
         raise SettingsError("expected runs on the same test images with as many glimpses, found others")
-    drawn = resampling(torch.arange(len(first.ids)), seed=seed, resamples=RESAMPLES)
-    counts = np.concatenate([np.ones((1, len(first.ids))), drawn])
+    drawn = resampling(torch.from_numpy(first.originals), seed=seed, resamples=RESAMPLES)
+    counts = np.concatenate([np.ones((1, drawn.shape[1])), drawn])
     found = {
         rule: np.mean([_at(its.taken[rule], its.right[rule], counts, first.steps) for its in sweeps], axis=0)
         for rule in first.taken

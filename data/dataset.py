@@ -42,6 +42,11 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def originals(self) -> Tensor:
+        """(N,) int64 on the CPU: of which original each image is a version, its group or itself."""
+        return (self.ids if self.groups is None else self.groups).cpu()
+
     @classmethod
     def of(cls, store: ImageStore, column: int | Sequence[int] = 0) -> Split:
         """The split whose labels are one column of the store's, or several."""

@@ -58,3 +58,8 @@ def at_device(split: Split, device: torch.device | str) -> Split:
             "little; use --device cpu"
         )
     return split.to(device)
+
+
+def at_home(split: Split, device: torch.device | str) -> Split:
+    """The split on the device where its images fit there, else as it is."""
+    return split.to(device) if fits(split, device) else split

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from data.dataset import DataSet
 from data.errors import CheckpointError
@@ -22,18 +25,28 @@ def write_json(path: Path, value: Any) -> None:
     beside.replace(path)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; raises CheckpointError when missing or damaged."""
+def read_json(
+    path: Path, what: str = "the folder of a training run", command: str = COMMAND
+) -> dict[str, Any]:
+    """A JSON object.
+
+    Args:
+        path: the file.
+        what: it belongs to, for the error message.
+        command: that makes it, for the same.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or something else.
+    """
     if not path.is_file():
-        raise CheckpointError(
-            f"expected the folder of a training run, found no {path}; make it with `hardattn train`"
-        )
+        raise CheckpointError(f"expected {what}, found no {path}; make it with `{command}`")
+    again = f"make it again with `{command}`"
     try:
         value = json.loads(path.read_text())
     except ValueError as error:
-        raise CheckpointError(f"expected JSON in {path}, found damage ({error}); train again") from None
+        raise CheckpointError(f"expected JSON in {path}, found damage ({error}); {again}") from None
     if not isinstance(value, dict):
-        raise CheckpointError(f"expected a JSON object in {path}, found {type(value).__name__}; train again")
+        raise CheckpointError(f"expected a JSON object in {path}, found {type(value).__name__}; {again}")
     return value
 
 
@@ -66,3 +79,16 @@ def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
     if same_image:
         found["geometry"] = task["geometry"]  # glimpse and grid are the network's, not the data set's
     require_same(path, found, {name: task[name] for name in found})
+
+
+def weights_digest(network: nn.Module) -> str:
+    """SHA-256 of the weights with their names.
+
+    >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
+    >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
+    (True, False)
+    """
+    hasher = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        hasher.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
+    return hasher.hexdigest()

@@ -12,6 +12,7 @@ from data.errors import SettingsError
 from data.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
 from hardattn.baselines.networks import BASELINES
 from hardattn.baselines.training import train_baseline
+from hardattn.budget import DEFAULT_ITERATIONS, Budget
 from hardattn.commands.evaluate import evaluate
 from hardattn.commands.frontier import frontier
 from hardattn.commands.report import report
@@ -25,7 +26,6 @@ from hardattn.commands.train_options import (
     wanted_geometry,
 )
 from hardattn.distillation import SHARE, Teacher, teacher_of
-from hardattn.learner import DEFAULT_ITERATIONS, Budget
 from hardattn.methods import METHODS, method_of
 from hardattn.train import train as train_run
 from supervision.store import SequenceStore

@@ -1,4 +1,4 @@
-"""How much sooner one training run converged than another got as far."""
+"""When a training run converged, and how much sooner than another got as far."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hardattn.evaluate import convergence
+from data.errors import CheckpointError
 
+CONVERGED_WITHIN = 0.01  # nats
 Log = Sequence[Mapping[str, Any]]
 """The lines of a log: "iteration", "seconds", and "nll" of the validation images."""
 
@@ -44,7 +45,7 @@ def sooner(run: Log, other: Log, made_in: float = 0.0) -> Sooner:
     >>> sooner(run, [start, {"iteration": 900, "seconds": 16.0, "nll": 0.4}], made_in=6.0)
     Sooner(iterations=9.0, seconds=8.0, seconds_counted=2.0, reached=False)
     """
-    iteration, seconds = convergence([dict(line) for line in run])
+    iteration, seconds = convergence(run)
     goal = next(line["nll"] for line in run if line["iteration"] == iteration)
     there = next((line for line in other if line["nll"] <= goal), None)
     line = other[-1] if there is None else there
@@ -54,3 +55,17 @@ def sooner(run: Log, other: Log, made_in: float = 0.0) -> Sooner:
         line["seconds"] / max(seconds + made_in, 1e-9),
         there is not None,
     )
+
+
+def convergence(log: Log) -> tuple[int, float]:
+    """First checked iteration whose validation NLL is within 0.01 nats of the run's best, and its seconds.
+
+    >>> checks = ((0, 0.7), (100, 0.309), (200, 0.3))
+    >>> convergence([{"iteration": i, "seconds": i / 10, "nll": nll} for i, nll in checks])
+    (100, 10.0)
+    """
+    if not log:
+        raise CheckpointError("expected a log of the training run, found none; train again")
+    best = min(line["nll"] for line in log)
+    first = next(line for line in log if line["nll"] <= best + CONVERGED_WITHIN)
+    return first["iteration"], first["seconds"]

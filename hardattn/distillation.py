@@ -13,7 +13,7 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.training import read_at_exits
-from hardattn.record import weights_digest
+from hardattn.checkpoint import weights_digest
 from hardattn.trained import Trained, open_trained
 
 SHARE = 0.5

@@ -11,29 +11,29 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from boed.comparison.measures import resampling
 from data.dataset import DataSet, Split
-from data.errors import CheckpointError, SettingsError
+from data.device import at_home
+from data.errors import SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.early_exit import exit_costs, exit_curve
 from hardattn.baselines.layers import Baseline
+from hardattn.convergence import convergence
 from hardattn.flops import Costs, costs_of, parameters
 from hardattn.learner import accuracy_and_nll
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
+from hardattn.run_folder import read_log
 from hardattn.stopping.curve import Settings, curve, settings_within
 from hardattn.stopping.curve_files import draw_curve, write_csv
 from hardattn.stopping.rules import RULES, Point
-from hardattn.train import at_home, read_log
 from hardattn.trained import Trained, open_trained
 from hardattn.trajectories import Looks, predictions, require_trajectories
 
-CONVERGED_WITHIN = 0.01
 RESAMPLES = 1000  # of the images, for intervals
 EVALUATION, PICTURE, TABLE = "evaluation.json", "curve.png", "curve.csv"
 
@@ -45,7 +45,7 @@ class Evaluation:
     Attributes:
         method: how the network was trained; the name of a baseline.
         accuracy_at, nll_at: after each number of glimpses t, from the prediction at t.
-        iterations_to_convergence, seconds_to_convergence: see `convergence`.
+        iterations_to_convergence, seconds_to_convergence: see `hardattn.convergence.convergence`.
         mflops_per_glimpse: with the prediction after it, per image, a multiply-add being 2; of all its
             trajectories together, and without what decides about stopping.
         curve: accuracy against compute, by stopping rule and threshold.
@@ -134,7 +134,7 @@ def measured(
     settings, network = run.settings, run.network
     wanted, chosen = stopping_settings(run, stop, budget or {}, trajectories)
     images = at_home(run.dataset[split], network.device)
-    labels, counts = images.labels.cpu(), resampling(_groups(images), seed=0, resamples=RESAMPLES)
+    labels, counts = images.labels.cpu(), resampling(images.originals, seed=0, resamples=RESAMPLES)
     if isinstance(network, Baseline):
         every, costs = _whole_images(network, images, settings, trajectories)
         logits, cost = every[:, -1:], costs[-1]
@@ -224,25 +224,6 @@ def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:
     """
     own = [run_folder / name for name in (EVALUATION, PICTURE, TABLE)]
     return own if data_root is None else [path.with_stem(f"{path.stem}-other") for path in own]
-
-
-def convergence(log: list[dict[str, Any]]) -> tuple[int, float]:
-    """First checked iteration whose validation NLL is within 0.01 nats of the run's best, and its seconds.
-
-    >>> checks = ((0, 0.7), (100, 0.309), (200, 0.3))
-    >>> convergence([{"iteration": i, "seconds": i / 10, "nll": nll} for i, nll in checks])
-    (100, 10.0)
-    """
-    if not log:
-        raise CheckpointError("expected a log of the training run, found none; train again")
-    best = min(line["nll"] for line in log)
-    first = next(line for line in log if line["nll"] <= best + CONVERGED_WITHIN)
-    return first["iteration"], first["seconds"]
-
-
-def _groups(split: Split) -> Tensor:
-    """(N,) which images are versions of one original, and are drawn together."""
-    return torch.arange(len(split)) if split.groups is None else split.groups.cpu()
 
 
 def _whole_images(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,11 +11,11 @@ from torch.nn.functional import nll_loss
 
 from data.dataset import Split
 from data.device import one_thread
-from data.errors import SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
 from data.retina import Retina
 from hardattn.augment import Variation
+from hardattn.budget import is_check
 from hardattn.flops import Costs, costs_of
 from hardattn.methods import Method, terms
 from hardattn.network import HardAttention
@@ -29,45 +27,6 @@ from hardattn.stopping.curve import brief_curve
 from hardattn.stopping.rules import Predictions
 from hardattn.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
-
-CHECK_EVERY = 100
-DEFAULT_ITERATIONS = 3000
-
-
-@dataclass(frozen=True)
-class Budget:
-    """When training ends: after `epochs` (as many images as the training split has), or `minutes`.
-
-    >>> Budget(epochs=2).total(1000, 128), Budget().total(1000, 128), Budget(minutes=1).total(1000, 128)
-    (16, 3000, None)
-    """
-
-    epochs: float | None = None
-    minutes: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.epochs is not None and self.minutes is not None:
-            raise SettingsError("expected --epochs or --minutes, found both; leave one out")
-        for value in (self.epochs, self.minutes):
-            if value is not None and not 0 < value < math.inf:
-                raise SettingsError(f"expected a finite budget above 0, found {value}")
-
-    def total(self, images: int, batch_size: int) -> int | None:
-        """Iterations, or None where time decides."""
-        if self.minutes is not None:
-            return None
-        return DEFAULT_ITERATIONS if self.epochs is None else math.ceil(self.epochs * images / batch_size)
-
-    def fraction(self, iteration: int, seconds: float, total: int | None) -> float:
-        """How much of it is used, 0 to 1."""
-        used = seconds / (60 * self.minutes) if self.minutes else iteration / (total or 1)
-        return min(used, 1.0)
-
-    def spent(self, iteration: int, seconds: float, total: int | None) -> bool:
-        """Whether to stop; a budget of minutes ends at a check, so that what was learnt is kept."""
-        if self.minutes is not None:
-            return iteration % CHECK_EVERY == 0 and seconds >= 60 * self.minutes
-        return iteration >= (total or 0)
 
 
 class Learner(Trainer):
@@ -127,7 +86,7 @@ class Learner(Trainer):
     def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
         """Down the gradient of the weighted terms, which are noted for the log."""
         self.descend(torch.stack(list(weighted.values())).sum(), fraction)
-        if self.iteration % CHECK_EVERY == 0:
+        if is_check(self.iteration):
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
     def _normaliser(self) -> Tensor | None:

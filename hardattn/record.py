@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.sample import choose_images, image_count
+from hardattn import checkpoint
 from hardattn.baselines.layers import Baseline
 from hardattn.learner import look_at_all
 from hardattn.methods import METHODS
@@ -87,22 +87,9 @@ def record_settings(run: Trained, split: Split) -> dict[str, Any]:
             "source": "recorded",
             "method": run.method,
             "seed": run.settings["seed"],
-            "weights": weights_digest(run.network),
+            "weights": checkpoint.weights_digest(run.network),
         },
     }
-
-
-def weights_digest(network: nn.Module) -> str:
-    """SHA-256 of the weights with their names.
-
-    >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
-    >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
-    (True, False)
-    """
-    hasher = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        hasher.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
-    return hasher.hexdigest()
 
 
 def _fill(

@@ -1,4 +1,4 @@
-"""The sequences that the rows of a table imitate: parts are written, designs are made by `boed generate`."""
+"""The sequences that tables and frontiers imitate: parts are written, designs made by `boed generate`."""
 
 from __future__ import annotations
 

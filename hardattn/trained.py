@@ -9,6 +9,7 @@ from typing import Any
 from data.dataset import DataSet
 from data.device import choose_device
 from data.errors import CheckpointError
+from data.geometry import Geometry
 from data.registry import load
 from data.tensors import load_tensors
 from hardattn import checkpoint
@@ -17,7 +18,7 @@ from hardattn.baselines.layers import Baseline
 from hardattn.baselines.networks import BASELINES
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
-from hardattn.train import build
+from hardattn.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,10 @@ def _with_weights(
             f"expected weights of the network of {run_folder / checkpoint.RUN}, found others ({reason})"
         ) from None
     return network, about
+
+
+def build(settings: dict[str, Any]) -> HardAttention:
+    """The network of these settings, untrained."""
+    geometry, recipe = Geometry(**settings["geometry"]), Recipe(**settings["recipe"])
+    channels, _, _ = geometry.glimpse_shape()
+    return HardAttention(channels, geometry.grid(), len(settings["classes"]), **recipe.network)

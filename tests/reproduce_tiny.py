@@ -44,8 +44,7 @@ def use_table(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, name: st
     (folder / "tables").mkdir(exist_ok=True)
     (folder / "tables" / f"{name}.toml").write_text(text)
     monkeypatch.setattr(hardattn.reproduce.settings, "_tables", lambda: folder / "tables")
-    for module in (hardattn.learner, hardattn.train):
-        monkeypatch.setattr(module, "CHECK_EVERY", 3)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 3)
 
 
 def write_mnist(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from hardattn_tiny import tiny_dataset
 from benchmarks.stopping import Sweep, grid, main, pooled, report, verdict, write
 from boed.comparison.measures import Measure
 from data.errors import SettingsError
-from hardattn.learner import Budget
+from hardattn.budget import Budget
 from hardattn.recipe import Recipe
 from hardattn.stopping.rules import RULES
 from hardattn.train import train

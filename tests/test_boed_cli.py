@@ -7,21 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner, Result
+from cli_tiny import assert_refused, call
 from PIL import Image
 
 import boed.commands.fit_options
 import boed.design.adaptivity
-from boed.cli import main
 from data.registry import load
 from data.sample import sample_rows
 from supervision.store import SequenceStore
 
 FIT = ["--glimpses", 2, "--places", 12, "--iterations", 12]
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +53,6 @@ def run_copy(run_dir: Path, tmp_path: Path) -> Path:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
-
-
-def assert_refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert all(word in result.stderr for word in ("expected", "found", *words)), result.stderr
 
 
 def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
@@ -215,91 +203,6 @@ def test_a_search_is_described(run_copy: Path, photos: Path) -> None:
     assert len(share) == 1 and 0 <= float(share[0].split()[-5]) <= 100
     plain = call("generate", *task(photos, run_copy), "--source", "fixed-order", "--images", 3).stdout
     assert "effective" not in plain and "coarse" not in plain
-
-
-BAD: list[list[object]] = [
-    ["--dataset", "letters"],
-    ["--dataset", "celebahq"],
-    ["--dataset", "celebahq", "--data-root", "nowhere"],
-    ["--dataset", "folder", "--data-root", "nowhere"],
-    ["--dataset", "mnist", "--data-root", "."],
-    ["--data-root", "."],
-    ["--attribute", "Male"],
-    ["--canvas", "60"],
-    ["--glimpses", "0"],
-    ["--glimpse-size", "41"],
-    ["--glimpse-size", "0"],
-    ["--scales", "0"],
-    ["--iterations", "0"],
-    ["--places", "0"],
-    ["--seed", "-1"],
-    ["--device", "abacus"],
-    ["--width", "0"],
-    ["--resolution", "0"],
-    ["--backbone", "resnet7"],
-    ["--posterior", "oracle"],
-    ["--posterior", "exact"],
-    ["--completion", "exact"],
-    ["--completion", "bilinear"],
-    ["--completion", "cvae", "--score", "cross-entropy"],
-    ["--completion", "gaussian", "--score", "cross-entropy"],
-    ["--completion", "proposals", "--score", "cross-entropy"],
-    ["--completion", "proposals", "--bank", "nowhere"],
-    ["--completion", "proposals", "--bank", "."],
-    ["--bank", "."],
-    ["--completion", "cvae", "--estimator", "amortised"],
-    ["--estimator", "amortised", "--score", "information"],
-    ["--score", "accuracy"],
-]
-BAD_SEARCHES: list[list[object]] = [
-    ["--search", "exhaustive"],
-    ["--search", "beam", "--estimator", "amortised"],
-    ["--search", "lookahead", "--score", "information"],
-    ["--search", "beam", "--coarse"],
-    ["--completions", "0"],
-    ["--memory-gb", "-1"],
-    ["--source", "oracle"],
-]
-
-
-@pytest.mark.parametrize("command", ["fit", "generate"])
-@pytest.mark.parametrize("arguments", BAD, ids=lambda words: "-".join(words))
-def test_bad_input_gets_one_line_and_writes_nothing(
-    command: str, arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert_refused(call(command, *arguments))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("arguments", BAD_SEARCHES, ids=lambda words: "-".join(words))
-def test_an_impossible_search_is_refused_before_the_fit(
-    arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    begun = "boed.commands.fit_options.fit_task"
-    monkeypatch.setattr(begun, lambda *_, **__: pytest.fail("a fit was begun"))
-    assert_refused(call("generate", *arguments))
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("images", ["0", "-1", "abc", "1.5", "", "²"])
-def test_impossible_numbers_of_images(images: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert_refused(call("generate", f"--images={images}"), "images")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_unknown_attribute_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    images = tmp_path / "faces" / "CelebA-HQ-img"
-    images.mkdir(parents=True)
-    Image.new("RGB", (64, 64)).save(images / "2000.jpg")
-    text = "1\nMale Young\n2000.jpg  1 -1\n"
-    (tmp_path / "faces" / "CelebAMask-HQ-attribute-anno.txt").write_text(text)
-    options = ["--dataset", "celebahq", "--data-root", "faces", "--attribute", "Sleepy"]
-    assert_refused(call("generate", *options), "Sleepy")
-    assert [file.name for file in tmp_path.iterdir()] == ["faces"]
 
 
 def test_a_damaged_store_is_refused(run_copy: Path, photos: Path, tmp_path: Path) -> None:

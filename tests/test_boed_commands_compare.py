@@ -11,28 +11,16 @@ from typing import Any
 import pytest
 import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset, source
-from click.testing import CliRunner, Result
+from cli_tiny import assert_refused, call
 
 import boed.commands.compare
 import boed.comparison.compare
-from boed.cli import main
 from boed.comparison.compare import Source
 from data.dataset import DataSet
 from supervision.store import Sequences, SequenceStore
 from supervision.timing import add_seconds
 
 DESIGN = pointer_dataset()["design"]
-
-
-def call(*arguments: object) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
-
-
-def assert_refused(result: Result, *words: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert len(result.stderr.splitlines()) == 1, result.stderr
-    assert all(word in result.stderr for word in ("expected", "found", *words)), result.stderr
 
 
 Maker = Callable[..., Path]

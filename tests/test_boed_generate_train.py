@@ -24,8 +24,9 @@ from boed.estimators.bank_belief import BankBelief
 from boed.generate import candidates_of, describe, design_settings, generate
 from data.errors import SettingsError
 from data.sample import choose_images
+from hardattn.budget import Budget
 from hardattn.evaluate import evaluate
-from hardattn.learner import Budget, Learner
+from hardattn.learner import Learner
 from hardattn.train import train
 from supervision.batches import Batch
 from supervision.store import SequenceStore

@@ -11,13 +11,14 @@ from torch.nn.functional import one_hot
 
 from data.errors import CheckpointError, SettingsError
 from data.tensors import load_tensors
-from hardattn import checkpoint, learner
+from hardattn import checkpoint
 from hardattn import train as training
 from hardattn.baselines.training import BaselineRecipe, logits_of, one_glimpse, train_baseline
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.distillation import Teacher, mixture, teacher_of
 from hardattn.epe_head import learner_of
-from hardattn.learner import Budget, Learner
+from hardattn.learner import Learner
 from hardattn.methods import METHODS
 from hardattn.recipe import Recipe
 from hardattn.train import train
@@ -93,8 +94,7 @@ def test_one_hot_targets_are_the_labels() -> None:
 def test_it_changes_what_is_learned_and_can_be_taken_up(
     tmp_path: Path, teacher: Teacher, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    for module in (learner, training):
-        monkeypatch.setattr(module, "CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
     options = SHORT | {"method": method}
     plain = train(DATASET, tmp_path / "plain", **options)
     whole = train(DATASET, tmp_path / "whole", teacher=teacher, **options)

@@ -19,9 +19,9 @@ from hardattn.baselines.early_exit import (
     exits_taken,
 )
 from hardattn.baselines.training import BaselineRecipe, train_baseline
+from hardattn.budget import Budget
 from hardattn.evaluate import evaluate
 from hardattn.flops import mflops
-from hardattn.learner import Budget
 
 LOGITS = torch.randn(200, 3, 4, generator=torch.Generator().manual_seed(0)) * 3
 LABELS = torch.arange(200) % 4

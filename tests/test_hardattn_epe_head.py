@@ -15,12 +15,12 @@ from data.device import one_thread
 from data.errors import SettingsError
 from data.pool import ImagePool
 from data.tensors import load_tensors
-from hardattn import checkpoint, learner
-from hardattn import train as training
+from hardattn import checkpoint
+from hardattn.budget import Budget
 from hardattn.epe_head import EpeLearner, exploration, realised, regression, taken
 from hardattn.evaluate import evaluate
 from hardattn.flops import mflops_by_part
-from hardattn.learner import Budget, look_at_all
+from hardattn.learner import look_at_all
 from hardattn.network import HardAttention
 from hardattn.policies import EXPLORATION, EpeMap
 from hardattn.recipe import Recipe
@@ -46,8 +46,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner, "CHECK_EVERY", 5)
-    monkeypatch.setattr(training, "CHECK_EVERY", 5)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 5)
 
 
 @pytest.fixture(scope="module")

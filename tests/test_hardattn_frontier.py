@@ -50,8 +50,7 @@ MINUTES = 0.02
 
 @pytest.fixture
 def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for module in (hardattn.learner, hardattn.train, hardattn.baselines.training):
-        monkeypatch.setattr(module, "CHECK_EVERY", 3)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 3)
     path = tmp_path / "grid.toml"
     path.write_text(GRID)
     return path

@@ -18,11 +18,10 @@ from data.grid import GLANCE, is_glance, with_glance
 from data.pool import ImagePool
 from data.tensors import load_tensors
 from hardattn import checkpoint, learner, losses
-from hardattn import train as training
 from hardattn.augment import Variation
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.evaluate import evaluate
-from hardattn.learner import Budget
 from hardattn.recipe import Recipe
 from hardattn.record import record
 from hardattn.rewards import box, reachable
@@ -141,8 +140,7 @@ def test_a_run_of_each_method(tmp_path: Path, method: str) -> None:
 
 
 def test_a_run_taken_up_is_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (learner, training):
-        monkeypatch.setattr(module, "CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
     store, step, calls = glancing_store(tmp_path / "s.h5"), learner.Learner.step, list[int]()
     whole = train(DATASET, tmp_path / "whole", store=store, **SHORT)
 

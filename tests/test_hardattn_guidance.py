@@ -9,8 +9,8 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 
 from data.dataset import DataSet, Split
 from data.errors import StoreError
+from hardattn.budget import Budget
 from hardattn.guidance import guided_images
-from hardattn.learner import Budget
 from hardattn.train import train
 from supervision.store import Sequences, SequenceStore
 

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from data.errors import SettingsError
 from hardattn import checkpoint, learner, methods
-from hardattn import train as training
+from hardattn.budget import Budget
 from hardattn.cli import main
-from hardattn.learner import Budget
 from hardattn.methods import METHODS, Method, Objective
 from hardattn.recipe import Recipe
 from hardattn.rollout import Rollout
-from hardattn.train import read_log, train
+from hardattn.run_folder import read_log
+from hardattn.train import train
 from supervision.store import Sequences, SequenceStore
 
 DATASET = tiny_dataset()
@@ -94,8 +94,7 @@ def test_reinforce_follows_imitation(
 def test_until_then_it_is_nogs_all(
     tmp_path: Path, everyone: SequenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (learner, training):
-        monkeypatch.setattr(module, "CHECK_EVERY", 4)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 4)
     runs = {name: train(DATASET, tmp_path / name, store=everyone, method=name, **SHORT)
             for name in ("nogs-all", "nogs-finetuned")}  # fmt: skip
     one, two = (list(read_log(folder / checkpoint.LOG)) for folder in runs.values())

@@ -12,12 +12,12 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 from torch import Tensor
 
 from data.errors import SettingsError, StoreError
-from hardattn import learner, record
-from hardattn import train as training
+from hardattn import record
+from hardattn.budget import Budget
+from hardattn.checkpoint import weights_digest
 from hardattn.cli import main
-from hardattn.learner import Budget, look_at_all
+from hardattn.learner import look_at_all
 from hardattn.recipe import Recipe
-from hardattn.record import weights_digest
 from hardattn.rollout import Rollout
 from hardattn.train import train
 from hardattn.trained import open_trained
@@ -29,8 +29,7 @@ SHORT: dict[str, Any] = {"recipe": RECIPE, "budget": Budget(epochs=2), "device":
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner, "CHECK_EVERY", 2)
-    monkeypatch.setattr(training, "CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
     monkeypatch.setattr(record, "BLOCK", 5)
 
 

@@ -199,7 +199,7 @@ def test_bad_input_gets_one_line_and_writes_nothing(runs: dict[str, Path], tmp_p
     file.write_text("")
     bad: list[tuple[list[object], str]] = [
         ([tmp_path], "run.json"),
-        ([tmp_path / "none.json", run], "found no file"),
+        ([tmp_path / "none.json", run], "expected a frontier, found no"),
         ([write_frontier(tmp_path / "frontier.json")], "at least one run"),
         ([run, "--out", tmp_path], "found the folder"),
         ([run, "--format", "png", "--out", file], "found the file"),

@@ -13,10 +13,10 @@ from data.errors import SettingsError
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.baselines.training import BaselineRecipe, one_glimpse, read_at_exits, train_baseline
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.evaluate import evaluate
 from hardattn.flops import mflops
-from hardattn.learner import Budget
 from hardattn.trained import open_trained
 
 

@@ -15,11 +15,11 @@ from torch.nn.functional import cross_entropy
 from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
-from hardattn import learner
 from hardattn.augment import Variation
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.guidance import guided_maps
-from hardattn.learner import Budget, Learner, look_at_all
+from hardattn.learner import Learner, look_at_all
 from hardattn.losses import SHARPNESS, saliency
 from hardattn.methods import METHODS
 from hardattn.recipe import Recipe
@@ -164,7 +164,7 @@ def test_terms_of_a_batch_by_hand(mirror: bool, monkeypatch: pytest.MonkeyPatch)
         supervised_share=1.0,
     )  # fmt: skip
     trainer = Learner(network, METHODS["saliency"], batches, GEOMETRY, recipe, 0)
-    monkeypatch.setattr(learner, "CHECK_EVERY", 1)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 1)
     mirrored = torch.stack([places, torch.tensor([2, 7, 8]) if mirror else places])  # of a grid of 4 x 4
     target = torch.zeros(2, 16).scatter(1, mirrored, (-SHARPNESS * values[:, 0]).softmax(-1))
     logits = network.policy_head.linear(network.core.output(network.initial(2)))

@@ -17,11 +17,11 @@ from data.errors import SettingsError
 from data.tensors import load_tensors
 from hardattn import checkpoint
 from hardattn.baselines.training import train_baseline
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.commands.evaluate import table
 from hardattn.evaluate import Evaluation, evaluate
 from hardattn.flops import Costs
-from hardattn.learner import Budget
 from hardattn.recipe import Recipe
 from hardattn.stopping.curve import BRIEF, brief_curve, curve, settings_within
 from hardattn.stopping.rules import RULES, Point, Predictions

@@ -9,8 +9,8 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny
 
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
+from hardattn.budget import Budget
 from hardattn.flops import costs_of, mflops_by_part
-from hardattn.learner import Budget
 from hardattn.recipe import Recipe
 from hardattn.rollout import Rollout, explore
 from hardattn.stopping.heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping

@@ -13,12 +13,13 @@ from data.errors import CheckpointError, SettingsError, StoreError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 from hardattn import checkpoint, learner
-from hardattn import train as training
-from hardattn.evaluate import convergence, evaluate
-from hardattn.learner import Budget
+from hardattn.budget import Budget
+from hardattn.convergence import convergence
+from hardattn.evaluate import evaluate
 from hardattn.methods import METHODS, method_of
 from hardattn.recipe import Recipe
-from hardattn.train import read_log, train
+from hardattn.run_folder import read_log
+from hardattn.train import train
 from supervision.store import SequenceStore
 
 RECIPE = Recipe(batch_size=16, hidden=16, learning_rate=1e-2)
@@ -27,8 +28,7 @@ SHORT = {"recipe": RECIPE, "budget": Budget(epochs=2), "device": "cpu"}  # 6 ite
 
 @pytest.fixture(autouse=True)
 def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learner, "CHECK_EVERY", 2)
-    monkeypatch.setattr(training, "CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
 from data.errors import SettingsError
 from hardattn import trajectories
 from hardattn.baselines.training import train_baseline
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.commands.evaluate import table
 from hardattn.evaluate import evaluate
-from hardattn.learner import Budget, look_at_all
+from hardattn.learner import look_at_all
 from hardattn.recipe import Recipe
 from hardattn.record import record
 from hardattn.rollout import Mode

@@ -13,9 +13,8 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
-from hardattn import checkpoint, learner
+from hardattn import checkpoint
 from hardattn import train as training
-from hardattn.baselines import training as whole_image
 from hardattn.baselines.networks import BASELINES, make_baseline
 from hardattn.baselines.training import (
     BaselineRecipe,
@@ -24,11 +23,11 @@ from hardattn.baselines.training import (
     one_glimpse,
     train_baseline,
 )
+from hardattn.budget import Budget
 from hardattn.cli import main
 from hardattn.commands.train_options import WITH_BASELINE
 from hardattn.evaluate import evaluate
-from hardattn.learner import Budget
-from hardattn.train import read_log
+from hardattn.run_folder import read_log
 from supervision.batches import MixedBatches
 
 RECIPE = BaselineRecipe(batch_size=16)
@@ -37,8 +36,7 @@ SHORT = {"recipe": RECIPE, "budget": Budget(epochs=2), "device": "cpu"}  # 6 ite
 
 @pytest.fixture
 def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (learner, training, whole_image):
-        monkeypatch.setattr(module, "CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:

@@ -117,8 +117,7 @@ def compare(
     rows = _rows_of(split, ids)
     log_probs = judge(dataset, Masks(locations, split, rows, geometry), settings).cpu()  # (S, N, T, K)
     labels = split.labels[rows].cpu()
-    groups = ids if split.groups is None else split.groups[rows.cpu()]
-    counts = resampling(groups.cpu(), seed=settings.seed)
+    counts = resampling(split.originals[rows.cpu()], seed=settings.seed)
     values = per_image(log_probs, labels)
     measures = {name: mean_measure(each, counts) for name, each in values.items()}
     confidence = log_probs.amax(-1).exp()

@@ -92,8 +92,7 @@ def folds(split: Split, rows: Tensor, seed: int) -> Tensor:
     >>> folds(split, torch.arange(6), seed=0).bincount().tolist()
     [3, 3]
     """
-    groups = split.ids if split.groups is None else split.groups
-    names, inverse = groups.cpu()[rows.cpu()].unique(return_inverse=True)
+    names, inverse = split.originals[rows.cpu()].unique(return_inverse=True)
     if len(names) < FEWEST:
         raise DataError(
             f"expected at least {FEWEST} images with sequences to part in two, found {len(names)}; "

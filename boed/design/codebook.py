@@ -24,8 +24,7 @@ def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: there are too few images to part.
     """
-    groups = split.ids.cpu() if split.groups is None else split.groups
-    names, inverse = groups.unique(return_inverse=True)
+    names, inverse = split.originals.unique(return_inverse=True)
     if len(names) < FEWEST:
         raise DataError(f"expected at least {FEWEST} training images, found {len(names)}; add images")
     generator = torch.Generator().manual_seed(seed)

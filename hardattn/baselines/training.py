@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from data.dataset import DataSet, Split
-from data.device import choose_device, one_thread
+from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
@@ -24,9 +24,10 @@ from hardattn.baselines.early_exit import confidence_thresholds
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
-from hardattn.learner import CHECK_EVERY, Budget, accuracy_and_nll, look_of
+from hardattn.budget import Budget, is_check
+from hardattn.learner import accuracy_and_nll, look_of
 from hardattn.rollout import Look
-from hardattn.train import at_home, open_run, require_seed, run_to_the_end
+from hardattn.run_folder import open_run, require_seed, run_to_the_end
 from hardattn.trainer import Trainer, TrainingRecipe
 from supervision.batches import Batch, MixedBatches
 
@@ -164,7 +165,7 @@ class WholeImageTrainer(Trainer):
             said = self.network.train().at_exits(images)
             loss = cross_entropy(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
         self.descend(loss, fraction)
-        if self.iteration % CHECK_EVERY == 0:
+        if is_check(self.iteration):
             self.terms = {"loss_classification": round(loss.item(), 5)}
 
 

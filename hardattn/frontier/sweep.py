@@ -17,14 +17,15 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint
 from hardattn.baselines.training import seen_geometry, train_baseline
+from hardattn.budget import Budget
 from hardattn.csv_file import write_rows
 from hardattn.evaluate import evaluate, measured
 from hardattn.frontier.grid import Member
 from hardattn.frontier.pareto import FrontierPoint, frontiers
-from hardattn.learner import Budget
 from hardattn.row_sequences import designed
+from hardattn.run_folder import read_log
 from hardattn.stopping.rules import Point
-from hardattn.train import read_log, train
+from hardattn.train import train
 from hardattn.trained import open_trained
 from supervision.store import SequenceStore
 
@@ -60,7 +61,7 @@ class Frontier:
     @classmethod
     def read(cls, path: Path) -> Frontier:
         """What `frontier` wrote; raises CheckpointError where it is missing or damaged."""
-        found = checkpoint.read_json(path)
+        found = checkpoint.read_json(path, "a frontier", "hardattn frontier")
         try:
             facts = {part.name: found[part.name] for part in fields(cls)}
             return cls(**facts | {"points": [FrontierPoint(**point) for point in found["points"]]})

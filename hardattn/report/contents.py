@@ -30,9 +30,9 @@ from hardattn.report.commands import commands_of
 from hardattn.report.encoding import png_uri, without_nan
 from hardattn.report.frontiers import frontiers_of, is_frontier
 from hardattn.report.looks import Looks, mean_image
+from hardattn.run_folder import read_log
 from hardattn.stopping.curve_files import OTHER
 from hardattn.stopping.rules import RULES
-from hardattn.train import read_log
 from hardattn.trained import Trained, open_trained
 
 IMAGES = 6

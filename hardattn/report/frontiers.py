@@ -31,11 +31,7 @@ def read_frontier(path: Path) -> list[dict[str, Any]]:
     Raises:
         CheckpointError: the file is missing, damaged, or no frontier.
     """
-    if not path.is_file():
-        raise CheckpointError(
-            f"expected a frontier in {path}, found no file; make it with `hardattn frontier`"
-        )
-    found = checkpoint.read_json(path)
+    found = checkpoint.read_json(path, "a frontier", "hardattn frontier")
     points, chosen = found.get("points"), found.get("frontiers", {})
     try:
         numbers = {number for own in chosen.values() for number in own}

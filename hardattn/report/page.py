@@ -15,7 +15,7 @@ SCRIPTS = ("chart.js", "player.js", "page.js")
 
 
 def page(found: dict[str, Any], command: str = "") -> str:
-    """HTML that shows what `contents.collect` found, and draws it from the same figures as JSON.
+    """HTML that shows what `hardattn.report.contents.collect` found, drawn from the same figures as JSON.
 
     Args:
         command: that makes the page, shown at its head.

@@ -23,7 +23,7 @@ class Row:
         unseen_error_percent: of test images of a kind that it was never trained on, where the table has any.
         validation_percent: error of the validation images, which chooses.
         seconds, iterations: of training.
-        iterations_to_convergence, seconds_to_convergence: see `hardattn.evaluate.convergence`.
+        iterations_to_convergence, seconds_to_convergence: see `hardattn.convergence.convergence`.
         made_in: seconds in which the sequences that it imitates were designed, once for all seeds.
         mflops: of one image, a multiply-add being 2.
         chooses: whether it learns where to look; random places and baselines do not.

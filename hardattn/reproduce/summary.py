@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hardattn import checkpoint
 from hardattn.convergence import Sooner, sooner
-from hardattn.train import read_log
+from hardattn.run_folder import read_log
 
 if TYPE_CHECKING:
     from hardattn.reproduce.outcome import Row

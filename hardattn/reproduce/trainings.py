@@ -20,14 +20,15 @@ from data.options import default_run
 from data.registry import load
 from hardattn import checkpoint
 from hardattn.baselines.training import train_baseline
+from hardattn.budget import Budget
 from hardattn.csv_file import write_rows
 from hardattn.evaluate import evaluate
-from hardattn.learner import Budget
 from hardattn.record import record
 from hardattn.reproduce.outcome import Reproduction, Row
 from hardattn.reproduce.settings import LOADED_WITH, Training, chosen, read_table, trainings
 from hardattn.row_sequences import PARTS, RECORDED, designed, made_in, parts
-from hardattn.train import read_log, require_seed, train
+from hardattn.run_folder import read_log, require_seed
+from hardattn.train import train
 from supervision.store import SequenceStore
 
 MINUTES = 60.0

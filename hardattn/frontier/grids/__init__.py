@@ -1,1 +1,1 @@
-"""Networks that `hardattn frontier` compares, one readable file for each data set; see `frontier_grid`."""
+"""Networks that `hardattn frontier` compares, a file for each data set; see `hardattn.frontier.grid`."""
