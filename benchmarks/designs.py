@@ -23,7 +23,6 @@ from benchmarks.fitted import fitted_options, open_fitted
 from boed.combination import Combination
 from boed.design.search import Designer, design_sequences
 from boed.design.sources import random
-from boed.estimators.bank import centres_of
 from boed.estimators.epe import SCORES
 from data import GlimpseError
 from data.dataset import Split
@@ -66,7 +65,7 @@ def judge(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> 
     """(accuracy, NLL in nats) of q after each of the glimpses at `locations` (B, T, 2)."""
     geometry = designer.learned.geometry
     glimpses = geometry.retina()(split.images, rows, locations).double()
-    totals = designer.q.embed(glimpses, centres_of(locations, geometry).double()).cumsum(1)
+    totals = designer.q.embed(glimpses, geometry.centres(locations).double()).cumsum(1)
     labels, figures = split.labels[rows], []
     for t in range(locations.shape[1]):
         logits = designer.q.logits(totals[:, t], t + 1)

@@ -14,7 +14,7 @@ from boed.approximations import FILE, TOGETHER, Approximations
 from boed.combination import Combination, require_glance
 from boed.fit import FitSettings, finish, fit, learn, require_settings
 from boed.parts import add_parts
-from boed.posteriors.fitting import STATES
+from boed.posterior_fit import STATES
 from data.dataset import DataSet
 from data.device import one_thread
 from data.errors import SettingsError

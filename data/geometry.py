@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from torch import Tensor
+
 from data.errors import SettingsError
 from data.glance import GlancingRetina
-from data.grid import LocationGrid
+from data.grid import LocationGrid, normalise
 from data.retina import Retina
 
 SMALLEST = 2  # what two strided convolutions can take
@@ -56,6 +58,10 @@ class Geometry:
             (self.height, self.width), self.glimpse_size, self.per_axis, last_excluded=self.last_excluded
         )
         return replace(grid, first_glance=self.first_glance)
+
+    def centres(self, locations: Tensor) -> Tensor:
+        """Normalised centres in [-1, 1] of glimpses at top-left pixels (..., 2), by `data.grid.normalise`."""
+        return normalise(locations, self.glimpse_size, (self.height, self.width))
 
     def retina(self) -> Retina:
         kind = GlancingRetina if self.first_glance else Retina

@@ -8,7 +8,6 @@ import pyro
 import torch
 from torch import Tensor
 
-from boed.estimators.bank import centres_of
 from boed.posteriors.avp_cnn import AvpCnnPosterior
 from data.geometry import Geometry
 
@@ -30,7 +29,7 @@ def look(geometry: Geometry, locations: list[list[int]], count: int = 2) -> tupl
     images = torch.randint(1, 256, shape, dtype=torch.uint8, generator=generator)
     places = torch.tensor(locations).expand(count, -1, -1)
     glimpses = geometry.retina()(images, torch.arange(count), places)
-    return images.permute(0, 3, 1, 2).float() / 255, glimpses, centres_of(places, geometry)
+    return images.permute(0, 3, 1, 2).float() / 255, glimpses, geometry.centres(places)
 
 
 def seen(geometry: Geometry, locations: list[list[int]]) -> Tensor:

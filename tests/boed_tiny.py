@@ -12,7 +12,6 @@ from torch import Tensor
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.comparison.compare import Source
-from boed.estimators.bank import centres_of
 from boed.posteriors.posterior import Posterior
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
@@ -82,7 +81,7 @@ class ExactPosterior(Posterior):
         rows = torch.arange(len(world.labels))
         known = GEOMETRY.retina()(world.split.images, rows, PLACES.expand(len(rows), -1, -1)).flatten(2)
         self.register_buffer("known", known)  # (N, L, G*G)
-        self.register_buffer("centres", centres_of(PLACES, GEOMETRY))
+        self.register_buffer("centres", GEOMETRY.centres(PLACES))
         member = torch.from_numpy(world.labels)[:, None] == torch.arange(world.classes)
         self.register_buffer("groups", torch.zeros(member.shape).masked_fill(~member, -torch.inf))
 

@@ -16,7 +16,7 @@ from boed.design.adaptivity import affordable, estimate_adaptivity, sample
 from boed.design.search import Designer, History
 from boed.design.shrinkage import WEIGHTS, shrunk
 from boed.estimators.amortised import AmortisedEstimator
-from boed.estimators.bank import Bank, centres_of
+from boed.estimators.bank import Bank
 
 
 def own_maps(learned: Approximations, rows: Tensor, chosen: list[Tensor], targets: list[float]) -> Tensor:
@@ -36,7 +36,7 @@ def realised(learned: Approximations, rows: Tensor, chosen: list[Tensor]) -> Ten
     for place in range(len(learned.places)):
         looked = torch.stack([*chosen, torch.full_like(rows, place)], 1)
         glimpses = learned.geometry.retina()(learned.bank.images, rows, learned.places[looked])
-        centres = centres_of(learned.places[looked], learned.geometry)
+        centres = learned.geometry.centres(learned.places[looked])
         logits = learned.q.logits(learned.q.embed(glimpses, centres).sum(1), looked.shape[1])
         columns.append(-logits.log_softmax(1).gather(1, learned.bank.labels[rows, None])[:, 0])
     return torch.stack(columns, 1)

@@ -9,7 +9,6 @@ from boed_tiny import FINE, GEOMETRY, PLACES, POINTER, pointer_split
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.estimators.bank import centres_of
 from boed.posteriors.avp_cnn import AvpCnnPosterior
 from boed.posteriors.posterior import negative_log_posterior
 
@@ -124,7 +123,7 @@ def pointer_glimpses(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
     split = pointer_split(count, seed)
     places = PLACES[[POINTER, *FINE]].expand(count, -1, -1)
     y = GEOMETRY.retina()(split.images, torch.arange(count), places)
-    return y, centres_of(places, GEOMETRY), split.labels
+    return y, GEOMETRY.centres(places), split.labels
 
 
 def test_it_learns_what_depends_on_where() -> None:

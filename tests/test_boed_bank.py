@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import boed.estimators.bank
-from boed.estimators.bank import GREY_STEPS, Bank, centres_of, embed_places, grey_levels
+from boed.estimators.bank import GREY_STEPS, Bank, embed_places, grey_levels
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 from data.geometry import Geometry
@@ -59,7 +59,7 @@ def one_by_one(q: GlimpseSetPosterior, split: Split, rows: Tensor, places: list[
 def statistic(q: GlimpseSetPosterior, split: Split, row: int, place: int) -> Tensor:
     top, left = PLACES[place].tolist()
     glimpse = split.images[row, top : top + 4, left : left + 4].permute(2, 0, 1) / 255
-    return q.embed(glimpse[None], centres_of(PLACES[place : place + 1], GEOMETRY))[0]
+    return q.embed(glimpse[None], GEOMETRY.centres(PLACES[place : place + 1]))[0]
 
 
 @pytest.mark.parametrize("budget", [0, STATISTICS, 1e9])

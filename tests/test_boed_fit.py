@@ -10,15 +10,15 @@ from torch import Tensor
 
 import boed.design.adaptivity
 import boed.fit_state
-import boed.posteriors.fitting
+import boed.posterior_fit
 import boed.posteriors.training
 from boed.approximations import FILE, Approximations
 from boed.design.codebook import partition
 from boed.design.search import Designer, History
 from boed.estimators.bank_belief import BankBelief
 from boed.fit import fit
-from boed.posteriors.fitting import ROUNDS, best_temperature, on_policy, split_iterations
-from boed.posteriors.posterior import negative_log_posterior
+from boed.posterior_fit import ROUNDS, on_policy, split_iterations
+from boed.posteriors.posterior import best_temperature, negative_log_posterior
 from data.dataset import Split
 from data.errors import CheckpointError, SettingsError
 from data.retina import Retina
@@ -240,7 +240,7 @@ def test_no_image_of_the_bank_completes_itself(
                 assert isinstance(self.belief, BankBelief)
                 excluded.append(torch.equal(self.belief.distances.isinf().nonzero()[:, 1], rows))
 
-    monkeypatch.setattr(boed.posteriors.fitting, "History", Spied)
+    monkeypatch.setattr(boed.posterior_fit, "History", Spied)
     monkeypatch.setattr(boed.design.adaptivity, "History", Spied)
     fit(DATASET, tmp_path, **TINY)
     assert excluded == [True] * (ROUNDS + 2)  # weights before each round, temperatures, weights
@@ -260,6 +260,6 @@ def test_at_first_there_are_more_glimpses(tmp_path: Path, monkeypatch: pytest.Mo
         sizes.append(args[5](2, torch.Generator()).shape[1])
         train(*args, **options)
 
-    monkeypatch.setattr("boed.posteriors.fitting.train_posterior", spied)
+    monkeypatch.setattr("boed.posterior_fit.train_posterior", spied)
     fit(DATASET, tmp_path, **TINY)
     assert sizes == [min(4 * 3, len(PLACES)), *[3] * (1 + ROUNDS)]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import boed.cli
 import boed.commands.compare
-import boed.posteriors.fitting
+import boed.posterior_fit
 import boed.posteriors.training
 from boed.approximations import Approximations
 from boed.combination import Combination
@@ -29,7 +29,7 @@ from boed.design.sources import SOURCES
 from boed.estimators.bank_belief import BankBelief
 from boed.fit import fit
 from boed.generate import candidates_of, design_settings, generate
-from boed.posteriors.fitting import informed, on_policy
+from boed.posterior_fit import informed, on_policy
 from boed.posteriors.posterior import negative_log_posterior
 from boed.report import sample_sizes
 from boed.show import draw_sequences

@@ -6,7 +6,6 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.estimators.bank import centres_of
 from boed.posteriors.glimpse_set import GlimpseSetPosterior, fourier_features
 from boed.posteriors.posterior import negative_log_posterior
 
@@ -116,7 +115,7 @@ def test_training_reaches_the_conditional_entropy_of_an_enumerable_model() -> No
     exact = float(np.mean([world.entropy(n, seen[:t]) for n in range(16) for t in (1, 2)]))
     places = PLACES[seen].expand(16, -1, -1)
     y = GEOMETRY.retina()(world.split.images, torch.arange(16), places)
-    centres, labels = centres_of(places, GEOMETRY), world.split.labels
+    centres, labels = GEOMETRY.centres(places), world.split.labels
     torch.manual_seed(0)
     q = GlimpseSetPosterior((1, 4, 4), 2, 2, 16).eval()
     before = negative_log_posterior(q, y, centres, labels).item()

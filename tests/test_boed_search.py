@@ -15,7 +15,6 @@ from boed.design.lookahead import SEARCHES
 from boed.design.search import Designer, Designs, History, image_noise
 from boed.design.shrinkage import AverageMaps
 from boed.design.sources import SOURCES
-from boed.estimators.bank import centres_of
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import SCORES
 from boed.generate import generate
@@ -45,7 +44,7 @@ def realised(learned: Approximations, split: Split, locations: Tensor) -> Tensor
     """(T,) mean of -log q(label | first t glimpses)."""
     rows = torch.arange(len(split))
     glimpses = learned.geometry.retina()(split.images, rows, locations)
-    totals = learned.q.embed(glimpses, centres_of(locations, learned.geometry)).cumsum(1)
+    totals = learned.q.embed(glimpses, learned.geometry.centres(locations)).cumsum(1)
     logits = learned.q.logits(totals, torch.arange(1, STEPS + 1))
     return -logits.log_softmax(-1)[rows, :, split.labels].mean(0)
 
@@ -201,7 +200,7 @@ def test_entropy_is_that_of_q(designer: Designer, unseen: Split) -> None:
         learned, rows = designer.learned, torch.arange(80)
         with torch.no_grad():
             glimpses = learned.geometry.retina()(unseen.images, rows, found.locations)
-            totals = learned.q.embed(glimpses, centres_of(found.locations, learned.geometry)).cumsum(1)
+            totals = learned.q.embed(glimpses, learned.geometry.centres(found.locations)).cumsum(1)
             p = learned.q.logits(totals, torch.arange(1, STEPS + 1)).softmax(-1)
         assert torch.allclose(found.entropy[:, 1:].float(), torch.special.entr(p).sum(-1), atol=1e-4)
 

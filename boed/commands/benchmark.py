@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
+from boed.benchmark import Benchmark, combinations, run_benchmark
 from boed.combination import CHOICES, Combination
 from boed.design.search import COMPLETIONS
-from boed.enumeration.benchmark import Benchmark, combinations, run_benchmark
 from data.device import choose_device
 from data.errors import SettingsError
 from data.options import PATH, one_line_errors

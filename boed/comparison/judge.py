@@ -21,10 +21,8 @@ from torch.nn.functional import cross_entropy
 from tqdm import tqdm
 
 from boed.comparison.masks import Masks, draw, look, pair
-from boed.estimators.bank import centres_of
-from boed.posteriors.fitting import best_temperature
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
-from boed.posteriors.posterior import negative_log_posterior
+from boed.posteriors.posterior import best_temperature, negative_log_posterior
 from data.dataset import DataSet, Split
 from data.device import at_device, one_thread
 from data.errors import DataError, SettingsError
@@ -204,7 +202,7 @@ class Held:
         straight = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
         places = pair(masks, sources, split, rows, straight, settings.alike, generator)
         glimpses = look(split, rows, places, masks.geometry, straight)
-        return cls(glimpses, centres_of(places, masks.geometry), split.labels[rows])
+        return cls(glimpses, masks.geometry.centres(places), split.labels[rows])
 
     @torch.no_grad()
     def logits(self, q: GlimpseSetPosterior) -> Tensor:
@@ -233,7 +231,7 @@ def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
             prefix_logits(
                 q,
                 look(masks.split, masks.rows[chunk], places[chunk], masks.geometry, straight[chunk]),
-                centres_of(places[chunk], masks.geometry),
+                masks.geometry.centres(places[chunk]),
             )
             for chunk in torch.arange(len(places), device=places.device).split(CHUNK)
         ]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boed.estimators.bank import centres_of
 from data.dataset import Split
 from data.geometry import Geometry
 from data.grid import but_glances
@@ -53,7 +52,7 @@ def draw(
     reach = round(JITTER * masks.geometry.glimpse_size)
     shift = torch.randint(-reach, reach + 1, places.shape, generator=generator).to(device)
     glimpses = look(split, rows, but_glances(places + shift, places), masks.geometry, flipped)
-    return glimpses, centres_of(places, masks.geometry), split.labels[rows]
+    return glimpses, masks.geometry.centres(places), split.labels[rows]
 
 
 def pair(

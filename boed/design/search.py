@@ -18,7 +18,7 @@ from boed.design.coarse import coarse_to_fine
 from boed.design.heuristics import linear_information
 from boed.design.lookahead import SEARCHES, planned
 from boed.design.shrinkage import AverageMaps, shrunk
-from boed.estimators.bank import MEMORY_GB, Bank, centres_of
+from boed.estimators.bank import MEMORY_GB, Bank
 from boed.estimators.epe import entropy
 from boed.estimators.estimator import Belief
 from data.dataset import Split
@@ -225,7 +225,7 @@ class History:
         """Adds one glimpse per image, at the places (B,)."""
         learned = self.designer.learned
         glimpses = learned.geometry.retina()(self.split.images, self.rows, learned.places[places, None])[:, 0]
-        centres = centres_of(learned.places[places], learned.geometry).double()
+        centres = learned.geometry.centres(learned.places[places]).double()
         self.total = self.total + self.designer.q.embed(glimpses.double(), centres)
         self.belief.observe(glimpses, places)
         self.chosen = torch.cat([self.chosen, places[:, None]], 1)

@@ -15,7 +15,6 @@ from boed.design.heuristics import (
     saliency_sequences,
 )
 from boed.design.search import Designer, Designs, design_sequences
-from boed.estimators.bank import centres_of
 from boed.estimators.epe import entropy
 from data.dataset import Split
 from data.grid import with_glance
@@ -78,7 +77,7 @@ def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tens
     if learned.glance is not None:
         locations = with_glance(locations)
     glimpsed = learned.geometry.retina()(split.images, rows, locations).double()
-    totals = designer.q.embed(glimpsed, centres_of(locations, learned.geometry).double()).cumsum(1)
+    totals = designer.q.embed(glimpsed, learned.geometry.centres(locations).double()).cumsum(1)
     counts = torch.arange(1, locations.shape[1] + 1, device=totals.device)
     prior = designer.prior_entropy().expand(len(rows), 1)
     entropies = torch.cat([prior, entropy(designer.q.logits(totals, counts))], 1)

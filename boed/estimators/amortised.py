@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boed.estimators.bank import Bank, centres_of
+from boed.estimators.bank import Bank
 from boed.estimators.epe import candidate_scores
 from boed.estimators.estimator import Completed
 from boed.posteriors.glimpse_set import GlimpseEncoder
@@ -73,7 +73,7 @@ class AmortisedBelief:
     def __init__(
         self, estimator: AmortisedEstimator, places: Tensor, geometry: Geometry, images: int
     ) -> None:
-        self.estimator, self.centres = copy.deepcopy(estimator).double(), centres_of(places, geometry)
+        self.estimator, self.centres = copy.deepcopy(estimator).double(), geometry.centres(places)
         self.totals = torch.zeros(
             images, estimator.count_bias.shape[1], dtype=torch.float64, device=places.device
         )
@@ -170,4 +170,4 @@ def _glimpses(bank: Bank, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]
     """Glimpses (B, S*C, G, G) of the bank at one place each, and the centres (B, 2)."""
     locations = bank.places[places]
     glimpses = bank.geometry.retina()(bank.split.images, rows, locations[:, None])[:, 0]
-    return glimpses, centres_of(locations, bank.geometry)
+    return glimpses, bank.geometry.centres(locations)

@@ -11,16 +11,10 @@ from torch import Tensor
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
-from data.grid import normalise
 
 GREY_STEPS = 128  # glimpses are kept as multiples of a 128th of a grey level: exact for up to four scales
 EMBED_VALUES = 4_000_000  # glimpse values, or values of statistics, that go through q at a time
 MEMORY_GB = 4.0
-
-
-def centres_of(locations: Tensor, geometry: Geometry) -> Tensor:
-    """Normalised centres of top-left pixels (..., 2)."""
-    return normalise(locations, geometry.glimpse_size, (geometry.height, geometry.width))
 
 
 @torch.no_grad()
@@ -31,7 +25,7 @@ def embed_places(
 
     A block is small enough that neither its glimpses nor its statistics, of size `width`, take much memory.
     """
-    retina, centres = geometry.retina(), centres_of(places, geometry)
+    retina, centres = geometry.retina(), geometry.centres(places)
     channels, size, _ = geometry.glimpse_shape()
     block = max(1, EMBED_VALUES // (len(places) * max(width, channels * size**2)))
     for some in rows.split(block):
@@ -113,7 +107,7 @@ class Bank:
         locations = self.places[places]
         glimpses = self.geometry.retina()(self.split.images, rows, locations[:, None])[:, 0]
         with torch.no_grad():
-            return self.q.embed(glimpses, centres_of(locations, self.geometry))
+            return self.q.embed(glimpses, self.geometry.centres(locations))
 
     def grey_levels(self, place: int) -> Tensor:
         """(M, S*C*G*G) double: every image's glimpse at one place, in exact multiples of a grey level."""

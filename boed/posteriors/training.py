@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from boed.estimators.bank import centres_of
 from boed.fit_state import seeded_iterations
 from boed.posteriors.posterior import Posterior, negative_log_posterior
 from data.dataset import Split
@@ -63,7 +62,7 @@ def train_posterior(
         shifted = locations + _jitter(locations, geometry, generator) if jitter else locations
         glimpses = geometry.retina()(split.images, index, shifted)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return negative_log_posterior(q, glimpses, centres_of(locations, geometry), split.labels[index])
+            return negative_log_posterior(q, glimpses, geometry.centres(locations), split.labels[index])
 
     train(
         q,

@@ -25,7 +25,6 @@ from boed.enumeration.exact import (
     exact_random,
     optimal_epe,
 )
-from boed.estimators.bank import centres_of
 from boed.fit import fit
 from boed.posteriors.registry import enumeration
 from data.dataset import DataSet, Split
@@ -223,7 +222,7 @@ def _calibration(designer: Designer, split: Split, rows: Tensor, locations: Tens
     """Calibration error of q after each glimpse at `locations` (B, T, 2)."""
     learned = designer.learned
     glimpses = learned.geometry.retina()(split.images, rows, locations)
-    totals = learned.q.embed(glimpses, centres_of(locations, learned.geometry)).cumsum(1)
+    totals = learned.q.embed(glimpses, learned.geometry.centres(locations)).cumsum(1)
     parts = [learned.q.logits(totals[:, t].clone(), t + 1).softmax(-1) for t in range(locations.shape[1])]
     confidence, classes = torch.stack(parts, 1).max(-1)  # (B, T)
     right = classes == split.labels[rows][:, None]

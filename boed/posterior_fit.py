@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, pad
+from torch.nn.functional import pad
 from tqdm import tqdm
 
 from boed.approximations import TOGETHER, Approximations
 from boed.design.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
 from boed.design.codebook import place_probabilities
 from boed.design.search import Designer, History
+from boed.posteriors.posterior import best_temperature
 from boed.posteriors.training import LEARNING_RATE, PlaceSampler, train_posterior
 from data.dataset import Split
 
@@ -151,14 +151,3 @@ def calibrate(learned: Approximations, seed: int) -> None:
         history.look(history.choose(weight)[0])
         found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
     q.temperature.copy_(torch.tensor(found))
-
-
-def best_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature in [0.1, 4] with the lowest cross-entropy of logits / temperature.
-
-    >>> best_temperature(torch.tensor([[9.0, 0.0]] * 4), torch.tensor([0, 0, 0, 1])) > 3.9
-    True
-    """
-    grid = np.geomspace(0.1, 4, 75)
-    losses = [float(cross_entropy(logits / float(t), labels)) for t in grid]
-    return float(grid[int(np.argmin(losses))])
