@@ -69,23 +69,27 @@ def guided_images(
 def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: int, policy: str) -> Maps:
     """The EPE maps of images with sequences in a store, over those of its candidates that lie on the grid.
 
+    Of a store of parts, which has no maps, they are those of the annotated boxes, see `box_maps`.
+
     Args:
         steps: T.
         policy: that is to be regressed on them, a key of `hardattn.policies.POLICIES`.
 
     Raises:
         SettingsError: the policy is not categorical.
-        StoreError: the store has no maps, or one that says nothing.
+        StoreError: the store has no maps and the images no boxes, or a map says nothing.
     """
     if policy != "categorical":
         raise SettingsError(f"expected --policy categorical with --method saliency, found {policy}")
+    if images.boxes is not None and store.settings.get("design", {}).get("source") == "parts":
+        return box_maps(images.boxes.cpu(), geometry, steps)
     grid, places = geometry.grid(), store.candidates
     rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
     on_grid = torch.isin(places[:, 0], rows) & torch.isin(places[:, 1], cols)
     if not bool(on_grid.any()):
         raise StoreError(
             f"expected EPE maps of places on the grid in {store.path}, found none; make designs with "
-            "`boed generate`, whose stores have them"
+            "`boed generate`, whose stores have them, or parts of annotated boxes with `hardattn parts`"
         )
     found = store.load(store.rows_of(images.ids.tolist())).epe_map[:, :steps, on_grid]
     if bool((found.isnan().any(-1) | found.isinf().all(-1)).any()):
@@ -93,6 +97,29 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
             f"expected finite values in every EPE map of {store.path}, found a map without; generate it again"
         )
     return Maps(found, places[on_grid])
+
+
+def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
+    r"""Ground-truth saliency: at every place of the grid how little of the object a glimpse shows.
+
+    $s_l = 1 - |g_l \cap b| / \min(|g_l|, |b|)$, 0 where the glimpse g lies within the box b or around it, 1
+    where it misses it; the same at every step.
+
+    Args:
+        boxes: (M, 4) first row and column of the object, and those after its last, in pixels.
+        steps: T.
+
+    >>> one = Geometry(8, 8, 1, glimpse_size=4, per_axis=3)
+    >>> box_maps(torch.tensor([[0, 0, 4, 4]]), one, 1).values.view(3, 3).tolist()
+    [[0.0, 0.5, 1.0], [0.5, 0.75, 1.0], [1.0, 1.0, 1.0]]
+    """
+    places, size = geometry.grid().locations, geometry.glimpse_size
+    first, last = boxes[:, None, :2], boxes[:, None, 2:]
+    sides = torch.minimum(places + size, last) - torch.maximum(places, first)  # (M, L, 2)
+    shown = sides.clamp(min=0).prod(-1)
+    smaller = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(max=size**2)
+    missed = 1 - shown / smaller[:, None]
+    return Maps(missed[:, None].expand(-1, steps, -1), places)
 
 
 def designed_gains(store: SequenceStore | None, guided: Guided | None) -> Tensor:

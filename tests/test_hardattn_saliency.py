@@ -1,6 +1,7 @@
 """The method saliency: a policy regressed on EPE maps, by hand and on a task where the maps tell."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_store
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from data.dataset import DataSet, Split
 from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
@@ -22,15 +24,18 @@ from hardattn.guidance import guided_maps
 from hardattn.learner import Learner, look_at_all
 from hardattn.losses import SHARPNESS, saliency
 from hardattn.methods import METHODS
+from hardattn.network import HardAttention
 from hardattn.recipe import Recipe
 from hardattn.rollout import Rollout, explore, follow, joined
 from hardattn.train import train
 from hardattn.trained import open_trained
 from supervision.batches import Batch, Maps, MixedBatches
+from supervision.parts import write_parts
 from supervision.store import Sequences, SequenceStore
 
 DATASET, GRID = tiny_dataset(), GEOMETRY.grid()
 DESIGN = DATASET["design"]
+REST = ("train", "valid", "test")
 SHORT: dict[str, Any] = {"method": "saliency", "device": "cpu", "recipe": Recipe(batch_size=16, hidden=16)}
 
 
@@ -122,6 +127,44 @@ def test_candidates_off_the_grid_are_left_out(tmp_path: Path) -> None:
     found = guided_maps(store, DESIGN, GEOMETRY, 2, "categorical")
     assert found.places.tolist() == [[0, 0], [4, 8]]
     torch.testing.assert_close(found.values[5], torch.tensor([[0.1, 0.3], [0.5, 0.75]]), atol=1e-3, rtol=0)
+
+
+def boxed() -> DataSet:
+    """The task with boxes around its bright squares."""
+
+    def opened(split: str) -> Split:
+        images = DATASET[split]
+        left = 8 * images.labels
+        rows = torch.full_like(left, 4)
+        return replace(images, boxes=torch.stack([rows, left, rows + 4, left + 4], 1))
+
+    return DataSet(
+        "tiny", "label", ("left", "right"), GEOMETRY, 3, {s: partial(opened, s) for s in ("design", *REST)}
+    )
+
+
+def test_of_annotated_boxes_the_maps_say_where_the_object_is(tmp_path: Path) -> None:
+    """A policy regressed on them knows where the square is once a glimpse has shown it."""
+    dataset = boxed()
+    store = write_parts(tmp_path / "parts.h5", dataset, "train", glimpses=3)
+    maps = guided_maps(store, dataset["train"], GEOMETRY, 3, "categorical")
+    assert torch.equal(maps.places, GRID.locations) and maps.values.shape == (48, 3, 16)
+    on_it = maps.places[maps.values[:, 0].argmin(1)]
+    assert torch.equal(on_it, dataset["train"].boxes[:, :2])  # type: ignore[index]
+    assert ((maps.values == 0).sum(-1) == 1).all() and (maps.values <= 1).all()
+    recipe = Recipe(batch_size=16, hidden=16, supervised_share=1.0)
+    budget = Budget(epochs=80)
+    run = train(dataset, tmp_path / "run", store=store, **SHORT | {"recipe": recipe, "budget": budget})
+    network = open_trained(run, dataset=dataset, device="cpu").network
+    assert isinstance(network, HardAttention)
+    images = dataset["test"]
+    again = write_parts(tmp_path / "test.h5", dataset, "test", glimpses=3).load(torch.arange(len(images)))
+    look = partial(ImagePool([images]).glimpses, GEOMETRY.retina())
+    square = torch.stack([torch.full_like(images.labels, 4), 8 * images.labels], 1)[:, None]
+    told = follow(network.eval(), look, torch.arange(len(images)), again.locations, GRID, square)
+    assert told.candidates is not None
+    before, _, after = told.candidates.exp().mean((0, 2)).tolist()  # of 16 places
+    assert after > 0.2 > 2 * before
 
 
 @pytest.mark.parametrize(
