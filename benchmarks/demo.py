@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import click
+
 from benchmarks import figures
 from benchmarks.figures import Run
 from benchmarks.jobs import Job, JobError, run_all
@@ -21,8 +23,17 @@ OUT = Path("runs/demo")
 PLAN = Plan(OUT, data=("--dataset", "digits"), budget=("--epochs", "90"), device=("--device", "cpu"))
 
 
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 def main() -> None:
-    """Makes what is missing in runs/demo, then prints the table and the paths of the pictures."""
+    """The whole pipeline on the built-in data set: designs, three networks, and how they compare.
+
+    Makes what is missing in runs/demo, with two commands at a time, then prints a table and where the
+    pictures are. It takes minutes; interrupted, the same command takes it up again.
+
+    \b
+    Example:
+      python -m benchmarks.demo
+    """
     began = time.monotonic()
     pictures = {row: PLAN.sequences(row).with_suffix(".png") for row in ("design", "fixed-order")}
     jobs = [*PLAN.jobs(SHOWN), *(_show(row, path) for row, path in pictures.items())]

@@ -17,6 +17,9 @@ from data.registry import DATASETS, load
 PATH: click.ParamType = click.Path(path_type=Path)  # type: ignore[type-arg]
 GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
+SENSORS = ("patch", "retina")
+RETINA_SCALES = 3  # as in most tables of Mnih et al. 2014
+
 _TASK = (
     click.option(
         "--dataset", "name", default="digits", show_default=True, help=f"One of {', '.join(DATASETS)}."
@@ -34,7 +37,18 @@ _TASK = (
     click.option(
         "--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the data set's, or FILE's]"
     ),
-    click.option("--scales", type=int, help="Scales of the retina. [default: as for --glimpse-size]"),
+    click.option(
+        "--sensor",
+        type=click.Choice(SENSORS),
+        help="patch: one square of --glimpse-size pixels a side. retina: --scales squares around one centre, "
+        f"{RETINA_SCALES} by default. [default: as --scales]",
+    ),
+    click.option(
+        "--scales",
+        type=int,
+        help="Squares of a retina, of 1, 2, 4, .. times --glimpse-size pixels a side, averaged down to the "
+        "first. [default: as for --glimpse-size]",
+    ),
 )
 _FIRST_GLANCE = click.option(
     "--first-glance",
@@ -72,10 +86,38 @@ def task_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def sensor_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that name data, run folder and geometry, for what needs no device."""
+    """Adds the options that name data, run folder and geometry, for what needs no device.
+
+    A sensor is told as its scales: the command knows these alone.
+    """
+
+    @wraps(command)
+    @one_line_errors
+    def run(*args: Any, sensor: str | None, scales: int | None, **options: Any) -> None:
+        command(*args, scales=scales_of(sensor, scales), **options)
+
     for option in reversed(_TASK):
-        command = option(command)
-    return command
+        run = option(run)
+    return run
+
+
+def scales_of(sensor: str | None, scales: int | None) -> int | None:
+    """How many scales a sensor has, None where neither says anything.
+
+    Raises:
+        SettingsError: a patch of several scales, or a retina of one.
+
+    >>> scales_of("patch", None), scales_of("retina", None), scales_of("retina", 4), scales_of(None, 2)
+    (1, 3, 4, 2)
+    """
+    if sensor == "patch" and scales is not None and scales > 1:
+        raise SettingsError(
+            f"expected 1 scale with --sensor patch, found {scales}; take retina or leave --scales out"
+        )
+    if sensor == "retina" and scales == 1:
+        raise SettingsError("expected at least 2 scales with --sensor retina, found 1; take patch")
+    default = {"patch": 1, "retina": RETINA_SCALES}
+    return default.get(sensor or "") if scales is None else scales
 
 
 def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:

@@ -57,7 +57,11 @@ def main() -> None:
 @click.option("--seed", default=0, show_default=True, help="Of weights, batches and draws.")
 @click.option("--epochs", type=float, help=f"Length of training. [default: {DEFAULT_ITERATIONS} iterations]")
 @click.option("--minutes", type=float, help="Length of training, by the clock.")
-@click.option("--supervised-images", type=int, help="Use only so many of the sequences.")
+@click.option(
+    "--supervised-images",
+    type=int,
+    help="Use only so many of the sequences: a fair sample, part of every larger one.",
+)
 @click.option(
     "--distil",
     type=PATH,

@@ -53,6 +53,7 @@ class Evaluation:
         trajectories: for each image, whose predictions are averaged.
         budget: the largest "mean_glimpses" or "mflops" that was asked for.
         within_budget: of each rule the point whose threshold meets it on validation images.
+        fingerprint: of the images, see `data.dataset.Split`.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Evaluation:
     trajectories: int = 1
     budget: dict[str, float] = field(default_factory=dict)
     within_budget: list[Point] = field(default_factory=list)
+    fingerprint: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,6 +118,39 @@ def evaluate(
     return result
 
 
+def known_or_evaluated(
+    run_folder: Path,
+    data_root: Path | None = None,
+    *,
+    dataset: DataSet | None = None,
+    device: str = "auto",
+    trajectories: int | None = None,
+) -> dict[str, Any]:
+    """What `evaluate` wrote of a run, where that is of its weights; else the run is evaluated.
+
+    So its test images are looked at once. It is evaluated again where the weights are newer, or where what
+    was written is of another number of trajectories or, with `data_root`, of other images, by fingerprint.
+
+    Args:
+        run_folder, data_root, dataset: see `evaluate`.
+        trajectories: for each image; default as many as were evaluated last, or 1.
+
+    Raises:
+        CheckpointError: the evaluation is damaged, or weights are missing, damaged or of another task.
+    """
+    path, weights = output_files(run_folder, data_root)[0], run_folder / checkpoint.MODEL
+    known = checkpoint.read_json(path, "an evaluation", "hardattn evaluate") if path.is_file() else {}
+    before = known.get("trajectories", 1)
+    wanted = before if trajectories is None else trajectories
+    stale = not weights.is_file() or not known or path.stat().st_mtime < weights.stat().st_mtime
+    if not stale and data_root is not None:
+        run = open_trained(run_folder, data_root, dataset=dataset, device=device)
+        stale = known.get("fingerprint") != run.dataset["test"].fingerprint
+    if stale or before != wanted:
+        evaluate(run_folder, data_root, dataset=dataset, device=device, trajectories=wanted)
+    return checkpoint.read_json(path)
+
+
 def measured(
     run_folder: Path,
     run: Trained,
@@ -138,7 +173,8 @@ def measured(
     if isinstance(network, Baseline):
         every, costs = _whole_images(network, images, settings, trajectories)
         logits, cost = every[:, -1:], costs[-1]
-        points = exit_curve(every, labels, costs, run.about["thresholds"], counts)  # of validation images
+        pixels = whole_image.seen_geometry(settings).retina().pixels()
+        points = exit_curve(every, labels, costs, run.about["thresholds"], counts, pixels)
         within = list[Point]()
     else:
         looks, its_costs = looked_at(run, images, trajectories)
@@ -168,6 +204,7 @@ def measured(
         trajectories,
         dict(budget or {}),
         within,
+        images.fingerprint,
     )
 
 

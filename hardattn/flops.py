@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,12 +23,14 @@ class Costs:
         classify: one prediction of the class.
         heads: name of a stopping head -> one decision by it.
         asked: the same for what is asked before a glimpse that is then not taken, and else comes with it.
+        classifying: names of heads whose decision needs the class, whatever the rule.
     """
 
     look: float
     classify: float
     heads: Mapping[str, float]
     asked: Mapping[str, float]
+    classifying: Collection[str] = ()
 
     @property
     def glimpse(self) -> float:
@@ -38,10 +40,11 @@ class Costs:
     def spent(self, taken: Tensor, steps: int, head: str = "", classifies: bool = True) -> Tensor:
         """(B,) MFLOPs of images at which `taken` (B,) glimpses of at most `steps` were taken.
 
-        Nothing is decided after the last one. Without `classifies` the class is said at the end alone.
+        Nothing is decided after the last one. Where neither the rule `classifies` nor its head does, the
+        class is said at the end alone.
         """
         glimpses = taken.double()
-        said = glimpses if classifies else torch.ones_like(glimpses)
+        said = glimpses if classifies or head in self.classifying else torch.ones_like(glimpses)
         decided = glimpses.clamp(max=steps - 1) * self.heads.get(head, 0.0)
         refused = (taken < steps) * self.asked.get(head, 0.0)
         return glimpses * self.look + said * self.classify + decided + refused
@@ -51,15 +54,20 @@ class Costs:
         heads, asked = (
             {name: trajectories * cost for name, cost in of.items()} for of in (self.heads, self.asked)
         )
-        return Costs(trajectories * self.look, trajectories * self.classify, heads, asked)
+        look, classify = trajectories * self.look, trajectories * self.classify
+        return Costs(look, classify, heads, asked, self.classifying)
 
 
 def costs_of(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> Costs:
-    """What a network costs at test time. A policy that is a map of the EPE is the head of `gain` as well."""
+    """What a network costs at test time.
+
+    A policy that is a map of the EPE is the head of `gain` as well, beside the entropy of the class.
+    """
     parts = mflops_by_part(network, glimpse_shape)
     heads = {name: parts[name] for name in OUTPUTS}
     asked = {"gain": parts["policy"]} if network.predicts_epe else {}
-    return Costs(parts["policy"] + parts["glimpse and core"], parts["classifier"], heads, asked)
+    look = parts["policy"] + parts["glimpse and core"]
+    return Costs(look, parts["classifier"], heads, asked, classifying=tuple(asked))
 
 
 def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> float:
@@ -74,7 +82,7 @@ def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, in
 def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> dict[str, float]:
     """The same, by part, and one decision of each stopping head, for one ponder cost."""
     device = network.device
-    state = network.initial(1)
+    state = network.initial(1).detach()  # the counter takes no view of a parameter apart
     glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
     parts = {
         "policy": mflops(network.policy, state),

@@ -36,7 +36,7 @@ def guided_images(
         store: None: there is nothing to imitate.
         geometry: of the training.
         steps: T.
-        count: only the first so many images.
+        count: only so many images, a fair sample that is part of every larger one.
         policy: that is to imitate them, a key of `hardattn.policies.POLICIES`.
         everyone: whether all training images are to be supervised; one order that is the same for all images
             of the design split then serves them as well.

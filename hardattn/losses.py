@@ -96,7 +96,8 @@ def saliency(rollout: Rollout, maps: Tensor | None) -> Tensor:
     $-\sum_l s_t(l) \log \pi(l \mid h_t), \quad s_t(l) \propto \exp(-k \, \mathrm{EPE}_t(l))$
 
     The location head is regressed on a saliency that was computed beforehand, as GlimpseNet's is; here it is
-    the EPE map of a design. The term is smallest, the entropy of s, where the policy is s.
+    the EPE map of a design, or that of an annotated box. The term is smallest, the entropy of s, where the
+    policy is s.
 
     Args:
         rollout: with the log-probabilities of the candidates.

@@ -46,6 +46,15 @@ class Method:
         """Whether it needs sequences to imitate."""
         return bool(self.sequences)
 
+    def has(self, *names: str) -> bool:
+        """Whether one of these terms is in its loss, or in that of the method that takes over.
+
+        >>> METHODS["nogs-all"].has("reinforce"), METHODS["nogs-finetuned"].has("reinforce")
+        (False, True)
+        """
+        later = METHODS[self.then].weights if self.then else {}
+        return any(name in self.weights or name in later for name in names)
+
     def at(self, fraction: float, imitate_for: float) -> Method:
         """The method when `fraction` of the budget is used, `imitate_for` being the part before the change.
 
@@ -166,12 +175,14 @@ class Objective:
         supervision_weight: of the imitation, times the method's own.
         rewards: reward -> weight, see `hardattn.rewards`.
         anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
+        gain_target: what the predicted information gain is regressed on, see `hardattn.stopping.losses.gain`.
     """
 
     loss_at: losses.LossAt = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
+    gain_target: str = "realised"
 
     def __post_init__(self) -> None:
         losses.require_loss_at(self.loss_at)
@@ -187,24 +198,7 @@ class Objective:
         return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
 
 
-GAIN_TARGETS = ("realised", "design")
 REINFORCE_LOSSES = ("likelihood", "distance")
-
-
-def require_changes(name: str, anneal_supervision: bool, imitate_for: float) -> None:
-    """Raises SettingsError where the method has nothing that could change during training.
-
-    >>> require_changes("ps-nogs", True, IMITATE_FOR), require_changes("nogs-finetuned", False, 0.5)
-    (None, None)
-    """
-    method = METHODS[name]
-    if anneal_supervision and not (method.supervised and "reinforce" in method.weights):
-        raise SettingsError(
-            f"expected a method that imitates and has REINFORCE with --anneal-supervision, found {name}; "
-            "take ps-nogs, or nogs-finetuned without it"
-        )
-    if imitate_for != IMITATE_FOR and not method.then:
-        raise SettingsError(f"expected --imitate-for with nogs-finetuned, found it with {name}; leave it out")
 
 
 def terms(
@@ -240,6 +234,6 @@ def terms(
         "baseline": lambda: losses.baseline(rollout, earned(), free),
         "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
         **{name: partial(term, rollout, labels) for name, term in TERMS.items()},
-        "gain": lambda: gain(rollout, labels, gains, supervised),
+        "gain": lambda: gain(rollout, labels, gains, supervised, objective.gain_target),
     }
     return {name: weight * makers[name]() for name, weight in method.weights.items()}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from data.errors import SettingsError
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.losses import LossAt, require_loss_at
-from hardattn.methods import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES, Method, Objective
-from hardattn.policies import DEVIATION, POLICIES
+from hardattn.methods import IMITATE_FOR, METHODS, REINFORCE_LOSSES, Method, Objective
+from hardattn.policies import DEVIATION, ON_GRID, POLICIES
+from hardattn.rewards import require_rewards
+from hardattn.stopping.losses import GAIN_TARGETS
 from hardattn.trainer import TrainingRecipe
 
 NETWORK = (
@@ -47,8 +50,9 @@ class Recipe(TrainingRecipe):
         loss_at, rewards, supervision_weight, anneal_supervision: see `hardattn.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.losses.reinforce`.
-        gain_target: what the predicted information gain is regressed on: the one "realised", or of supervised
-            images that which their "design" expected.
+        gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
+            was "realised", the drop of the "entropy" of the class, or of supervised images what their
+            "design" expected.
         imitate_for: share of the budget after which a method gives way to its `then`.
     """
 
@@ -78,6 +82,12 @@ class Recipe(TrainingRecipe):
         require_loss_at(self.loss_at)
         if self.deviation is not None and self.deviation <= 0:
             raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
+        if not 0 <= self.supervision_weight < math.inf:
+            raise SettingsError(
+                f"expected a finite --supervision-weight of at least 0, found {self.supervision_weight}; "
+                "change it"
+            )
+        require_rewards(self.rewards)
         if self.reinforce_loss == "distance" and self.policy != "gaussian":
             raise SettingsError(
                 f"expected --policy gaussian with --reinforce-loss distance, found {self.policy}; "
@@ -93,7 +103,9 @@ class Recipe(TrainingRecipe):
 
     @property
     def objective(self) -> Objective:
-        return Objective(self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision)
+        return Objective(
+            self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target
+        )
 
     @classmethod
     def suited(cls, method: Method, *, symmetric: bool, aligned: bool, **chosen: Any) -> Recipe:
@@ -108,3 +120,63 @@ class Recipe(TrainingRecipe):
             "policy_shapes_state": not (aligned and method.supervised),
         }
         return cls(**(default | chosen))
+
+
+class Need(NamedTuple):
+    """Which methods have a use for a field of a recipe.
+
+    Attributes:
+        option: that sets it.
+        wanted: the methods in words.
+        met: whether a method is one of them.
+    """
+
+    option: str
+    wanted: str
+    met: Callable[[Method], bool]
+
+
+def _reinforcing(option: str) -> Need:
+    return Need(option, "a method with REINFORCE", lambda method: method.has("reinforce"))
+
+
+NEEDS: Mapping[str, Need] = {
+    "supervision_weight": Need(
+        "--supervision-weight", "a method that imitates", lambda method: method.has("imitation", "saliency")
+    ),
+    "anneal_supervision": Need(
+        "--anneal-supervision",
+        "a method that imitates beside REINFORCE",
+        lambda method: method.supervised and "reinforce" in method.weights,
+    ),
+    "imitate_for": Need("--imitate-for", "nogs-finetuned", lambda method: bool(method.then)),
+    "rewards": _reinforcing("--reward"),
+    "reinforce_loss": _reinforcing("--reinforce-loss"),
+    "policy": Need(
+        "--policy", "a method that learns where to look", lambda method: method.training == "sample"
+    ),
+    "gain_target": Need(
+        "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
+    ),
+}
+
+
+def require_used(name: str, recipe: Recipe) -> None:
+    """Raises SettingsError where a recipe says what would change nothing in a training by the method `name`.
+
+    What is as in `Recipe()` says nothing.
+
+    >>> require_used("ps-nogs", Recipe(anneal_supervision=True)), require_used("random", Recipe(hidden=64))
+    (None, None)
+    """
+    default, method = Recipe(), METHODS[name]
+    for part, need in NEEDS.items():
+        if getattr(recipe, part) != getattr(default, part) and not need.met(method):
+            raise SettingsError(
+                f"expected {need.wanted} with {need.option}, found {name}; take one or leave the option out"
+            )
+    if recipe.deviation != DEVIATION and recipe.policy in ON_GRID:
+        raise SettingsError(
+            f"expected --policy gaussian or mixture with --deviation, found {recipe.policy}; take one or "
+            "leave the option out"
+        )

@@ -5,6 +5,7 @@ Shapes: B images, T glimpses, K classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -84,17 +85,29 @@ REWARDS: dict[str, Callable[[Rollout, Tensor, Tensor | None], Tensor]] = {
 }
 
 
+def require_rewards(weights: Mapping[str, float]) -> None:
+    """Raises SettingsError for no reward, an unknown one, or a weight that is not finite.
+
+    >>> require_rewards({"final": 1.0, "box": 0.5})
+    """
+    unknown = [name for name in weights if name not in REWARDS]
+    if unknown or not weights:
+        found = repr(unknown[0]) if unknown else "none"
+        raise SettingsError(f"expected rewards of {', '.join(REWARDS)}; found {found}")
+    endless = [weight for weight in weights.values() if not math.isfinite(weight)]
+    if endless:
+        raise SettingsError(f"expected finite weights of rewards, found {endless[0]}; change --reward")
+
+
 def returns(
     rollout: Rollout, labels: Tensor, weights: Mapping[str, float], boxes: Tensor | None = None
 ) -> Tensor:
     """(B, T) weighted sum of the rewards from each glimpse on.
 
     Raises:
-        SettingsError: an unknown reward.
+        SettingsError: see `require_rewards`.
     """
-    unknown = [name for name in weights if name not in REWARDS]
-    if unknown:
-        raise SettingsError(f"expected rewards of {', '.join(REWARDS)}; found {unknown[0]!r}")
+    require_rewards(weights)
     earned = torch.stack([w * REWARDS[name](rollout, labels, boxes) for name, w in weights.items()]).sum(0)
     return earned.flip(1).cumsum(1).flip(1)
 

@@ -40,24 +40,24 @@ def designed(
     """Sequences of a source of `boed generate` for design images, with what was fitted in `run`.
 
     What has not been fitted is fitted there. Both always have seed 0: networks of all seeds imitate the same
-    sequences.
+    sequences. Placements are those of training digits alone: design images are the same for any number of
+    them, and what is fitted is fitted on one.
 
     Args:
         path: of the store; what is there already is not made again.
         opened: what `data.registry.load` was called with.
 
     Raises:
-        SettingsError: data that `boed generate` cannot open.
+        SettingsError: a region, in which `boed generate` cannot put its digits.
         GlimpseError: the command fails.
     """
     if path.exists() and bool(SequenceStore.read(path).done.all()):
         return SequenceStore.read(path)
-    for lost in ("region", "placements"):
-        if opened.get(lost) is not None:
-            raise SettingsError(
-                f"expected no {lost} with designed sequences, which `boed generate` makes without it, found "
-                f"{opened[lost]}; imitate parts of the objects"
-            )
+    if opened.get("region") is not None:
+        raise SettingsError(
+            "expected no region with designed sequences, which `boed generate` makes without it, found "
+            f"{opened['region']}; imitate parts of the objects"
+        )
     options = {
         "source": source,
         "run": run,

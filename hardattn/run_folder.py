@@ -23,14 +23,25 @@ Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
 
 
-def open_run(folder: Path, settings: dict[str, Any], opened_with: dict[str, Any]) -> None:
-    """Writes run.json, or checks that the one that is there is of the same run."""
+def open_run(
+    folder: Path,
+    settings: dict[str, Any],
+    opened_with: dict[str, Any],
+    imitated: dict[str, Any] | None = None,
+) -> None:
+    """Writes run.json, or checks that the one that is there is of the same run.
+
+    Args:
+        settings: what decides whether it is the same run.
+        opened_with, imitated: where data set and sequences were found; noted, and not compared.
+    """
     path = folder / checkpoint.RUN
     if path.exists():
         checkpoint.require_same(path, settings, checkpoint.read_json(path).get("settings", {}))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(path, {"software": SOFTWARE, "settings": settings, "opened_with": opened_with})
+    facts = {"software": SOFTWARE, "settings": settings, "opened_with": opened_with, "imitated": imitated}
+    checkpoint.write_json(path, facts)
 
 
 def run_to_the_end(

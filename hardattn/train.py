@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ from hardattn.guidance import (
 )
 from hardattn.learner import Validator
 from hardattn.losses import step_weights
-from hardattn.methods import METHODS, method_of, require_changes
-from hardattn.recipe import Recipe
+from hardattn.methods import METHODS, method_of
+from hardattn.recipe import Recipe, require_used
 from hardattn.run_folder import open_run, require_seed, run_to_the_end
 from hardattn.trained import build
 from supervision.batches import MixedBatches
@@ -79,6 +80,7 @@ def train(
     require_seed(seed)
     geometry = geometry_for(dataset, store, geometry)
     _require_possible(name, recipe, geometry, steps)
+    _require_boxes(dataset, recipe)
     everyone = recipe.supervised_share == 1
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
     told = _told(dataset, store, guided, geometry, name, recipe)
@@ -94,7 +96,7 @@ def train(
         "budget": asdict(budget),
         "recipe": asdict(recipe),
     }
-    open_run(run_folder, settings, opened_with or {})
+    open_run(run_folder, settings, opened_with or {}, _imitated(run_folder, store, supervised_images))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
@@ -120,10 +122,26 @@ def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict
 
 def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int) -> None:
     """Raises SettingsError for a recipe that does not go with the method, or with so many glimpses."""
-    require_changes(name, recipe.anneal_supervision, recipe.imitate_for)
+    require_used(name, recipe)
     step_weights(recipe.loss_at, steps)  # refuses weights of another number of glimpses
     require_glimpses(steps, geometry)
     require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
+
+
+def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
+    """Raises SettingsError for a reward that goes by boxes, of training images that have none."""
+    if "box" in recipe.rewards and dataset["train"].boxes is None:
+        raise SettingsError(
+            f"expected a data set that knows boxes for the reward box, found {dataset.name}; take digits, "
+            "translated-mnist or cluttered-mnist, or leave it out"
+        )
+
+
+def _imitated(run_folder: Path, store: SequenceStore | None, images: int | None) -> dict[str, Any] | None:
+    """Where the sequences lie, seen from the folder that the run's lies in, and how many were asked for."""
+    if store is None:
+        return None
+    return {"store": os.path.relpath(store.path, run_folder.parent), "supervised_images": images}
 
 
 def _told(

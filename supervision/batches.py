@@ -11,6 +11,7 @@ from torch import Tensor
 from data.dataset import Split
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
+from data.sample import sample_rows
 from supervision.store import SequenceStore
 
 
@@ -147,12 +148,14 @@ def supervised_split(
     Where these are all images of the split it is the split itself, whose images are not copied.
 
     Args:
-        count: only the first so many; all of them without.
+        count: only so many, a fair sample that is part of every larger one; all of them without.
 
     Raises:
         StoreError: no sequence is done, sequences are shorter than `glimpses`, or an image is missing.
     """
-    rows = store.done.nonzero().view(-1)[:count]
+    rows = store.done.nonzero().view(-1)
+    if count is not None:
+        rows = rows[sample_rows(len(rows), count)]
     if len(rows) == 0:
         raise StoreError(
             f"expected finished sequences in {store.path}, found none; run `boed generate` to its end"

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hardattn.learner
 import hardattn.reproduce.settings
-import hardattn.train
 from hardattn.reproduce.outcome import Row
 
 TINY = """
 dataset = "digits"
 glimpses = 2
 published_error_percent = 50.0
+published = [{ name = "somebody", error_percent = 12.9, iterations = 25100 }]
 
 [[rows]]
 name = "parts, all images"
@@ -30,6 +29,12 @@ recipe = { hidden = 16 }
 [[rows]]
 name = "random places"
 method = "random"
+recipe = { hidden = 16 }
+
+[[rows]]
+name = "the centre alone"
+method = "centre"
+share = 0.25
 recipe = { hidden = 16 }
 
 [[rows]]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from data.digits import load_digits
 from hardattn.cli import main
+from hardattn.cores import CORES
 from supervision.store import Sequences, SequenceStore
 
 
@@ -62,6 +63,14 @@ def test_sequences_of_another_file_get_a_folder_of_their_own(run_dir: Path) -> N
     result = call("train", "--run", run_dir, "--supervise", run_dir / "fixed-order.h5", *options)
     assert result.exit_code == 0, result.output
     assert (run_dir / "hardattn-ps-nogs-fixed-order-3" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_every_core_trains(core: str, tmp_path: Path) -> None:
+    words = ["--core", core, "--hidden", 16, "--glimpses", 2, "--epochs", 0.02]
+    result = call("train", "--run", tmp_path, *words)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "hardattn-ram-0" / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(

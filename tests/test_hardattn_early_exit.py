@@ -54,7 +54,7 @@ def test_copies_of_an_original_are_drawn_together_for_intervals() -> None:
     once = exit_curve(LOGITS, LABELS, COSTS, [0.6], resampling(number, seed=0))
     twice = (LOGITS.repeat(2, 1, 1), LABELS.repeat(2), COSTS, [0.6], resampling(number.repeat(2), seed=0))
     for point, copied in zip(once, exit_curve(*twice), strict=True):
-        assert point.intervals is not None and set(point.intervals) == {"accuracy", "nll"}
+        assert point.intervals is not None and set(point.intervals) >= {"accuracy", "nll", "mflops"}
         assert copied.intervals is not None and set(copied.intervals) == set(point.intervals)
         for name, ends in point.intervals.items():
             assert copied.intervals[name] == pytest.approx(ends)
@@ -83,6 +83,23 @@ def test_threshold_nought_is_the_first_exit() -> None:
 def test_a_higher_threshold_never_costs_less(one: float, two: float) -> None:
     low, high = sorted((one, two))
     assert (exits_taken(LOGITS, low) <= exits_taken(LOGITS, high)).all()
+
+
+def test_exits_have_the_figures_of_stopping_rules() -> None:
+    points = exit_curve(LOGITS, LABELS, COSTS, [0.8], resampling(torch.arange(200), seed=0), pixels=256)
+    taken, right = exits_taken(LOGITS, 0.8), LOGITS.argmax(-1) == LABELS[:, None]
+    told = right[torch.arange(200), taken - 1].double()
+    sure = points[-1]
+    assert sure.balanced_accuracy == pytest.approx(told.view(-1, 4).mean(0).mean().item())
+    assert sure.mflops == pytest.approx(torch.tensor(COSTS)[taken - 1].mean().item())
+    assert sure.stopped_at == torch.bincount(taken, minlength=4)[1:].tolist()
+    assert [point.stopped_at for point in points[:3]] == [[0, 0, 200], [200, 0, 0], [0, 200, 0]]
+    for point in points:
+        assert point.pixels == 256 and point.mean_glimpses == 1 and point.intervals is not None
+        assert point.intervals["pixels"] == [256, 256] and point.intervals["mean_glimpses"] == [1, 1]
+        for name in ("mflops", "balanced_accuracy", "calibration_error"):
+            low, high = point.intervals[name]
+            assert low - 1e-9 <= getattr(point, name) <= high + 1e-9  # sums in another order
 
 
 def test_an_image_leaves_at_the_first_exit_that_is_sure() -> None:

@@ -133,7 +133,7 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, grid: Path, monkeypatch:
 
 def test_another_time_is_refused(tmp_path: Path, grid: Path) -> None:
     found_in(tmp_path, grid)
-    with pytest.raises(CheckpointError, match="expected .* budget .* found"):
+    with pytest.raises(CheckpointError, match="found .*; use the same --minutes, or another --run folder"):
         found_in(tmp_path, grid, minutes=2 * MINUTES)
 
 
@@ -202,6 +202,9 @@ def test_the_command_line_on_the_digits(tmp_path: Path, grid: Path) -> None:
     people = call(*options)
     assert "MFLOPs up to" in people.stdout and str(tmp_path / "run/frontier/frontier.png") in people.stdout
     assert (tmp_path / "run" / "frontier" / "frontier.png").read_bytes()[1:4] == b"PNG"
+    longer = call(*options, "--minutes", 0.008)
+    assert longer.exit_code == 2 and len(longer.stderr.splitlines()) == 2  # one says what begins
+    assert longer.stderr.endswith("use the same --minutes, or another --run folder\n")
 
 
 @pytest.mark.parametrize(

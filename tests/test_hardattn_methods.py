@@ -14,8 +14,10 @@ from data.errors import SettingsError
 from hardattn import checkpoint, learner, methods
 from hardattn.budget import Budget
 from hardattn.cli import main
+from hardattn.frontier.grid import grids, read_grid
 from hardattn.methods import METHODS, Method, Objective
-from hardattn.recipe import Recipe
+from hardattn.recipe import Recipe, require_used
+from hardattn.reproduce.settings import read_table, table_names
 from hardattn.rollout import Rollout
 from hardattn.run_folder import read_log
 from hardattn.train import train
@@ -128,6 +130,16 @@ def test_some_of_the_images_are_too_few(tmp_path: Path, everyone: SequenceStore)
         ["--loss-at", "1,1,1,1,-1"],
         ["--loss-at", "0,0,0,0,0"],
         ["--loss-at", "1,1,1,1,nan"],
+        ["--supervision-weight", "2"],
+        ["--supervision-weight", "-1"],
+        ["--reward", "box", "--method", "random"],
+        ["--reward", "final=nan"],
+        ["--reward", "information", "--method", "wsram"],
+        ["--deviation", "0.3"],
+        ["--deviation", "learned", "--policy", "product"],
+        ["--gain-target", "entropy", "--method", "epe-head"],
+        ["--policy", "gaussian", "--method", "random"],
+        ["--policy", "product", "--method", "centre"],
         ["--distil-share", "0.5"],
         ["--distil", "nowhere"],
     ],
@@ -140,6 +152,77 @@ def test_what_does_not_go_together_gets_one_line(
     assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
     assert "expected" in result.stderr and "found" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+EVERY: dict[str, Any] = {
+    "supervision_weight": 2.0,
+    "rewards": {"final": 1.0, "information": 0.5},
+    "deviation": 0.3,
+    "gain_target": "design",
+}
+POINTLESS = {
+    "ram": {"supervision_weight", "deviation"},
+    "wsram": {"supervision_weight", "rewards", "deviation"},
+    "nogs-all": {"rewards", "deviation"},
+    "nogs-finetuned": {"deviation"},
+    "saliency": {"deviation"},
+    "epe-head": {"supervision_weight", "rewards", "deviation", "gain_target"},
+    "random": {"supervision_weight", "rewards", "deviation"},
+    "centre": {"supervision_weight", "rewards", "deviation"},
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_would_change_nothing_is_refused(name: str) -> None:
+    """One field at a time: those of the methods that have no term for them, and no others."""
+    refused = set()
+    for part, value in EVERY.items():
+        try:
+            require_used(name, Recipe(**{part: value}))
+        except SettingsError as error:
+            assert f"found {name};" in str(error) or part == "deviation"
+            refused.add(part)
+    assert refused == POINTLESS.get(name, {"deviation"})  # others imitate beside REINFORCE, on a grid
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe"),
+    [
+        ("random", Recipe(policy="gaussian")),
+        ("centre", Recipe(policy="product")),
+        ("nogs-all", Recipe(policy="gaussian", reinforce_loss="distance")),
+        ("wsram", Recipe(policy="gaussian", reinforce_loss="distance")),
+    ],
+)
+def test_policies_and_reinforce_that_nobody_asks_are_refused(name: str, recipe: Recipe) -> None:
+    with pytest.raises(SettingsError, match=f"found {name}; take one or leave the option out"):
+        require_used(name, recipe)
+
+
+def test_what_is_used_is_not_refused() -> None:
+    require_used("wsram", Recipe(policy="mixture", deviation=None))
+    require_used("nogs-finetuned", Recipe(policy="gaussian", reinforce_loss="distance"))
+
+
+def test_python_refuses_as_the_command_line_does(tmp_path: Path) -> None:
+    refused: list[dict[str, Any]] = [
+        {"supervision_weight": 2.0},
+        {"rewards": {}},
+        {"rewards": {"glory": 1.0}},
+    ]
+    for chosen in refused:
+        with pytest.raises(SettingsError, match=r"expected .* found"):
+            train(DATASET, tmp_path / "run", **SHORT, **chosen)
+    assert not (tmp_path / "run").exists()
+
+
+def test_every_network_of_the_tables_and_grids_has_a_use_for_its_recipe() -> None:
+    rows = [row for name in table_names() for row in read_table(name)["rows"] if "method" in row]
+    recipes = [(row["method"], row.get("recipe", {})) for row in rows]
+    recipes += [(one.method, one.recipe) for name in grids() for one in read_grid(name) if one.method]
+    assert len(recipes) > 30
+    for method, recipe in recipes:
+        require_used(method, Recipe(**recipe))
 
 
 def test_all_forms_by_the_command_line(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from report_tiny import digits_runs
+from report_tiny import digits_runs, write_frontier
 
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
@@ -101,20 +101,6 @@ def test_the_density_is_1_where_all_look_and_sums_to_the_images() -> None:
     assert spread.sum() == pytest.approx(8**2, rel=0.01)
 
 
-@pytest.mark.parametrize("label", ["epe-head-0", "gauss-0", "random-0", "fc-0"])
-def test_the_command_of_a_run_makes_it_again(
-    label: str, found: dict[str, Any], runs: dict[str, Path]
-) -> None:
-    """Called once more, it finds the run finished and of the same settings; nothing is left to Python."""
-    commands = run_of(found, label)["commands"]
-    before = (runs[label] / checkpoint.RUN).read_text()
-    done = CliRunner().invoke(main, commands["train"].split()[1:])
-    assert done.exit_code == 0, done.output
-    assert str(runs[label]) in done.stdout and (runs[label] / checkpoint.RUN).read_text() == before
-    assert commands["beyond"] == {}
-    assert commands["evaluate"] == f"hardattn evaluate {runs[label]}"
-
-
 class Loads(HTMLParser):
     """Whatever a page would load, and its script elements."""
 
@@ -146,21 +132,16 @@ def test_a_class_name_cannot_end_the_script() -> None:
     assert json.loads(embedded({"class": nasty})) == {"class": nasty}
 
 
-def write_frontier(path: Path, **about: str) -> Path:
-    point = {"family": "cnn", "name": "cnn-1", "rule": "fixed", "mflops": 2.0, "test_accuracy": 0.5}
-    points = [point, point | {"name": "cnn-2", "mflops": 3.0, "test_low": 0.4, "test_high": 0.6}]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(about | {"points": points, "frontiers": {"cnn": [0]}}))
-    return path
-
-
 def test_a_frontier_is_read_with_its_chosen_points(tmp_path: Path) -> None:
-    path = write_frontier(tmp_path / "frontier" / "frontier.json", dataset="digits", target="label")
-    first, second = read_frontier(path)
-    assert first["chosen"] and not second["chosen"]
+    path = write_frontier(tmp_path / "frontier" / "frontier.json", dataset="digits", target="label", seed=2)
+    found = read_frontier(path)
+    first, second, third = found["points"]
+    assert [point["chosen"] for point in (first, second, third)] == [True, False, True]
     assert second["accuracy"] == 0.5 and second["intervals"] == {"accuracy": [0.4, 0.6]}
+    assert found["file"] == str(path)
+    assert found["command"] == f"hardattn frontier --dataset digits --run {tmp_path} --seed 2"
     beside = frontiers_of([[tmp_path]], [], [("digits", "label")])
-    assert beside == frontiers_of([[]], [path], [("digits", "label")]) == [[first, second]]
+    assert beside == frontiers_of([[]], [path], [("digits", "label")]) == [[found]]
     assert frontiers_of([[tmp_path]], [path], [("digits", "label")]) == beside  # not twice
     with pytest.raises(SettingsError, match="expected a frontier of mnist label"):
         frontiers_of([[]], [path], [("mnist", "label")])
@@ -174,9 +155,9 @@ def test_what_is_no_frontier_is_refused(text: str, tmp_path: Path) -> None:
 
 
 def test_the_pictures_are_those_of_the_page(runs: dict[str, Path], tmp_path: Path) -> None:
-    done = call(
-        runs["epe-head-0"], runs["fc-0"], "--format", "png", "--images", 1, "--out", tmp_path / "made"
-    )
+    frontier = write_frontier(tmp_path / "frontier.json", dataset="digits", target="label")
+    out = ("--format", "png", "--images", 1, "--out", tmp_path / "made")
+    done = call(runs["epe-head-0"], runs["fc-0"], frontier, *out)
     assert done.exit_code == 0, done.output
     names = {path.name for path in (tmp_path / "made").iterdir()}
     fixed = {"digits-compute.png", "digits-heat.png", "digits-training-iterations.png"}

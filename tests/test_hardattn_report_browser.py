@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from report_tiny import digits_runs
+from report_tiny import digits_runs, write_frontier
 
 from hardattn.report.contents import collect
 from hardattn.report.page import write_page
@@ -38,17 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
     """A page on four runs and a frontier, with an odd class name, and the figures that it shows."""
     folder = tmp_path_factory.mktemp("browser")
     runs = digits_runs(folder)
-    point = {
-        "family": "cnn",
-        "name": "cnn-1",
-        "rule": "fixed",
-        "threshold": 1,
-        "mflops": 2.0,
-        "test_accuracy": 0.5,
-    }
-    points = [point, point | {"name": "cnn-2", "mflops": 3.0, "test_low": 0.4, "test_high": 0.6}]
-    frontier = {"points": points, "frontiers": {"cnn": [0]}}
-    (folder / "frontier.json").write_text(json.dumps(frontier))
+    write_frontier(folder / "frontier.json", dataset="digits", target="label", minutes=3.0, seed=1)
     found = collect(list(runs.values()), images=2, device="cpu")
     found["tasks"][0]["classes"][7] = NASTY
     return write_page(folder / "report.html", found, "hardattn report"), found
@@ -117,23 +106,80 @@ def test_the_player_shows_the_probabilities_of_any_image_and_method(
     assert NASTY in seen.locator(".bars .name").all_inner_texts()
 
 
+def short(value: float) -> str:
+    """A figure as the page prints it: whole, or with three digits."""
+    if value == int(value) or value >= 100:
+        return f"{round(value):,}"
+    return f"{value:.2f}" if value >= 1 else f"{value:.3g}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def figures(evaluation: dict[str, Any]) -> dict[str, tuple[float | None, Callable[[float], str]]]:
+    """Figure -> value after the last glimpse, as evaluation.json has it, and how it is printed."""
+    fixed = [point for point in evaluation["curve"] if point["rule"] == "fixed"]
+    last = max(fixed, key=lambda point: point["threshold"])
+    convergence = ("iterations_to_convergence", "seconds_to_convergence")
+    accuracy = {f"accuracy_at.{t}": (evaluation["accuracy_at"].get(t), percent) for t in ("1", "2")}
+    return accuracy | {
+        "nll": (list(evaluation["nll_at"].values())[-1], "{:.3f}".format),
+        "mflops": (last["mflops"], short),
+        **{name: (last[name], percent) for name in ("balanced_accuracy", "calibration_error")},
+        **{name: (evaluation[name], short) for name in ("parameters", *convergence)},
+    }
+
+
 def test_the_table_has_the_figures(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:
+    """MFLOPs are those of the curve, where the class is said once."""
     for run in made[1]["tasks"][0]["runs"]:
         cells = seen.locator(f".figures td[data-run='{run['label']}']")
-        shown = dict(
-            cells.evaluate_all("cells => cells.map(cell => [cell.dataset.figure, cell.textContent])")
+        read = (
+            "cells => cells.map(({dataset, textContent}) => [dataset.figure, [dataset.value, textContent]])"
         )
-        evaluation = run["evaluation"]
-        for t in ("1", "2"):
-            wanted = evaluation["accuracy_at"].get(t)
-            assert shown[f"accuracy_at.{t}"] == ("" if wanted is None else f"{100 * wanted:.1f}")
-        assert shown["nll"] == f"{list(evaluation['nll_at'].values())[-1]:.3f}"
-        assert shown["parameters"] == f"{evaluation['parameters']:,}"
-        assert shown["iterations_to_convergence"] == f"{evaluation['iterations_to_convergence']:,}"
-    commands = seen.locator(".made pre").all_inner_texts()
-    assert commands == [
-        f"{run['commands']['train']}\n{run['commands']['evaluate']}" for run in made[1]["tasks"][0]["runs"]
+        shown = dict(cells.evaluate_all(read))
+        wanted = figures(run["evaluation"])
+        assert shown.keys() == wanted.keys()
+        for name, (value, print_) in wanted.items():
+            exact, text = shown[name]
+            assert text == ("" if value is None else print_(value)), (run["label"], name)
+            assert (None if exact is None else float(exact)) == value, (run["label"], name)
+        once = wanted["mflops"][0]
+        steps, each = len(run["evaluation"]["accuracy_at"]), run["evaluation"]["mflops_per_glimpse"]
+        assert once is not None and (once < steps * each if steps > 1 else once == pytest.approx(each))
+
+
+def test_the_commands_are_there(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:
+    task = made[1]["tasks"][0]
+    runs = [f"{run['commands']['train']}\n{run['commands']['evaluate']}" for run in task["runs"]]
+    frontier = "hardattn frontier --dataset digits --minutes 3 --seed 1"
+    assert seen.locator(".made pre").all_inner_texts() == [*runs, frontier]
+
+
+def test_the_table_of_a_frontier_has_what_validation_chose(
+    seen: Page, made: tuple[Path, dict[str, Any]]
+) -> None:
+    [frontier] = made[1]["tasks"][0]["frontiers"]
+    assert frontier["file"] in seen.inner_text(".frontier .note")
+    rows = seen.locator(".points tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    wanted = [
+        [
+            point["family"],
+            point["name"],
+            made[1]["rules"][point["rule"]],
+            *(short(point[name]) for name in ("threshold", "mflops", "pixels")),
+            percent(point["test_accuracy"]),
+            " to ".join(map(percent, point["intervals"]["accuracy"]))
+            if point["intervals"]
+            else "\N{EN DASH}",
+        ]
+        for point in frontier["points"]
+        if point["chosen"]
     ]
+    assert rows == wanted and len(rows) == 2
 
 
 def points(page: Page, part: str) -> list[tuple[float, float]]:
@@ -147,7 +193,8 @@ def test_every_chart_has_its_points(seen: Page, made: tuple[Path, dict[str, Any]
     others = seen.locator("[data-part=compute] .rules [aria-pressed=false]")
     while others.count():  # rules that are not shown at first
         others.first.click()
-    every = [point for run in task["runs"] for point in run["evaluation"]["curve"]] + task["frontier"]
+    every = [point for run in task["runs"] for point in run["evaluation"]["curve"]]
+    every += [point for one in task["frontiers"] for point in one["points"]]
     wanted = sorted((point["mflops"], 100 * point["accuracy"]) for point in every)
     assert points(seen, "compute") == wanted
     seen.click("[data-part=compute] [data-key=nll]")

@@ -2,18 +2,22 @@
 
 import csv
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.testing import CliRunner
 from reproduce_tiny import TINY, use_table, write_mnist
 
+import hardattn.evaluate
 import hardattn.reproduce.trainings
-from data.errors import SettingsError
+from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from hardattn.checkpoint import read_json
 from hardattn.cli import main
+from hardattn.evaluate import evaluate
 from hardattn.reproduce.settings import Training, chosen, read_table, trainings
 from hardattn.reproduce.trainings import reproduce
 
@@ -72,15 +76,74 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_row_is_trained_within_its_share_and_evaluated(tables: Path) -> None:
     said: list[str] = []
     found = reproduce("tiny", None, tables / "out", minutes=0.004, say=said.append)
-    assert [row.method for row in found.rows] == ["parts, all images", "random places", "fully connected"]
-    assert said[0].endswith("0.0 minutes") and len(said) == 3
+    names = ["parts, all images", "random places", "the centre alone", "fully connected"]
+    assert [row.method for row in found.rows] == names
+    assert said[0].endswith("0.0 minutes") and len(said) == 4
     for row in found.rows:
         assert 0 <= row.error_percent <= 100 and row.iterations % 3 == 0 < row.parameters
         assert row.mflops > 0 and row.unseen_error_percent is None
-    assert [row.chooses for row in found.rows] == [True, False, False]
+    assert [row.chooses for row in found.rows] == [True, False, False, False]
     assert [choice.method for choice in found.choices] == ["parts, all images"]
-    again = reproduce("tiny", None, tables / "out", minutes=0.004, say=said.append)
-    assert again == found  # what is done is not done again
+
+
+def test_the_compute_of_a_row_is_that_of_its_curve(tables: Path) -> None:
+    """Of the parts, at the last glimpse the class is said once; of the baseline, at its only exit."""
+    for row in reproduce("tiny", None, tables / "out", minutes=0.004).rows:
+        seen = read_json(Path(row.run) / "evaluation.json")
+        last = float(len(seen["accuracy_at"]))
+        assert [row.mflops] == [
+            point["mflops"]
+            for point in seen["curve"]
+            if (point["rule"], point["threshold"]) == ("fixed", last)
+        ]
+        assert (row.mflops < seen["mflops_per_glimpse"] * last) == (last > 1)
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the runs that are evaluated."""
+    made: list[str] = []
+
+    def noted(run_folder: Path, *arguments: Any, **options: Any) -> hardattn.evaluate.Evaluation:
+        made.append(run_folder.name)
+        return evaluate(run_folder, *arguments, **options)
+
+    monkeypatch.setattr(hardattn.evaluate, "evaluate", noted)
+    return made
+
+
+def test_test_images_are_looked_at_once(tables: Path, looks: list[str]) -> None:
+    first = reproduce("tiny", None, tables / "out", minutes=0.004)
+    assert len(looks) == len(first.rows)
+    assert reproduce("tiny", None, tables / "out", minutes=0.004) == first
+    assert len(looks) == len(first.rows)  # what is done is not done again
+
+
+def test_figures_of_other_weights_or_of_several_trajectories_are_not_taken(
+    tables: Path, looks: list[str]
+) -> None:
+    def row() -> object:
+        return reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
+
+    first, run = row(), tables / "out" / "random-places-0"
+    later = (run / "evaluation.json").stat().st_mtime + 5
+    os.utime(run / "model.safetensors", (later, later))
+    assert row() == first and len(looks) == 2
+    os.utime(run / "model.safetensors", (0, 0))
+    evaluate(run, trajectories=2)
+    assert row() == first and len(looks) == 3
+    assert row() == first and len(looks) == 3
+
+
+def test_another_time_in_the_same_folder_is_refused_before_anything_is_made(tables: Path) -> None:
+    reproduce("tiny", None, tables / "out", minutes=0.004, only="random")
+    (tables / "out" / "random-places-0" / "log.jsonl").unlink()
+    for options in ({"minutes": 0.008}, {"minutes": 0.004, "seeds": 2}):
+        with pytest.raises(CheckpointError) as refused:
+            reproduce("tiny", None, tables / "out", only="random", **options)
+        assert "use the same --minutes, or another --run folder" in str(refused.value)
+        assert str(refused.value).startswith(f"expected {tables / 'out' / 'random-places-0'} of ")
+    assert not (tables / "out" / "random-places-0" / "log.jsonl").exists()
 
 
 def test_the_learning_curve_is_that_of_the_log(tables: Path) -> None:
@@ -104,8 +167,10 @@ def test_the_command_line(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None
     wanted = {"method", "error_percent", "published_error_percent", "seconds", "iterations", "seed", "mflops"}
     assert {*wanted, "parameters"} < set(found["rows"][0])
     assert found["rows"][0]["method"] == "random places" and found["published_error_percent"] == 50.0
+    assert found["published"] == [{"name": "somebody", "error_percent": 12.9, "iterations": 25100}]
     human = CliRunner().invoke(main, ["reproduce", *options])
     assert "chosen on validation: random places" in human.stdout
+    assert "published: somebody 12.9 % after 25,100 iterations" in human.stdout.splitlines()
     refused = CliRunner().invoke(main, ["reproduce", *options, "--attribute", "Male"])
     assert refused.exit_code == 2 and refused.stderr.startswith("error: expected no --attribute")
 
@@ -124,7 +189,7 @@ def test_rows_have_data_and_glimpses_of_their_own(tmp_path: Path, monkeypatch: p
 
 
 def test_every_seed_is_also_tested_where_it_was_never_trained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str]
 ) -> None:
     use_table(monkeypatch, tmp_path, UNSEEN)
     found = reproduce("tiny", write_mnist(tmp_path / "mnist"), tmp_path / "out", minutes=0.004)
@@ -135,6 +200,10 @@ def test_every_seed_is_also_tested_where_it_was_never_trained(
         assert errors == [row.error_percent, row.unseen_error_percent]
     (summary,) = found.summaries
     assert summary.trainings == 2 and summary.unseen_error_percent is not None
+    assert looks == ["random-0", "random-0", "random-1", "random-1"]
+    evaluate(tmp_path / "out" / "random-1", tmp_path / "mnist")  # those of the training, as other images
+    assert reproduce("tiny", tmp_path / "mnist", tmp_path / "out", minutes=0.004) == found
+    assert looks[4:] == ["random-1"]
     one = reproduce("tiny", tmp_path / "mnist", tmp_path / "one", minutes=0.004, seeds=1)
     assert len(one.rows) == 1
 
@@ -168,7 +237,7 @@ def attributed() -> list[Training]:
 
 def test_attributes_and_seeds_share_the_time_of_a_row() -> None:
     every = attributed()
-    assert len(every) == 8 * 5 * 2 and sum(one.minutes for one in every) == pytest.approx(80.0)
+    assert len(every) == 8 * 7 * 2 and sum(one.minutes for one in every) == pytest.approx(80.0)
     assert len({one.run_name for one in every}) == len(every) and {one.seed for one in every} == {3, 4}
     few = chosen(every, "PS-", ["Male", "Young"])
     assert {(one.name, one.row["attribute"]) for one in few} == {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from reproduce_tiny import row
 
-from hardattn.reproduce.outcome import Reproduction, as_text
+from hardattn.reproduce.outcome import Published, Reproduction, as_text
 
 
 def test_the_row_is_chosen_on_validation_among_those_that_learn_where_to_look() -> None:
@@ -48,6 +48,15 @@ def test_the_task_stands_beside_a_method_that_has_several() -> None:
 def test_without_a_figure_for_every_task_none_is_published_for_the_table() -> None:
     rows = [row("a", 1.0, task="x", published_error_percent=3.0), row("a", 1.0, task="y")]
     assert Reproduction("made-up", rows, None, 1.0).published_error_percent is None
+
+
+def test_figures_beside_no_row_are_told_below_the_rows_and_choose_nothing() -> None:
+    others = [Published("best", 0.94), Published("mean", 13.0, 4750)]
+    found = Reproduction("made-up", [row("a", 1.0)], 2.5, 1.0, published=others)
+    lines = as_text(found).splitlines()
+    assert lines[3:5] == ["published: best 0.94 %", "published: mean 13 % after 4,750 iterations"]
+    assert lines[2].endswith("  a") and found.published_error_percent == 2.5
+    assert found.to_json()["published"][1] == {"name": "mean", "error_percent": 13.0, "iterations": 4750}
 
 
 def test_a_method_is_compared_where_a_figure_is_published() -> None:

@@ -1,7 +1,10 @@
 """Rewards in closed form, and returns as sums of what is still to come."""
 
+from pathlib import Path
+
 import pytest
 import torch
+from hardattn_tiny import tiny_dataset
 from torch import Tensor
 
 from data.digits import load_digits
@@ -10,6 +13,7 @@ from data.geometry import Geometry
 from data.mnist import SIDE
 from hardattn.rewards import REWARDS, box, entropy, information, log_likelihood, reachable, returns
 from hardattn.rollout import Rollout
+from hardattn.train import train
 
 LABELS = torch.tensor([0, 1, 0])
 
@@ -70,3 +74,9 @@ def test_unknown_rewards_and_unknown_boxes_are_refused() -> None:
         returns(result, LABELS, {"glory": 1.0})
     with pytest.raises(SettingsError, match="a data set that knows boxes"):
         returns(result, LABELS, {"box": 1.0})
+
+
+def test_boxes_are_missed_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="knows boxes for the reward box, found tiny; take digits"):
+        train(tiny_dataset(), tmp_path / "run", method="ram", rewards={"box": 1.0}, device="cpu")
+    assert not (tmp_path / "run").exists()

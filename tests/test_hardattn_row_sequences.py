@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_store
-from reproduce_tiny import use_table
+from reproduce_tiny import use_table, write_mnist
 
 from data.errors import GlimpseError, SettingsError
+from data.registry import load
+from hardattn.checkpoint import read_json
 from hardattn.reproduce.trainings import reproduce
 from hardattn.row_sequences import designed, made_in
+from supervision.parts import write_parts
 from supervision.store import SequenceStore
 
 RECORDED = """
@@ -128,6 +131,43 @@ def test_designs_come_from_what_was_fitted_here_or_elsewhere(
     words = dict(zip(calls[0][4::2], calls[0][5::2], strict=True))
     assert words["--run"] == str(tmp_path / run) and words["--scales"] == "2"
     assert words["--out"] == str(tmp_path / "out" / "sequences-fixed-order-scales-2.h5")
+
+
+PLACED = """
+dataset = "cluttered-mnist"
+canvas = 40
+placements = 3
+glimpses = 2
+
+[[rows]]
+name = "designs, REINFORCE on the rest"
+method = "ps-nogs"
+sequences = "design"
+recipe = { hidden = 8 }
+"""
+
+
+def test_designs_serve_training_digits_that_are_placed_several_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Design images are the same whatever the placements, and the command is told of none."""
+    use_table(monkeypatch, tmp_path, PLACED)
+    root = write_mnist(tmp_path / "mnist")
+
+    def design(call: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        assert "--placements" not in call
+        dataset = load("cluttered-mnist", root, canvas=40)
+        write_parts(Path(call[call.index("--out") + 1]), dataset, "design", glimpses=2)
+        return subprocess.CompletedProcess(call, 0)
+
+    monkeypatch.setattr(subprocess, "run", design)
+    (found,) = reproduce("tiny", root, tmp_path / "out", minutes=0.004).rows
+    settings = read_json(Path(found.run) / "run.json")["settings"]
+    once, thrice = (load("cluttered-mnist", root, canvas=40, placements=n) for n in (1, 3))
+    assert settings["fingerprint"] == thrice.fingerprint("train", "valid")
+    assert once["train"].fingerprint != thrice["train"].fingerprint
+    assert settings["supervision"]["images"] == len(once["design"]) == 4
+    assert once["design"].fingerprint == thrice["design"].fingerprint
 
 
 def test_data_that_designs_are_not_made_for_are_refused(tmp_path: Path) -> None:

@@ -65,8 +65,15 @@ def test_intervals_are_those_of_the_resampled_images() -> None:
     assert gain.intervals is not None and fixed.intervals is not None
     assert gain.intervals["accuracy"] == [1.0, 1.0] and fixed.intervals["mean_glimpses"] == [1.0, 1.0]
     counts = resampling(torch.arange(3), seed=0, resamples=50)
-    drawn = counts @ np.array([2.0, 1.0, 3.0]) / 3
-    assert gain.intervals["mean_glimpses"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
+    each = {
+        "mean_glimpses": [2.0, 1.0, 3.0],
+        "mflops": [2 * 2 + 0.5 + 2 * 0.25, 2 + 0.5 + 0.25, 3 * 2 + 0.5 + 2 * 0.25],
+        "pixels": [32.0, 16.0, 32.0],
+    }
+    for name, values in each.items():
+        drawn = counts @ np.array(values) / 3
+        assert gain.intervals[name] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist())
+    assert {"balanced_accuracy", "calibration_error"} <= set(gain.intervals)
 
 
 def test_the_sweep_of_validation_images_is_part_of_the_curve() -> None:

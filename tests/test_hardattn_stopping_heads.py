@@ -11,6 +11,7 @@ from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
 from hardattn.budget import Budget
 from hardattn.flops import costs_of, mflops_by_part
+from hardattn.methods import METHODS, terms
 from hardattn.recipe import Recipe
 from hardattn.rollout import Rollout, explore
 from hardattn.stopping.heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
@@ -70,6 +71,28 @@ def test_gain_is_regressed_on_the_design_where_there_is_one() -> None:
     exact = made_up(chances, outputs(2, 2, gain=torch.cat([realised, promised])))
     assert gain(exact, labels, promised, told).item() == pytest.approx(0, abs=1e-12)
     assert gain(exact, labels).item() > 0.01
+
+
+def test_gain_is_regressed_on_the_drop_of_the_entropy_where_that_is_wanted() -> None:
+    """Surer of the wrong class: the entropy falls while the cross-entropy rises."""
+    chances, labels = torch.tensor([[0.5, 0.2, 0.5], [0.5, 0.9, 0.9]]), torch.zeros(2, dtype=torch.int64)
+    entropy = -chances * chances.log() - (1 - chances) * (1 - chances).log()
+    fall = entropy[:, :-1] - entropy[:, 1:]
+    assert fall[0, 0] > 0 > chances.log().diff(dim=1)[0, 0]
+    exact, blind = made_up(chances, outputs(2, 2, gain=fall)), made_up(chances, outputs(2, 2))
+    assert gain(exact, labels, target="entropy").item() == pytest.approx(0, abs=1e-12)
+    assert gain(exact, labels).item() > 0.1
+    assert gain(blind, labels, target="entropy").item() == pytest.approx(fall.square().mean().item())
+
+
+@pytest.mark.parametrize("target", ["realised", "entropy"])
+def test_the_wanted_gain_is_a_term_of_the_loss(target: str) -> None:
+    seen, recipe = rolled(), Recipe(gain_target=target)
+    nobody = torch.zeros(8, dtype=torch.bool)
+    found = terms(METHODS["ram"], seen, SPLIT.labels, nobody, recipe.objective.at(0.5))["gain"]
+    assert found.item() == pytest.approx(gain(seen, SPLIT.labels, target=target).item())
+    other = {"realised": "entropy", "entropy": "realised"}[target]
+    assert found.item() != pytest.approx(gain(seen, SPLIT.labels, target=other).item())
 
 
 def test_loss_of_adaptive_time_by_hand() -> None:

@@ -7,6 +7,7 @@ from hardattn.baselines.networks import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.methods import METHODS
 from hardattn.recipe import Recipe
+from hardattn.reproduce.outcome import Published
 from hardattn.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
 
 ROW = {"name", "method", "baseline", "sequences", "share", "recipe", *COMMON}
@@ -16,7 +17,7 @@ TABLE = {"rows", "seeds", "minutes", "attributes", "reference", *COMMON}
 @pytest.mark.parametrize("name", table_names())
 def test_settings_name_what_there_is(name: str) -> None:
     table = read_table(name)
-    assert set(table) <= TABLE | {"published_error_percent"} and len(table["rows"]) >= 4
+    assert set(table) <= TABLE | {"published_error_percent", "published"} and len(table["rows"]) >= 4
     for row in table["rows"]:
         recipe = row.get("recipe", {})
         assert set(row) <= ROW | {"published_error_percent", "published_iterations"}
@@ -27,6 +28,27 @@ def test_settings_name_what_there_is(name: str) -> None:
     names = [row["name"] for row in table["rows"]]
     assert "ram" in {row.get("method") for row in table["rows"]} and len(set(names)) == len(names)
     assert table.get("reference", names[0]) in names
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_published_figure_is_told_once(name: str) -> None:
+    table = read_table(name)
+    others = [Published(**figure) for figure in table.get("published", [])]
+    told = [str(row.get("published_error_percent")) for row in table["rows"]]  # of several attributes: none
+    assert len({str(figure) for figure in others}) == len(others)
+    assert not {str(figure.error_percent) for figure in others} & {*told}
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_every_table_has_its_floors_which_choose_nothing_and_take_little_time(name: str) -> None:
+    every = trainings(read_table(name), minutes=60.0, seed=0, seeds=1)
+    floors = [one for one in every if one.row.get("method") in ("random", "centre")]
+    assert {one.row["method"] for one in floors} == {"random", "centre"}
+    assert not [one for one in floors if one.chooses]
+    centre = sum(one.minutes for one in floors if one.row["method"] == "centre")
+    assert centre <= 0.05 * 60
+    rivals = {one.task for one in every if one.chooses}
+    assert {one.task for one in floors} <= rivals  # of the same glimpses
 
 
 @pytest.mark.parametrize("name", table_names())

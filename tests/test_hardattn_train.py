@@ -125,7 +125,7 @@ def test_geometry_is_the_stores_unless_another_is_wanted(tmp_path: Path, store: 
         train(dataset, tmp_path / "other", store=store, geometry=dataset.geometry, **SHORT)
 
 
-def test_supervised_images_takes_the_first_of_them(tmp_path: Path, store: SequenceStore) -> None:
+def test_supervised_images_takes_so_many_of_them(tmp_path: Path, store: SequenceStore) -> None:
     folder = train(tiny_dataset(), tmp_path / "run", store=store, supervised_images=5, **SHORT)
     assert checkpoint.read_json(folder / checkpoint.RUN)["settings"]["supervision"]["images"] == 5
 

@@ -1,4 +1,4 @@
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,25 @@ def test_all_finished_share_the_images_of_the_split(tmp_path: Path) -> None:
     store = stored(tmp_path, GUIDED.ids.tolist(), done=list(range(5)))
     chosen, _ = supervised_split(store, GUIDED, 3)
     assert chosen.images.data_ptr() == GUIDED.images.data_ptr()
+
+
+def test_some_of_the_finished_are_a_fair_sample_that_grows(tmp_path: Path) -> None:
+    """About half of 20 of 40 images are among the first 20; the first 20 themselves would all be."""
+    every = split_of(list(range(200, 240)))
+    store = stored(tmp_path, every.ids.tolist(), done=list(range(40)))
+    drawn = [supervised_split(store, every, GLIMPSES, count) for count in range(1, 41)]
+    for count, (chosen, locations) in enumerate(drawn, start=1):
+        assert len(chosen) == count and torch.equal(locations, locations_of(chosen.ids))
+    ids = [set(chosen.ids.tolist()) for chosen, _ in drawn]
+    assert all(smaller < larger for smaller, larger in pairwise(ids))
+    assert 5 <= sum(number < 220 for number in ids[19]) <= 15
+
+
+def test_the_sample_is_of_what_is_finished(tmp_path: Path) -> None:
+    store = stored(tmp_path, GUIDED.ids.tolist(), done=[0, 2, 3])
+    chosen, _ = supervised_split(store, GUIDED, GLIMPSES, 2)
+    assert len(chosen) == 2 and set(chosen.ids.tolist()) < {3, 8, 9}
+    assert supervised_split(store, GUIDED, GLIMPSES, 9)[0].ids.tolist() == [3, 8, 9]
 
 
 def test_stores_that_do_not_fit_are_refused(tmp_path: Path) -> None:

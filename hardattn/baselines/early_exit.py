@@ -7,7 +7,8 @@ Shapes: B images, C channels, E exits, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -17,7 +18,8 @@ from torch.nn.functional import nll_loss
 
 from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, centred, convolution, scaled
 from hardattn.flops import mflops
-from hardattn.stopping.curve import intervals
+from hardattn.stopping.curve import stopped_at
+from hardattn.stopping.figures import Outcome, figures, right_at
 from hardattn.stopping.rules import Point, Stops
 
 STAGES = (16, 32, 64)
@@ -110,11 +112,17 @@ def exits_taken(logits: Tensor, threshold: float) -> Tensor:
 
 
 def exit_curve(
-    logits: Tensor, labels: Tensor, costs: Sequence[float], thresholds: Sequence[float], counts: np.ndarray
+    logits: Tensor,
+    labels: Tensor,
+    costs: Sequence[float],
+    thresholds: Sequence[float],
+    counts: np.ndarray,
+    pixels: int | None = None,
 ) -> list[Point]:
-    """Accuracy and NLL against compute: all images at the last exit, at each other one, by their confidence.
+    """Figures against compute: all images at the last exit, at each other one, by their confidence.
 
     The rules are called "fixed", "exit" and "confidence"; the threshold of "exit" is the number of the exit.
+    The whole image is one glimpse, wherever it leaves; `stopped_at` counts those that leave at each exit.
 
     Args:
         logits: (B, E, K).
@@ -122,37 +130,34 @@ def exit_curve(
         costs: MFLOPs up to each exit.
         thresholds: of the confidence.
         counts: (R, B) how often each image is in each resample, see `boed.comparison.measures.resampling`.
+        pixels: of an image, as the network sees it; None: not known.
     """
     last = logits.shape[1]
     numbered = [("fixed", 1.0, last), *(("exit", float(number), number) for number in range(1, last))]
     taken = [(rule, value, torch.full_like(labels, number)) for rule, value, number in numbered]
     taken += [("confidence", value, exits_taken(logits, value)) for value in thresholds]
-    left = [left_at(logits, exits) for *_, exits in taken]
-    figures = zip(taken, left, intervals(left, labels, counts), strict=True)
-    return [_point(*setting[:2], stops, labels, costs, between) for setting, stops, between in figures]
+    left = [left_at(logits, exits, costs, pixels) for *_, exits in taken]
+    measured = zip(taken, left, figures(left, labels, counts), strict=True)
+    return [
+        replace(_brief(rule, value, its, labels), stopped_at=stopped_at(exits, last), **known)
+        for (rule, value, exits), its, known in measured
+    ]
 
 
-def left_at(logits: Tensor, exits: Tensor) -> Stops:
-    """The predictions of images that leave at exits (B,), of logits (B, E, K) at all of them."""
-    return Stops(exits, logits[torch.arange(len(exits)), exits - 1].float().log_softmax(-1))
+def left_at(logits: Tensor, exits: Tensor, costs: Sequence[float], pixels: int | None = None) -> Outcome:
+    """One glimpse at images that leave at exits (B,), of logits (B, E, K) at all of them."""
+    said = logits[torch.arange(len(exits)), exits - 1].float().log_softmax(-1)
+    spent = torch.tensor(costs, dtype=torch.float64)[exits - 1]
+    seen = None if pixels is None else torch.full_like(exits, pixels)
+    return Outcome(Stops(torch.ones_like(exits), said), spent, seen)
 
 
-def _point(
-    rule: str,
-    threshold: float,
-    left: Stops,
-    labels: Tensor,
-    costs: Sequence[float],
-    between: Mapping[str, Sequence[float]],
-) -> Point:
-    """The figures of images that leave somewhere; the whole image is one glimpse, wherever that is."""
-    shares = (left.taken - 1).bincount(minlength=len(costs)).double() / len(labels)
+def _brief(rule: str, threshold: float, left: Outcome, labels: Tensor) -> Point:
     return Point(
         rule=rule,
         threshold=threshold,
         mean_glimpses=1.0,
-        mflops=sum(cost * share for cost, share in zip(costs, shares.tolist(), strict=True)),
-        accuracy=(left.log_probs.argmax(1) == labels).double().mean().item(),
-        nll=nll_loss(left.log_probs, labels).item(),
-        intervals={name: between[name] for name in ("accuracy", "nll")},
+        mflops=left.mflops.mean().item(),
+        accuracy=right_at(left.stops, labels).mean().item(),
+        nll=nll_loss(left.stops.log_probs, labels).item(),
     )

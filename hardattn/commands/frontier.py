@@ -56,8 +56,9 @@ def frontier(
     """Accuracy against compute: hard attention beside networks on the whole image that are made to be cheap.
 
     Every network of the grid is trained for an equal share of the time, into RUN/frontier; interrupted, the
-    same command goes on. Validation images choose the points of each family's frontier; the figures of the
-    test images are in frontier.json and frontier.csv, and frontier.png shows them.
+    same command goes on, and another time needs another --run. Validation images choose the points of each
+    family's frontier; the figures of the test images are in frontier.json and frontier.csv, and frontier.png
+    shows them.
 
     \b
     Examples:

@@ -42,7 +42,8 @@ def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: 
 
     The time is shared among all rows, attributes and seeds as the table's settings say, whichever of them are
     asked for; interrupted, the same command goes on. Test images are looked at once for each row, after its
-    training. The learning curve of each is a file curve-*.csv in the folder.
+    training. The learning curve of each is a file curve-*.csv in the folder, in which another time needs
+    another --run.
 
     \b
     Examples:

@@ -15,9 +15,10 @@ from data.geometry import Geometry
 from hardattn.cores import CORES
 from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.losses import LOSS_AT, LossAt
-from hardattn.methods import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES
+from hardattn.methods import IMITATE_FOR, REINFORCE_LOSSES
 from hardattn.policies import DEVIATION, POLICIES
 from hardattn.rewards import REWARDS
+from hardattn.stopping.losses import GAIN_TARGETS
 from supervision.store import SequenceStore
 
 LEARNED = "learned"
@@ -80,8 +81,10 @@ _RECIPE = (
     click.option(
         "--gain-target",
         type=click.Choice(GAIN_TARGETS),
-        help="What a glimpse is predicted to gain: what it did, or what its design expected. "
-        "[default: realised]",
+        help="What a glimpse is predicted to gain, in nats. realised: the fall of the cross-entropy of the "
+        "label. entropy: the fall of the entropy of the predicted class. design: what its design expected; "
+        "images of a batch that are not supervised, most of them with ps-nogs, have none and learn what was "
+        "realised. [default: realised]",
     ),
     click.option(
         "--augment/--no-augment",

@@ -16,12 +16,13 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from hardattn import checkpoint
-from hardattn.baselines.training import seen_geometry, train_baseline
+from hardattn.baselines.training import train_baseline
 from hardattn.budget import Budget
 from hardattn.csv_file import write_rows
 from hardattn.evaluate import evaluate, measured
 from hardattn.frontier.grid import Member
 from hardattn.frontier.pareto import FrontierPoint, frontiers
+from hardattn.reproduce.settings import require_minutes
 from hardattn.row_sequences import designed
 from hardattn.run_folder import read_log
 from hardattn.stopping.rules import Point
@@ -180,6 +181,7 @@ def _points(work: Work, member: Member, say: Say) -> list[FrontierPoint]:
 
 
 def _train(work: Work, member: Member, run: Path) -> None:
+    require_minutes(run, work.minutes)
     options: dict[str, Any] = {
         "budget": Budget(minutes=work.minutes),
         "seed": work.seed,
@@ -212,7 +214,7 @@ def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
     trained = open_trained(run, dataset=work.dataset, device=work.device)
     seen = evaluate(run, dataset=work.dataset, device=work.device)
     known = {(point.rule, point.threshold): point for point in measured(run, trained, "valid").curve}
-    seconds, pixels = list(read_log(run / checkpoint.LOG))[-1]["seconds"], _pixels(member, trained.settings)
+    seconds = list(read_log(run / checkpoint.LOG))[-1]["seconds"]
     return [
         FrontierPoint(
             family=member.family,
@@ -220,7 +222,7 @@ def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
             rule=point.rule,
             threshold=point.threshold,
             mflops=point.mflops,
-            pixels=point.mean_glimpses * pixels if point.pixels is None else point.pixels,
+            pixels=point.pixels or 0.0,
             valid_mflops=known[point.rule, point.threshold].mflops,
             valid_accuracy=known[point.rule, point.threshold].accuracy,
             test_accuracy=point.accuracy,
@@ -236,9 +238,3 @@ def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
 def _ends(point: Point) -> dict[str, float]:
     low, high = (point.intervals or {})["accuracy"]
     return {"test_low": low, "test_high": high}
-
-
-def _pixels(member: Member, settings: dict[str, Any]) -> int:
-    """Pixels of one glimpse, or of the image as a baseline sees it."""
-    geometry = seen_geometry(settings) if member.baseline else Geometry(**settings["geometry"])
-    return geometry.retina().pixels()

@@ -1,7 +1,7 @@
 """What a report shows: the figures, curves and looks of some runs, as one JSON-able dictionary.
 
     {"rules": {name: label}, "shown": [rules that are not left out where there are many],
-     "tasks": [{"name", "dataset", "target", "classes", "mean", "images", "frontier",
+     "tasks": [{"name", "dataset", "target", "classes", "mean", "images", "frontiers",
                  "runs": [{"label", "evaluation", "log", "heat", "walks", "commands", ...}]}]}
 
 Pages and pictures are drawn from this alone, so that all of them show the same figures.
@@ -23,7 +23,7 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.sample import choose_images
 from hardattn import checkpoint
-from hardattn.evaluate import EVALUATION, evaluate
+from hardattn.evaluate import known_or_evaluated
 from hardattn.methods import METHODS
 from hardattn.network import HardAttention
 from hardattn.report.commands import commands_of
@@ -93,7 +93,7 @@ def collect(
     )
     shown = [rows_of(task.dataset["test"], images, ids) for task in tasks]
     described = [_describe(task, rows, device) for task, rows in zip(tasks, shown, strict=True)]
-    together = [task | {"frontier": own} for task, own in zip(described, frontiers, strict=True)]
+    together = [task | {"frontiers": own} for task, own in zip(described, frontiers, strict=True)]
     return without_nan({"rules": labels_of_rules(), "shown": SHOWN, "tasks": together})
 
 
@@ -163,7 +163,7 @@ def _describe(task: Task, rows: Tensor, device: str) -> dict[str, Any]:
 
 def _describe_run(folder: Path, run: Trained, rows: Tensor, device: str) -> dict[str, Any]:
     """A run: its figures, its log, the commands that made it, and where it looks."""
-    evaluation = evaluation_of(folder, run.dataset, device)
+    evaluation = known_or_evaluated(folder, dataset=run.dataset, device=device)
     log = [{name: line[name] for name in LOGGED} for line in read_log(folder / checkpoint.LOG)]
     return {
         "folder": str(folder),
@@ -191,12 +191,3 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     kind = ("epe" if run.network.predicts_epe else "policy") if looks.chosen else None
     walks = [looks.walk(row) for row in rows.tolist()]
     return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks}
-
-
-def evaluation_of(folder: Path, dataset: DataSet, device: str) -> dict[str, Any]:
-    """evaluation.json of a run; it is made where it is missing, and again where the weights are newer."""
-    path, weights = folder / EVALUATION, folder / checkpoint.MODEL
-    known = checkpoint.read_json(path) if path.is_file() else {}
-    if not known or path.stat().st_mtime < weights.stat().st_mtime:
-        evaluate(folder, dataset=dataset, device=device, trajectories=known.get("trajectories", 1))
-    return checkpoint.read_json(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 from data.errors import CheckpointError, SettingsError
 from hardattn import checkpoint
+from hardattn.report.commands import frontier_command
 
 BESIDE = ("frontier.json", "frontier/frontier.json")
 
@@ -21,12 +22,14 @@ def is_frontier(path: Path) -> bool:
     return path.suffix == ".json"
 
 
-def read_frontier(path: Path) -> list[dict[str, Any]]:
-    """The points of a file {"points": [...], "frontiers": {family: numbers of points}}.
+def read_frontier(path: Path) -> dict[str, Any]:
+    """A file {"points": [...], "frontiers": {family: numbers of points}}, as a report shows it.
 
-    Each is a `hardattn.frontier.pareto.FrontierPoint` with `accuracy`, `nll` and `intervals` of the test
-    images, named as in `hardattn.stopping.rules.Point`, and with `chosen`: whether it is on the frontier of
-    its family.
+    Returns:
+        "file": its path. "command": what made it, see `hardattn.report.commands.frontier_command`. "points":
+        each a `hardattn.frontier.pareto.FrontierPoint` with `accuracy`, `nll` and `intervals` of the test
+        images, named as in `hardattn.stopping.rules.Point`, and with `chosen`: whether it is on the frontier
+        of its family.
 
     Raises:
         CheckpointError: the file is missing, damaged, or no frontier.
@@ -35,18 +38,19 @@ def read_frontier(path: Path) -> list[dict[str, Any]]:
     points, chosen = found.get("points"), found.get("frontiers", {})
     try:
         numbers = {number for own in chosen.values() for number in own}
-        return [_named(point) | {"chosen": at in numbers} for at, point in enumerate(points)]  # type: ignore[arg-type]
+        named = [_named(point) | {"chosen": at in numbers} for at, point in enumerate(points)]  # type: ignore[arg-type]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise CheckpointError(
             f"expected points with mflops and test_accuracy in {path}, found otherwise; "
             "make it with `hardattn frontier`"
         ) from None
+    return {"file": str(path), "command": frontier_command(path, found), "points": named}
 
 
 def frontiers_of(
     parents: Sequence[Sequence[Path]], given: Sequence[Path], tasks: Sequence[tuple[str, str]]
 ) -> list[list[dict[str, Any]]]:
-    """The points that go with every task.
+    """The frontiers that go with every task, see `read_frontier`.
 
     They are those of `BESIDE` its runs, and of the files that were given, of which one that lies
     beside no run goes with the task that it names, or with the only one.
@@ -65,7 +69,7 @@ def frontiers_of(
     for path in given:
         if path.resolve() not in known:
             files[_task_of(path, tasks)].append(path)
-    return [[point for path in own for point in read_frontier(path)] for own in files]
+    return [[read_frontier(path) for path in own] for own in files]
 
 
 def _beside(folders: Sequence[Path]) -> list[Path]:

@@ -74,7 +74,7 @@ def _compute(figure: Figure, task: dict[str, Any], labels: dict[str, str]) -> No
             label = f"{run['label']}, {labels[rule]}"
             own = [point for point in points if point["rule"] == rule]
             _curve(axes, own, label, number, LINES[order % len(LINES)])
-    chosen = [point for point in task["frontier"] if point["chosen"]]
+    chosen = [point for one in task["frontiers"] for point in one["points"] if point["chosen"]]
     for order, family in enumerate(dict.fromkeys(point["family"] for point in chosen)):
         own = [point for point in chosen if point["family"] == family]
         _curve(axes, own, f"frontier: {family}", len(task["runs"]) + order, ":")

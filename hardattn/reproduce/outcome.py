@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import mean
 from typing import Any
 
@@ -25,7 +25,7 @@ class Row:
         seconds, iterations: of training.
         iterations_to_convergence, seconds_to_convergence: see `hardattn.convergence.convergence`.
         made_in: seconds in which the sequences that it imitates were designed, once for all seeds.
-        mflops: of one image, a multiply-add being 2.
+        mflops: of one image, the class said once, after the last glimpse; a multiply-add is 2.
         chooses: whether it learns where to look; random places and baselines do not.
         run: its folder.
     """
@@ -65,20 +65,40 @@ class Choice:
 
 
 @dataclass(frozen=True)
+class Published:
+    """A published figure that stands beside a table, not beside one of its rows.
+
+    Attributes:
+        name: whose it is, in words.
+        iterations: to convergence, None where they are not known.
+    """
+
+    name: str
+    error_percent: float
+    iterations: int | None = None
+
+    def __str__(self) -> str:
+        after = "" if self.iterations is None else f" after {self.iterations:,} iterations"
+        return f"published: {self.name} {self.error_percent:g} %{after}"
+
+
+@dataclass(frozen=True)
 class Reproduction:
     """A whole table.
 
     Attributes:
-        published: error in % that the table stands beside as a whole, None without one.
+        published_whole: error in % that the table stands beside as a whole, None without one.
         minutes: of training, for all its rows together.
         reference: name of the row whose convergence is compared with, or "".
+        published: what else is known.
     """
 
     name: str
     rows: list[Row]
-    published: float | None
+    published_whole: float | None
     minutes: float
     reference: str = ""
+    published: list[Published] = field(default_factory=list)
 
     @property
     def choices(self) -> list[Choice]:
@@ -96,7 +116,8 @@ class Reproduction:
         """The table's, or the mean over its tasks where something is known for each of them."""
         known = [choice.published_error_percent for choice in self.choices]
         told = [figure for figure in known if figure is not None]
-        return self.published if self.published is not None or len(told) < len(known) else mean(told)
+        whole = self.published_whole
+        return whole if whole is not None or len(told) < len(known) else mean(told)
 
     @property
     def summaries(self) -> list[Summary]:
@@ -108,6 +129,7 @@ class Reproduction:
             "rows": [asdict(row) for row in self.rows],
             "error_percent": self.error_percent,
             "published_error_percent": self.published_error_percent,
+            "published": [asdict(figure) for figure in self.published],
             "minutes": self.minutes,
             "choices": [asdict(choice) for choice in self.choices],
             "methods": [asdict(summary) for summary in self.summaries],
@@ -137,6 +159,7 @@ def as_text(found: Reproduction) -> str:
     lines = [f"{found.name}, {found.minutes:g} minutes of training in all"]
     lines += [f"{titles} {'parameters':>11} {'seed':>5}  row{' and task' if several else ''}"]
     lines += [_line(row, several) for row in found.rows]
+    lines += [str(figure) for figure in found.published]
     lines += [str(one) for one in found.summaries if one.trainings > 1 or one.times_sooner is not None]
     for choice in found.choices:
         task = f" of {choice.task}" if len(found.choices) > 1 else ""

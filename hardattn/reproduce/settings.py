@@ -1,7 +1,8 @@
 """The settings of the published tables, `tables/NAME.toml`, and the trainings that they ask for.
 
 What is said outside the rows holds for every row that does not say otherwise: data set and its options, and
-the glimpses. A table may have several attributes and several seeds; then every row is trained for each.
+the glimpses. A table may have several attributes and several seeds; then every row is trained for each. Its
+list `published` has the published figures that no row stands beside.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from data.errors import SettingsError
+from data.errors import CheckpointError, SettingsError
+from hardattn import checkpoint
 from hardattn.methods import METHODS
 
 LOADED_WITH = ("canvas", "attribute", "region", "placements")
@@ -133,6 +136,25 @@ def chosen(every: Sequence[Training], only: str, attributes: Collection[str]) ->
         names = "; ".join(dict.fromkeys(one.name for one in every))
         raise SettingsError(f"expected --row with a part of one of the names {names}; found {only!r}")
     return [one for one in found if not attributes or one.row.get("attribute") in attributes]
+
+
+def require_minutes(run: Path, minutes: float) -> None:
+    """Raises CheckpointError where a network is there already that was trained for another time.
+
+    Args:
+        run: its folder.
+        minutes: its share of those of a table or of a frontier.
+    """
+    path = run / checkpoint.RUN
+    if not path.is_file():
+        return
+    found = checkpoint.read_json(path).get("settings", {}).get("budget", {}).get("minutes")
+    if found != minutes:
+        known = "another budget" if found is None else f"{found:g}"
+        raise CheckpointError(
+            f"expected {run} of {minutes:g} minutes, its share of --minutes among all networks, found "
+            f"{known}; use the same --minutes, or another --run folder"
+        )
 
 
 def slug(name: str) -> str:

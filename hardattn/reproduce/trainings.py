@@ -22,10 +22,17 @@ from hardattn import checkpoint
 from hardattn.baselines.training import train_baseline
 from hardattn.budget import Budget
 from hardattn.csv_file import write_rows
-from hardattn.evaluate import evaluate
+from hardattn.evaluate import known_or_evaluated
 from hardattn.record import record
-from hardattn.reproduce.outcome import Reproduction, Row
-from hardattn.reproduce.settings import LOADED_WITH, Training, chosen, read_table, trainings
+from hardattn.reproduce.outcome import Published, Reproduction, Row
+from hardattn.reproduce.settings import (
+    LOADED_WITH,
+    Training,
+    chosen,
+    read_table,
+    require_minutes,
+    trainings,
+)
 from hardattn.row_sequences import PARTS, RECORDED, designed, made_in, parts
 from hardattn.run_folder import read_log, require_seed
 from hardattn.train import train
@@ -65,6 +72,7 @@ def reproduce(
 
     Raises:
         SettingsError: an unknown table, no time, no seed, or no such row.
+        CheckpointError: a row was trained in `folder` for another time, or with other settings.
     """
     table = read_table(name)
     minutes = float(table.get("minutes", MINUTES)) if minutes is None else minutes
@@ -77,8 +85,9 @@ def reproduce(
     for training in wanted:
         say(f"{training.run_name}: {training.minutes:.1f} minutes")
         found.append(work.row(training))
-    published, reference = table.get("published_error_percent"), table.get("reference", "")
-    return Reproduction(name, found, published, minutes, reference)
+    whole, reference = table.get("published_error_percent"), table.get("reference", "")
+    published = [Published(**figure) for figure in table.get("published", [])]
+    return Reproduction(name, found, whole, minutes, reference, published)
 
 
 @dataclass(frozen=True)
@@ -105,23 +114,24 @@ class Work:
         log = list(read_log(run / checkpoint.LOG))
         write_rows(self.folder / f"curve-{run.name}.csv", log, CURVE)
         unseen = self._unseen_error(training, run)
-        seen, best = evaluate(run, device=self.device), min(log, key=lambda line: line["nll"])
+        seen = known_or_evaluated(run, device=self.device, trajectories=1)
+        best = min(log, key=lambda line: line["nll"])
         return Row(
             method=training.name,
             task=training.task,
-            error_percent=_error_percent(seen.accuracy_at),
+            error_percent=_error_percent(seen),
             published_error_percent=training.published("error_percent"),
             published_iterations=training.published("iterations"),
             unseen_error_percent=unseen,
             validation_percent=100 * (1 - best["accuracy"]),
             seconds=log[-1]["seconds"],
             iterations=log[-1]["iteration"],
-            iterations_to_convergence=seen.iterations_to_convergence,
-            seconds_to_convergence=seen.seconds_to_convergence,
+            iterations_to_convergence=seen["iterations_to_convergence"],
+            seconds_to_convergence=seen["seconds_to_convergence"],
             made_in=made_in(self._store_path(training)),
             seed=training.seed,
-            mflops=seen.mflops_per_glimpse * len(seen.accuracy_at),
-            parameters=seen.parameters,
+            mflops=_mflops(seen),
+            parameters=seen["parameters"],
             chooses=training.chooses,
             run=str(run),
         )
@@ -129,6 +139,7 @@ class Work:
     def trained(self, training: Training) -> Path:
         """The run folder of a training, trained."""
         run, row, dataset = self.folder / training.run_name, training.row, self._dataset(training.row)
+        require_minutes(run, training.minutes)
         options: dict[str, Any] = {"budget": Budget(minutes=training.minutes), "seed": training.seed}
         options |= {"device": self.device, "opened_with": self._opened(training.row), **row.get("recipe", {})}
         if "baseline" in row:
@@ -171,8 +182,8 @@ class Work:
         if "unseen" not in training.row:
             return None
         dataset = self._dataset({**training.row, **training.row["unseen"]})
-        seen = evaluate(run, self.data_root, dataset=dataset, device=self.device)
-        return _error_percent(seen.accuracy_at)
+        options: dict[str, Any] = {"dataset": dataset, "device": self.device, "trajectories": 1}
+        return _error_percent(known_or_evaluated(run, self.data_root, **options))
 
     def _geometry(self, training: Training) -> Geometry:
         return replace(self._dataset(training.row).geometry, **training.sensor)
@@ -195,5 +206,12 @@ class Work:
         return {}
 
 
-def _error_percent(accuracy_at: Mapping[str, float]) -> float:
-    return 100 * (1 - list(accuracy_at.values())[-1])
+def _error_percent(seen: Mapping[str, Any]) -> float:
+    return 100 * (1 - list(seen["accuracy_at"].values())[-1])
+
+
+def _mflops(seen: Mapping[str, Any]) -> float:
+    """Of all glimpses of an image, after which the class is said once; of a baseline, at its last exit."""
+    fixed = [point for point in seen["curve"] if point["rule"] == "fixed"]
+    spent: float = max(fixed, key=lambda point: point["threshold"])["mflops"]
+    return spent

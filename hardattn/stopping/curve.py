@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from boed.comparison.measures import calibration_measure, mean_measure
 from data.errors import SettingsError
 from hardattn.flops import Costs
+from hardattn.stopping.figures import Outcome, figures, right_at
 from hardattn.stopping.rules import RULES, Point, Predictions, Stops, rules_for
 
 Settings = Sequence[tuple[str, float]]
@@ -50,64 +50,44 @@ def curve(
         counts: (R, B) how often each image is in each resample, see `boed.comparison.measures.resampling`.
     """
     found = [_point(seen, labels, costs, *setting) for setting in settings]
-    ends = intervals([stops for _, stops in found], labels, counts)
+    outcomes = [Outcome(stops, spent, _inside(stops, pixels)) for _, stops, spent in found]
+    measured = figures(outcomes, labels, counts)
     return [
-        replace(point, intervals=between, **_figures(stops, labels, pixels))
-        for (point, stops), between in zip(found, ends, strict=True)
+        replace(point, stopped_at=stopped_at(stops.taken, pixels.shape[1]), **known)
+        for (point, stops, _), known in zip(found, measured, strict=True)
     ]
+
+
+def stopped_at(taken: Tensor, steps: int) -> list[int]:
+    """How many images stopped after 1, 2, ..., `steps`, of what each took (B,).
+
+    >>> stopped_at(torch.tensor([2, 1, 2]), 3)
+    [1, 2, 0]
+    """
+    return torch.bincount(taken - 1, minlength=steps).tolist()
 
 
 def _point(
     seen: Predictions, labels: Tensor, costs: Costs, rule: str, threshold: float
-) -> tuple[Point, Stops]:
-    stops = RULES[rule].stops(seen, threshold)
-    glimpses = stops.taken.double().mean().item()
+) -> tuple[Point, Stops, Tensor]:
+    """The brief figures, where it stops, and the MFLOPs (B,) that this takes."""
     made = RULES[rule]
-    spent = costs.spent(stops.taken, seen.log_probs.shape[1], made.head, made.classifies).mean().item()
-    right = _right(stops, labels).mean().item()
-    return Point(rule, threshold, glimpses, spent, right, nll_loss(stops.log_probs, labels).item()), stops
+    stops = made.stops(seen, threshold)
+    spent = costs.spent(stops.taken, seen.log_probs.shape[1], made.head, made.classifies)
+    point = Point(
+        rule,
+        threshold,
+        mean_glimpses=stops.taken.double().mean().item(),
+        mflops=spent.mean().item(),
+        accuracy=right_at(stops, labels).mean().item(),
+        nll=nll_loss(stops.log_probs, labels).item(),
+    )
+    return point, stops, spent
 
 
-def _figures(stops: Stops, labels: Tensor, pixels: Tensor) -> dict[str, Any]:
-    """Of a point, what is not brief."""
-    right, confidence = _right(stops, labels), stops.log_probs.exp().amax(1)
-    alone = np.ones((1, len(labels)))
-    calibration = calibration_measure(confidence[None, :, None], right[None, :, None], alone)
-    inside = pixels.gather(1, stops.taken[:, None] - 1).double().mean().item()
-    recall = torch.stack([right[labels == name].mean() for name in labels.unique()])
-    return {
-        "balanced_accuracy": recall.mean().item(),
-        "calibration_error": float(calibration.value[0, 0]),
-        "pixels": inside,
-        "stopped_at": torch.bincount(stops.taken - 1, minlength=pixels.shape[1]).tolist(),
-    }
-
-
-def intervals(found: Sequence[Stops], labels: Tensor, counts: np.ndarray) -> list[dict[str, list[float]]]:
-    """For each way to stop: the ends of the 95 % intervals of its glimpses, accuracy and NLL.
-
-    Args:
-        found: of B images.
-        labels: (B,).
-        counts: (R, B) how often each image is in each resample.
-    """
-    if not found:
-        return []
-    nll = [nll_loss(its.log_probs, labels, reduction="none").double() for its in found]
-    values = [
-        torch.stack([its.taken.double(), _right(its, labels), own], 1)
-        for its, own in zip(found, nll, strict=True)
-    ]
-    low, high = mean_measure(torch.stack(values), counts).interval()  # (P, 3)
-    names = ("mean_glimpses", "accuracy", "nll")
-    return [
-        {name: [float(ends[0]), float(ends[1])] for name, *ends in zip(names, *pair, strict=True)}
-        for pair in zip(low, high, strict=True)
-    ]
-
-
-def _right(stops: Stops, labels: Tensor) -> Tensor:
-    return (stops.log_probs.argmax(1) == labels).double()
+def _inside(stops: Stops, pixels: Tensor) -> Tensor:
+    """(B,) pixels inside any glimpse that was taken, of those inside the first t (B, T)."""
+    return pixels.gather(1, stops.taken[:, None] - 1).squeeze(1)
 
 
 def settings_within(

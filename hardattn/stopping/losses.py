@@ -10,27 +10,35 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from hardattn.rewards import log_likelihood
+from hardattn.rewards import information, log_likelihood
 from hardattn.rollout import Rollout
 from hardattn.stopping.heads import PONDER_COSTS, Said, after, halting, stopping
 
+GAIN_TARGETS = ("realised", "design", "entropy")
 SMALLEST = 1e-6  # probability, so that the logarithm of a weighted mean is finite
 
 
 def gain(
-    rollout: Rollout, labels: Tensor, designed: Tensor | None = None, supervised: Tensor | None = None
+    rollout: Rollout,
+    labels: Tensor,
+    designed: Tensor | None = None,
+    supervised: Tensor | None = None,
+    target: str = "realised",
 ) -> Tensor:
     r"""Squared error of the predicted information gain of the next glimpse, in nats squared.
 
     It is regressed on the realised drop of the cross-entropy,
     $\log q_{t+1}(\theta) - \log q_t(\theta)$, whose mean is the drop of the entropy where q is calibrated;
-    where it is not, overconfidence gains nothing. Or on what a design promised for the same glimpse.
+    where it is not, overconfidence gains nothing. Or on the realised drop of the entropy itself,
+    $H[q_t] - H[q_{t+1}]$. Or, of supervised images, on what a design promised for the same glimpse.
 
     Args:
         designed: (G, T) expected information gain in nats of the designs of supervised images; None: of none.
         supervised: (B,) which images these are.
+        target: of `GAIN_TARGETS`; the images without a design learn what was realised.
     """
-    wanted = log_likelihood(rollout, labels, None)
+    realised = information if target == "entropy" else log_likelihood
+    wanted = realised(rollout, labels, None)
     if designed is not None and supervised is not None:
         wanted = wanted.masked_scatter(supervised[:, None], designed.to(wanted))
     return (rollout.gain.float() - wanted).square().mean()

@@ -64,8 +64,10 @@ class Point:
         balanced_accuracy: mean over classes of the share of their images that are right.
         calibration_error: expected calibration error of the largest class probability.
         pixels: inside any glimpse.
-        stopped_at: how many images were looked at once, twice, ..., T times.
-        intervals: name -> lower and upper end of the central 95 % of bootstrap resamples of the images.
+        stopped_at: how many images were looked at once, twice, ..., T times; of a network with exits, how
+            many left at each.
+        intervals: name of a figure above -> lower and upper end of the central 95 % of bootstrap resamples of
+            the images.
     """
 
     rule: str

@@ -17,6 +17,8 @@ const WORTHS = {
   accuracy: { text: "accuracy", name: "test accuracy, %", read: (point) => scaled(point.accuracy), interval: (point) => pair(point, "accuracy")?.map(scaled) },
   nll: { text: "NLL", name: "test NLL, nats", read: (point) => point.nll, interval: (point) => pair(point, "nll") },
 };
+/** The points of all frontiers of a task. */
+const frontierPoints = (task) => task.frontiers.flatMap((one) => one.points);
 const known = (value) => value !== null && value !== undefined;
 const scaled = (share) => (known(share) ? 100 * share : null);
 
@@ -31,8 +33,8 @@ function computeSeries(task, cost, worth) {
       label: `${run.label}, ${labelOf(rule)}`, group: run.label, rule, colour: number, mark: number, ...ruleLook(task, rule),
     }, cost, worth));
   });
-  const families = [...new Set(task.frontier.map((point) => point.family))];
-  const frontier = families.flatMap((family, order) => [true, false].map((chosen) => series(task.frontier.filter((point) => point.family === family && point.chosen === chosen), {
+  const families = [...new Set(frontierPoints(task).map((point) => point.family))];
+  const frontier = families.flatMap((family, order) => [true, false].map((chosen) => series(frontierPoints(task).filter((point) => point.family === family && point.chosen === chosen), {
     label: `${family}, ${chosen ? "on its frontier" : "behind its frontier"}`, group: `frontier: ${family}`, colour: task.runs.length + order, mark: task.runs.length + order, dash: "1 4", hollow: !chosen, lone: !chosen,
   }, cost, worth)));
   return [...runs, ...frontier].filter((one) => one.points.length);
@@ -73,7 +75,7 @@ function part(name, title, note, controls, ...content) {
 }
 
 function computePart(task) {
-  const points = [...task.runs.flatMap((run) => run.evaluation.curve), ...task.frontier], state = { cost: "mflops", worth: "accuracy" }, host = el("div");
+  const points = [...task.runs.flatMap((run) => run.evaluation.curve), ...frontierPoints(task)], state = { cost: "mflops", worth: "accuracy" }, host = el("div");
   const hidden = new Set(rulesOf(task).filter((rule) => !report.shown.includes(rule)).map((rule) => "rule " + rule));
   const offered = (axes) => Object.entries(axes).filter(([, axis]) => points.some((point) => known(axis.read(point)))).map(([key, axis]) => [key, axis.text]);
   const draw = () => {
@@ -95,8 +97,8 @@ function pointsTable(task) {
   return el("details", {}, el("summary", {}, `All ${rows.length} points as a table`), el("div", { class: "scroll" }, tableOf(heads, rows)));
 }
 
-function tableOf(heads, rows) {
-  return el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell) => el("td", {}, cell))))));
+function tableOf(heads, rows, name = null) {
+  return el("table", { class: name }, el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))), el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((cell) => el("td", {}, cell))))));
 }
 
 function trainingPart(task) {
@@ -120,7 +122,7 @@ function figuresPart(task) {
     column("nll", "NLL", (run) => run.evaluation.nll_at[last(run)], (value) => value.toFixed(3)),
     column("balanced_accuracy", "balanced, %", (run) => lastPoint(run)?.balanced_accuracy, percent),
     column("calibration_error", "calibration error, %", (run) => lastPoint(run)?.calibration_error, percent),
-    column("mflops", "MFLOPs", (run) => Number(last(run)) * run.evaluation.mflops_per_glimpse, short),
+    column("mflops", "MFLOPs", (run) => lastPoint(run)?.mflops, short),
     column("parameters", "parameters", (run) => run.evaluation.parameters, short),
     column("iterations_to_convergence", "iterations*", (run) => run.evaluation.iterations_to_convergence, short),
     column("seconds_to_convergence", "seconds*", (run) => run.evaluation.seconds_to_convergence, short),
@@ -128,21 +130,42 @@ function figuresPart(task) {
   const best = (read) => Math.max(...task.runs.map(read).filter((value) => typeof value === "number"));
   const cell = (run, { name, read, print }) => {
     const value = read(run), top = name.startsWith("accuracy_at") && value === best(read) && task.runs.length > 1;
-    return el("td", { "data-run": run.label, "data-figure": name, class: top ? "best" : null }, typeof value === "number" ? print(value) : "");
+    return el("td", { "data-run": run.label, "data-figure": name, "data-value": value, class: top ? "best" : null }, typeof value === "number" ? print(value) : "");
   };
   const rows = task.runs.map((run, number) => el("tr", {}, el("th", { scope: "row", title: run.summary }, el("i", { class: "swatch c" + (number % COLOURS) }), run.label), ...columns.map((one) => cell(run, one))));
   const head = el("tr", {}, el("th", { scope: "col" }, "run"), ...columns.map((one) => el("th", { scope: "col" }, one.head)));
   const images = [...new Set(task.runs.map((run) => run.evaluation.test_images))].join(", ");
-  const note = `Accuracy in % after t glimpses on ${images} test images; a network that sees the whole image does so at t = 1. NLL and MFLOPs are after the last glimpse. * To convergence: until the validation NLL is within 0.01 nats of the run's best.`;
-  return part("figures", "Figures, and the commands that made them", note, [], el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, head), el("tbody", {}, ...rows))), el("ul", { class: "made" }, ...task.runs.map(made)));
+  const note = `Accuracy in % after t glimpses on ${images} test images; a network that sees the whole image does so at t = 1. NLL, balanced accuracy, calibration error and MFLOPs are after the last glimpse, the class being said once. * To convergence: until the validation NLL is within 0.01 nats of the run's best.`;
+  return part("figures", "Figures, and the commands that made them", note, [], el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, head), el("tbody", {}, ...rows))), ...task.frontiers.map(frontierTable),
+    el("ul", { class: "made" }, ...task.runs.map(madeRun), ...task.frontiers.filter((one) => one.command).map(madeFrontier)));
+}
+
+/** What the validation images choose of every family of a frontier. */
+function frontierTable({ file, points }) {
+  const families = [...new Set(points.map((point) => point.family))], chosen = points.filter((point) => point.chosen);
+  const order = (point) => families.indexOf(point.family), sorted = chosen.sort((a, b) => order(a) - order(b) || a.mflops - b.mflops);
+  const heads = ["family", "network", "stopping", "threshold", "MFLOPs", "pixels", "accuracy, %", "95 % interval"];
+  const rows = sorted.map((point) => [point.family, point.name, labelOf(point.rule), short(point.threshold), short(point.mflops), short(point.pixels), percent(point.accuracy), pair(point, "accuracy") ? range(pair(point, "accuracy"), percent) : "–"]);
+  const note = `Of every family the points that validation images choose, on test images; from ${file}.`;
+  return el("div", { class: "frontier" }, el("h4", {}, "Frontier"), el("p", { class: "note" }, note), el("div", { class: "scroll" }, tableOf(heads, rows, "points")));
 }
 
 /** The commands of a run. */
-function made(run) {
-  const { train, evaluate, beyond } = run.commands, text = `${train}\n${evaluate}`;
+function madeRun(run) {
+  const { train, evaluate, beyond } = run.commands;
+  const rest = Object.keys(beyond).length ? `Beyond the options, from Python: ${Object.entries(beyond).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}` : null;
+  return made(run.label, run.summary, `${train}\n${evaluate}`, rest);
+}
+
+/** The command of a frontier; its file does not know all of it. */
+function madeFrontier({ file, command }) {
+  return made("frontier", file, command, "As far as the file says: a --data-root, --canvas, --grid or --sequences is not in it.");
+}
+
+/** Commands that can be copied, of what they made. */
+function made(label, summary, text, rest) {
   const copy = el("button", { type: "button", class: "copy", onclick: () => navigator.clipboard?.writeText(text).then(() => { copy.textContent = "copied"; }, () => {}) }, "copy");
-  const rest = Object.keys(beyond).length ? el("p", { class: "note" }, `Beyond the options, from Python: ${Object.entries(beyond).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}`) : null;
-  return el("li", {}, el("div", {}, el("b", {}, run.label), el("span", { class: "note" }, run.summary), copy), el("pre", { tabindex: 0 }, text), rest);
+  return el("li", {}, el("div", {}, el("b", {}, label), el("span", { class: "note" }, summary), copy), el("pre", { tabindex: 0 }, text), rest ? el("p", { class: "note" }, rest) : null);
 }
 
 function taskSection(task, number) {

@@ -1,0 +1,87 @@
+"""The sensor on the command line, which designing and training share."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import boed.cli
+import hardattn.cli
+from data.errors import SettingsError
+from data.options import scales_of
+from hardattn import checkpoint
+from supervision.store import SequenceStore
+
+GROUPS = {"boed": boed.cli.main, "hardattn": hardattn.cli.main}
+
+
+def call(program: str, *arguments: object) -> Result:
+    return CliRunner().invoke(GROUPS[program], [str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    ("words", "scales"),
+    [
+        ([], 1),  # the data set's
+        (["--sensor", "patch"], 1),
+        (["--sensor", "patch", "--scales", 1], 1),
+        (["--sensor", "retina"], 3),
+        (["--scales", 2, "--sensor", "retina"], 2),
+        (["--scales", 2], 2),
+    ],
+)
+def test_training_looks_through_the_sensor(words: list[object], scales: int, tmp_path: Path) -> None:
+    short = ["--hidden", 8, "--glimpses", 1, "--epochs", 0.01, "--name", "a"]
+    result = call("hardattn", "train", "--run", tmp_path, *short, *words)
+    assert result.exit_code == 0, result.output
+    settings = checkpoint.read_json(tmp_path / "hardattn-a-0" / checkpoint.RUN)["settings"]
+    assert settings["geometry"]["scales"] == scales
+
+
+def test_sequences_are_those_of_the_sensor(tmp_path: Path) -> None:
+    """Of parts, and for the training that imitates them."""
+    made = call("hardattn", "parts", "--run", tmp_path, "--images", 4, "--sensor", "retina")
+    assert made.exit_code == 0, made.output
+    assert SequenceStore.read(tmp_path / "sequences-parts.h5").settings["geometry"]["scales"] == 3
+    imitate = ["--method", "ps-parts", "--supervise", "--epochs", 0.01]
+    refused = call("hardattn", "train", "--run", tmp_path, *imitate, "--sensor", "patch")
+    assert refused.exit_code == 2 and "geometry" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("boed", "fit"), ("boed", "generate"), ("hardattn", "train"), ("hardattn", "parts")],
+    ids=" ".join,
+)
+def test_a_patch_of_several_scales_is_refused_in_one_line(command: tuple[str, str], tmp_path: Path) -> None:
+    result = call(*command, "--run", tmp_path / "run", "--sensor", "patch", "--scales", 3)
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    assert "expected 1 scale with --sensor patch, found 3; take retina" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_retina_of_one_scale_is_refused() -> None:
+    with pytest.raises(SettingsError, match="at least 2 scales with --sensor retina, found 1; take patch"):
+        scales_of("retina", 1)
+
+
+def test_designs_are_made_for_the_sensor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`boed fit` and `boed generate` hand on the geometry, whatever they then do."""
+    asked = list[int]()
+
+    def noted(dataset: object, folder: Path, **arguments: object) -> None:
+        asked.append(arguments["geometry"].scales)  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("boed.commands.fit_options.fit_task", noted)
+    for name, scales in (
+        ("fit", ["--sensor", "retina"]),
+        ("generate", ["--sensor", "retina", "--scales", 2]),
+    ):
+        assert call("boed", name, "--run", tmp_path, *scales).exit_code == 130
+    assert asked == [3, 2]
+
+
+def test_a_baseline_has_no_sensor(tmp_path: Path) -> None:
+    result = call("hardattn", "train", "--run", tmp_path / "run", "--baseline", "fc", "--sensor", "retina")
+    assert result.exit_code == 2 and "expected no --sensor with --baseline" in result.stderr
