@@ -63,36 +63,10 @@ class RnnCore(Core):
         return torch.relu(self.inward(features) + self.onward(state))
 
     def sequence(self, features: Tensor, state: Tensor) -> Tensor:
-        inward = self.inward(features)  # one product for all steps
-        return _RnnSequence.apply(inward, state, self.onward.weight)
-
-
-class _RnnSequence(torch.autograd.Function):
-    """(B, T+1, D) states of a rectified recurrence, given what goes in, a = W g + b (B, T, D), for all steps.
-
-    h' = Rect(a + U h), with the gradient by hand: that of U is one product over all steps.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, inward: Tensor, start: Tensor, weight: Tensor) -> Tensor:
-        states = [start.contiguous()]
-        for a in inward.unbind(1):
-            states.append(product(states[-1], weight).add_(a).relu_())
-        found = torch.stack(states, 1)
-        ctx.save_for_backward(found, weight)
-        return found
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
-        states, weight = ctx.saved_tensors
-        inward = torch.empty_like(states[:, 1:])
-        total = gradient[:, -1]
-        for t in reversed(range(inward.shape[1])):
-            own = inward[:, t]
-            torch.ops.aten.threshold_backward.grad_input(total, states[:, t + 1], 0.0, grad_input=own)
-            total = gradient[:, t] + product(own, weight.t())
-        return inward, total, _of_weight(inward, states)
+        states = [state]
+        for inward in self.inward(features).unbind(1):  # one product for all steps
+            states.append(torch.relu(inward + self.onward(states[-1])))
+        return torch.stack(states, 1)
 
 
 class GruCore(Core):
@@ -164,12 +138,9 @@ class _GruSequence(torch.autograd.Function):
             outward[:, t, : 2 * width] = own[:, : 2 * width]
             torch.mul(by_new, r, out=outward[:, t, 2 * width :])
             total = torch.addcmul(gradient[:, t], total, z) + product(outward[:, t], weight.t())
-        return inward, total, _of_weight(outward, states), outward.sum((0, 1))
-
-
-def _of_weight(outward: Tensor, states: Tensor) -> Tensor:
-    """(M, D) gradient of U, of those of U h (B, T, M) at the states (B, T+1, D)."""
-    return product(outward.flatten(0, 1).t(), states[:, :-1].flatten(0, 1).t())
+        flat = outward.flatten(0, 1)
+        by_weight = product(flat.t(), states[:, :-1].flatten(0, 1).t())
+        return inward, total, by_weight, flat.sum(0)
 
 
 def _tanh(x: Tensor) -> Tensor:
