@@ -96,7 +96,7 @@ def test_the_compute_of_a_row_is_that_of_its_curve(tables: Path) -> None:
             for point in seen["curve"]
             if (point["rule"], point["threshold"]) == ("fixed", last)
         ]
-        assert (row.mflops < seen["mflops_per_glimpse"] * last) == (last > 1)
+        assert (row.mflops < 0.9999 * last * seen["mflops_per_glimpse"]) == (last > 1)
 
 
 @pytest.fixture
