@@ -30,7 +30,8 @@ SHOWN = 5  # points of a rule on its line
     "--stop",
     multiple=True,
     metavar="RULE",
-    help=f"When to stop looking; may be repeated: {', '.join(RULES)}. [default: all of them]",
+    help=f"When to stop looking; may be repeated: {', '.join(RULES)}. The files then "
+    "have these and fixed alone. [default: all of them]",
 )
 @click.option("--budget-glimpses", type=float, help="Also stop each rule such that this mean is met.")
 @click.option("--budget-mflops", type=float, help="The same for the MFLOPs per image.")

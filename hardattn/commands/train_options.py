@@ -50,8 +50,9 @@ _RECIPE = (
     click.option(
         "--loss-at",
         metavar=f"{'|'.join(LOSS_AT)}|W1,..,WT",
-        help="Cross-entropy after every glimpse, the last, the mean of both, or with these weights: how "
-        "often the budget is 1 to T glimpses. [default: every]",
+        help="Cross-entropy before and after every glimpse, after the last, the mean of both, or with these "
+        "weights: how often the budget is 1 to T glimpses. With ram the reward at the end comes on top. "
+        "[default: every]",
     ),
     click.option(
         "--reinforce-loss",
