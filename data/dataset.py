@@ -73,6 +73,22 @@ class Split:
         return Split(self.images[rows], self.labels[rows], self.ids[rows], self.fingerprint, groups, boxes)
 
 
+@dataclass(frozen=True)
+class NamedParts:
+    """Where the P named parts of the object are in the N images of a split.
+
+    Attributes:
+        names: of the parts.
+        places: (N, P, 2) row and column in pixels, in the order of the ids; NaN where a part is hidden or
+            outside of the image.
+        order: names in the order in which to look at them, unless another is asked for.
+    """
+
+    names: tuple[str, ...]
+    places: Tensor
+    order: tuple[str, ...]
+
+
 class DataSet:
     """A classification task on images, with the geometry that suits it.
 
@@ -90,6 +106,7 @@ class DataSet:
         aligned: whether the same part is at the same place in all images, as in registered faces.
         attributes: names and classes of the A attributes that labels (N, A) tell together; each has as many
             classes. Empty where there is one target.
+        parts: split name -> the annotated parts of its images. None: not known.
     """
 
     def __init__(
@@ -105,10 +122,11 @@ class DataSet:
         symmetric: bool = False,
         aligned: bool = False,
         attributes: Mapping[str, tuple[str, ...]] | None = None,
+        parts: Callable[[str], NamedParts] | None = None,
     ) -> None:
         self.name, self.target, self.classes = name, target, classes
         self.geometry, self.glimpses, self.note = geometry, glimpses, note
-        self.symmetric, self.aligned = symmetric, aligned
+        self.symmetric, self.aligned, self.parts = symmetric, aligned, parts
         self.attributes = dict(attributes or {})
         self._openers = dict(openers)
         self._splits: dict[str, Split] = {}
@@ -141,6 +159,7 @@ class DataSet:
             self.note,
             symmetric=self.symmetric,
             aligned=self.aligned,
+            parts=self.parts,
         )
 
     def fingerprint(self, *splits: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -45,12 +46,60 @@ def decode_square(path: Path, size: int) -> np.ndarray:
     Raises:
         DataError: the file cannot be read as an image; the message names it.
     """
+    with _opened(path) as image:
+        image.draft("RGB", (size, size))
+        (left, top), side = central_square(np.array(image.size))
+        box = (left, top, left + side[0], top + side[0])
+        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box))
+
+
+def central_square(extents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First corner (..., 2) and side (..., 1) of the central squares of extents (..., 2), in pixels.
+
+    >>> corner, side = central_square(np.array([40, 30]))
+    >>> corner.tolist(), side.tolist()
+    ([5.0, 0.0], [30])
+    """
+    side = extents.min(-1, keepdims=True)
+    return (extents - side) / 2, side
+
+
+def in_square(points: np.ndarray, extents: np.ndarray, size: int) -> np.ndarray:
+    """Where points of photographs come to lie in their squares, as `decode_square` makes them.
+
+    p' = (p - corner) size / side; below 0 or above `size` outside of the square.
+
+    Args:
+        points: (N, P, 2) row and column, in pixels from the first corner of the photograph.
+        extents: (N, 2) height and width of the photographs in pixels.
+        size: side of the squares in pixels.
+
+    >>> in_square(np.array([[[15.0, 5.0]]]), np.array([[30, 40]]), 60).tolist()
+    [[[30.0, 0.0]]]
+    """
+    corner, side = central_square(extents)
+    found: np.ndarray = (points - corner[:, None]) * (size / side[:, None])
+    return found
+
+
+def photo_extents(paths: Sequence[Path]) -> np.ndarray:
+    """(N, 2) height and width of the files in pixels; only their headers are read.
+
+    Raises:
+        DataError: a file cannot be read as an image; the message names it.
+    """
+    extents = np.zeros((len(paths), 2), np.int64)
+    for row, path in enumerate(paths):
+        with _opened(path) as image:
+            extents[row] = image.height, image.width
+    return extents
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image of a file; whatever goes wrong while it is read is a DataError."""
     try:
         with Image.open(path) as image:
-            image.draft("RGB", (size, size))
-            side = min(image.size)
-            left, top = (image.width - side) / 2, (image.height - side) / 2
-            box = (left, top, left + side, top + side)
-            return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box))
+            yield image
     except (OSError, Image.DecompressionBombError, UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise DataError(f"expected a readable image, found {path} ({error}); replace or remove it") from None

@@ -57,7 +57,7 @@ def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> 
     if strangers:
         raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
     files = _files(top)
-    chosen = [n for n, name in enumerate(files) if split == "test" or _part(name) == split]
+    chosen = [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
     labels = [classes.index(files[n].split("/")[0]) for n in chosen]
     paths = [top / files[n] for n in chosen]
     store = photo_store(
@@ -83,10 +83,10 @@ def _files(top: Path) -> list[str]:
     )
 
 
-def _part(name: str) -> str:
+def part_of_training(name: str) -> str:
     """The split of a training file.
 
-    >>> names = [_part(f"cat/{n}.jpg") for n in range(1000)]
+    >>> names = [part_of_training(f"cat/{n}.jpg") for n in range(1000)]
     >>> [names.count(split) for split in ("design", "valid", "train")]
     [105, 106, 789]
     """

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data import celebahq, folder, mnist
+from data import celebahq, cub, folder, mnist
 from data.dataset import DataSet
 from data.digits import load_digits
 from data.errors import DataError, SettingsError
@@ -47,6 +47,7 @@ DATASETS: dict[str, Entry] = {
     "celebahq": Entry(
         celebahq.load_celebahq, "an attribute of faces, 224 x 224", celebahq.LAYOUT, ("attribute",)
     ),
+    "cub": Entry(cub.load_cub, "birds with boxes and named parts, 128 x 128", cub.LAYOUT),
     "folder": Entry(folder.load_folder, "photographs in class folders, 128 x 128", folder.LAYOUT),
     "finite": Entry(load_finite, "draws from 5,760 known images, 32 x 32, built in", options=("seed",)),
 }

@@ -122,6 +122,15 @@ class Variation:
         other = torch.stack([row, mirrored_columns(grid).to(col.device)[col.clamp(min=0)]], -1)
         return torch.where(self.flipped[:, None, None], but_glances(other, locations), locations)
 
+    def reachable(self, boxes: Tensor, grid: LocationGrid) -> Tensor:
+        """(B, 5) of `hardattn.rewards.reachable` in the images -> in the varied images."""
+        if not self.mirrors:
+            return boxes
+        row, first, last_row, last, side = boxes.unbind(1)
+        border = grid.image_size[1] - grid.glimpse_size
+        other = torch.stack([row, border - last, last_row, border - first, side], 1)
+        return torch.where(self.flipped[:, None], other, boxes)
+
     def _shift(self, locations: Tensor) -> Tensor:
         if not self.jitter:
             return torch.zeros_like(locations)

@@ -67,8 +67,10 @@ class Learner(Trainer):
         supervised, index = self._repeated(told, batch.index, method.trajectories)
         labels = self.labels[index].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            seen = self._rollout(index, supervised, batch.locations, method.training)
+            varied = self.variation(len(index), self.generator())
+            seen = self._rollout(index, supervised, batch.locations, method.training, varied)
             boxes = None if self.boxes is None else self.boxes[index].to(self.device)
+            boxes = None if boxes is None else varied.reachable(boxes, self.grid)
             weighted = terms(
                 method,
                 seen,
@@ -100,9 +102,9 @@ class Learner(Trainer):
         told = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
         return told.to(self.device), torch.cat([free, index[supervised]])
 
-    def _rollout(self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode) -> Rollout:
-        generator = self.generator()
-        varied = self.variation(len(supervised), generator)
+    def _rollout(
+        self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode, varied: Variation
+    ) -> Rollout:
         network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
         free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
         if len(free):
@@ -115,7 +117,7 @@ class Learner(Trainer):
                     self.grid,
                     self.steps,
                     mode=mode,
-                    generator=generator,
+                    generator=varied.generator,
                 )
             )
         if len(guided):

@@ -1,16 +1,17 @@
-"""Annotated parts of objects from a text file: where they are, and which of them a glimpse goes to."""
+"""Annotated parts of objects: where they are, and which of them a glimpse goes to."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from data.dataset import DataSet
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 
@@ -30,7 +31,7 @@ class Annotations:
         ids: (A,) int64 images, increasing; each has a visible part.
         centres: (A, P, 2) row and column in pixels; 0 where a part is not visible.
         visible: (A, P) bool.
-        digest: SHA-256 of the file.
+        digest: SHA-256 of the file, or of the data set's parts.
     """
 
     order: tuple[str, ...]
@@ -85,19 +86,46 @@ def read_annotations(path: Path, order: Sequence[str], geometry: Geometry) -> An
         DataError: no such file, a line that is none of these, a part told twice or outside its image, or a
             part of the order that the file does not have.
     """
+    _require_different(order)
+    found = _places(path, geometry)
+    _require_known(order, {part for parts in found.values() for part in parts}, str(path))
+    return _arranged(found, tuple(order), hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def named_parts(dataset: DataSet, split: str, order: Sequence[str] | None = None) -> Annotations:
+    """The parts that a data set itself names, of the images of a split.
+
+    Args:
+        order: names of the parts, in which the glimpses go to them; default the data set's.
+
+    Raises:
+        SettingsError: the data set names no parts, or the order is empty or names a part twice.
+        DataError: its files of parts are damaged, or a part of the order is none of them.
+    """
+    if dataset.parts is None:
+        raise SettingsError(f"expected a data set with named parts, found {dataset.name}; take cub")
+    found, ids = dataset.parts(split), dataset[split].ids.cpu()
+    order = found.order if order is None else tuple(order)
+    _require_different(order)
+    _require_known(order, found.names, f"the parts of {dataset.name}")
+    digest = hashlib.sha256(repr(found.names).encode() + found.places.numpy().tobytes()).hexdigest()
+    return _shown(order, ids, found.places[:, [found.names.index(part) for part in order]], digest)
+
+
+def _require_different(order: Sequence[str]) -> None:
     if not order or "" in order or len(set(order)) < len(order):
         raise SettingsError(
             f"expected different parts in --order, found {','.join(order)!r}; separate their names by commas"
         )
-    found = _places(path, geometry)
-    named = {part for parts in found.values() for part in parts}
+
+
+def _require_known(order: Sequence[str], named: Collection[str], where: str) -> None:
     missing = [part for part in order if part not in named]
     if missing:
         raise DataError(
-            f"expected part {missing[0]} of --order in {path}, found {', '.join(sorted(named)) or 'none'}; "
+            f"expected part {missing[0]} of --order in {where}, found {', '.join(sorted(named)) or 'none'}; "
             "change the order"
         )
-    return _arranged(found, tuple(order), hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 def _places(path: Path, geometry: Geometry) -> dict[int, dict[str, Place]]:
@@ -115,10 +143,15 @@ def _places(path: Path, geometry: Geometry) -> dict[int, dict[str, Place]]:
 
 
 def _arranged(found: Mapping[int, Mapping[str, Place]], order: tuple[str, ...], digest: str) -> Annotations:
-    """The parts of the order, of images that show one of them."""
+    """The parts of the order that were found in images."""
     ids = torch.tensor(sorted(found), dtype=torch.int64)
     rows = [[found[image].get(part, HIDDEN) for part in order] for image in sorted(found)]
-    centres = torch.tensor(rows, dtype=torch.float32).view(len(ids), len(order), 2)
+    return _shown(order, ids, torch.tensor(rows).view(len(ids), len(order), 2), digest)
+
+
+def _shown(order: tuple[str, ...], ids: Tensor, places: Tensor, digest: str) -> Annotations:
+    """Annotations from places (A, P, 2), NaN where hidden, of the images that show a part."""
+    centres = places.to(torch.float32)
     visible = ~centres.isnan().any(2)
     shown = visible.any(1)
     return Annotations(order, ids[shown], centres.nan_to_num()[shown], visible[shown], digest)

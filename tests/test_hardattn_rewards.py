@@ -11,6 +11,7 @@ from data.digits import load_digits
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.mnist import SIDE
+from hardattn.augment import Variation
 from hardattn.rewards import REWARDS, box, entropy, information, log_likelihood, reachable, returns
 from hardattn.rollout import Rollout
 from hardattn.train import train
@@ -74,6 +75,24 @@ def test_unknown_rewards_and_unknown_boxes_are_refused() -> None:
         returns(result, LABELS, {"glory": 1.0})
     with pytest.raises(SettingsError, match="a data set that knows boxes"):
         returns(result, LABELS, {"box": 1.0})
+
+
+def test_in_a_mirrored_image_the_box_is_mirrored() -> None:
+    """A location has the reward that its mirror image has in the image as it was."""
+    geometry = Geometry(20, 24, 1, glimpse_size=4, per_axis=5)
+    generator = torch.Generator().manual_seed(0)
+    corner = torch.randint(0, 10, (200, 2), generator=generator)
+    extent = torch.randint(1, 10, (200, 2), generator=generator)
+    boxes = reachable(torch.cat([corner, corner + extent], 1), geometry)
+    varied = Variation.draw(200, geometry, mirror=True, tone=0.0, jitter=0, generator=generator)
+    places = torch.randint(0, 17, (200, 3, 2), generator=generator)
+    other = torch.stack([places[..., 0], 24 - 4 - places[..., 1]], -1)
+    as_it_was = torch.where(varied.flipped[:, None, None], other, places)
+    nothing = torch.zeros(200, 3, 2)
+    here = box(looked(nothing, places), LABELS, varied.reachable(boxes, geometry.grid()))
+    there = box(looked(nothing, as_it_was), LABELS, boxes)
+    torch.testing.assert_close(here, there)
+    assert not torch.equal(here, box(looked(nothing, places), LABELS, boxes))
 
 
 def test_boxes_are_missed_before_anything_is_written(tmp_path: Path) -> None:

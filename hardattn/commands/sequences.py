@@ -9,6 +9,7 @@ from typing import Any
 import click
 from torch import Tensor
 
+from data.dataset import DataSet
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.options import PATH, one_line_errors, open_task, sensor_options
@@ -16,7 +17,7 @@ from data.sample import choose_images, image_count
 from hardattn.commands.train_options import wanted_geometry
 from hardattn.record import RECORDED, SPLITS
 from hardattn.record import record as record_run
-from supervision.annotations import COLUMNS, Annotations, read_annotations
+from supervision.annotations import COLUMNS, Annotations, named_parts, read_annotations
 from supervision.parts import write_parts
 from supervision.store import SequenceStore
 
@@ -71,9 +72,9 @@ def record(run_folder: Path, **options: Any) -> None:
     "file",
     metavar="ANNOTATIONS",
     type=PATH,
-    help=f"Named parts, in lines '{COLUMNS}'. [default: fixed places of the objects' boxes]",
+    help=f"Named parts, in lines '{COLUMNS}'. [default: the data set's own, or fixed places of its boxes]",
 )
-@click.option("--order", metavar="A,B,..", help="In which to look at the named parts.")
+@click.option("--order", metavar="A,B,..", help="Of the named parts to look at. [default: the data set's]")
 @click.option("--out", type=PATH, help=f"The store. [default: RUN/{PARTS}.h5, or RUN/{PARTS}-train.h5]")
 @one_line_errors
 def parts(
@@ -93,10 +94,11 @@ def parts(
 ) -> None:
     """Writes glimpses at annotated parts of the objects, for a network to imitate.
 
-    Without ANNOTATIONS the parts are the middle of the image and fixed places of the object's box, for data
-    sets that know boxes. With them they are the parts that --order names, again from its first when it has
-    ended; a part that is hidden or missing gives way to the next visible one of the order, and an image
-    without any is left out. Rows and columns are pixels of the task's images, and visible is 0 or 1.
+    Named parts come from ANNOTATIONS or from the data set itself (cub). The glimpses go to those of --order,
+    again from its first when it has ended; a part that is hidden or missing gives way to the next visible one
+    of the order, and an image without any is left out. In ANNOTATIONS rows and columns are pixels of the
+    task's images, and visible is 0 or 1. Other data sets that know boxes have parts without names: the middle
+    of the image and fixed places of the object's box.
 
     \b
     Examples:
@@ -104,11 +106,12 @@ def parts(
       hardattn train --method ps-parts --supervise
       hardattn parts --split train
       hardattn parts --dataset folder --data-root DIR --parts parts.txt --order beak,forehead,belly
+      hardattn parts --dataset cub --data-root DIR --order "beak,left eye,belly"
     """
     dataset, folder, origin = open_task(name, attribute, canvas, data_root, run_dir)
     geometry = wanted_geometry(dataset, None, glimpse_size, scales) or dataset.geometry
     ids = choose_images(dataset[part], image_count(images, len(dataset[part])))
-    annotations = _annotations(file, order, geometry)
+    annotations = _annotations(file, order, dataset, part, geometry)
     store = write_parts(
         out or folder / f"{PARTS}{'' if part == SPLITS[0] else f'-{part}'}.h5",
         dataset,
@@ -122,16 +125,21 @@ def parts(
     _say_what_next(store, "ps-parts", own=out is None and part == SPLITS[0])
 
 
-def _annotations(file: Path | None, order: str | None, geometry: Geometry) -> Annotations | None:
-    """The parts that the options name, None without any."""
-    if file is None and order is None:
+def _annotations(
+    file: Path | None, order: str | None, dataset: DataSet, split: str, geometry: Geometry
+) -> Annotations | None:
+    """The parts that the options or the data set name, None without any."""
+    names = None if order is None else [word.strip() for word in order.split(",")]
+    if file is None and dataset.parts is not None:
+        return named_parts(dataset, split, names)
+    if file is None and names is None:
         return None
-    if file is None or order is None:
+    if file is None or names is None:
         given = "--order" if file is None else "--parts"
         raise SettingsError(
             f"expected --parts ANNOTATIONS and --order A,B,.. together, found only {given}; add the other"
         )
-    return read_annotations(file, [word.strip() for word in order.split(",")], geometry)
+    return read_annotations(file, names, geometry)
 
 
 def _shown(annotations: Annotations, ids: Tensor) -> Tensor:
@@ -140,7 +148,7 @@ def _shown(annotations: Annotations, ids: Tensor) -> Tensor:
     if not len(shown):
         raise SettingsError(
             f"expected a visible part of {', '.join(annotations.order)}, found none in {len(ids)} images; "
-            "check the numbers of the images in --parts"
+            "name others in --order, or check the numbers of the images in --parts"
         )
     if len(shown) < len(ids):
         hidden = len(ids) - len(shown)
