@@ -168,13 +168,15 @@ def test_the_table_of_a_frontier_has_what_validation_chose(
     wanted = [
         [
             point["family"],
-            point["name"],
-            made[1]["rules"][point["rule"]],
-            *(short(point[name]) for name in ("threshold", "mflops", "pixels")),
+            point["name"].removeprefix(f"{point['family']} "),
+            short(point["mflops"]),
             percent(point["test_accuracy"]),
             " to ".join(map(percent, point["intervals"]["accuracy"]))
             if point["intervals"]
             else "\N{EN DASH}",
+            short(point["pixels"]),
+            made[1]["rules"][point["rule"]],
+            short(point["threshold"]),
         ]
         for point in frontier["points"]
         if point["chosen"]

@@ -144,8 +144,9 @@ function figuresPart(task) {
 function frontierTable({ file, points }) {
   const families = [...new Set(points.map((point) => point.family))], chosen = points.filter((point) => point.chosen);
   const order = (point) => families.indexOf(point.family), sorted = chosen.sort((a, b) => order(a) - order(b) || a.mflops - b.mflops);
-  const heads = ["family", "network", "stopping", "threshold", "MFLOPs", "pixels", "accuracy, %", "95 % interval"];
-  const rows = sorted.map((point) => [point.family, point.name, labelOf(point.rule), short(point.threshold), short(point.mflops), short(point.pixels), percent(point.accuracy), pair(point, "accuracy") ? range(pair(point, "accuracy"), percent) : "–"]);
+  const own = (point) => point.name.startsWith(`${point.family} `) ? point.name.slice(point.family.length + 1) : point.name;
+  const heads = ["family", "network", "MFLOPs", "accuracy, %", "95 % interval", "pixels", "stopping", "threshold"];
+  const rows = sorted.map((point) => [point.family, own(point), short(point.mflops), percent(point.accuracy), pair(point, "accuracy") ? range(pair(point, "accuracy"), percent) : "–", short(point.pixels), labelOf(point.rule), short(point.threshold)]);
   const note = `Of every family the points that validation images choose, on test images; from ${file}.`;
   return el("div", { class: "frontier" }, el("h4", {}, "Frontier"), el("p", { class: "note" }, note), el("div", { class: "scroll" }, tableOf(heads, rows, "points")));
 }
