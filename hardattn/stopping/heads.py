@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from data.errors import SettingsError
 from hardattn.linear import Linear
 
 PONDER_COSTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -43,6 +44,13 @@ class Said(NamedTuple):
         """What outputs (..., S) of `StoppingHeads` mean."""
         gain, accuracy_gain, halt, stop = outputs.split(list(OUTPUTS.values()), -1)
         return cls(gain.squeeze(-1), accuracy_gain.squeeze(-1), halt.sigmoid(), stop.sigmoid())
+
+
+def require_said(said: Said | None) -> Said:
+    """What the heads say; raises SettingsError where a network has none, or was not asked."""
+    if said is None:
+        raise SettingsError("expected a network with stopping heads, found one without; take another rule")
+    return said
 
 
 class StoppingHeads(nn.Module):

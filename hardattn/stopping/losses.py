@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hardattn.rewards import information, log_likelihood
 from hardattn.rollout import Rollout
-from hardattn.stopping.heads import PONDER_COSTS, Said, after, halting, stopping
+from hardattn.stopping.heads import PONDER_COSTS, after, halting, require_said, stopping
 
 GAIN_TARGETS = ("realised", "design", "entropy")
 SMALLEST = 1e-6  # probability, so that the logarithm of a weighted mean is finite
@@ -51,7 +51,7 @@ def accuracy_gain(rollout: Rollout, labels: Tensor) -> Tensor:
     class is right does.
     """
     told = torch.cat([_told(rollout.prior[:, None], labels), _told(rollout.logits, labels)], 1)
-    return (_said(rollout).accuracy_gain - told.diff(dim=1)).square().mean()
+    return (require_said(rollout.said).accuracy_gain - told.diff(dim=1)).square().mean()
 
 
 def act(rollout: Rollout, labels: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ def act(rollout: Rollout, labels: Tensor) -> Tensor:
     Graves 2016 (arXiv 1603.08983), the ponder cost N + R of its section 2; N is a constant to the gradient.
     The prediction is the mean of those after each glimpse, weighted by `hardattn.stopping.heads.halting`.
     """
-    weights, taken, remainder = halting(after(_said(rollout).halt))  # (B, C, T), (B, C), (B, C)
+    weights, taken, remainder = halting(after(require_said(rollout.said).halt))  # (B, C, T), (B, C), (B, C)
     told = (weights * _told(rollout.logits, labels)[:, None]).sum(-1)
     return (_costed(-told.clamp(min=SMALLEST).log(), taken + remainder)).mean()
 
@@ -70,7 +70,7 @@ def stochastic(rollout: Rollout, labels: Tensor) -> Tensor:
 
     The expectation is exact, over the T glimpses P(t) of `hardattn.stopping.heads.stopping` may be the last.
     """
-    last = stopping(after(_said(rollout).stop))  # (B, C, T)
+    last = stopping(after(require_said(rollout.said).stop))  # (B, C, T)
     number = torch.arange(1, last.shape[-1] + 1, device=last.device)
     nll = -_told(rollout.logits, labels).clamp(min=SMALLEST).log()
     return _costed((last * nll[:, None]).sum(-1), (last * number).sum(-1)).mean()
@@ -82,11 +82,6 @@ TERMS: Mapping[str, Callable[[Rollout, Tensor], Tensor]] = {
     "act": act,
     "stochastic": stochastic,
 }
-
-
-def _said(rollout: Rollout) -> Said:
-    assert rollout.said is not None, "a network has been asked"
-    return rollout.said
 
 
 def _costed(nll: Tensor, glimpses: Tensor) -> Tensor:

@@ -12,9 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from data.errors import SettingsError
 from hardattn.rollout import Rollout
-from hardattn.stopping.heads import PONDER_COSTS, Said, after, halting, stopping
+from hardattn.stopping.heads import PONDER_COSTS, Said, after, halting, require_said, stopping
 
 COUNT = 21  # thresholds of a rule
 SEED = 0  # of the draws of `stochastic`
@@ -130,13 +129,13 @@ def adaptive_time(seen: Predictions, cost: float) -> Stops:
 
     Its prediction is the weighted mean of the class probabilities after each glimpse that it takes.
     """
-    weights, taken, _ = halting(after(_said(seen).halt)[:, PONDER_COSTS.index(cost)])
+    weights, taken, _ = halting(after(require_said(seen.said).halt)[:, PONDER_COSTS.index(cost)])
     return Stops(taken, (weights[..., None].double() * seen.log_probs.double().exp()).sum(1).log())
 
 
 def at_random(seen: Predictions, cost: float) -> Stops:
     """Stops with the probability of the head of this cost; image n is drawn by number n of one seed."""
-    chances = stopping(after(_said(seen).stop)[:, PONDER_COSTS.index(cost)]).double()
+    chances = stopping(after(require_said(seen.said).stop)[:, PONDER_COSTS.index(cost)]).double()
     draws = torch.rand(len(chances), 1, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
     return _after(1 + (chances.cumsum(1)[:, :-1] <= draws).sum(1), seen)
 
@@ -148,7 +147,7 @@ def gain(seen: Predictions) -> Tensor:
 
 def accuracy_gain(seen: Predictions) -> Tensor:
     """(B, T) rise of the probability of being right that is predicted before each glimpse."""
-    return _said(seen).accuracy_gain
+    return require_said(seen.said).accuracy_gain
 
 
 def entropy(seen: Predictions) -> Tensor:
@@ -202,9 +201,3 @@ def rules_for(seen: Predictions) -> list[str]:
 def _after(taken: Tensor, seen: Predictions) -> Stops:
     """The prediction after the last glimpse taken."""
     return Stops(taken, seen.log_probs[torch.arange(len(taken)), taken - 1])
-
-
-def _said(seen: Predictions) -> Said:
-    if seen.said is None:
-        raise SettingsError("expected a network with stopping heads, found one without; take another rule")
-    return seen.said
