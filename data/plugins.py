@@ -1,0 +1,90 @@
+"""Registries: implementations of a contract by name, also those that other packages bring along.
+
+A name is known before the module behind it is imported, so that a command line can list names in no time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, TypeVar
+
+from data.errors import SettingsError
+
+T = TypeVar("T")
+Registered = TypeVar("Registered")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """Implementations of one contract by name.
+
+    There are three ways in: a module of this project that is named here and registers its implementations
+    when it is imported; the decorator `register`, anywhere; and an entry point of an installed package, in
+    the group `boed_hardattn.PLURAL` with the name of the implementation.
+
+    Args:
+        kind: what they are, in the singular, for messages and for the group of entry points.
+        modules: name -> module that registers it; imported when the name is first looked up.
+
+    >>> greetings: Registry[Callable[[], str]] = Registry("greeting", {})
+    >>> @greetings.register("short")
+    ... def short() -> str:
+    ...     return "hi"
+    >>> greetings["short"](), list(greetings)
+    ('hi', ['short'])
+    """
+
+    def __init__(self, kind: str, modules: Mapping[str, str] | None = None) -> None:
+        self.kind, self._modules = kind, dict(modules or {})
+        self._known: dict[str, T] = {}
+
+    @property
+    def group(self) -> str:
+        """Of the entry points by which other packages add to this registry.
+
+        >>> Registry("data set").group
+        'boed_hardattn.data_sets'
+        """
+        plural = f"{self.kind[:-1]}ies" if self.kind.endswith("y") else f"{self.kind}s"
+        return f"boed_hardattn.{plural.replace(' ', '_')}"
+
+    def register(self, name: str) -> Callable[[Registered], Registered]:
+        """Decorator that gives an implementation its name; the last one of a name counts."""
+
+        def add(implementation: Registered) -> Registered:
+            self._known[name] = implementation  # type: ignore[assignment]
+            return implementation
+
+        return add
+
+    def require(self, name: str) -> T:
+        """The implementation of this name.
+
+        Raises:
+            SettingsError: there is none; the message has the names that there are.
+        """
+        if name not in self:
+            raise SettingsError(f"expected a {self.kind} of {', '.join(self)}; found {name!r}")
+        return self[name]
+
+    def __getitem__(self, name: str) -> T:
+        if name not in self._known and name in self._modules:
+            import_module(self._modules[name])
+        if name not in self._known and name in self._installed:
+            self._known[name] = self._installed[name].load()
+        return self._known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules or name in self._known or name in self._installed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([*self._modules, *self._known, *self._installed]))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    @cached_property
+    def _installed(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.group)}
