@@ -47,7 +47,7 @@ class Registry(Mapping[str, T], Generic[T]):
         >>> Registry("data set").group
         'boed_hardattn.data_sets'
         """
-        plural = f"{self.kind[:-1]}ies" if self.kind.endswith("y") else f"{self.kind}s"
+        plural = f"{self.kind.removesuffix('y')}ies" if self.kind.endswith("cy") else f"{self.kind}s"
         return f"boed_hardattn.{plural.replace(' ', '_')}"
 
     def register(self, name: str) -> Callable[[Registered], Registered]:
