@@ -20,9 +20,9 @@ from boed.combination import Combination
 from boed.completions.canvas_state import LatentCompletion
 from boed.completions.completion import Completion
 from boed.completions.quality import CompletionQuality, completion_quality
-from boed.design.search import Designer
-from boed.design.sources import SOURCES
-from boed.fit import fit
+from boed.fitting.fit import fit
+from boed.search.designer import Designer
+from boed.search.sources import SOURCES
 from data import GlimpseError
 from data.sample import sample_rows
 

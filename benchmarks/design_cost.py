@@ -27,9 +27,9 @@ from benchmarks.reference_loop import densenet, masked_batches
 from benchmarks.stopwatch import Stopwatch, machine
 from boed.approximations import FILE, Approximations
 from boed.combination import Combination
-from boed.design.search import Designer, design_sequences
 from boed.estimators.epe import entropy
-from boed.fit import fit
+from boed.fitting.fit import fit
+from boed.search.designer import Designer, design_sequences
 from data import DATASETS, GlimpseError, load
 from data.dataset import DataSet, Split
 from data.device import at_device, choose_device
@@ -37,7 +37,7 @@ from data.errors import CheckpointError
 from data.sample import sample_rows
 
 STAGES = {  # class -> method -> stage; what is not there is left out
-    "boed.design.search:History": {
+    "boed.search.designer:History": {
         "look": "glimpses and statistics",
         "own_map": "own maps",
         "average_map": "average maps",

@@ -21,9 +21,9 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.fitted import fitted_options, open_fitted
 from boed.combination import Combination
-from boed.design.search import Designer, design_sequences
-from boed.design.sources import random
 from boed.estimators.epe import SCORES
+from boed.search.designer import Designer, design_sequences
+from boed.search.sources import random
 from data import GlimpseError
 from data.dataset import Split
 from data.sample import sample_rows

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from data.tensors import load_tensors
-from hardattn import checkpoint
-from hardattn.convergence import CONVERGED_WITHIN, Log, sooner
-from hardattn.methods import METHODS
-from hardattn.run_folder import read_log
+from hardattn.objectives.methods import METHODS
+from hardattn.training import checkpoint
+from hardattn.training.convergence import CONVERGED_WITHIN, Log, sooner
+from hardattn.training.run_folder import read_log
 
 WITHIN = 0.005
 WITHIN_NATS = 0.02

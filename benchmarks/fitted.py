@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from boed.approximations import Approximations
-from boed.fit import fit
+from boed.fitting.fit import fit
 from data import DATASETS, load
 from data.dataset import DataSet
 

@@ -12,10 +12,10 @@ from statistics import mean
 
 import click
 
-from data.options import PATH, one_line_errors
-from hardattn.frontier.pareto import frontiers
-from hardattn.frontier.summary import BUDGETS, as_table, at_budgets, behind, pixel_share, verdict
-from hardattn.frontier.sweep import Frontier
+from data.cli.options import PATH, one_line_errors
+from hardattn.experiments.frontier.pareto import frontiers
+from hardattn.experiments.frontier.summary import BUDGETS, as_table, at_budgets, behind, pixel_share, verdict
+from hardattn.experiments.frontier.sweep import Frontier
 
 Row = Sequence[float | None]
 

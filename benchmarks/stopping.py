@@ -20,14 +20,14 @@ from torch import Tensor
 from benchmarks.figures import markdown
 from benchmarks.jobs import Job, JobError, run_all
 from benchmarks.sources import ATTRIBUTES
-from boed.comparison.measures import Measure, resampling
 from data import GlimpseError, SettingsError
 from data.dataset import DataSet
 from data.device import at_home
-from hardattn import checkpoint
-from hardattn.evaluate import RESAMPLES, looked_at, stopping_settings
+from data.measures import Measure, resampling
+from hardattn.evaluation import RESAMPLES, looked_at, stopping_settings
+from hardattn.loading import open_trained
 from hardattn.stopping.rules import RULES, Stops
-from hardattn.trained import open_trained
+from hardattn.training import checkpoint
 
 BETWEEN = (0.25, 0.5, 0.75)  # glimpses after the first, where a curve is steep
 RIVALS, OURS, AIM = ("fixed", "act"), ("gain", "accuracy-gain"), 2.0

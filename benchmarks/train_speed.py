@@ -26,12 +26,13 @@ from data.dataset import Split
 from data.device import choose_device
 from data.geometry import Geometry
 from data.pool import ImagePool
-from hardattn.flops import mflops_per_glimpse
-from hardattn.learner import Learner, look_at_all
-from hardattn.methods import METHODS
-from hardattn.network import HardAttention
-from hardattn.recipe import Recipe
-from hardattn.trainer import Trainer
+from hardattn.model.looking import look_at_all
+from hardattn.model.network import HardAttention
+from hardattn.objectives.methods import METHODS
+from hardattn.stopping.flops import mflops_per_glimpse
+from hardattn.training.learner import Learner
+from hardattn.training.recipe import Recipe
+from hardattn.training.trainer import Trainer
 from supervision.batches import MixedBatches
 
 IMAGES, CLASSES, WARM_UP, COUNTED = 1024, 10, 3, 5

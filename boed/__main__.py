@@ -1,6 +1,6 @@
 """`python -m boed`."""
 
-from boed.cli import main
+from boed.cli.main import main
 
 if __name__ == "__main__":
     main(prog_name="boed")

@@ -152,7 +152,7 @@ class Approximations:
 
     @classmethod
     def load(cls, folder: Path, dataset: DataSet, device: torch.device | str = "cpu") -> Approximations:
-        """q, codebook and bank; `boed.fit.fit` adds the parts of a combination.
+        """q, codebook and bank; `boed.fitting.fit.fit` adds the parts of a combination.
 
         Raises:
             CheckpointError: missing, damaged, or fitted on other training images.

@@ -15,8 +15,6 @@ from tqdm import tqdm
 
 from boed.approximations import Approximations
 from boed.combination import CHOICES, LABELLED, Combination
-from boed.comparison.measures import calibration_measure
-from boed.design.search import Designer, design_sequences
 from boed.enumeration.exact import (
     Enumeration,
     ExactDesigns,
@@ -25,10 +23,12 @@ from boed.enumeration.exact import (
     exact_random,
     optimal_epe,
 )
-from boed.fit import fit
+from boed.fitting.fit import fit
 from boed.posteriors.registry import enumeration
+from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet, Split
 from data.finite import template_of
+from data.measures import calibration_measure
 from data.sample import sample_rows
 
 OPTIMAL_STEPS = 2
@@ -136,7 +136,7 @@ def run_benchmark(
         chosen: combinations.
         images: how many design images.
         completions: N.
-        settings: fields of `boed.fit.FitSettings`.
+        settings: fields of `boed.fitting.fit.FitSettings`.
     """
     split = dataset["design"]
     rows = sample_rows(len(split), min(images, len(split)))

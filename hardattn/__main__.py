@@ -1,5 +1,5 @@
 """`python -m hardattn`."""
 
-from hardattn.cli import main
+from hardattn.cli.main import main
 
 main()

@@ -13,8 +13,8 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.training import read_at_exits
-from hardattn.checkpoint import weights_digest
-from hardattn.trained import Trained, open_trained
+from hardattn.loading import Trained, open_trained
+from hardattn.training.checkpoint import weights_digest
 
 SHARE = 0.5
 

@@ -11,8 +11,9 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 
 import boed.estimators.amortised
-from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator, train_estimator
+from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
 from boed.estimators.bank import Bank
+from boed.fitting.estimator_training import train_estimator
 from data.dataset import Split
 
 STEPS, IMAGES = 2, 16

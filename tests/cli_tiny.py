@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from click.testing import CliRunner, Result
 
-from boed.cli import main
+from boed.cli.main import main
 
 
 def call(*arguments: object) -> Result:

@@ -13,7 +13,7 @@ from boed_tiny import pointer_dataset
 from PIL import Image
 
 from boed.approximations import Approximations
-from boed.fit import fit
+from boed.fitting.fit import fit
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -11,7 +11,7 @@ import torch
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
 from data.store import ImageStore
-from hardattn.network import HardAttention
+from hardattn.model.network import HardAttention
 from supervision.store import Sequences, SequenceStore
 
 GEOMETRY = Geometry(16, 16, 1, glimpse_size=4, per_axis=4)

@@ -9,7 +9,7 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from hardattn.cli import main
+from hardattn.cli.main import main
 
 COMMANDS = {
     "epe-head-0": ["--method", "epe-head"],

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import hardattn.reproduce.settings
-from hardattn.reproduce.outcome import Row
+import hardattn.experiments.reproduce.settings
+from hardattn.experiments.reproduce.row import Row
 
 TINY = """
 dataset = "digits"
@@ -48,8 +48,8 @@ def use_table(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str, name: st
     """Makes the text a table of that name, and the only one; networks are checked every 3 iterations."""
     (folder / "tables").mkdir(exist_ok=True)
     (folder / "tables" / f"{name}.toml").write_text(text)
-    monkeypatch.setattr(hardattn.reproduce.settings, "_tables", lambda: folder / "tables")
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 3)
+    monkeypatch.setattr(hardattn.experiments.reproduce.settings, "_tables", lambda: folder / "tables")
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 3)
 
 
 def write_mnist(folder: Path) -> Path:

@@ -11,7 +11,7 @@ from benchmarks.figures import Run
 from benchmarks.jobs import Job, JobError, run_all
 from benchmarks.plan import LONG, ROWS, Plan
 from boed.estimators.epe import SCORES
-from boed.fit import fit
+from boed.fitting.fit import fit
 from data import SettingsError
 
 

@@ -7,7 +7,7 @@ from boed_tiny import pointer_dataset
 from click.testing import CliRunner
 
 from benchmarks import completions, fitted
-from boed.fit import fit
+from boed.fitting.fit import fit
 
 
 def test_completions_of_a_fitted_task_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,7 @@ def test_the_loop_is_extrapolated_from_its_passes(clock: Clock) -> None:
 
 
 def test_designs_are_timed_by_stage_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(STAGES, "boed.design.search:Gone", {"look": "nothing"})
+    monkeypatch.setitem(STAGES, "boed.search.designer:Gone", {"look": "nothing"})
     monkeypatch.setitem(STAGES, "boed.gone:History", {"look": "nothing"})
     world = Enumerated()
     row = time_designs(exact_approximations(world), world.split, torch.arange(4), (1.0, 1.0, 1.0), "ours")

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset
 
 from benchmarks.stopping import Sweep, grid, main, pooled, report, verdict, write
-from boed.comparison.measures import Measure
 from data.errors import SettingsError
-from hardattn.budget import Budget
-from hardattn.recipe import Recipe
+from data.measures import Measure
+from hardattn.runs import train
 from hardattn.stopping.rules import RULES
-from hardattn.train import train
+from hardattn.training.budget import Budget
+from hardattn.training.recipe import Recipe
 
 STEPS = 3
 
@@ -87,7 +87,7 @@ def test_runs_on_other_images_are_refused() -> None:
 def test_finished_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(batch_size=16, hidden=16)
     folder = train(tiny_dataset(), tmp_path / "run", recipe=recipe, budget=Budget(epochs=2), device="cpu")
-    monkeypatch.setattr("hardattn.trained.load", lambda **origin: tiny_dataset())
+    monkeypatch.setattr("hardattn.loading.load", lambda **origin: tiny_dataset())
     options = ["--of", str(folder), "--of", str(folder), "--device", "cpu", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, options)
     assert done.exit_code == 0, done.output

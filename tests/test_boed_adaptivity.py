@@ -9,14 +9,14 @@ import torch
 from boed_tiny import Enumerated, exact_approximations
 from torch import Tensor
 
-import boed.design.adaptivity
+import boed.search.adaptivity
 from boed.approximations import TARGETS, Approximations
 from boed.combination import Combination
-from boed.design.adaptivity import affordable, estimate_adaptivity, sample
-from boed.design.search import Designer, History
-from boed.design.shrinkage import WEIGHTS, shrunk
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
+from boed.search.adaptivity import affordable, estimate_adaptivity, sample
+from boed.search.designer import Designer, History
+from boed.search.shrinkage import WEIGHTS, shrunk
 
 
 def own_maps(learned: Approximations, rows: Tensor, chosen: list[Tensor], targets: list[float]) -> Tensor:
@@ -151,7 +151,7 @@ def test_a_sample_is_spread_evenly(count: int, wanted: int) -> None:
 
 
 def test_fewer_images_where_a_map_is_dear(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boed.design.adaptivity, "FEW_IMAGES", 5)
+    monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 5)
     learned = exact_approximations(Enumerated())
     assert affordable(learned, 400) == 400
     made = replace(learned, generator=object())

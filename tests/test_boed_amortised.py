@@ -10,9 +10,9 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.design.search import Designer, design_sequences
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
+from boed.search.designer import Designer, design_sequences
 from data.errors import SettingsError
 
 

@@ -10,8 +10,8 @@ from amortised_tiny import TASK, own_map, same_weights, small_world, trained, un
 from boed_tiny import GEOMETRY, PLACES, ExactPosterior, exact_approximations
 from torch import Tensor, nn
 
-import boed.estimators.amortised
-import boed.fit_state
+import boed.fitting.estimator_training
+import boed.fitting.fit_state
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
 from data.errors import CheckpointError, SettingsError
@@ -26,9 +26,9 @@ def bank() -> Bank:
 def test_an_interrupted_training_ends_with_the_same_network(
     bank: Bank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: list[int]
 ) -> None:
-    monkeypatch.setattr(boed.fit_state, "SAVE_EVERY", 5)
+    monkeypatch.setattr(boed.fitting.fit_state, "SAVE_EVERY", 5)
     straight = trained(bank, tmp_path / "straight")
-    rollout, calls = boed.estimators.amortised._rollout_loss, list[int]()
+    rollout, calls = boed.fitting.estimator_training._rollout_loss, list[int]()
 
     def counted(*args: Any) -> Tensor:
         calls.append(1)
@@ -40,12 +40,12 @@ def test_an_interrupted_training_ends_with_the_same_network(
     for stop in stops:
         calls.clear()
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(boed.estimators.amortised, "_rollout_loss", counted)
+            patch.setattr(boed.fitting.estimator_training, "_rollout_loss", counted)
             trained(bank, tmp_path / "resumed")
         done = (done + stop) // 5 * 5
     calls.clear()
     stop = 24
-    monkeypatch.setattr(boed.estimators.amortised, "_rollout_loss", counted)
+    monkeypatch.setattr(boed.fitting.estimator_training, "_rollout_loss", counted)
     resumed = trained(bank, tmp_path / "resumed")
     assert len(calls) == 24 - done
     assert same_weights(straight, resumed) and not resumed.training
@@ -90,7 +90,7 @@ def test_it_looks_where_its_own_map_is_lowest_but_for_exploration(
         return at(self, rows, places)
 
     monkeypatch.setattr(Bank, "statistics_at", spied)
-    monkeypatch.setattr(boed.estimators.amortised, "EXPLORATION", exploration)
+    monkeypatch.setattr(boed.fitting.estimator_training, "EXPLORATION", exploration)
     trained(bank, tmp_path / "state", 1, batch=2000, estimator=without_dropout(untrained()))
     (rows, first), (_, second) = looked
     untouched = untrained().eval()
@@ -104,11 +104,11 @@ def test_it_looks_where_its_own_map_is_lowest_but_for_exploration(
 @pytest.mark.parametrize("exploration", [0.0, 0.25, 1.0])
 def test_places_are_explored_once_and_all_alike(monkeypatch: pytest.MonkeyPatch, exploration: float) -> None:
     """Of nine places three were seen; the lowest of the others is that of the policy."""
-    monkeypatch.setattr(boed.estimators.amortised, "EXPLORATION", exploration)
+    monkeypatch.setattr(boed.fitting.estimator_training, "EXPLORATION", exploration)
     torch.manual_seed(0)
     found = torch.arange(9.0).repeat(6000, 1)
     found[:, [0, 4, 8]] = torch.inf
-    shares = boed.estimators.amortised._explored(found).bincount(minlength=9) / 6000
+    shares = boed.fitting.estimator_training._explored(found).bincount(minlength=9) / 6000
     expected = torch.full((9,), exploration / 6)
     expected[1] += 1 - exploration
     expected[[0, 4, 8]] = 0

@@ -11,8 +11,8 @@ from torch import nn
 
 import boed.posteriors.avp_cnn
 from boed.approximations import FILE, Approximations
+from boed.completions.exact import ExactCompletion
 from boed.completions.retrieval import RetrievalCompletion
-from boed.enumeration.models import ExactCompletion
 from boed.estimators.bank_belief import BankBelief
 from boed.posteriors.backbones import small_network
 from boed.posteriors.registry import new_posterior

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import boed.estimators.bank
-from boed.estimators.bank import GREY_STEPS, Bank, embed_places, grey_levels
+from boed.estimators.bank import Bank, embed_places
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 from data.geometry import Geometry
+from data.grey import GREY_STEPS, grey_levels
 from data.retina import Retina
 
 IMAGES, WIDTH = 40, 8

@@ -10,8 +10,8 @@ import torch
 from cli_tiny import assert_refused, call
 from PIL import Image
 
-import boed.commands.fit_options
-import boed.design.adaptivity
+import boed.cli.fit_options
+import boed.search.adaptivity
 from data.registry import load
 from data.sample import sample_rows
 from supervision.store import SequenceStore
@@ -133,7 +133,7 @@ def test_other_ways_to_design_have_a_store_of_their_own(
     parts: set[str],
 ) -> None:
     """Beside the default's; q is learned once. Calling again changes nothing."""
-    monkeypatch.setattr(boed.design.adaptivity, "FEW_IMAGES", 2)
+    monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 2)
     before = contents(run_copy)
     few = ["--images", 3, "--completions", 9]
     result = call("generate", *task(photos, run_copy), *few, *options)

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.design.coarse import KEPT, SPACING, coarse_places, coarse_to_fine
-from boed.design.search import Designer, History, design_sequences
 from boed.enumeration.exact import Enumeration, exact_greedy
 from boed.estimators.epe import SCORES
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
+from boed.search.coarse import KEPT, SPACING, coarse_places, coarse_to_fine
+from boed.search.designer import Designer, History, design_sequences
 from data.dataset import Split
 from data.finite import load_finite, template_of, templates
 from data.geometry import Geometry

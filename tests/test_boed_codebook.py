@@ -5,7 +5,7 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_split
 from torch import Tensor
 
-from boed.design.codebook import codebook, partition, place_probabilities
+from boed.search.codebook import codebook, partition, place_probabilities
 from data.dataset import Split
 from data.digits import load_digits
 from data.errors import SettingsError

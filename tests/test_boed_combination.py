@@ -5,8 +5,8 @@ from itertools import product
 import pytest
 
 from boed.combination import CHOICES, LABELLED, Combination, require_search
-from boed.design.lookahead import SEARCHES
 from boed.estimators.epe import SCORES
+from boed.search.lookahead import SEARCHES
 from data.errors import SettingsError
 
 

@@ -14,10 +14,10 @@ import boed.comparison.compare
 from boed.comparison.compare import Comparison, Source, average, common, compare
 from boed.comparison.judge import JudgeSettings
 from boed.comparison.masks import Masks
-from boed.comparison.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
 from boed.comparison.verdict import sentence, table, verdict
 from data.dataset import DataSet
 from data.errors import SettingsError, StoreError
+from data.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
 
 DATASET = pointer_dataset()
 DESIGN, COUNT = DATASET["design"], len(DATASET["design"])

@@ -9,8 +9,8 @@ from boed_tiny import pointer_dataset
 
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.design.search import Designer, design_sequences
-from boed.fit import fit
+from boed.fitting.fit import fit
+from boed.search.designer import Designer, design_sequences
 
 pytestmark = [
     pytest.mark.cuda,

@@ -12,10 +12,11 @@ from pyro.infer import SVI, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
-from boed import fit_state
 from boed.completions.canvas_state import Seen, observed_cells, random_seen, to_cells
-from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion, train_cvae
+from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion
 from boed.completions.quality import completion_quality
+from boed.fitting import fit_state
+from boed.fitting.cvae_training import train_cvae
 from data.dataset import Split
 from data.errors import CheckpointError
 from data.geometry import Geometry

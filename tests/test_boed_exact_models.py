@@ -9,14 +9,15 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 from torch.distributions import Normal
 
+from boed.completions.exact import ExactCompletion
 from boed.completions.retrieval import RetrievalCompletion, squared_distances
 from boed.enumeration.exact import Enumeration, exact_greedy, exact_random
-from boed.enumeration.models import ExactCompletion, ExactPosterior
-from boed.estimators.bank import grey_levels
 from boed.estimators.epe import entropy
+from boed.posteriors.exact import ExactPosterior
 from boed.posteriors.posterior import Posterior, negative_log_posterior
 from data.finite import load_finite, template_of, templates
 from data.geometry import Geometry
+from data.grey import grey_levels
 
 CENTRES = GEOMETRY.grid().normalised()
 HISTORIES = [[5], [4], [3, 8], [6, 1, 2]]

@@ -8,17 +8,17 @@ import torch
 from boed_tiny import PLACES, pointer_dataset
 from torch import Tensor
 
-import boed.design.adaptivity
-import boed.fit_state
-import boed.posterior_fit
-import boed.posteriors.training
+import boed.fitting.fit_state
+import boed.fitting.posterior_fit
+import boed.fitting.training
+import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
-from boed.design.codebook import partition
-from boed.design.search import Designer, History
 from boed.estimators.bank_belief import BankBelief
-from boed.fit import fit
-from boed.posterior_fit import ROUNDS, on_policy, split_iterations
+from boed.fitting.fit import fit
+from boed.fitting.posterior_fit import ROUNDS, on_policy, split_iterations
 from boed.posteriors.posterior import best_temperature, negative_log_posterior
+from boed.search.codebook import partition
+from boed.search.designer import Designer, History
 from data.dataset import Split
 from data.errors import CheckpointError, SettingsError
 from data.retina import Retina
@@ -29,7 +29,7 @@ DATASET = pointer_dataset(train=100)
 
 @pytest.fixture
 def _often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boed.fit_state, "SAVE_EVERY", 5)
+    monkeypatch.setattr(boed.fitting.fit_state, "SAVE_EVERY", 5)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def interrupt(monkeypatch: pytest.MonkeyPatch, folder: Path, after: int) -> None
         return loss(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(boed.posteriors.training, "negative_log_posterior", counted)
+        patch.setattr(boed.fitting.training, "negative_log_posterior", counted)
         with pytest.raises(KeyboardInterrupt):
             fit(DATASET, folder, **TINY)
 
@@ -86,7 +86,7 @@ def test_what_was_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.Mon
         calls.append(1)
         return loss(*args)
 
-    monkeypatch.setattr(boed.posteriors.training, "negative_log_posterior", counted)
+    monkeypatch.setattr(boed.fitting.training, "negative_log_posterior", counted)
     fit(DATASET, tmp_path, **TINY)
     assert len(calls) == TINY["iterations"] - saved_of(after)
 
@@ -192,7 +192,7 @@ def test_the_bank_did_not_train_q(
     call = Retina.__call__
 
     def spied(self: Retina, images: Tensor, index: Tensor, locations: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and len(index) == boed.posteriors.training.BATCH:
+        if torch.is_grad_enabled() and len(index) == boed.fitting.training.BATCH:
             seen.update(index.tolist())
         return call(self, images, index, locations)
 
@@ -240,8 +240,8 @@ def test_no_image_of_the_bank_completes_itself(
                 assert isinstance(self.belief, BankBelief)
                 excluded.append(torch.equal(self.belief.distances.isinf().nonzero()[:, 1], rows))
 
-    monkeypatch.setattr(boed.posterior_fit, "History", Spied)
-    monkeypatch.setattr(boed.design.adaptivity, "History", Spied)
+    monkeypatch.setattr(boed.fitting.posterior_fit, "History", Spied)
+    monkeypatch.setattr(boed.search.adaptivity, "History", Spied)
     fit(DATASET, tmp_path, **TINY)
     assert excluded == [True] * (ROUNDS + 2)  # weights before each round, temperatures, weights
 
@@ -254,12 +254,12 @@ def test_calibration_is_of_the_bank(pointer_fit: Approximations) -> None:
 
 
 def test_at_first_there_are_more_glimpses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes, train = list[int](), boed.posteriors.training.train_posterior
+    sizes, train = list[int](), boed.fitting.training.train_posterior
 
     def spied(*args: Any, **options: Any) -> None:
         sizes.append(args[5](2, torch.Generator()).shape[1])
         train(*args, **options)
 
-    monkeypatch.setattr("boed.posterior_fit.train_posterior", spied)
+    monkeypatch.setattr("boed.fitting.posterior_fit.train_posterior", spied)
     fit(DATASET, tmp_path, **TINY)
     assert sizes == [min(4 * 3, len(PLACES)), *[3] * (1 + ROUNDS)]

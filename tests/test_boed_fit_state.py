@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from boed import fit_state
-from boed.fit_state import resume_state, save_state, seeded_iterations
-from boed.posteriors.training import train
+from boed.fitting import fit_state
+from boed.fitting.fit_state import resume_state, save_state, seeded_iterations
+from boed.fitting.training import train
 from data.errors import CheckpointError
 
 TASK = {"seed": 0, "places": [1, 2]}

@@ -8,10 +8,10 @@ import torch
 from boed_tiny import pointer_dataset
 from torch import Tensor
 
-import boed.generate
+import boed.generation
 from boed.approximations import Approximations
-from boed.design.search import Designer
-from boed.generate import candidates_of, design_settings, generate
+from boed.generation import candidates_of, design_settings, generate
+from boed.search.designer import Designer
 from data.errors import SettingsError, StoreError
 from data.sample import choose_images
 from supervision.store import SequenceStore
@@ -21,7 +21,7 @@ STEPS = 3
 
 @pytest.fixture(autouse=True)
 def _blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boed.generate, "BLOCK", 7)
+    monkeypatch.setattr(boed.generation, "BLOCK", 7)
 
 
 def store_at(
@@ -68,7 +68,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "resumed.h5", pointer_fit, source)
     assert SequenceStore.read(tmp_path / "resumed.h5").done.sum() == 7 * blocks
-    monkeypatch.setattr(boed.generate, "BLOCK", 4)  # also in other blocks
+    monkeypatch.setattr(boed.generation, "BLOCK", 4)  # also in other blocks
     assert run(tmp_path / "resumed.h5", pointer_fit, source) == straight
     assert run(tmp_path / "resumed.h5", pointer_fit, source) == straight  # nothing is left to do
 

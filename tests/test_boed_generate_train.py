@@ -14,20 +14,20 @@ from boed_tiny import pointer_dataset
 from click.testing import CliRunner, Result
 from torch import Tensor
 
-import boed.cli
-import boed.generate
-import hardattn.cli
+import boed.cli.main
+import boed.generation
+import hardattn.cli.main
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.design.search import Designer, History, design_sequences
 from boed.estimators.bank_belief import BankBelief
-from boed.generate import candidates_of, describe, design_settings, generate
+from boed.generation import candidates_of, describe, design_settings, generate
+from boed.search.designer import Designer, History, design_sequences
 from data.errors import SettingsError
 from data.sample import choose_images
-from hardattn.budget import Budget
-from hardattn.evaluate import evaluate
-from hardattn.learner import Learner
-from hardattn.train import train
+from hardattn.evaluation import evaluate
+from hardattn.runs import train
+from hardattn.training.budget import Budget
+from hardattn.training.learner import Learner
 from supervision.batches import Batch
 from supervision.store import SequenceStore
 
@@ -129,7 +129,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
     tmp_path: Path, learned: Approximations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     straight = generated(tmp_path / "straight.h5", learned, 30).path.read_bytes()
-    monkeypatch.setattr(boed.generate, "BLOCK", 7)
+    monkeypatch.setattr(boed.generation, "BLOCK", 7)
     write, calls = SequenceStore.write, list[Tensor]()
 
     def interrupted(self: SequenceStore, rows: Tensor, sequences: Any) -> None:
@@ -200,7 +200,7 @@ def fitted_run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def call(
-    command: str, photos: Path, folder: Path, *options: object, main: click.Group = boed.cli.main
+    command: str, photos: Path, folder: Path, *options: object, main: click.Group = boed.cli.main.main
 ) -> Result:
     task = ["--dataset", "folder", "--data-root", photos, "--run", folder, "--device", "cpu"]
     return CliRunner().invoke(main, [str(word) for word in [command, *task, *options]])
@@ -221,7 +221,7 @@ def test_on_the_command_line_they_have_files_of_their_own(
         assert f"hardattn train --method nogs-all --supervise {path}" in result.stdout
         store = SequenceStore.read(path)
         assert store.done.all() and len(store.ids) == (count or len(store.ids))
-    shown = CliRunner().invoke(boed.cli.main, ["show", str(run / "sequences-train.h5")])
+    shown = CliRunner().invoke(boed.cli.main.main, ["show", str(run / "sequences-train.h5")])
     assert shown.exit_code == 0 and (run / "sequences-train.png").is_file(), shown.output
     assert not (run / "sequences.h5").exists()
     refused = call("generate", photos, run, "--images", 2, "--out", run / "sequences-train.h5")
@@ -233,7 +233,7 @@ def test_on_the_command_line_they_are_imitated(tmp_path: Path, photos: Path, fit
     run = Path(shutil.copytree(fitted_run, tmp_path / "run"))
     assert call("generate", photos, run, "--split", "train", "--images", "all").exit_code == 0
     short = ["--method", "nogs-all", "--supervise", "--glimpses", 2, "--epochs", 0.5]
-    result = call("train", photos, run, *short, main=hardattn.cli.main)
+    result = call("train", photos, run, *short, main=hardattn.cli.main.main)
     assert result.exit_code == 0, result.output
     settings = json.loads((run / "hardattn-nogs-all-0" / "run.json").read_text())["settings"]
     store = SequenceStore.read(run / "sequences-train.h5")

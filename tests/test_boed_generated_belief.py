@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 import boed.estimators.generated_belief
 from boed.combination import Combination
-from boed.design.search import Designer, design_sequences
 from boed.estimators.generated_belief import GeneratedBelief
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.posteriors.posterior import Posterior
+from boed.search.designer import Designer, design_sequences
 from data.dataset import Split
 
 MADE = 6

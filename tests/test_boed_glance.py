@@ -11,32 +11,32 @@ from boed_tiny import GEOMETRY, pointer_dataset
 from click.testing import CliRunner
 from torch import Tensor
 
-import boed.cli
-import boed.commands.compare
-import boed.posterior_fit
-import boed.posteriors.training
+import boed.cli.compare
+import boed.cli.main
+import boed.fitting.posterior_fit
+import boed.fitting.training
 from boed.approximations import Approximations
+from boed.cli.compare import by_target, geometry_of, sources_of
+from boed.cli.fit_options import fit_arguments
 from boed.combination import Combination
-from boed.commands.compare import by_target, geometry_of, sources_of
-from boed.commands.fit_options import fit_arguments
 from boed.comparison.compare import compare
 from boed.comparison.judge import JudgeSettings
 from boed.comparison.masks import look
-from boed.comparison.measures import seen_pixels
 from boed.completions.retrieval import tempered
-from boed.design.search import Designer, History, design_sequences
-from boed.design.sources import SOURCES
 from boed.estimators.bank_belief import BankBelief
-from boed.fit import fit
-from boed.generate import candidates_of, design_settings, generate
-from boed.posterior_fit import informed, on_policy
+from boed.fitting.fit import fit
+from boed.fitting.posterior_fit import informed, on_policy
+from boed.generation import candidates_of, design_settings, generate
+from boed.pictures import draw_sequences
 from boed.posteriors.posterior import negative_log_posterior
-from boed.report import sample_sizes
-from boed.show import draw_sequences
+from boed.search.designer import Designer, History, design_sequences
+from boed.search.diagnostics import sample_sizes
+from boed.search.sources import SOURCES
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.glance import thumbnails
 from data.grid import GLANCE, is_glance
+from data.measures import seen_pixels
 from supervision.store import SequenceStore
 
 DATASET, GLANCING = pointer_dataset(train=100), replace(GEOMETRY, first_glance=True)
@@ -82,7 +82,7 @@ def test_q_is_trained_on_histories_that_start_with_it(
         seen.append(centres)
         return negative_log_posterior(q, glimpses, centres, labels)
 
-    monkeypatch.setattr(boed.posteriors.training, "negative_log_posterior", noted)
+    monkeypatch.setattr(boed.fitting.training, "negative_log_posterior", noted)
     fit(DATASET, tmp_path, geometry=GLANCING, **TINY)
     assert len(seen) == 24
     assert all((centres[:, 0] > 1).all() and (centres[:, 1:].abs() <= 1).all() for centres in seen)
@@ -237,8 +237,8 @@ def test_the_option_makes_the_geometry() -> None:
     assert fit_arguments(DATASET, given | {"first_glance": None, "device": "cpu"})["geometry"] is None
     assert isinstance(found["geometry"], Geometry)
     for command in ("fit", "generate"):
-        assert isinstance(boed.cli.main, click.Group)
-        assert "--first-glance" in CliRunner().invoke(boed.cli.main, [command, "--help"]).output
+        assert isinstance(boed.cli.main.main, click.Group)
+        assert "--first-glance" in CliRunner().invoke(boed.cli.main.main, [command, "--help"]).output
 
 
 def test_a_glance_counts_as_many_pixels_as_it_has() -> None:

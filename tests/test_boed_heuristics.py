@@ -10,7 +10,7 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, split_of
 from torch import Tensor
 
-from boed.design.heuristics import (
+from boed.search.heuristics import (
     SHARPNESS,
     centre_sequences,
     linear_information,

@@ -11,17 +11,17 @@ import torch
 from boed_tiny import FINE, POINTER, pointer_dataset
 from click.testing import CliRunner
 
-import boed.joint_fit
-import boed.parts
-import boed.posteriors.training
-import hardattn.cli
+import boed.fitting.joint_fit
+import boed.fitting.parts
+import boed.fitting.training
+import hardattn.cli.main
 from boed.approximations import FILE, Approximations
-from boed.cli import main
+from boed.cli.main import main
 from boed.combination import Combination
-from boed.design.search import Designer, design_sequences
-from boed.fit import fit
-from boed.joint_fit import fit_jointly
+from boed.fitting.fit import fit
+from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.posterior import negative_log_posterior
+from boed.search.designer import Designer, design_sequences
 from data.celebahq import ANNOTATIONS, IMAGES
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError, SettingsError
@@ -113,7 +113,7 @@ def test_the_loss_of_a_joint_posterior_is_the_mean_over_its_attributes(root: Pat
 
 def test_what_is_there_is_not_learned_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = {name: learned.digest() for name, learned in jointly(root).items()}
-    monkeypatch.setattr(boed.joint_fit, "learn", None)
+    monkeypatch.setattr(boed.fitting.joint_fit, "learn", None)
     (root / "fine" / FILE).unlink()
     assert {name: learned.digest() for name, learned in jointly(root).items()} == before
 
@@ -130,7 +130,7 @@ def test_an_interrupted_joint_fit_ends_with_the_same_approximations(
         return loss(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(boed.posteriors.training, "negative_log_posterior", counted)
+        patch.setattr(boed.fitting.training, "negative_log_posterior", counted)
         with pytest.raises(KeyboardInterrupt):
             jointly(tmp_path)
     assert not (tmp_path / "shared" / FILE).exists()
@@ -141,13 +141,13 @@ def test_an_interrupted_joint_fit_ends_with_the_same_approximations(
 def test_a_completion_is_learned_once_for_all_attributes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, learn = list[str](), boed.parts._learn_generator
+    calls, learn = list[str](), boed.fitting.parts._learn_generator
 
     def counted(*args: Any) -> Any:
         calls.append("learned")
         return learn(*args)
 
-    monkeypatch.setattr(boed.parts, "_learn_generator", counted)
+    monkeypatch.setattr(boed.fitting.parts, "_learn_generator", counted)
     jointly(tmp_path, Combination.of(completion="gaussian"))
     assert len(calls) == 1
     name = "completion-gaussian.safetensors"
@@ -201,7 +201,7 @@ def test_the_command_line_fits_attributes_together(
 
 @pytest.mark.parametrize(
     "command",
-    [[main, "generate"], [hardattn.cli.main, "train", "--method", "random"]],
+    [[main, "generate"], [hardattn.cli.main.main, "train", "--method", "random"]],
     ids=["boed", "hardattn"],
 )
 def test_other_commands_take_one_attribute(faces: Path, command: list[Any]) -> None:

@@ -8,15 +8,15 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, split_of
 from torch import Tensor
 
-import boed.design.lookahead
+import boed.search.lookahead
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.completions.retrieval import tempered
-from boed.design.lookahead import best_set, planned, two_step_map
-from boed.design.search import Designer, design_sequences
 from boed.estimators.epe import candidate_scores, expected_scores
 from boed.estimators.estimator import Completed
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
+from boed.search.designer import Designer, design_sequences
+from boed.search.lookahead import best_set, planned, two_step_map
 
 SCORES = ["cross-entropy", "entropy"]
 HISTORIES = [[3], [4, 1]]  # the fourth place shows the same in all images
@@ -90,7 +90,7 @@ def test_two_steps_ahead_is_the_expected_best_second_step(
     score: str,
 ) -> None:
     """Where only completions that look the same at the first place count for the second."""
-    monkeypatch.setattr(boed.design.lookahead, "ALIKE", 0.0)
+    monkeypatch.setattr(boed.search.lookahead, "ALIKE", 0.0)
     for image in ambiguous(world, history):
         completed, total, scores = situation(world, learned, image, history, score)
         found = two_step_map(learned.q, completed, total, len(history), scores, score)
@@ -138,7 +138,7 @@ def test_two_step_map_with_any_network_weights_and_kernel(score: str) -> None:
         after = torch.stack([scores_after(q, completed, total, m, [place], score) for m in range(12)])
         for n, weight in enumerate(completed.weights.tolist()):
             distances = (shown - shown[n]).double().square().sum(1)[None]
-            mean = tempered(distances, boed.design.lookahead.ALIKE * 12, completed.weights).exp()[0] @ after
+            mean = tempered(distances, boed.search.lookahead.ALIKE * 12, completed.weights).exp()[0] @ after
             mean[[4, place]] = torch.inf
             expected += weight * float(mean.min())
         assert found[place].item() == pytest.approx(expected, abs=1e-5)
@@ -151,7 +151,7 @@ def test_a_wide_beam_with_any_network_and_weights(
     monkeypatch: pytest.MonkeyPatch, score: str, depth: int
 ) -> None:
     """Every set by loops over completions."""
-    monkeypatch.setattr(boed.design.lookahead, "BEAM_WIDTH", 100)
+    monkeypatch.setattr(boed.search.lookahead, "BEAM_WIDTH", 100)
     q, completed, total = any_completions()
     scores = torch.arange(9.0, dtype=torch.float64)
     scores[4] = torch.inf
@@ -169,7 +169,7 @@ def test_a_wide_beam_with_any_network_and_weights(
 def test_only_the_best_by_one_step_are_looked_beyond(
     world: Enumerated, learned: Approximations, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(boed.design.lookahead, "CANDIDATES", most)
+    monkeypatch.setattr(boed.search.lookahead, "CANDIDATES", most)
     completed, total, scores = situation(world, learned, 0, [3], "entropy")
     found = two_step_map(learned.q, completed, total, 1, scores, "entropy")
     best = scores.argsort(stable=True)[:most]
@@ -189,7 +189,7 @@ def test_a_wide_beam_finds_the_best_set_of_all(
     score: str,
     depth: int,
 ) -> None:
-    monkeypatch.setattr(boed.design.lookahead, "BEAM_WIDTH", 100)
+    monkeypatch.setattr(boed.search.lookahead, "BEAM_WIDTH", 100)
     for image in ambiguous(world, history):
         completed, total, scores = situation(world, learned, image, history, score)
         found = best_set(learned.q, completed, total, len(history), depth, scores, score).tolist()
@@ -204,7 +204,7 @@ def test_a_wide_beam_finds_the_best_set_of_all(
 def test_a_beam_never_takes_a_place_twice_nor_one_of_the_history(
     world: Enumerated, learned: Approximations, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    monkeypatch.setattr(boed.design.lookahead, "BEAM_WIDTH", width)
+    monkeypatch.setattr(boed.search.lookahead, "BEAM_WIDTH", width)
     for history in ([3], [8, 1], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4, 5]):
         completed, total, scores = situation(world, learned, 0, history, "entropy")
         found = best_set(learned.q, completed, total, len(history), 3, scores, "entropy").tolist()
@@ -217,7 +217,7 @@ def test_a_beam_never_takes_a_place_twice_nor_one_of_the_history(
 def test_a_weight_is_worth_as_many_completions(
     world: Enumerated, learned: Approximations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(boed.design.lookahead, "ALIKE", 0.0)
+    monkeypatch.setattr(boed.search.lookahead, "ALIKE", 0.0)
     completed, total, _ = situation(world, learned, 0, [3], "cross-entropy")
     times = 1 + torch.arange(len(completed.weights)) % 3
     rows = torch.arange(len(times)).repeat_interleave(times)

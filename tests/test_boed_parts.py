@@ -11,16 +11,16 @@ import pytest
 import torch
 from boed_tiny import pointer_dataset
 
-import boed.design.adaptivity
 import boed.estimators.amortised
-import boed.fit_state
-import boed.parts
+import boed.fitting.fit_state
+import boed.fitting.parts
+import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
 from boed.combination import CHOICES, Combination
-from boed.design.search import Designer, Designs, design_sequences
 from boed.enumeration.exact import exact_along
-from boed.fit import fit
+from boed.fitting.fit import fit
 from boed.posteriors.registry import enumeration
+from boed.search.designer import Designer, Designs, design_sequences
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.finite import TEMPLATES, load_finite, template_of
@@ -54,7 +54,7 @@ PARTS = {
 def _few() -> Iterator[None]:
     """Few images to choose the weights of adaptivity on."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boed.design.adaptivity, "FEW_IMAGES", 4)
+        patch.setattr(boed.search.adaptivity, "FEW_IMAGES", 4)
         yield
 
 
@@ -139,11 +139,11 @@ def test_an_interrupted_fit_of_parts_ends_with_the_same(
     straight = fitted(root / combination.posterior, combination)
     shutil.copy(root / combination.posterior / FILE, tmp_path / FILE)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(boed.parts, "estimate_adaptivity", interrupted)
+        patch.setattr(boed.fitting.parts, "estimate_adaptivity", interrupted)
         fitted(tmp_path, combination)
     assert files(tmp_path) == {FILE, *parts_of(combination)}
     for name in ("train_estimator", "train_cvae", "fit_factor_analysis"):
-        monkeypatch.setattr(boed.parts, name, interrupted)  # learned already
+        monkeypatch.setattr(boed.fitting.parts, name, interrupted)  # learned already
     assert fitted(tmp_path, combination).digest() == straight.digest()
 
 
@@ -158,8 +158,8 @@ def test_an_interrupted_estimator_is_taken_up(
     combination = Combination(estimator="amortised")
     straight = fitted(root / FITTED[0], combination)
     shutil.copy(root / FITTED[0] / FILE, tmp_path / FILE)
-    monkeypatch.setattr(boed.fit_state, "SAVE_EVERY", 2)
-    rollout, calls = boed.estimators.amortised._rollout_loss, list[int]()
+    monkeypatch.setattr(boed.fitting.fit_state, "SAVE_EVERY", 2)
+    rollout, calls = boed.fitting.estimator_training._rollout_loss, list[int]()
 
     def counted(*arguments: Any) -> Any:
         calls.append(1)
@@ -171,12 +171,12 @@ def test_an_interrupted_estimator_is_taken_up(
     stop = after + 1
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, combination)
-    assert files(tmp_path) == {FILE, boed.parts.NEW_ESTIMATOR}
+    assert files(tmp_path) == {FILE, boed.fitting.parts.NEW_ESTIMATOR}
     stop = 10**6
     calls.clear()
     assert fitted(tmp_path, combination).digest() == straight.digest()
     assert len(calls) == 8 - after // 2 * 2
-    assert boed.parts.NEW_ESTIMATOR not in files(tmp_path)
+    assert boed.fitting.parts.NEW_ESTIMATOR not in files(tmp_path)
 
 
 def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from boed.design.pooling import PooledSensor, box_sums
-from boed.design.proposal import ridge_information
+from boed.search.pooling import PooledSensor, box_sums
+from boed.search.proposal import ridge_information
 from data.dataset import Split
 from data.geometry import Geometry
 from data.retina import Retina

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from boed_tiny import GEOMETRY, PLACES, split_of
 
-from boed.design.proposal import choose_places, ridge_information
+from boed.search.proposal import choose_places, ridge_information
 from data.dataset import Split
 from data.geometry import Geometry
 

@@ -14,18 +14,18 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
 
-import boed.commands.fit_options
-import boed.design.adaptivity
-import boed.design.codebook
-import boed.parts
+import boed.cli.fit_options
+import boed.fitting.parts
+import boed.search.adaptivity
+import boed.search.codebook
 from boed.approximations import Approximations
-from boed.cli import main
+from boed.cli.main import main
 from boed.combination import Combination
 from boed.completions.proposed_retrieval import ProposedRetrieval, bank_digest, folder_bank, require_bank
-from boed.design.adaptivity import Adaptivity, sample
-from boed.design.search import Designer, design_sequences
-from boed.fit import fit
-from boed.report import sample_sizes
+from boed.fitting.fit import fit
+from boed.search.adaptivity import Adaptivity, sample
+from boed.search.designer import Designer, design_sequences
+from boed.search.diagnostics import sample_sizes
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError, DataError, SettingsError
 from data.geometry import Geometry
@@ -107,9 +107,9 @@ def test_a_folder_that_cannot_be_a_bank_is_refused(pictures: Path, tmp_path: Pat
 def _few() -> Iterator[None]:
     """Few images to choose the weights of adaptivity on, and few places."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boed.design.adaptivity, "FEW_IMAGES", 4)
-        patch.setattr(boed.design.adaptivity, "IMAGE_PLACES", 0)
-        patch.setattr(boed.design.codebook, "SMALL_GRID", 0)
+        patch.setattr(boed.search.adaptivity, "FEW_IMAGES", 4)
+        patch.setattr(boed.search.adaptivity, "IMAGE_PLACES", 0)
+        patch.setattr(boed.search.codebook, "SMALL_GRID", 0)
         yield
 
 
@@ -169,8 +169,8 @@ def test_images_that_are_designed_for_do_not_explain_themselves(
         asked.append(len(rows))
         return Adaptivity((1.0,) * 3, (20.0,) * 3)
 
-    monkeypatch.setattr(boed.parts, "estimate_adaptivity", estimate)
-    monkeypatch.setattr(boed.design.adaptivity, "FEW_IMAGES", 1000)  # more than there are
+    monkeypatch.setattr(boed.fitting.parts, "estimate_adaptivity", estimate)
+    monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 1000)  # more than there are
     learned = fitted(tmp_path)
     assert len(asked) == 1 and asked[0] > 1
     assert isinstance(learned.generator, ProposedRetrieval)
@@ -265,7 +265,7 @@ def refused(result: Result, *words: str) -> None:
 def test_a_bank_that_cannot_serve_is_refused_before_the_fit(
     command: str, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = "boed.commands.fit_options.fit_task"
+    begun = "boed.cli.fit_options.fit_task"
     monkeypatch.setattr(begun, lambda *_, **__: pytest.fail("a fit was begun"))
     run = ["--run", tmp_path / "run"]
     for completion in ("retrieval", "gaussian"):

@@ -13,9 +13,9 @@ from boed.completions.canvas_state import observed_cells
 from boed.completions.completion import WeightedCompletion
 from boed.completions.factor_analysis import FactorAnalysis, fit_factor_analysis
 from boed.completions.proposed_retrieval import ProposedRetrieval, Variants, new_model, variant_patches
-from boed.estimators.bank import grey_levels
 from data.dataset import Split
 from data.geometry import Geometry
+from data.grey import grey_levels
 
 GEOMETRY = Geometry(24, 24, 1, glimpse_size=8, per_axis=5)
 LOOKED = torch.tensor([[[2, 3], [12, 14], [9, 5]]])

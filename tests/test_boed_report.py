@@ -9,12 +9,12 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.design.search import Designer, History, design_sequences
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank_belief import BankBelief
-from boed.generate import describe
+from boed.generation import describe
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
-from boed.report import REPORTED, coarse_agreement, place_numbers, sample_sizes
+from boed.search.designer import Designer, History, design_sequences
+from boed.search.diagnostics import REPORTED, coarse_agreement, place_numbers, sample_sizes
 from data.dataset import Split
 from data.geometry import Geometry
 

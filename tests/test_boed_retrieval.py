@@ -11,8 +11,8 @@ from boed.completions.retrieval import (
     squared_distances,
     tempered,
 )
-from boed.estimators.bank import grey_levels
 from data.dataset import Split
+from data.grey import grey_levels
 from data.retina import Retina
 
 

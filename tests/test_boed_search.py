@@ -8,16 +8,16 @@ import torch
 from boed_tiny import FINE, PLACES, POINTER, pointer_split
 from torch import Tensor
 
-import boed.design.shrinkage
+import boed.search.shrinkage
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.design.lookahead import SEARCHES
-from boed.design.search import Designer, Designs, History, image_noise
-from boed.design.shrinkage import AverageMaps
-from boed.design.sources import SOURCES
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import SCORES
-from boed.generate import generate
+from boed.generation import generate
+from boed.search.designer import Designer, Designs, History, image_noise
+from boed.search.lookahead import SEARCHES
+from boed.search.shrinkage import AverageMaps
+from boed.search.sources import SOURCES
 from data.dataset import Split
 
 STEPS = 3
@@ -216,7 +216,7 @@ def test_fixed_order_is_of_the_whole_bank(
     pointer_fit: Approximations, unseen: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where other average maps are of a sample."""
-    monkeypatch.setattr(boed.design.shrinkage, "REFERENCE_ROWS", 9 * 10)
+    monkeypatch.setattr(boed.search.shrinkage, "REFERENCE_ROWS", 9 * 10)
     designer = Designer(pointer_fit)
     found = made(designer, unseen, "fixed-order")
     history = torch.zeros(1, 0, dtype=torch.int64)

@@ -3,10 +3,10 @@ import torch
 from boed_tiny import PLACES, Enumerated, exact_approximations
 from torch import Tensor
 
-import boed.design.shrinkage
-from boed.design.shrinkage import WEIGHTS, AverageMaps, choose_weight, shrunk
+import boed.search.shrinkage
 from boed.estimators.epe import candidate_scores
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
+from boed.search.shrinkage import WEIGHTS, AverageMaps, choose_weight, shrunk
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -114,9 +114,9 @@ def test_fewer_images_where_pairs_or_statistics_would_be_too_many(
     monkeypatch: pytest.MonkeyPatch, pairs: int, values: int, everything: bool
 ) -> None:
     """As many as the limits allow, evenly spread; all before the first glimpse, unless they are too many."""
-    monkeypatch.setattr(boed.design.shrinkage, "WHOLE_VALUES", 2**32 if everything else 0)
-    monkeypatch.setattr(boed.design.shrinkage, "REFERENCE_ROWS", pairs)
-    monkeypatch.setattr(boed.design.shrinkage, "REFERENCE_VALUES", values)
+    monkeypatch.setattr(boed.search.shrinkage, "WHOLE_VALUES", 2**32 if everything else 0)
+    monkeypatch.setattr(boed.search.shrinkage, "REFERENCE_ROWS", pairs)
+    monkeypatch.setattr(boed.search.shrinkage, "REFERENCE_VALUES", values)
     bank, count = FakeBank(), max(1, min(pairs, values // 8) // 9)
     rows = torch.linspace(0, 69, count).long().tolist()
     assert len(rows) == (20 if pairs > 10 else 1)

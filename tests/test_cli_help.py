@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 import benchmarks.table
-import boed.cli
-import hardattn.cli
+import boed.cli.main
+import hardattn.cli.main
 
-GROUPS: dict[str, click.Command] = {"boed": boed.cli.main, "hardattn": hardattn.cli.main}
+GROUPS: dict[str, click.Command] = {"boed": boed.cli.main.main, "hardattn": hardattn.cli.main.main}
 EXPECTED = {"boed": {"fit", "generate", "show"}, "hardattn": {"train", "evaluate"}}
 
 

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 from data.cub import load_cub
 from data.dataset import SPLITS, DataSet
 from data.errors import DataError, SettingsError
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.train import train
+from hardattn.cli.main import main
+from hardattn.runs import train
+from hardattn.training.budget import Budget
 from supervision.annotations import named_parts
 from supervision.parts import nearest_on_grid
 from supervision.store import SequenceStore

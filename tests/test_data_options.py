@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import boed.cli
-import hardattn.cli
+import boed.cli.main
+import hardattn.cli.main
+from data.cli.options import scales_of
 from data.errors import SettingsError
-from data.options import scales_of
-from hardattn import checkpoint
+from hardattn.training import checkpoint
 from supervision.store import SequenceStore
 
-GROUPS = {"boed": boed.cli.main, "hardattn": hardattn.cli.main}
+GROUPS = {"boed": boed.cli.main.main, "hardattn": hardattn.cli.main.main}
 
 
 def call(program: str, *arguments: object) -> Result:
@@ -73,7 +73,7 @@ def test_designs_are_made_for_the_sensor(monkeypatch: pytest.MonkeyPatch, tmp_pa
         asked.append(arguments["geometry"].scales)  # type: ignore[attr-defined]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("boed.commands.fit_options.fit_task", noted)
+    monkeypatch.setattr("boed.cli.fit_options.fit_task", noted)
     for name, scales in (
         ("fit", ["--sensor", "retina"]),
         ("generate", ["--sensor", "retina", "--scales", 2]),

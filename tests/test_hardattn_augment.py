@@ -7,7 +7,7 @@ import torch
 
 from data.geometry import Geometry
 from data.grid import LocationGrid
-from hardattn.augment import Variation, mirrored, mirrored_columns
+from hardattn.training.augment import Variation, mirrored, mirrored_columns
 
 
 @pytest.mark.parametrize("scales", [1, 2])

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from data.digits import load_digits
-from hardattn.cli import main
-from hardattn.cores import CORES
+from hardattn.cli.main import main
+from hardattn.model.cores import CORES
 from supervision.store import Sequences, SequenceStore
 
 

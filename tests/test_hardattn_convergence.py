@@ -2,7 +2,7 @@
 
 import pytest
 
-from hardattn.convergence import sooner
+from hardattn.training.convergence import sooner
 
 
 def log(*nll: float, per_iteration: float = 0.01) -> list[dict[str, float]]:

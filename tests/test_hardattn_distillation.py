@@ -11,17 +11,17 @@ from torch.nn.functional import one_hot
 
 from data.errors import CheckpointError, SettingsError
 from data.tensors import load_tensors
-from hardattn import checkpoint
-from hardattn import train as training
+from hardattn import runs as training
 from hardattn.baselines.training import BaselineRecipe, logits_of, one_glimpse, train_baseline
-from hardattn.budget import Budget
-from hardattn.cli import main
+from hardattn.cli.main import main
 from hardattn.distillation import Teacher, mixture, teacher_of
-from hardattn.epe_head import learner_of
-from hardattn.learner import Learner
-from hardattn.methods import METHODS
-from hardattn.recipe import Recipe
-from hardattn.train import train
+from hardattn.objectives.methods import METHODS
+from hardattn.runs import train
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.epe_learner import learner_of
+from hardattn.training.learner import Learner
+from hardattn.training.recipe import Recipe
 from supervision.batches import MixedBatches
 
 DATASET = tiny_dataset()
@@ -94,7 +94,7 @@ def test_one_hot_targets_are_the_labels() -> None:
 def test_it_changes_what_is_learned_and_can_be_taken_up(
     tmp_path: Path, teacher: Teacher, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
     options = SHORT | {"method": method}
     plain = train(DATASET, tmp_path / "plain", **options)
     whole = train(DATASET, tmp_path / "whole", teacher=teacher, **options)

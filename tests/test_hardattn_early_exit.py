@@ -9,7 +9,7 @@ from hardattn_tiny import tiny_dataset
 from hypothesis import given
 from hypothesis import strategies as some
 
-from boed.comparison.measures import resampling
+from data.measures import resampling
 from hardattn.baselines.early_exit import (
     confidence,
     confidence_thresholds,
@@ -19,9 +19,9 @@ from hardattn.baselines.early_exit import (
     exits_taken,
 )
 from hardattn.baselines.training import BaselineRecipe, train_baseline
-from hardattn.budget import Budget
-from hardattn.evaluate import evaluate
-from hardattn.flops import mflops
+from hardattn.evaluation import evaluate
+from hardattn.stopping.flops import mflops
+from hardattn.training.budget import Budget
 
 LOGITS = torch.randn(200, 3, 4, generator=torch.Generator().manual_seed(0)) * 3
 LABELS = torch.arange(200) % 4

@@ -15,19 +15,19 @@ from data.device import one_thread
 from data.errors import SettingsError
 from data.pool import ImagePool
 from data.tensors import load_tensors
-from hardattn import checkpoint
-from hardattn.budget import Budget
-from hardattn.epe_head import EpeLearner, exploration, realised, regression, taken
-from hardattn.evaluate import evaluate
-from hardattn.flops import mflops_by_part
-from hardattn.learner import look_at_all
-from hardattn.network import HardAttention
-from hardattn.policies import EXPLORATION, EpeMap
-from hardattn.recipe import Recipe
-from hardattn.rewards import entropy
-from hardattn.rollout import explore, follow, read, walk
-from hardattn.train import train
-from hardattn.trained import open_trained
+from hardattn.evaluation import evaluate
+from hardattn.loading import open_trained
+from hardattn.model.looking import look_at_all
+from hardattn.model.network import HardAttention
+from hardattn.model.policies import EXPLORATION, EpeMap
+from hardattn.model.rollout import explore, follow, read, walk
+from hardattn.objectives.rewards import entropy
+from hardattn.runs import train
+from hardattn.stopping.flops import mflops_by_part
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.epe_learner import EpeLearner, exploration, realised, regression, taken
+from hardattn.training.recipe import Recipe
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 40  # nine places; the middle one says where the rest of the label is
 SPLIT = pointer_split(COUNT, 7)
@@ -46,7 +46,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 5)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 5)
 
 
 @pytest.fixture(scope="module")

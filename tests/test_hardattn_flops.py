@@ -5,8 +5,8 @@ import torch
 
 from data.grid import LocationGrid
 from hardattn.baselines.networks import residual
-from hardattn.flops import costs_of, mflops, mflops_by_part, mflops_per_glimpse
-from hardattn.network import HardAttention
+from hardattn.model.network import HardAttention
+from hardattn.stopping.flops import costs_of, mflops, mflops_by_part, mflops_per_glimpse
 
 
 @pytest.mark.parametrize(("channels", "size"), [(3, 16), (1, 12), (3, 7)])

@@ -12,19 +12,19 @@ from click.testing import CliRunner, Result
 from hardattn_tiny import tiny_dataset, tiny_store
 
 import hardattn.baselines.training
-import hardattn.frontier.sweep
-import hardattn.learner
-import hardattn.train
+import hardattn.experiments.frontier.sweep
+import hardattn.runs
+import hardattn.training.learner
 from data.dataset import DataSet
 from data.errors import CheckpointError, GlimpseError, SettingsError
 from data.geometry import Geometry
 from hardattn.baselines.training import train_baseline
-from hardattn.cli import main
-from hardattn.frontier.grid import read_grid
-from hardattn.frontier.pareto import frontiers
-from hardattn.frontier.summary import as_text, draw
-from hardattn.frontier.sweep import Frontier, frontier
-from hardattn.trained import open_trained
+from hardattn.cli.main import main
+from hardattn.experiments.frontier.grid import read_grid
+from hardattn.experiments.frontier.pareto import frontiers
+from hardattn.experiments.frontier.summary import as_text, draw
+from hardattn.experiments.frontier.sweep import Frontier, frontier
+from hardattn.loading import open_trained
 from supervision.store import SequenceStore
 
 GRID = """
@@ -50,7 +50,7 @@ MINUTES = 0.02
 
 @pytest.fixture
 def grid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 3)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 3)
     path = tmp_path / "grid.toml"
     path.write_text(GRID)
     return path
@@ -118,15 +118,15 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, grid: Path, monkeypatch:
     def never(*_arguments: Any, **_options: Any) -> Path:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(hardattn.frontier.sweep, "train_baseline", interrupted)
+    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "train_baseline", interrupted)
     with pytest.raises(KeyboardInterrupt):
         found_in(tmp_path, grid)
     assert not (tmp_path / "run" / "frontier" / "frontier.json").exists()
-    monkeypatch.setattr(hardattn.frontier.sweep, "train", never)
+    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "train", never)
     first, said = found_in(tmp_path, grid)
     assert trained == ["cnn", "early-exit", "early-exit"]
     assert said[-1].startswith("early exit width 0.25: ")
-    monkeypatch.setattr(hardattn.frontier.sweep, "train_baseline", never)
+    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "train_baseline", never)
     again, said = found_in(tmp_path, grid)
     assert again == first and len(said) == 1  # one network is left out
 
@@ -150,7 +150,7 @@ def test_sequences_that_are_missing_are_asked_of_boed(
         path.parent.mkdir(parents=True, exist_ok=True)
         return tiny_store(path, tiny_dataset(), steps=steps)
 
-    monkeypatch.setattr(hardattn.frontier.sweep, "designed", designed)
+    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "designed", designed)
     grid.write_text(GRID.replace("glimpses = 9", "glimpses = 2"))
     run = tmp_path / "run"
     networks = [member for member in read_grid("tiny", grid) if member.method]

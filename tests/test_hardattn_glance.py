@@ -17,16 +17,17 @@ from data.glance import thumbnails
 from data.grid import GLANCE, is_glance, with_glance
 from data.pool import ImagePool
 from data.tensors import load_tensors
-from hardattn import checkpoint, learner, losses
-from hardattn.augment import Variation
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.evaluate import evaluate
-from hardattn.recipe import Recipe
-from hardattn.record import record
-from hardattn.rewards import box, reachable
-from hardattn.rollout import Mode, Rollout, explore, follow
-from hardattn.train import train
+from hardattn.cli.main import main
+from hardattn.evaluation import evaluate
+from hardattn.model.rollout import Mode, Rollout, explore, follow
+from hardattn.objectives import losses
+from hardattn.objectives.rewards import box, reachable
+from hardattn.recording import record
+from hardattn.runs import train
+from hardattn.training import checkpoint, learner
+from hardattn.training.augment import Variation
+from hardattn.training.budget import Budget
+from hardattn.training.recipe import Recipe
 from supervision.store import Sequences, SequenceStore
 
 DATASET, SPLIT = tiny_dataset(), tiny_split(8, 0)
@@ -140,7 +141,7 @@ def test_a_run_of_each_method(tmp_path: Path, method: str) -> None:
 
 
 def test_a_run_taken_up_is_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
     store, step, calls = glancing_store(tmp_path / "s.h5"), learner.Learner.step, list[int]()
     whole = train(DATASET, tmp_path / "whole", store=store, **SHORT)
 

@@ -9,9 +9,9 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 
 from data.dataset import DataSet, Split
 from data.errors import StoreError
-from hardattn.budget import Budget
-from hardattn.guidance import guided_images
-from hardattn.train import train
+from hardattn.runs import train
+from hardattn.training.budget import Budget
+from hardattn.training.guidance import guided_images
 from supervision.store import Sequences, SequenceStore
 
 DATASET = tiny_dataset()
@@ -66,8 +66,8 @@ def test_sequences_of_images_that_judge_are_refused(tmp_path: Path, part: str) -
 @pytest.mark.parametrize("method", ["ps-nogs", "nogs-all"])
 def test_training_images_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     splits = list[Split]()
-    monkeypatch.setattr("hardattn.learner.look_of", lambda pool, *_: splits.extend(pool.splits))
-    monkeypatch.setattr("hardattn.train.run_to_the_end", lambda *_: None)
+    monkeypatch.setattr("hardattn.model.looking.look_of", lambda pool, *_: splits.extend(pool.splits))
+    monkeypatch.setattr("hardattn.runs.run_to_the_end", lambda *_: None)
     store = stored(tmp_path / "s.h5", "train")
     train(DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=1), device="cpu")
     assert len(splits) == 2 and all(split is DATASET["train"] for split in splits)

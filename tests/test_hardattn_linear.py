@@ -5,9 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import hardattn.linear
-from hardattn.cores import CORES, Core, GruCore, _GruSequence
-from hardattn.linear import Linear
+import hardattn.model.linear
+from hardattn.model.cores import CORES, Core, GruCore, _GruSequence
+from hardattn.model.linear import Linear
 
 
 def assert_same_with_gradients(fast: Tensor, plain: Tensor, inputs: list[Tensor]) -> None:
@@ -42,7 +42,7 @@ def test_the_gradient_of_a_sum_which_is_expanded() -> None:
 def test_without_one_dnn_it_is_the_plain_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     layer, core, x = Linear(8, 4), GruCore(8), torch.randn(5, 3, 8)
     fast, states = layer(x), core.sequence(x, core.initial(5))
-    monkeypatch.setattr(hardattn.linear, "AVAILABLE", False)
+    monkeypatch.setattr(hardattn.model.linear, "AVAILABLE", False)
     assert torch.equal(layer(x), nn.Linear.forward(layer, x))
     torch.testing.assert_close(layer(x), fast)
     torch.testing.assert_close(core.sequence(x, core.initial(5)), states)

@@ -12,11 +12,11 @@ from torch import Tensor
 from data.device import one_thread
 from data.grid import normalise
 from data.pool import ImagePool
-from hardattn import losses
-from hardattn.network import HardAttention
-from hardattn.policies import log_normaliser
-from hardattn.rewards import returns
-from hardattn.rollout import Rollout, explore, follow, joined
+from hardattn.model.network import HardAttention
+from hardattn.model.policies import log_normaliser
+from hardattn.model.rollout import Rollout, explore, follow, joined
+from hardattn.objectives import losses
+from hardattn.objectives.rewards import returns
 
 SPLIT = tiny_split(8, 0)
 LABELS = SPLIT.labels

@@ -8,8 +8,8 @@ from data.grid import LocationGrid
 from hardattn.baselines.layers import scaled
 from hardattn.baselines.low_power import SMALL_IMAGE, ShuffleUnit
 from hardattn.baselines.networks import OF_ANY_WIDTH, make_baseline
-from hardattn.flops import mflops, parameters
-from hardattn.network import HardAttention
+from hardattn.model.network import HardAttention
+from hardattn.stopping.flops import mflops, parameters
 
 LOW_POWER = OF_ANY_WIDTH["width"]
 

@@ -11,16 +11,17 @@ from hardattn_tiny import tiny_dataset, tiny_store
 from torch import Tensor
 
 from data.errors import SettingsError
-from hardattn import checkpoint, learner, methods
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.frontier.grid import grids, read_grid
-from hardattn.methods import METHODS, Method, Objective
-from hardattn.recipe import Recipe, require_used
-from hardattn.reproduce.settings import read_table, table_names
-from hardattn.rollout import Rollout
-from hardattn.run_folder import read_log
-from hardattn.train import train
+from hardattn.cli.main import main
+from hardattn.experiments.frontier.grid import grids, read_grid
+from hardattn.experiments.reproduce.settings import read_table, table_names
+from hardattn.model.rollout import Rollout
+from hardattn.objectives import methods
+from hardattn.objectives.methods import METHODS, Method, Objective
+from hardattn.runs import train
+from hardattn.training import checkpoint, learner
+from hardattn.training.budget import Budget
+from hardattn.training.recipe import Recipe, require_used
+from hardattn.training.run_folder import read_log
 from supervision.store import Sequences, SequenceStore
 
 DATASET = tiny_dataset()
@@ -96,7 +97,7 @@ def test_reinforce_follows_imitation(
 def test_until_then_it_is_nogs_all(
     tmp_path: Path, everyone: SequenceStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 4)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 4)
     runs = {name: train(DATASET, tmp_path / name, store=everyone, method=name, **SHORT)
             for name in ("nogs-all", "nogs-finetuned")}  # fmt: skip
     one, two = (list(read_log(folder / checkpoint.LOG)) for folder in runs.values())

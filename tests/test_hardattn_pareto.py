@@ -7,10 +7,10 @@ from hypothesis import strategies as some
 
 from data.geometry import Geometry
 from hardattn.baselines.networks import make_baseline
-from hardattn.flops import mflops
-from hardattn.frontier.grid import ATTENTION, grids, read_grid
-from hardattn.frontier.pareto import FrontierPoint, frontiers, pareto, within
-from hardattn.frontier.summary import BUDGETS, at_budgets, behind, verdict
+from hardattn.experiments.frontier.grid import ATTENTION, grids, read_grid
+from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers, pareto, within
+from hardattn.experiments.frontier.summary import BUDGETS, at_budgets, behind, verdict
+from hardattn.stopping.flops import mflops
 
 
 def point(mflops: float, accuracy: float, family: str = "cnn", test: float = 0.5) -> FrontierPoint:

@@ -7,7 +7,7 @@ import torch
 from torch.distributions import Normal
 
 from data.grid import LocationGrid, normalise
-from hardattn.policies import Categorical, GaussianMixture, GaussianPolicy, ProductPolicy
+from hardattn.model.policies import Categorical, GaussianMixture, GaussianPolicy, ProductPolicy
 
 GRID = LocationGrid.evenly((20, 30), 4, 4)
 

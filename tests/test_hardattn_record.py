@@ -12,15 +12,15 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 from torch import Tensor
 
 from data.errors import SettingsError, StoreError
-from hardattn import record
-from hardattn.budget import Budget
-from hardattn.checkpoint import weights_digest
-from hardattn.cli import main
-from hardattn.learner import look_at_all
-from hardattn.recipe import Recipe
-from hardattn.rollout import Rollout
-from hardattn.train import train
-from hardattn.trained import open_trained
+from hardattn import recording as record
+from hardattn.cli.main import main
+from hardattn.loading import open_trained
+from hardattn.model.looking import look_at_all
+from hardattn.model.rollout import Rollout
+from hardattn.runs import train
+from hardattn.training.budget import Budget
+from hardattn.training.checkpoint import weights_digest
+from hardattn.training.recipe import Recipe
 from supervision.store import SequenceStore
 
 RECIPE = Recipe(batch_size=16, hidden=16, learning_rate=1e-2, policy_shapes_state=True)
@@ -29,7 +29,7 @@ SHORT: dict[str, Any] = {"recipe": RECIPE, "budget": Budget(epochs=2), "device":
 
 @pytest.fixture(autouse=True)
 def _small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
     monkeypatch.setattr(record, "BLOCK", 5)
 
 

@@ -14,16 +14,16 @@ from report_tiny import digits_runs, write_frontier
 
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
-from hardattn import checkpoint
-from hardattn.cli import main
-from hardattn.evaluate import EVALUATION
-from hardattn.learner import look_at_all
+from hardattn.cli.main import main
+from hardattn.evaluation import EVALUATION
+from hardattn.loading import open_trained
+from hardattn.model.looking import look_at_all
 from hardattn.report.contents import collect
 from hardattn.report.frontiers import frontiers_of, read_frontier
 from hardattn.report.looks import density
 from hardattn.report.page import embedded, page
 from hardattn.report.pictures import decoded, unpacked
-from hardattn.trained import open_trained
+from hardattn.training import checkpoint
 
 
 def call(*arguments: object) -> Result:

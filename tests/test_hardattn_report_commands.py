@@ -12,12 +12,12 @@ from hardattn_tiny import tiny_store
 from report_tiny import COMMANDS, trained
 
 from data.registry import load
-from hardattn import checkpoint
-from hardattn.budget import Budget
-from hardattn.cli import main
+from hardattn.cli.main import main
+from hardattn.loading import open_trained
 from hardattn.report.commands import commands_of, frontier_command
-from hardattn.train import train
-from hardattn.trained import open_trained
+from hardattn.runs import train
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
 
 ELSEWHERE = {  # label -> options; STORE stands for sequences that are not the run's own
     "ps-nogs-0": ["--supervise"],

@@ -11,15 +11,15 @@ import pytest
 from click.testing import CliRunner
 from reproduce_tiny import TINY, use_table, write_mnist
 
-import hardattn.evaluate
-import hardattn.reproduce.trainings
+import hardattn.evaluation
+import hardattn.experiments.reproduce.trainings
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
-from hardattn.checkpoint import read_json
-from hardattn.cli import main
-from hardattn.evaluate import evaluate
-from hardattn.reproduce.settings import Training, chosen, read_table, trainings
-from hardattn.reproduce.trainings import reproduce
+from hardattn.cli.main import main
+from hardattn.evaluation import evaluate
+from hardattn.experiments.reproduce.settings import Training, chosen, read_table, trainings
+from hardattn.experiments.reproduce.trainings import reproduce
+from hardattn.training.checkpoint import read_json
 
 GEOMETRIES = """
 dataset = "translated-mnist"
@@ -104,11 +104,11 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the runs that are evaluated."""
     made: list[str] = []
 
-    def noted(run_folder: Path, *arguments: Any, **options: Any) -> hardattn.evaluate.Evaluation:
+    def noted(run_folder: Path, *arguments: Any, **options: Any) -> hardattn.evaluation.Evaluation:
         made.append(run_folder.name)
         return evaluate(run_folder, *arguments, **options)
 
-    monkeypatch.setattr(hardattn.evaluate, "evaluate", noted)
+    monkeypatch.setattr(hardattn.evaluation, "evaluate", noted)
     return made
 
 
@@ -153,7 +153,7 @@ def test_the_learning_curve_is_that_of_the_log(tables: Path) -> None:
     logged = [json.loads(line) for line in (Path(found.run) / "log.jsonl").read_text().splitlines()]
     assert [float(line["nll"]) for line in lines] == [line["nll"] for line in logged]
     assert int(lines[-1]["iteration"]) == found.iterations and set(lines[0]) == set(
-        hardattn.reproduce.trainings.CURVE
+        hardattn.experiments.reproduce.trainings.CURVE
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from reproduce_tiny import row
 
-from hardattn.reproduce.outcome import Published, Reproduction, as_text
+from hardattn.experiments.reproduce.outcome import Published, Reproduction, as_text
 
 
 def test_the_row_is_chosen_on_validation_among_those_that_learn_where_to_look() -> None:

@@ -13,11 +13,11 @@ from data.errors import SettingsError
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.baselines.training import BaselineRecipe, one_glimpse, read_at_exits, train_baseline
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.evaluate import evaluate
-from hardattn.flops import mflops
-from hardattn.trained import open_trained
+from hardattn.cli.main import main
+from hardattn.evaluation import evaluate
+from hardattn.loading import open_trained
+from hardattn.stopping.flops import mflops
+from hardattn.training.budget import Budget
 
 
 def test_the_same_split_is_averaged_once() -> None:

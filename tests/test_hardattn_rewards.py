@@ -11,10 +11,10 @@ from data.digits import load_digits
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.mnist import SIDE
-from hardattn.augment import Variation
-from hardattn.rewards import REWARDS, box, entropy, information, log_likelihood, reachable, returns
-from hardattn.rollout import Rollout
-from hardattn.train import train
+from hardattn.model.rollout import Rollout
+from hardattn.objectives.rewards import REWARDS, box, entropy, information, log_likelihood, reachable, returns
+from hardattn.runs import train
+from hardattn.training.augment import Variation
 
 LABELS = torch.tensor([0, 1, 0])
 

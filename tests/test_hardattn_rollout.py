@@ -10,11 +10,11 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 
 from data.device import one_thread
 from data.pool import ImagePool
-from hardattn.cores import CORES
-from hardattn.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.policies import POLICIES
-from hardattn.rollout import Rollout, explore, follow, joined
-from hardattn.stopping.heads import OUTPUTS
+from hardattn.model.cores import CORES
+from hardattn.model.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.model.heads import OUTPUTS
+from hardattn.model.policies import POLICIES
+from hardattn.model.rollout import Rollout, explore, follow, joined
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])

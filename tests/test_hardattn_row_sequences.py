@@ -9,9 +9,9 @@ from reproduce_tiny import use_table, write_mnist
 
 from data.errors import GlimpseError, SettingsError
 from data.registry import load
-from hardattn.checkpoint import read_json
-from hardattn.reproduce.trainings import reproduce
-from hardattn.row_sequences import designed, made_in
+from hardattn.experiments.reproduce.trainings import reproduce
+from hardattn.experiments.row_sequences import designed, made_in
+from hardattn.training.checkpoint import read_json
 from supervision.parts import write_parts
 from supervision.store import SequenceStore
 

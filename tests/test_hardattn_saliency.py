@@ -17,18 +17,19 @@ from data.dataset import DataSet, Split
 from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
-from hardattn.augment import Variation
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.guidance import guided_maps
-from hardattn.learner import Learner, look_at_all
-from hardattn.losses import SHARPNESS, saliency
-from hardattn.methods import METHODS
-from hardattn.network import HardAttention
-from hardattn.recipe import Recipe
-from hardattn.rollout import Rollout, explore, follow, joined
-from hardattn.train import train
-from hardattn.trained import open_trained
+from hardattn.cli.main import main
+from hardattn.loading import open_trained
+from hardattn.model.looking import look_at_all
+from hardattn.model.network import HardAttention
+from hardattn.model.rollout import Rollout, explore, follow, joined
+from hardattn.objectives.losses import SHARPNESS, saliency
+from hardattn.objectives.methods import METHODS
+from hardattn.runs import train
+from hardattn.training.augment import Variation
+from hardattn.training.budget import Budget
+from hardattn.training.guidance import guided_maps
+from hardattn.training.learner import Learner
+from hardattn.training.recipe import Recipe
 from supervision.batches import Batch, Maps, MixedBatches
 from supervision.parts import write_parts
 from supervision.store import Sequences, SequenceStore
@@ -207,7 +208,7 @@ def test_terms_of_a_batch_by_hand(mirror: bool, monkeypatch: pytest.MonkeyPatch)
         supervised_share=1.0,
     )  # fmt: skip
     trainer = Learner(network, METHODS["saliency"], batches, GEOMETRY, recipe, 0)
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 1)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 1)
     mirrored = torch.stack([places, torch.tensor([2, 7, 8]) if mirror else places])  # of a grid of 4 x 4
     target = torch.zeros(2, 16).scatter(1, mirrored, (-SHARPNESS * values[:, 0]).softmax(-1))
     logits = network.policy_head.linear(network.core.output(network.initial(2)))

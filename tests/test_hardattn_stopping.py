@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-from hardattn.stopping.heads import PONDER_COSTS, Said
+from hardattn.model.heads import PONDER_COSTS, Said
 from hardattn.stopping.rules import RULES, Predictions, Stops, gain, quantiles, rules_for, until_below
 
 GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])

@@ -12,20 +12,20 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset
 
-from boed.comparison.measures import resampling
 from data.errors import SettingsError
+from data.measures import resampling
 from data.tensors import load_tensors
-from hardattn import checkpoint
 from hardattn.baselines.training import train_baseline
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.commands.evaluate import table
-from hardattn.evaluate import Evaluation, evaluate
-from hardattn.flops import Costs
-from hardattn.recipe import Recipe
+from hardattn.cli.evaluate import table
+from hardattn.cli.main import main
+from hardattn.evaluation import Evaluation, evaluate
+from hardattn.runs import train
 from hardattn.stopping.curve import BRIEF, brief_curve, curve, settings_within
+from hardattn.stopping.flops import Costs
 from hardattn.stopping.rules import RULES, Point, Predictions
-from hardattn.train import train
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.recipe import Recipe
 
 GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
 COSTS = Costs(2.0, 0.5, {"gain": 0.25}, {})
@@ -160,7 +160,7 @@ def test_budget_is_met_on_the_validation_images(run: Path) -> None:
 def test_bad_input_is_refused_in_one_line(
     run: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
 ) -> None:
-    monkeypatch.setattr("hardattn.trained.load", lambda **origin: tiny_dataset())
+    monkeypatch.setattr("hardattn.loading.load", lambda **origin: tiny_dataset())
     done = CliRunner().invoke(main, ["evaluate", str(run), "--device", "cpu", *options])
     assert done.exit_code == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
 

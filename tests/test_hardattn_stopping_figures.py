@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from boed.comparison.measures import resampling
 from data.device import one_thread
+from data.measures import resampling
 from hardattn.stopping.figures import MEASURED, Outcome, balanced_measure, figures, right_at
 from hardattn.stopping.rules import Stops
 

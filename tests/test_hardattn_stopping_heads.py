@@ -9,14 +9,14 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny
 
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
-from hardattn.budget import Budget
-from hardattn.flops import costs_of, mflops_by_part
-from hardattn.methods import METHODS, terms
-from hardattn.recipe import Recipe
-from hardattn.rollout import Rollout, explore
-from hardattn.stopping.heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
-from hardattn.stopping.losses import TERMS, accuracy_gain, act, gain, stochastic
-from hardattn.train import train
+from hardattn.model.heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
+from hardattn.model.rollout import Rollout, explore
+from hardattn.objectives.methods import METHODS, terms
+from hardattn.objectives.stopping import TERMS, accuracy_gain, act, gain, stochastic
+from hardattn.runs import train
+from hardattn.stopping.flops import costs_of, mflops_by_part
+from hardattn.training.budget import Budget
+from hardattn.training.recipe import Recipe
 
 SPLIT = tiny_split(8, 0)
 COSTS = torch.tensor(PONDER_COSTS)
@@ -185,7 +185,7 @@ def test_designs_teach_the_gain_of_their_images(tmp_path: Path, monkeypatch: pyt
         assert torch.equal(rollout.locations[designed[1]], store.load(rows[:4]).locations)
         return gain(rollout, labels, *designed)
 
-    monkeypatch.setattr("hardattn.methods.gain", noted)
+    monkeypatch.setattr("hardattn.objectives.methods.gain", noted)
     recipe = Recipe(batch_size=16, hidden=16, jitter=0.0, mirror=False, gain_target="design")
     train(dataset, tmp_path / "run", store=store, recipe=recipe, budget=Budget(epochs=1), device="cpu")
     assert len(told) == 3 and all(supervised.tolist() == [False] * 12 + [True] * 4 for _, supervised in told)

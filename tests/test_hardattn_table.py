@@ -5,10 +5,10 @@ import pytest
 from data.registry import DATASETS
 from hardattn.baselines.networks import BASELINES
 from hardattn.baselines.training import BaselineRecipe
-from hardattn.methods import METHODS
-from hardattn.recipe import Recipe
-from hardattn.reproduce.outcome import Published
-from hardattn.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
+from hardattn.experiments.reproduce.outcome import Published
+from hardattn.experiments.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
+from hardattn.objectives.methods import METHODS
+from hardattn.training.recipe import Recipe
 
 ROW = {"name", "method", "baseline", "sequences", "share", "recipe", *COMMON}
 TABLE = {"rows", "seeds", "minutes", "attributes", "reference", *COMMON}

@@ -12,14 +12,14 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError, StoreError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
-from hardattn import checkpoint, learner
-from hardattn.budget import Budget
-from hardattn.convergence import convergence
-from hardattn.evaluate import evaluate
-from hardattn.methods import METHODS, method_of
-from hardattn.recipe import Recipe
-from hardattn.run_folder import read_log
-from hardattn.train import train
+from hardattn.evaluation import evaluate
+from hardattn.objectives.methods import METHODS, method_of
+from hardattn.runs import train
+from hardattn.training import checkpoint, learner
+from hardattn.training.budget import Budget
+from hardattn.training.convergence import convergence
+from hardattn.training.recipe import Recipe
+from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
 RECIPE = Recipe(batch_size=16, hidden=16, learning_rate=1e-2)
@@ -28,7 +28,7 @@ SHORT = {"recipe": RECIPE, "budget": Budget(epochs=2), "device": "cpu"}  # 6 ite
 
 @pytest.fixture(autouse=True)
 def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
 
 
 @pytest.fixture

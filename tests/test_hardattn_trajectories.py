@@ -10,20 +10,20 @@ from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
 
 from data.errors import SettingsError
-from hardattn import trajectories
 from hardattn.baselines.training import train_baseline
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.commands.evaluate import table
-from hardattn.evaluate import evaluate
-from hardattn.learner import look_at_all
-from hardattn.recipe import Recipe
-from hardattn.record import record
-from hardattn.rollout import Mode
+from hardattn.cli.evaluate import table
+from hardattn.cli.main import main
+from hardattn.evaluation import evaluate
+from hardattn.loading import open_trained
+from hardattn.model.looking import look_at_all
+from hardattn.model.rollout import Mode
+from hardattn.recording import record
+from hardattn.runs import train
+from hardattn.stopping import trajectories
 from hardattn.stopping.rules import Predictions
-from hardattn.train import train
-from hardattn.trained import open_trained
-from hardattn.trajectories import Looks, predictions, trajectory_seed
+from hardattn.stopping.trajectories import Looks, predictions, trajectory_seed
+from hardattn.training.budget import Budget
+from hardattn.training.recipe import Recipe
 
 STEPS, SEED = 3, 7
 TEST = tiny_dataset()["test"]

@@ -13,8 +13,7 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
-from hardattn import checkpoint
-from hardattn import train as training
+from hardattn import runs as training
 from hardattn.baselines.networks import BASELINES, make_baseline
 from hardattn.baselines.training import (
     BaselineRecipe,
@@ -23,11 +22,12 @@ from hardattn.baselines.training import (
     one_glimpse,
     train_baseline,
 )
-from hardattn.budget import Budget
-from hardattn.cli import main
-from hardattn.commands.train_options import WITH_BASELINE
-from hardattn.evaluate import evaluate
-from hardattn.run_folder import read_log
+from hardattn.cli.main import main
+from hardattn.cli.train_options import WITH_BASELINE
+from hardattn.evaluation import evaluate
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.run_folder import read_log
 from supervision.batches import MixedBatches
 
 RECIPE = BaselineRecipe(batch_size=16)
@@ -36,7 +36,7 @@ SHORT = {"recipe": RECIPE, "budget": Budget(epochs=2), "device": "cpu"}  # 6 ite
 
 @pytest.fixture
 def _check_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardattn.budget.CHECK_EVERY", 2)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:

@@ -1,67 +1,117 @@
-"""Imports point one way: data <- boed, supervision <- hardattn, and hardattn does without Pyro."""
+"""Imports point one way: data < supervision < boed < hardattn, and in each from room to room downwards."""
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("data", "boed", "supervision", "hardattn")
-MAY_IMPORT = {
-    "data": {"data"},
-    "boed": {"data", "boed"},
-    "supervision": {"data", "supervision"},
-    "hardattn": {"data", "boed", "supervision", "hardattn"},
-}
-COMMAND_LINES = {"boed/cli.py", "boed/commands/compare.py", "boed/__main__.py"}  # these also use the store
-STORES = {"supervision.store", "supervision.published", "supervision.timing"}
+PACKAGES = ("data", "supervision", "boed", "hardattn")  # from the ground up
+ROOMS = (
+    *("boed.enumeration", "boed.completions", "boed.posteriors", "boed.estimators", "boed.search"),
+    *("boed.fitting", "boed.comparison", "boed.cli"),
+    *("hardattn.model", "hardattn.objectives", "hardattn.stopping", "hardattn.training"),
+    *("hardattn.baselines", "hardattn.report", "hardattn.experiments", "hardattn.cli"),
+)
+"""From the ground up: a room imports none of its package that stands after it."""
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))}
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Full names of all modules that a file imports, wherever in it."""
+    """Full names of all that a file imports, wherever in it, also under TYPE_CHECKING."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                yield ".".join(path.relative_to(ROOT).parts[: -node.level])
-            elif node.module in PACKAGES:
-                yield from (f"{node.module}.{alias.name}" for alias in node.names)
-            else:
-                yield node.module or ""
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+def module_of(name: str) -> str | None:
+    """The module of this project in which an imported name stands."""
+    return next((module for module in (name, name.rpartition(".")[0]) if module in MODULES), None)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_module_imports_only_what_lies_below_it(path: Path) -> None:
-    package = path.relative_to(ROOT).parts[0]
-    for name in imports(path):
-        top = name.split(".")[0]
-        if top not in PACKAGES or top in MAY_IMPORT[package]:
-            continue
-        is_store = name in STORES and str(path.relative_to(ROOT)) in COMMAND_LINES
-        assert is_store, f"{path.relative_to(ROOT)} imports {name}"
+@cache
+def graph() -> Mapping[str, Set[str]]:
+    """Module -> modules that it imports."""
+    known = {name: {module_of(imported) for imported in imports(path)} for name, path in MODULES.items()}
+    return {name: {module for module in its if module} - {name} for name, its in known.items()}
 
 
-@pytest.mark.parametrize("package", ["data", "supervision", "hardattn"])
-def test_pyro_is_not_needed_to_look(package: str) -> None:
-    """Every module of the package but `__main__` is imported in a fresh interpreter."""
-    for path in (ROOT / package).rglob("*.py"):
-        assert not [name for name in imports(path) if name.split(".")[0] == "pyro"], path
-    names = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        for path in sorted((ROOT / package).rglob("*.py"))
-        if path.name != "__main__.py"
-    ]
-    code = "import importlib, sys\n" + "".join(f"importlib.import_module({name!r})\n" for name in names)
-    code += "sys.exit('pyro was imported' if 'pyro' in sys.modules else 0)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+def room_of(module: str) -> str:
+    """The folder within a package that a module stands in, or itself where it stands in none.
+
+    >>> room_of("boed.fitting.fit"), room_of("boed.combination")
+    ('boed.fitting', 'boed.combination')
+    """
+    return ".".join(module.split(".")[:2])
+
+
+def circle(of: Mapping[str, Set[str]]) -> list[str]:
+    """Names that lead round in a circle; none where there is no circle."""
+    try:
+        TopologicalSorter(of).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_only_packages_below_its_own(module: str) -> None:
+    own = PACKAGES.index(module.split(".")[0])
+    above = [its for its in graph()[module] if PACKAGES.index(its.split(".")[0]) > own]
+    assert not above
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_imports_no_room_above_its_own(module: str) -> None:
+    room = room_of(module)
+    if room in ROOMS:
+        higher = set(ROOMS[ROOMS.index(room) + 1 :])
+        assert not [its for its in graph()[module] if room_of(its) in higher]
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    assert not circle(graph())
+
+
+def test_no_rooms_import_one_another_in_a_circle() -> None:
+    rooms: dict[str, set[str]] = {}
+    for module, its in graph().items():
+        rooms.setdefault(room_of(module), set()).update({room_of(one) for one in its} - {room_of(module)})
+    assert not circle(rooms)
+
+
+def test_a_circle_is_found() -> None:
+    assert set(circle({"a": {"b"}, "b": {"c"}, "c": {"a"}})) == {"a", "b", "c"}
+
+
+def test_every_room_has_its_floor() -> None:
+    rooms = {
+        name_of(path.parent)
+        for package in PACKAGES[2:]
+        for path in (ROOT / package).glob("*/__init__.py")
+        if path.parent.name != "templates"
+    }
+    assert rooms == set(ROOMS)
+
+
+def test_no_module_starts_this_projects_own_command_line() -> None:
+    """What a command does is a function that can be called."""
+    started = [name for name, path in MODULES.items() if '"-m", "boed"' in path.read_text()]
+    assert not started
 
 
 def test_data_sets_import_scikit_learn_only_when_they_need_it() -> None:

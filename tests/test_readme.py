@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 import pytest
 
-import boed.cli
-import hardattn.cli
+import boed.cli.main
+import hardattn.cli.main
 from data import DATASETS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,7 +31,7 @@ def test_the_file_map_is_complete(package: str) -> None:
 
 
 def test_every_command_is_shown() -> None:
-    for name, group in (("boed", boed.cli.main), ("hardattn", hardattn.cli.main)):
+    for name, group in (("boed", boed.cli.main.main), ("hardattn", hardattn.cli.main.main)):
         assert isinstance(group, click.Group)
         for command in group.commands:
             assert f"{name} {command}" in README, f"{name} {command}"

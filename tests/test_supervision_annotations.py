@@ -9,8 +9,8 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 
 from data.digits import load_digits
 from data.errors import DataError, SettingsError, StoreError
-from hardattn.cli import main
-from hardattn.guidance import guided_images
+from hardattn.cli.main import main
+from hardattn.training.guidance import guided_images
 from supervision.annotations import Annotations, read_annotations, visible_turns
 from supervision.parts import nearest_on_grid, part_sequences, write_parts
 from supervision.store import SequenceStore

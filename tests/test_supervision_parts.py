@@ -9,7 +9,7 @@ from hardattn_tiny import tiny_dataset
 from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
-from hardattn.rewards import reachable
+from hardattn.objectives.rewards import reachable
 from supervision.batches import supervised_split
 from supervision.parts import PATTERN, nearest_on_grid, part_sequences, write_parts
 from supervision.store import SequenceStore

@@ -12,7 +12,7 @@ from data.dataset import DataSet, Split
 from data.errors import DataError, SettingsError, StoreError
 from data.registry import load
 from data.store import ImageStore
-from hardattn.train import geometry_for
+from hardattn.runs import geometry_for
 from supervision.batches import supervised_split
 from supervision.published import (
     ATTRIBUTES,

@@ -13,11 +13,11 @@ from torch.nn.functional import nll_loss
 
 from boed.comparison.judge import JudgeSettings, judge
 from boed.comparison.masks import Masks
-from boed.comparison.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
 from data.dataset import DataSet, Split
 from data.device import at_device
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
+from data.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
 
 REFERENCE = "fixed-order"
 MEASURES = ("accuracy", "nll", "calibration_error")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from boed.comparison.compare import Comparison
-from boed.comparison.measures import Measure
+from data.measures import Measure
 
 NOT_ADAPTIVE = ("fixed-order", "random")
 DESIGN = "design"

@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from boed.completions.canvas_state import CHUNK, Seen, observed_cells, to_cells
 from boed.completions.factor_analysis import FactorAnalysis
 from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances, tempered
-from boed.estimators.bank import grey_levels
 from data.dataset import Split
 from data.decode import photo_store
 from data.errors import CheckpointError, DataError, SettingsError
 from data.folder import SUFFIXES
 from data.geometry import Geometry
+from data.grey import grey_levels
 
 PROPOSALS = 200  # bank images, or mirrored ones, whose glimpses are compared with those observed
 TARGET_ESS = 20.0  # variants that explain a history, effectively

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import copy
-import math
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from boed.estimators.bank import Bank
-from boed.estimators.epe import candidate_scores
 from boed.estimators.estimator import Completed
 from boed.posteriors.glimpse_set import GlimpseEncoder
-from boed.posteriors.training import train
 from data.errors import SettingsError
 from data.geometry import Geometry
-
-BATCH = 96
-LEARNING_RATE = 1e-3
-WEIGHT_DECAY = 0.05
-EXPLORATION = 0.25  # of the glimpses in training go to arbitrary places
-SCORED_PLACES = 64  # of the map that an iteration regresses
 
 
 class AmortisedEstimator(nn.Module):
@@ -91,83 +79,3 @@ class AmortisedBelief:
         raise SettingsError(
             "expected an estimator with completions to look ahead, found amortised; use --search greedy"
         )
-
-
-def train_estimator(
-    estimator: AmortisedEstimator,
-    bank: Bank,
-    *,
-    score: str,
-    glimpses: int,
-    iterations: int,
-    seed: int,
-    state: Path,
-    task: dict[str, Any],
-) -> None:
-    """Regresses the realised score of q on the bank, along the histories that the map itself makes.
-
-    Args:
-        estimator: trained in place and left in eval mode.
-        bank: labelled images that q has not seen, and their statistics.
-        score: "cross-entropy" or "entropy".
-        glimpses: T.
-        iterations, seed, state, task: see `boed.posteriors.training.train`.
-
-    Raises:
-        SettingsError: a score that is no mean over single outcomes.
-        CheckpointError: `state` is damaged, or of another task.
-    """
-    if score == "information":
-        raise SettingsError("expected the score cross-entropy or entropy for amortised, found information")
-    train(
-        estimator,
-        lambda _: _rollout_loss(estimator, bank, glimpses, score),
-        iterations=iterations,
-        seed=seed,
-        state=state,
-        task=task,
-        title="fit estimator",
-        learning_rate=LEARNING_RATE,
-        weight_decay=WEIGHT_DECAY,
-    )
-
-
-def _rollout_loss(estimator: AmortisedEstimator, bank: Bank, glimpses: int, score: str) -> Tensor:
-    """Mean squared error of the maps along T glimpses of a batch."""
-    device, places = bank.labels.device, len(bank.places)
-    rows = torch.randint(len(bank), (BATCH,)).to(device)
-    some = torch.randperm(places)[:SCORED_PLACES].to(device)
-    candidates = bank.statistics(rows, some)  # (B, L', D)
-    totals = torch.zeros(BATCH, bank.width, device=device)
-    known = torch.zeros(BATCH, estimator.count_bias.shape[1], device=device)
-    seen = torch.zeros(BATCH, places, dtype=torch.bool, device=device)
-    losses = []
-    for step in range(glimpses):
-        found = estimator(known, step)
-        losses.append((found[:, some] - _realised(bank, rows, totals, candidates, step + 1, score)).square())
-        chosen = _explored(found.detach().masked_fill(seen, math.inf))
-        seen.scatter_(1, chosen[:, None], True)
-        totals = totals + bank.statistics_at(rows, chosen)
-        known = known + estimator.encoder(*_glimpses(bank, rows, chosen))
-    return torch.stack(losses).mean()
-
-
-@torch.no_grad()
-def _realised(bank: Bank, rows: Tensor, totals: Tensor, candidates: Tensor, count: int, score: str) -> Tensor:
-    """(B, L') score of q on the images themselves after one more glimpse."""
-    logits = bank.q.logits(totals[:, None] + candidates, count)
-    return candidate_scores(logits, bank.labels[rows], score)
-
-
-def _explored(found: Tensor) -> Tensor:
-    """(B,) the argmin of maps (B, L), or sometimes any place that is not infinite: those were seen."""
-    arbitrary = torch.rand(found.shape).to(found.device).masked_fill(found.isinf(), -1).argmax(1)
-    explore = (torch.rand(len(found)) < EXPLORATION).to(found.device)
-    return torch.where(explore, arbitrary, found.argmin(1))
-
-
-def _glimpses(bank: Bank, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Glimpses (B, S*C, G, G) of the bank at one place each, and the centres (B, 2)."""
-    locations = bank.places[places]
-    glimpses = bank.geometry.retina()(bank.split.images, rows, locations[:, None])[:, 0]
-    return glimpses, bank.geometry.centres(locations)

@@ -11,8 +11,8 @@ from torch import Tensor
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
+from data.grey import GREY_STEPS, grey_levels
 
-GREY_STEPS = 128  # glimpses are kept as multiples of a 128th of a grey level: exact for up to four scales
 EMBED_VALUES = 4_000_000  # glimpse values, or values of statistics, that go through q at a time
 MEMORY_GB = 4.0
 
@@ -119,8 +119,3 @@ class Bank:
             self._left -= 2 * levels.numel()
             self._kept_glimpses[place] = (levels * GREY_STEPS).to(torch.int16)
         return levels
-
-
-def grey_levels(glimpses: Tensor) -> Tensor:
-    """(B, S*C*G*G) of glimpses in [0, 1]: multiples of 1/128 of a grey level, whose products sum exactly."""
-    return (glimpses.double() * 255 * GREY_STEPS).round().flatten(1) / GREY_STEPS

@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from boed.enumeration.exact import Enumeration
-from boed.enumeration.models import ExactPosterior
 from boed.posteriors.avp_cnn import AvpCnnPosterior
+from boed.posteriors.exact import ExactPosterior
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.posteriors.posterior import Posterior
 from data.dataset import DataSet

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, centred, convolution, scaled
-from hardattn.flops import mflops
 from hardattn.stopping.curve import stopped_at
 from hardattn.stopping.figures import Outcome, figures, right_at
+from hardattn.stopping.flops import mflops
 from hardattn.stopping.rules import Point, Stops
 
 STAGES = (16, 32, 64)
@@ -129,7 +129,7 @@ def exit_curve(
         labels: (B,).
         costs: MFLOPs up to each exit.
         thresholds: of the confidence.
-        counts: (R, B) how often each image is in each resample, see `boed.comparison.measures.resampling`.
+        counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
         pixels: of an image, as the network sees it; None: not known.
     """
     last = logits.shape[1]

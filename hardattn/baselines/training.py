@@ -19,16 +19,17 @@ from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.pool import ImagePool
-from hardattn import checkpoint
 from hardattn.baselines.early_exit import confidence_thresholds
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
-from hardattn.budget import Budget, is_check
-from hardattn.learner import accuracy_and_nll, look_of
-from hardattn.rollout import Look
-from hardattn.run_folder import open_run, require_seed, run_to_the_end
-from hardattn.trainer import Trainer, TrainingRecipe
+from hardattn.model.looking import look_of
+from hardattn.model.rollout import Look
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget, is_check
+from hardattn.training.learner import accuracy_and_nll
+from hardattn.training.run_folder import open_run, require_seed, run_to_the_end
+from hardattn.training.trainer import Trainer, TrainingRecipe
 from supervision.batches import Batch, MixedBatches
 
 EVALUATED_AT_ONCE = 250
@@ -64,11 +65,11 @@ def train_baseline(
 ) -> Path:
     """Trains a baseline into `run_folder`, or takes up the run that is there; returns the folder.
 
-    Files, log, validation and resumption are those of `hardattn.train.train`.
+    Files, log, validation and resumption are those of `hardattn.runs.train`.
 
     Args:
         dataset: its train and valid splits are used.
-        run_folder: see `hardattn.train.train`.
+        run_folder: see `hardattn.runs.train`.
         baseline: a name of `hardattn.baselines.networks.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.

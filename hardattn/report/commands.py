@@ -9,14 +9,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from data.cli.options import default_run
 from data.geometry import Geometry
-from data.options import default_run
-from hardattn import checkpoint
 from hardattn.baselines.training import BaselineRecipe
-from hardattn.commands.train_options import LEARNED, NAMES, PLAIN
-from hardattn.methods import METHODS, method_of
-from hardattn.recipe import Recipe
-from hardattn.trained import Trained
+from hardattn.cli.train_options import LEARNED, NAMES, PLAIN
+from hardattn.loading import Trained
+from hardattn.objectives.methods import METHODS, method_of
+from hardattn.training import checkpoint
+from hardattn.training.recipe import Recipe
 
 FLAGS = ("batch_norm", "anneal_supervision", "first_glance")
 SENSOR = ("glimpse_size", "scales", "first_glance")
@@ -28,7 +28,7 @@ def commands_of(folder: Path, run: Trained, trajectories: int) -> dict[str, Any]
 
     Returns:
         "train" and "evaluate": command lines. "beyond": field -> value, of what differs from the defaults and
-        can be chosen only in Python, as arguments of `hardattn.train.train` or `data.registry.load`.
+        can be chosen only in Python, as arguments of `hardattn.runs.train` or `data.registry.load`.
     """
     recipe, fields = _recipe_words(run)
     beyond = fields | _beyond_recipe(run)

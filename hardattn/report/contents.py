@@ -22,18 +22,18 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.sample import choose_images
-from hardattn import checkpoint
-from hardattn.evaluate import known_or_evaluated
-from hardattn.methods import METHODS
-from hardattn.network import HardAttention
+from hardattn.evaluation import known_or_evaluated
+from hardattn.loading import Trained, open_trained
+from hardattn.model.network import HardAttention
+from hardattn.objectives.methods import METHODS
 from hardattn.report.commands import commands_of
 from hardattn.report.encoding import png_uri, without_nan
 from hardattn.report.frontiers import frontiers_of, is_frontier
 from hardattn.report.looks import Looks, mean_image
-from hardattn.run_folder import read_log
 from hardattn.stopping.curve_files import OTHER
 from hardattn.stopping.rules import RULES
-from hardattn.trained import Trained, open_trained
+from hardattn.training import checkpoint
+from hardattn.training.run_folder import read_log
 
 IMAGES = 6
 LOGGED = ("iteration", "seconds", "nll", "accuracy")

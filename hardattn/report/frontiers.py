@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import CheckpointError, SettingsError
-from hardattn import checkpoint
 from hardattn.report.commands import frontier_command
+from hardattn.training import checkpoint
 
 BESIDE = ("frontier.json", "frontier/frontier.json")
 
@@ -27,9 +27,9 @@ def read_frontier(path: Path) -> dict[str, Any]:
 
     Returns:
         "file": its path. "command": what made it, see `hardattn.report.commands.frontier_command`. "points":
-        each a `hardattn.frontier.pareto.FrontierPoint` with `accuracy`, `nll` and `intervals` of the test
-        images, named as in `hardattn.stopping.rules.Point`, and with `chosen`: whether it is on the frontier
-        of its family.
+        each a `hardattn.experiments.frontier.pareto.FrontierPoint` with `accuracy`, `nll` and `intervals` of
+        the test images, named as in `hardattn.stopping.rules.Point`, and with `chosen`: whether it is on the
+        frontier of its family.
 
     Raises:
         CheckpointError: the file is missing, damaged, or no frontier.

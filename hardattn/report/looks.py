@@ -20,13 +20,13 @@ from data.device import one_thread
 from data.geometry import Geometry
 from data.grid import LocationGrid, is_glance, normalise
 from data.pool import ImagePool
-from hardattn.learner import look_at_all, look_of
-from hardattn.methods import METHODS
-from hardattn.network import HardAttention
-from hardattn.policies import Categorical, EpeMap
+from hardattn.loading import Trained
+from hardattn.model.looking import look_at_all, look_of
+from hardattn.model.network import HardAttention
+from hardattn.model.policies import Categorical, EpeMap
+from hardattn.objectives.methods import METHODS
+from hardattn.objectives.rewards import entropy
 from hardattn.report.encoding import png_uri, quantised, rounded
-from hardattn.rewards import entropy
-from hardattn.trained import Trained
 
 CELLS = 56  # of a heat map, along its longer side
 DEEPEST = 12.0  # nats below the most likely place, at which the picture of a policy ends

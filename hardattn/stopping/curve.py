@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from data.errors import SettingsError
-from hardattn.flops import Costs
 from hardattn.stopping.figures import Outcome, figures, right_at
+from hardattn.stopping.flops import Costs
 from hardattn.stopping.rules import RULES, Point, Predictions, Stops, rules_for
 
 Settings = Sequence[tuple[str, float]]
@@ -47,7 +47,7 @@ def curve(
         settings: P of them.
         costs: of a glimpse and of what the rules need.
         pixels: (B, T) inside any of the first t glimpses.
-        counts: (R, B) how often each image is in each resample, see `boed.comparison.measures.resampling`.
+        counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
     """
     found = [_point(seen, labels, costs, *setting) for setting in settings]
     outcomes = [Outcome(stops, spent, _inside(stops, pixels)) for _, stops, spent in found]

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hardattn.csv_file import write_rows
+from data.files import write_rows
 from hardattn.stopping.rules import RULES, Point
 
 OTHER = {"exit": "at one exit"}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from boed.comparison.measures import Measure, calibration_measure, mean_measure
+from data.measures import Measure, calibration_measure, mean_measure
 from hardattn.stopping.rules import Stops
 
 MEASURED = ("balanced_accuracy", "calibration_error", "pixels")
@@ -49,7 +49,7 @@ def figures(outcomes: Sequence[Outcome], labels: Tensor, counts: np.ndarray) -> 
     Args:
         outcomes: P of the same images.
         labels: (B,).
-        counts: (R, B) how often each image is in each resample, see `boed.comparison.measures.resampling`.
+        counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
     """
     if not outcomes:
         return []

@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hardattn.rollout import Rollout
-from hardattn.stopping.heads import PONDER_COSTS, Said, after, halting, require_said, stopping
+from hardattn.model.heads import PONDER_COSTS, Said, after, halting, require_said, stopping
+from hardattn.model.rollout import Rollout
 
 COUNT = 21  # thresholds of a rule
 SEED = 0  # of the draws of `stochastic`
@@ -90,7 +90,7 @@ class Rule:
         label: for people.
         stops: predictions and a threshold -> where it stops.
         thresholds: predictions at validation images -> thresholds worth trying.
-        head: that it needs, a key of `hardattn.stopping.heads.OUTPUTS`, or "".
+        head: that it needs, a key of `hardattn.model.heads.OUTPUTS`, or "".
         classifies: whether it needs the class after every glimpse, and not after the last one alone.
     """
 
@@ -125,7 +125,7 @@ def until_below(score: Callable[[Predictions], Tensor], seen: Predictions, thres
 
 
 def adaptive_time(seen: Predictions, cost: float) -> Stops:
-    """Adaptive computation time of the head of this ponder cost, see `hardattn.stopping.heads.halting`.
+    """Adaptive computation time of the head of this ponder cost, see `hardattn.model.heads.halting`.
 
     Its prediction is the weighted mean of the class probabilities after each glimpse that it takes.
     """

@@ -1,0 +1,107 @@
+"""`boed fit --attribute all`: one q for many attributes of the same images, and from it the parts of each."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from boed.approximations import FILE, TOGETHER, Approximations
+from boed.combination import Combination, require_glance
+from boed.fitting.fit import FitSettings, finish, fit, learn, require_settings
+from boed.fitting.parts import add_parts
+from boed.fitting.posterior_fit import STATES
+from data.dataset import DataSet
+from data.device import one_thread
+from data.errors import SettingsError
+from data.geometry import Geometry
+
+PLACES, WIDTH, ITERATIONS = 100, 192, 10_000  # of many attributes, where one has 60, 96 and 4,000
+
+
+def fit_jointly(
+    dataset: DataSet,
+    folder: Path,
+    folder_of: Callable[[str], Path],
+    *,
+    device: torch.device | str = "cpu",
+    geometry: Geometry | None = None,
+    combination: Combination | None = None,
+    **chosen: Any,
+) -> dict[str, Approximations]:
+    """Learns one q with a head for each attribute, and from it the approximations of every attribute.
+
+    The network that embeds glimpses, the codebook and the bank are common to all attributes; the head, its
+    temperatures and the weights of the design are each attribute's own. So forty attributes cost little more
+    than a longer training of one, and each attribute has a folder like that of `boed.fitting.fit.fit`, which
+    `boed generate` takes. What is there already is not learned again.
+
+    Args:
+        dataset: with several attributes; its training split is used, nothing else.
+        folder: for what all attributes share.
+        folder_of: attribute -> folder for its approximations.
+        device, geometry, combination: see `boed.fitting.fit.fit`.
+        chosen: fields of `FitSettings`. Defaults are 100 places, width 192 and 10,000 iterations.
+
+    Raises:
+        CheckpointError: a folder holds approximations with other settings (both values are shown).
+        SettingsError: an impossible setting, one attribute only, or an exact part.
+    """
+    combination = combination or Combination()
+    _require_attributes(dataset, combination)
+    defaults = {"glimpses": dataset.glimpses, "places": PLACES, "width": WIDTH, "iterations": ITERATIONS}
+    settings = FitSettings(**{**defaults, **chosen})
+    require_glance(combination, geometry or dataset.geometry, settings.glimpses)
+    fixed = {"posterior": combination.posterior, "dataset": dataset.name, "target": dataset.target}
+    for name in dataset.attributes:  # before anything is learned
+        if (folder_of(name) / FILE).exists():
+            asked = fixed | {"target": name, TOGETHER: dataset.target} | chosen
+            require_settings(folder_of(name), asked, geometry)
+    devices = range(torch.cuda.device_count())
+    with torch.random.fork_rng(devices=devices), one_thread():
+        if (folder / FILE).exists():
+            require_settings(folder, fixed | chosen, geometry)
+            shared = Approximations.load(folder, dataset, device)
+        else:
+            shared = learn(dataset, folder, asdict(settings) | fixed, geometry or dataset.geometry, device)
+            shared.save(folder)
+        for state in STATES:
+            (folder / state).unlink(missing_ok=True)
+        return {
+            name: _of_attribute(shared, number, dataset.only(name), folder, folder_of(name), combination)
+            for number, name in enumerate(dataset.attributes)
+        }
+
+
+def _of_attribute(
+    shared: Approximations,
+    number: int,
+    dataset: DataSet,
+    folder: Path,
+    own: Path,
+    combination: Combination,
+) -> Approximations:
+    """The approximations of one attribute; what a completion has learned of the images is common to all."""
+    if (own / FILE).exists():
+        return fit(dataset, own, device=shared.places.device, combination=combination)
+    learned = shared.of_attribute(number, dataset.target)
+    finish(learned, own)
+    for part in folder.glob("completion-*.safetensors"):
+        shutil.copyfile(part, own / part.name)
+    add_parts(learned, combination, dataset, own)
+    for part in own.glob("completion-*.safetensors"):
+        shutil.copyfile(part, folder / part.name)
+    return learned
+
+
+def _require_attributes(dataset: DataSet, combination: Combination) -> None:
+    if len(dataset.attributes) < 2:
+        raise SettingsError(
+            f"expected at least two attributes, found {dataset.target}; name more, or fit it alone"
+        )
+    if "exact" in (combination.posterior, combination.completion):
+        raise SettingsError("expected parts that are learned, found exact; leave --posterior exact out")

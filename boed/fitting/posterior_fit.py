@@ -1,0 +1,153 @@
+"""How q is learned: at informed places, then on-policy, then calibrated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from tqdm import tqdm
+
+from boed.approximations import TOGETHER, Approximations
+from boed.fitting.training import LEARNING_RATE, PlaceSampler, train_posterior
+from boed.posteriors.posterior import best_temperature
+from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
+from boed.search.codebook import place_probabilities
+from boed.search.designer import Designer, History
+from data.dataset import Split
+
+ROUNDS = 3  # of training on-policy
+STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
+MANY = 4  # times T glimpses at first
+ON_POLICY_IMAGES, CALIBRATION_IMAGES = 1000, 400
+
+
+def learn_posterior(
+    learned: Approximations,
+    train: Split,
+    rows: Tensor,
+    information: Tensor,
+    folder: Path,
+    *,
+    jitter: bool,
+    attributes: Sequence[str] = (),
+) -> None:
+    """Trains `learned.q` in place; each training is taken up by itself when interrupted.
+
+    Half of the iterations have glimpses at places drawn by their information; for a quarter of these, four
+    times as many as there will be: a single glimpse may tell so little that q would learn to ignore it. The
+    other half has them at prefixes of what the design looks at with q as it is by then, in three rounds, so
+    that q comes to know the states that its own design leads to.
+
+    Args:
+        learned: an untrained q with its bank and places.
+        train, rows: images for q, none of them in the bank.
+        information: (L,) of the places, or (L, A).
+        folder: for the state of an interrupted training.
+        jitter: see `boed.fitting.training.train_posterior`.
+        attributes: names, where q is of several: then each has designs of its own.
+    """
+    proposal, seed = place_probabilities(information.cpu()), int(learned.settings["seed"])
+    if learned.glance is not None:
+        proposal = pad(proposal, (0, 1))  # the glance comes first, and is drawn no more
+    task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
+
+    def train_q(draw: PlaceSampler, iterations: int, number: int, title: str, rate: float) -> None:
+        train_posterior(
+            learned.q,
+            train,
+            rows,
+            learned.places,
+            learned.geometry,
+            draw,
+            iterations=iterations,
+            seed=seed * len(STATES) + number,
+            state=folder / STATES[number],
+            task=task,
+            title=title,
+            jitter=jitter,
+            learning_rate=rate,
+        )
+        learned.forget()
+
+    many, first, *others = split_iterations(int(learned.settings["iterations"]))
+    most = min(MANY * learned.glimpses, len(learned.places))
+    gently = LEARNING_RATE / 3  # at the full rate q may fall silent before it has found anything
+    train_q(informed(proposal, most, learned.glance), many, 0, "fit q, many glimpses", gently)
+    train_q(informed(proposal, learned.glimpses, learned.glance), first, 1, "fit q", LEARNING_RATE)
+    for number, iterations in enumerate(others, 1):
+        tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]
+        histories = [_histories(task, train, rows[n :: len(tasks)], seed) for n, task in enumerate(tasks)]
+        draw = on_policy(torch.cat(histories).cpu(), proposal, learned.glance)
+        title = f"fit q on-policy, {number} of {ROUNDS}"
+        train_q(draw, iterations, 1 + number, title, LEARNING_RATE / 2)
+
+
+def split_iterations(total: int) -> list[int]:
+    """Half of the iterations, a quarter of it with many glimpses, then the rounds of the other half.
+
+    >>> split_iterations(4000)
+    [500, 1500, 666, 666, 668]
+    """
+    half = total // 2
+    many, each = half // 4, (total - half) // ROUNDS
+    return [many, half - many, *[each] * (ROUNDS - 1), total - half - each * (ROUNDS - 1)]
+
+
+def informed(proposal: Tensor, glimpses: int, glance: int | None = None) -> PlaceSampler:
+    """Distinct places drawn by their probabilities (A, L), for an arbitrary attribute.
+
+    Args:
+        glance: place that all begin with, if any.
+    """
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        attribute = torch.randint(len(proposal), (count,), generator=generator)
+        if glance is None:
+            return torch.multinomial(proposal[attribute], glimpses, generator=generator)
+        drawn = torch.multinomial(proposal[attribute], glimpses - 1, generator=generator)
+        return pad(drawn, (1, 0), value=glance)
+
+    return draw
+
+
+def on_policy(histories: Tensor, proposal: Tensor, glance: int | None = None) -> PlaceSampler:
+    """The states in which candidates are scored: a prefix of a designed history, then arbitrary places."""
+    arbitrary = informed(proposal, histories.shape[1], glance)
+
+    def draw(count: int, generator: torch.Generator) -> Tensor:
+        history = histories[torch.randint(len(histories), (count,), generator=generator)]
+        kept = torch.randint(histories.shape[1] + 1, (count, 1), generator=generator)
+        return torch.where(torch.arange(histories.shape[1]) < kept, history, arbitrary(count, generator))
+
+    return draw
+
+
+@torch.no_grad()
+def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
+    """(M, T) places of a first design for some of q's own training images."""
+    images = CALIBRATION_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES
+    adaptivity = estimate_adaptivity(learned, seed, images=images, errors=0)  # q must know what adapting sees
+    learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
+    count = affordable(learned, ON_POLICY_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES)
+    some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]
+    history = History(Designer(learned), train, some, seed=seed)
+    for weight in tqdm(learned.weights, desc="first designs", unit="glimpse"):
+        history.look(history.choose(weight)[0])
+    return history.chosen
+
+
+@torch.no_grad()
+def calibrate(learned: Approximations, seed: int) -> None:
+    """Sets one temperature of q per number of glimpses: the lowest cross-entropy on the bank, on-policy."""
+    q, bank = learned.q, learned.bank
+    q.temperature.fill_(1.0)
+    rows = sample(len(bank), affordable(learned, CALIBRATION_IMAGES), bank.ids.device)
+    history = History(Designer(learned), bank, rows, seed=seed, excluded=rows)
+    found = [1.0]
+    for weight in tqdm(learned.weights, desc="calibrate q", unit="glimpse"):
+        history.look(history.choose(weight)[0])
+        found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
+    q.temperature.copy_(torch.tensor(found))

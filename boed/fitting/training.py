@@ -1,0 +1,127 @@
+"""Training of the posterior q on (glimpses, label) pairs, at places drawn where the design will look."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from boed.fitting.fit_state import seeded_iterations
+from boed.posteriors.posterior import Posterior, negative_log_posterior
+from data.dataset import Split
+from data.geometry import Geometry
+from data.grid import is_glance
+
+BATCH = 128
+LEARNING_RATE = 3e-3
+WEIGHT_DECAY = 0.1
+JITTER = 0.18  # of the glimpse size, in each direction
+
+PlaceSampler = Callable[[int, torch.Generator], Tensor]
+"""(number of images, generator) -> (B, T) indices of places."""
+
+
+def train_posterior(
+    q: Posterior,
+    split: Split,
+    rows: Tensor,
+    places: Tensor,
+    geometry: Geometry,
+    sample: PlaceSampler,
+    *,
+    iterations: int,
+    seed: int,
+    state: Path,
+    task: dict[str, Any],
+    title: str,
+    jitter: bool,
+    learning_rate: float = LEARNING_RATE,
+) -> None:
+    """Minimises `negative_log_posterior` over every prefix of the sampled places; q is left in eval mode.
+
+    Args:
+        rows: (M,) training images of `split`.
+        places: (L, 2) codebook.
+        sample: draws the places of a batch.
+        iterations, seed, state, task, title, learning_rate: see `train`.
+        jitter: whether glimpses are gathered a little beside their places, an augmentation for images in
+            which the same part is nearly at the same place.
+
+    Raises:
+        CheckpointError: `state` is damaged, or of another task (both values are shown).
+    """
+    device = places.device
+
+    def loss(generator: torch.Generator) -> Tensor:
+        index = rows[torch.randint(len(rows), (BATCH,), generator=generator).to(device)]
+        locations = places[sample(BATCH, generator).to(device)]  # (B, T, 2)
+        shifted = locations + _jitter(locations, geometry, generator) if jitter else locations
+        glimpses = geometry.retina()(split.images, index, shifted)
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            return negative_log_posterior(q, glimpses, geometry.centres(locations), split.labels[index])
+
+    train(
+        q,
+        loss,
+        iterations=iterations,
+        seed=seed,
+        state=state,
+        task=task,
+        title=title,
+        learning_rate=learning_rate,
+        weight_decay=WEIGHT_DECAY,
+    )
+
+
+def train(
+    network: nn.Module,
+    loss: Callable[[torch.Generator], Tensor],
+    *,
+    iterations: int,
+    seed: int,
+    state: Path,
+    task: dict[str, Any],
+    title: str,
+    learning_rate: float,
+    weight_decay: float,
+) -> None:
+    """Minimises a stochastic loss by AdamW with one cycle of the learning rate, and can be interrupted.
+
+    Args:
+        network: trained in place and left in eval mode.
+        loss: generator -> (), a draw of the loss; it may also draw from torch's global generator.
+        iterations, seed, state, task, title: see `boed.fitting.fit_state.seeded_iterations`.
+        learning_rate: the largest.
+        weight_decay: of AdamW.
+
+    Raises:
+        CheckpointError: `state` is damaged, or of another task (both values are shown).
+    """
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    network.train()
+    for iteration, generator in seeded_iterations(
+        network, optimiser, iterations=iterations, seed=seed, state=state, task=task, title=title
+    ):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate * one_cycle(iteration / iterations)
+        value = loss(generator)
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()
+        optimiser.step()
+    network.eval()
+
+
+def one_cycle(progress: float) -> float:
+    """Factor of the learning rate: linear warm-up over a tenth, then a cosine to zero."""
+    return min(progress / 0.1 + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - 0.1) / 0.9)))
+
+
+def _jitter(locations: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
+    """Small random shifts of where the glimpse is gathered: an augmentation."""
+    reach = round(JITTER * geometry.glimpse_size)
+    shift = torch.randint(-reach, reach + 1, locations.shape, generator=generator).to(locations.device)
+    return shift.masked_fill(is_glance(locations)[..., None], 0)

@@ -1,0 +1,128 @@
+"""`boed generate`: sequences for the images of a split, written block by block into a store."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from boed.approximations import Approximations
+from boed.search.designer import Designer, Designs
+from boed.search.diagnostics import REPORTED, coarse_agreement, sample_sizes
+from boed.search.sources import SOURCES, WITH_MAPS
+from data.dataset import DataSet, Split
+from data.device import one_thread
+from data.errors import SettingsError
+from data.sample import sample_rows
+
+BLOCK = 60
+
+
+class Sink(Protocol):
+    """Where sequences go: `supervision.store.SequenceStore`, or anything that keeps rows."""
+
+    ids: Tensor
+
+    def pending(self) -> Tensor:
+        """Rows that are not done."""
+
+    def write(self, rows: Tensor, sequences: Any) -> None:
+        """Keeps the sequences of these rows."""
+
+
+def generate(
+    designer: Designer,
+    split: Split,
+    sink: Sink,
+    *,
+    glimpses: int,
+    source: str = "design",
+    seed: int = 0,
+    ids: Tensor | None = None,
+) -> None:
+    """Sequences for every pending row of the sink; a row's sequence depends on its image and `seed` alone.
+
+    Args:
+        designer: approximations from `boed.fitting.fit.fit`, and how to search.
+        split: holds the images of the sink's ids.
+        glimpses: T.
+        source: a key of `boed.search.sources.SOURCES`.
+        ids: only these images, where the sink has more.
+
+    Raises:
+        SettingsError: unknown source, or more glimpses than the posterior was fitted for.
+    """
+    if source not in SOURCES:
+        raise SettingsError(f"expected a source of {', '.join(SOURCES)}; found {source!r}")
+    require_glimpses(glimpses, designer.learned)
+    where = torch.searchsorted(split.ids.cpu(), sink.ids)
+    asked = sink.ids if ids is None else ids
+    pending = sink.pending()
+    pending = pending[torch.isin(sink.ids[pending], asked)]
+    done = len(asked) - len(pending)
+    with one_thread(), tqdm(total=len(asked), initial=done, desc=source, unit="image") as bar:
+        for rows in pending.split(BLOCK) if len(pending) else ():
+            images = where[rows].to(split.images.device)
+            sink.write(rows, _on_cpu(SOURCES[source](designer, split, images, glimpses, seed)))
+            bar.update(len(rows))
+
+
+def describe(designer: Designer, split: Split, ids: Tensor, locations: Tensor, *, seed: int) -> list[str]:
+    """Lines about a search, on a few of its images: effective sample sizes, and what coarse candidates miss.
+
+    Args:
+        split: holds the images.
+        ids, locations: (N,) images and their sequences (N, T, 2), made by `designer` with `seed`.
+    """
+    some = sample_rows(len(ids), min(REPORTED, len(ids)))
+    rows = torch.searchsorted(split.ids.cpu(), ids[some]).to(split.images.device)
+    chosen, lines = locations[some].to(split.images.device), []
+    sizes = sample_sizes(designer, split, rows, chosen, seed=seed)
+    if sizes:
+        found = ", ".join(f"{size:.0f} ({target:g})" for size, target in sizes)
+        lines.append(f"effective sample size of the completions after each glimpse (target): {found}")
+    if designer.coarse:
+        share = coarse_agreement(designer, split, rows, chosen, seed=seed)
+        lines.append(f"coarse-to-fine found the minimum of all places in {100 * share:.1f} % of the steps")
+    return lines
+
+
+def require_glimpses(glimpses: int, approximations: Approximations) -> None:
+    """Raises SettingsError for no glimpses, or more than the posterior was fitted for."""
+    if not 1 <= glimpses <= approximations.glimpses:
+        raise SettingsError(
+            f"expected 1 to {approximations.glimpses} glimpses, as fitted, found {glimpses}; "
+            "fit again with --glimpses into another --run folder"
+        )
+
+
+def design_settings(
+    dataset: DataSet, designer: Designer, *, source: str, seed: int, split: str = "design"
+) -> dict[str, Any]:
+    """What a store of sequences is identified by: any difference makes other sequences.
+
+    Args:
+        split: name of the split whose images are designed for.
+    """
+    learned = designer.learned
+    return {
+        "dataset": dataset.name,
+        "target": dataset.target,
+        "fingerprint": dataset[split].fingerprint,
+        "geometry": learned.geometry.to_json(),
+        "design": {"source": source, "seed": seed, **designer.settings},
+        "fit": learned.settings,
+        "weights": list(designer.weights),
+        "approximations": learned.digest(),
+    }
+
+
+def candidates_of(approximations: Approximations, source: str) -> Tensor:
+    """(L, 2) places that a source has maps over; none for most."""
+    return approximations.places.cpu()[: None if source in WITH_MAPS else 0]
+
+
+def _on_cpu(designs: Designs) -> Designs:
+    return Designs(designs.locations.cpu(), designs.epe.cpu(), designs.entropy.cpu(), designs.epe_map.cpu())

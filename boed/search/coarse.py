@@ -1,0 +1,51 @@
+"""Coarse-to-fine candidates: a map is computed on every other place, and then near its smallest values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from boed.search.proposal import choose_places
+from data.geometry import Geometry
+
+SPACING = 0.75  # glimpse sizes between coarse places
+KEPT = 4  # coarse places that are refined
+
+
+def coarse_places(locations: Tensor, geometry: Geometry) -> Tensor:
+    """Numbers (L',) of places (L, 2) that keep three quarters of a glimpse apart, and cover the others.
+
+    >>> grid = Geometry(16, 16, 1, glimpse_size=4, per_axis=13)
+    >>> len(coarse_places(grid.grid().locations, grid)), len(grid.grid())
+    (25, 169)
+    """
+    alike = torch.zeros(len(locations))
+    chosen = choose_places(alike, locations.cpu(), len(locations), SPACING * geometry.glimpse_size)
+    return chosen.to(locations.device).sort().values
+
+
+def coarse_to_fine(
+    evaluate: Callable[[Tensor], Tensor], locations: Tensor, geometry: Geometry, seen: Tensor
+) -> Tensor:
+    """(B, L) map that is infinite wherever it was not computed.
+
+    Its argmin is that of the full map if, for every image, the smallest value lies within a coarse spacing of
+    one of the four smallest coarse ones. That holds for a map that is smooth at that scale; how often it
+    holds for a given task is what `boed generate --coarse` measures and prints.
+
+    Args:
+        evaluate: which places are wanted of each image (B, L) -> the map (B, L), infinite elsewhere.
+        locations: (L, 2) all places.
+        geometry: for the glimpse size.
+        seen: (B, L) where the map must not be taken.
+    """
+    coarse = coarse_places(locations, geometry)
+    first = torch.zeros_like(seen).index_fill_(1, coarse, True)
+    found = evaluate(first)
+    best = found.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
+    reach = SPACING * geometry.glimpse_size
+    near = (locations[:, None] - locations[coarse]).abs().amax(-1) <= reach  # (L, L')
+    fine = near.T[best].any(1) & ~first  # (B, L)
+    return torch.where(fine, evaluate(fine), found)

@@ -1,0 +1,269 @@
+"""Search: at each step the place with the smallest (shrunk) expected score, image by image."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boed.approximations import Approximations
+from boed.combination import require_search
+from boed.estimators.bank import MEMORY_GB, Bank
+from boed.estimators.epe import entropy
+from boed.estimators.estimator import Belief
+from boed.search.coarse import coarse_to_fine
+from boed.search.heuristics import linear_information
+from boed.search.lookahead import SEARCHES, planned
+from boed.search.shrinkage import AverageMaps, shrunk
+from data.dataset import Split
+from data.errors import SettingsError
+
+COMPLETIONS = 100
+
+
+@dataclass(frozen=True)
+class Designs:
+    """Glimpse sequences of B images.
+
+    Attributes:
+        locations: (B, T, 2) int64 top-left pixels.
+        epe: (B, T) score of the chosen places, nats.
+        entropy: (B, T+1) entropy of q before the first and after each glimpse, nats.
+        epe_map: (B, T, L) score of every place, nats; infinite where it was seen already, or not scored.
+    """
+
+    locations: Tensor
+    epe: Tensor
+    entropy: Tensor
+    epe_map: Tensor
+
+
+class Designer:
+    """What all images share: the bank, average maps, q in double precision, and how the search goes.
+
+    Args:
+        approximations: q, r, places, estimator and weights.
+        completions: N per image and step.
+        search: "greedy", "beam" or "lookahead" (see `boed.search.lookahead`).
+        shrink: whether an image's map is shrunk towards the average map; without, it is taken as it is.
+        coarse: whether the own map is searched from coarse to fine (see `boed.search.coarse`).
+        memory_gb: budget for what is kept of the bank.
+
+    Raises:
+        SettingsError: a search that the estimator or the score cannot serve, or no completions.
+    """
+
+    def __init__(
+        self,
+        approximations: Approximations,
+        *,
+        completions: int = COMPLETIONS,
+        search: str = SEARCHES[0],
+        shrink: bool = True,
+        coarse: bool = False,
+        memory_gb: float = MEMORY_GB,
+    ) -> None:
+        require_search(approximations.combination, search, coarse)
+        if completions < 1:
+            raise SettingsError(f"expected at least 1 completion, found {completions}")
+        self.learned, self.completions, self.search, self.coarse = approximations, completions, search, coarse
+        self.score = approximations.combination.score
+        self.memory_gb = memory_gb
+        self.q = copy.deepcopy(approximations.q).double()
+        adaptive = shrink and search == SEARCHES[0]
+        self.weights = approximations.weights if adaptive else (1.0,) * approximations.glimpses
+        self.settings: dict[str, Any] = {
+            **asdict(approximations.combination),
+            "completions": completions,
+            "search": search,
+            "shrink": adaptive,
+            "coarse": coarse,
+        }
+
+    @cached_property
+    def bank(self) -> Bank:
+        """The bank at the places; sources that score no place do without."""
+        return self.learned.embedded(self.memory_gb)
+
+    @cached_property
+    def average(self) -> AverageMaps:
+        """Average maps over the bank, for each image's own history."""
+        return AverageMaps(self.bank, self.score)
+
+    @cached_property
+    def common_average(self) -> AverageMaps:
+        """Average maps over the whole bank, for a history that all images share."""
+        return AverageMaps(self.bank, self.score, whole=True)
+
+    @cached_property
+    def linear_map(self) -> Tensor:
+        """(L,) information in nats of a ridge regression at every location of the grid, on the bank."""
+        classes = int(self.learned.bank.labels.max()) + 1
+        return linear_information(self.learned.bank, self.learned.geometry, classes)
+
+    def prior_entropy(self) -> Tensor:
+        """Entropy of the bank's labels, in nats: what is known before the first glimpse."""
+        labels = self.learned.bank.labels
+        shares = torch.bincount(labels).double() / len(labels)
+        return torch.special.entr(shares).sum()
+
+
+class History:
+    """What has been seen of B images, and the maps that follow from it.
+
+    An image's numbers do not depend on the images beside it in a batch: histories and distances are kept in
+    double precision, and expected scores are computed image by image.
+
+    Args:
+        designer: shared parts.
+        split, rows: the images (B,).
+        seed: with an image's id it fixes the completions of that image.
+        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
+            or None.
+
+    Attributes:
+        common: whether all images have looked at the same places by rule, so that one average serves all.
+    """
+
+    def __init__(
+        self,
+        designer: Designer,
+        split: Split,
+        rows: Tensor,
+        *,
+        seed: int,
+        excluded: Tensor | None = None,
+    ) -> None:
+        self.designer, self.split, self.rows = designer, split, rows
+        self.common = True
+        places, device = designer.learned.places, designer.learned.places.device
+        count = len(rows)
+        self.chosen = torch.zeros(count, 0, dtype=torch.int64, device=device)
+        self.seen = torch.zeros(count, len(places), dtype=torch.bool, device=device)
+        self.total = torch.zeros(count, designer.bank.width, dtype=torch.float64, device=device)
+        noise = image_noise(split.ids[rows], designer.learned.glimpses, seed).to(device)
+        self.belief: Belief = designer.learned.belief(
+            designer.bank, noise, designer.completions, excluded=excluded
+        )
+
+    @property
+    def count(self) -> int:
+        """Glimpses so far."""
+        return self.chosen.shape[1]
+
+    def average_map(self) -> Tensor:
+        """(B, L) average score given where the history looked; infinite where it did."""
+        average = self.designer.common_average if self.common else self.designer.average
+        return average(self.chosen).masked_fill(self.seen, torch.inf)
+
+    def own_map(self, wanted: Tensor | None = None) -> Tensor:
+        """(B, L) expected score as each image's own estimator sees it; infinite where the history looked.
+
+        Before anything is seen all images are alike: it is the average map. Later it is also infinite where
+        it is not wanted, (B, L).
+        """
+        if self.count == 0:
+            return self.average_map()
+        found = self.belief.own_map(self.total, self.count + 1, wanted)
+        return found.double().masked_fill(self.seen, torch.inf)
+
+    def score_map(self, weight: float) -> Tensor:
+        """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked."""
+        if weight == 0 or self.count == 0:
+            return self.average_map()
+
+        def mixed(wanted: Tensor | None = None) -> Tensor:
+            own = self.own_map(wanted)
+            return own if weight == 1 else shrunk(self.average_map(), own, weight)
+
+        learned = self.designer.learned
+        if not self.designer.coarse:
+            return mixed()
+        return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
+
+    def choose(self, weight: float) -> tuple[Tensor, Tensor]:
+        """The next place (B,) of each image, and the map (B, L) that chose it; a glance is not chosen."""
+        scores = self.score_map(weight)
+        self.leave_order(weight)
+        if self.count == 0 and self.designer.learned.glance is not None:
+            return torch.full_like(self.rows, self.designer.learned.glance), scores
+        remaining = self.designer.learned.glimpses - self.count
+        if self.designer.search == SEARCHES[0] or self.count == 0 or remaining == 1:
+            return scores.argmin(1), scores
+        plans = [
+            planned(
+                self.designer.search,
+                self.designer.learned.q,
+                self.belief.completed(image),
+                total.float(),
+                self.count,
+                remaining,
+                scores[image],
+                self.designer.score,
+            )
+            for image, total in enumerate(self.total)
+        ]
+        return torch.stack([place for place, _ in plans]), torch.stack([found for _, found in plans])
+
+    def leave_order(self, weight: float) -> None:
+        """Notes that the next place follows from a map with `weight` of the image's own."""
+        self.common = self.common and (weight == 0 or self.count == 0)
+
+    def predictive_entropy(self) -> Tensor:
+        """(B,) entropy of q given the glimpses so far; the prior's before the first."""
+        if self.count == 0:
+            return self.designer.prior_entropy().expand(len(self.rows))
+        return entropy(self.designer.q.logits(self.total.clone(), self.count))
+
+    def look(self, places: Tensor) -> None:
+        """Adds one glimpse per image, at the places (B,)."""
+        learned = self.designer.learned
+        glimpses = learned.geometry.retina()(self.split.images, self.rows, learned.places[places, None])[:, 0]
+        centres = learned.geometry.centres(learned.places[places]).double()
+        self.total = self.total + self.designer.q.embed(glimpses.double(), centres)
+        self.belief.observe(glimpses, places)
+        self.chosen = torch.cat([self.chosen, places[:, None]], 1)
+        self.seen.scatter_(1, places[:, None], True)
+
+
+@torch.no_grad()
+def design_sequences(
+    designer: Designer,
+    split: Split,
+    rows: Tensor,
+    steps: int,
+    weights: Sequence[float],
+    *,
+    seed: int,
+) -> Designs:
+    r"""Designs for the images `rows` (B,) of `split`.
+
+    $l_t = \arg\min_l \; (1 - w_t)\,\overline{\mathrm{EPE}}(l) + w_t\,\widehat{\mathrm{EPE}}(l)$
+
+    where $\widehat{\mathrm{EPE}}$ is the estimator's map of the image (Harvey, Teng and Wood, arXiv
+    1906.05462, for the mean over completions, the same for all places), and $\overline{\mathrm{EPE}}$ the
+    average map of `boed.search.shrinkage`. With all weights 0 it is the fixed greedy order. An image that is
+    in the bank does not complete itself.
+    """
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    maps, scores, entropies = [], [], [history.predictive_entropy()]
+    for step in range(steps):
+        places, found = history.choose(weights[step])
+        maps.append(found)
+        scores.append(found.gather(1, places[:, None]).squeeze(1))
+        history.look(places)
+        entropies.append(history.predictive_entropy())
+    locations = designer.learned.places[history.chosen]
+    return Designs(locations, torch.stack(scores, 1), torch.stack(entropies, 1), torch.stack(maps, 1))
+
+
+def image_noise(ids: Tensor, steps: int, seed: int) -> Tensor:
+    """(B, T) uniform numbers fixed by (seed, image id) alone: never by batch, order or shard."""
+    draws = [np.random.default_rng([seed, int(i)]).random(steps) for i in ids.tolist()]
+    return torch.from_numpy(np.array(draws).reshape(len(ids), steps))

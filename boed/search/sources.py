@@ -1,0 +1,100 @@
+"""Sources of sequences by name; a new one is a function and a line in `SOURCES`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from boed.estimators.epe import entropy
+from boed.search.designer import Designer, Designs, design_sequences
+from boed.search.heuristics import (
+    SHARPNESS,
+    centre_sequences,
+    linear_sequences,
+    saliency_sequences,
+)
+from data.dataset import Split
+from data.grid import with_glance
+
+Source = Callable[[Designer, Split, Tensor, int, int], Designs]
+"""(designer, split, rows, number of glimpses, seed) -> sequences of those images."""
+
+
+def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """The near-optimal design: the search on the shrunk map."""
+    return design_sequences(designer, split, rows, glimpses, designer.weights, seed=seed)
+
+
+def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """The same places for every image: greedy on the average map alone, over the whole bank."""
+    return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
+
+
+def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """Locations drawn uniformly from the whole grid, without replacement."""
+    grid, places = designer.learned.geometry.grid().locations, beside_glance(designer, glimpses)
+    drawn = [
+        np.random.default_rng([seed, int(i)]).choice(len(grid), places, replace=False)
+        for i in split.ids[rows].tolist()
+    ]
+    return without_maps(designer, split, rows, grid[torch.from_numpy(np.array(drawn))])
+
+
+def centre(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """The places nearest the centre of the image, the same for every image."""
+    places = beside_glance(designer, glimpses)
+    return without_maps(designer, split, rows, centre_sequences(designer.learned.geometry, len(rows), places))
+
+
+def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    """The most informative places of a ridge regression on the bank, the same for every image."""
+    geometry = designer.learned.geometry
+    found = linear_sequences(designer.linear_map, geometry, len(rows), beside_glance(designer, glimpses))
+    return without_maps(designer, split, rows, found)
+
+
+def saliency(sharpness: float) -> Source:
+    """Places sampled from the average map before the first of them, sharply (large k) or not."""
+
+    def draw(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+        learned = designer.learned
+        before = torch.tensor([[] if learned.glance is None else [learned.glance]], dtype=torch.int64)
+        first = designer.average(before)[0].index_fill(0, before[0].to(learned.places.device), torch.inf)
+        places = beside_glance(designer, glimpses)
+        drawn = saliency_sequences(first, learned.places, split.ids[rows], places, k=sharpness, seed=seed)
+        return without_maps(designer, split, rows, drawn)
+
+    return draw
+
+
+@torch.no_grad()
+def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> Designs:
+    """Given locations (B, T, 2), after a first glance if any, with the entropies of q along them; no map."""
+    learned, locations = designer.learned, locations.to(split.images.device)
+    if learned.glance is not None:
+        locations = with_glance(locations)
+    glimpsed = learned.geometry.retina()(split.images, rows, locations).double()
+    totals = designer.q.embed(glimpsed, learned.geometry.centres(locations).double()).cumsum(1)
+    counts = torch.arange(1, locations.shape[1] + 1, device=totals.device)
+    prior = designer.prior_entropy().expand(len(rows), 1)
+    entropies = torch.cat([prior, entropy(designer.q.logits(totals, counts))], 1)
+    nothing = torch.full(locations.shape[:2], torch.nan, device=totals.device)
+    return Designs(locations, nothing, entropies, nothing[..., None][..., :0])
+
+
+def beside_glance(designer: Designer, glimpses: int) -> int:
+    """How many of the glimpses go to places: all, or all but a first glance."""
+    return glimpses - designer.learned.geometry.first_glance
+
+
+SOURCES: dict[str, Source] = {
+    "design": design,
+    "fixed-order": fixed_order,
+    "random": random,
+    "centre": centre,
+    "linear": linear,
+} | {f"saliency-{k:g}": saliency(k) for k in SHARPNESS}
+WITH_MAPS = ("design", "fixed-order")  # sources that score every place

@@ -1,0 +1,108 @@
+"""The command `hardattn evaluate`, and its table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import click
+
+from data.cli.options import PATH, one_line_errors
+from hardattn.baselines.networks import BASELINES
+from hardattn.evaluation import Evaluation, output_files
+from hardattn.evaluation import evaluate as evaluate_run
+from hardattn.stopping.rules import RULES, Point
+
+SHOWN = 5  # points of a rule on its line
+
+
+@click.command()
+@click.argument("run_folder", metavar="RUN_DIR", type=PATH)
+@click.option("--data-root", type=PATH, help="Evaluate the test images found here. [default: as in training]")
+@click.option(
+    "--trajectories",
+    default=1,
+    show_default=True,
+    help="Of glimpses for each image. 1 is the most likely one; of more, drawn, predictions are averaged.",
+)
+@click.option(
+    "--stop",
+    multiple=True,
+    metavar="RULE",
+    help=f"When to stop looking; may be repeated: {', '.join(RULES)}. The files then "
+    "have these and fixed alone. [default: all of them]",
+)
+@click.option("--budget-glimpses", type=float, help="Also stop each rule such that this mean is met.")
+@click.option("--budget-mflops", type=float, help="The same for the MFLOPs per image.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+@one_line_errors
+def evaluate(
+    run_folder: Path,
+    data_root: Path | None,
+    trajectories: int,
+    stop: tuple[str, ...],
+    budget_glimpses: float | None,
+    budget_mflops: float | None,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Accuracy after each glimpse and the accuracy-compute curve of RUN_DIR, a folder that `train` made.
+
+    Thresholds of the stopping rules, and which of them meets a budget, come from validation images.
+
+    \b
+    Examples:
+      hardattn evaluate runs/digits/hardattn-ps-nogs-0
+      hardattn evaluate runs/digits/hardattn-ps-nogs-0 --stop gain --budget-glimpses 2
+      hardattn evaluate runs/digits/hardattn-ps-nogs-0 --trajectories 10
+      hardattn evaluate runs/celebahq-Male/hardattn-ps-nogs-0 --data-root OTHER --json
+    """
+    result = evaluate_run(
+        run_folder,
+        data_root,
+        device=device,
+        trajectories=trajectories,
+        stop=stop,
+        budget_glimpses=budget_glimpses,
+        budget_mflops=budget_mflops,
+    )
+    if as_json:
+        click.echo(json.dumps(result.to_json()))
+        return
+    click.echo(table(result))
+    click.echo("wrote {}, {} and {}".format(*output_files(run_folder, data_root)))
+
+
+def table(result: Evaluation) -> str:
+    """The figures for people: fixed glimpses and the predicted gain in full, every other rule on one line."""
+    task = f"{result.dataset} {result.target}"
+    several = "one trajectory" if result.trajectories == 1 else f"mean of {result.trajectories} trajectories"
+    seen = "the whole image" if result.method in BASELINES else several
+    head = f"{task}, {result.method}, seed {result.seed}, {result.test_images} test images, {seen}"
+    rows = [f"{'glimpses':>10} {'accuracy %':>11} {'NLL, nats':>10} {'MFLOPs':>8}"]
+    rows += [_row(point, "") for point in result.curve if point.rule == "fixed"]
+    rows += [_row(p, f"stopped at a gain below {p.threshold:.4f}") for p in result.curve if p.rule == "gain"]
+    rows += _lines([point for point in result.curve if point.rule not in ("fixed", "gain")])
+    rows += [_row(point, f"{point.rule}, within the budget") for point in result.within_budget]
+    tail = (
+        f"converged after {result.iterations_to_convergence} iterations, "
+        f"{result.seconds_to_convergence:.0f} s of training; {result.parameters:,} parameters"
+    )
+    return "\n".join([head, *rows, tail])
+
+
+def _row(point: Point, words: str) -> str:
+    figures = (
+        f"{point.mean_glimpses:>10.2f} {100 * point.accuracy:>11.1f} {point.nll:>10.3f} {point.mflops:>8.2f}"
+    )
+    return f"{figures}  {words}".rstrip()
+
+
+def _lines(points: Sequence[Point]) -> Iterator[str]:
+    """For each rule some of its points: accuracy in % at MFLOPs."""
+    for rule in dict.fromkeys(point.rule for point in points):
+        own = sorted((p for p in points if p.rule == rule), key=lambda p: p.mflops)
+        some = own[:: max(1, -(-len(own) // SHOWN))]
+        yield f"{rule}: " + ", ".join(f"{100 * p.accuracy:.1f} % at {p.mflops:.2f} MFLOPs" for p in some)

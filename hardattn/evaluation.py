@@ -1,0 +1,273 @@
+"""Evaluation of a run folder on test images: accuracy after every glimpse, accuracy against compute.
+
+A baseline sees the whole image at once, as one glimpse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from data.dataset import DataSet, Split
+from data.device import at_home
+from data.errors import SettingsError
+from data.geometry import Geometry
+from data.measures import resampling
+from hardattn.baselines import training as whole_image
+from hardattn.baselines.early_exit import exit_costs, exit_curve
+from hardattn.baselines.layers import Baseline
+from hardattn.loading import Trained, open_trained
+from hardattn.model.network import HardAttention
+from hardattn.objectives.methods import METHODS
+from hardattn.stopping.curve import Settings, curve, settings_within
+from hardattn.stopping.curve_files import draw_curve, write_csv
+from hardattn.stopping.flops import Costs, costs_of, parameters
+from hardattn.stopping.rules import RULES, Point
+from hardattn.stopping.trajectories import Looks, predictions, require_trajectories
+from hardattn.training import checkpoint
+from hardattn.training.convergence import convergence
+from hardattn.training.learner import accuracy_and_nll
+from hardattn.training.run_folder import read_log
+
+RESAMPLES = 1000  # of the images, for intervals
+EVALUATION, PICTURE, TABLE = "evaluation.json", "curve.png", "curve.csv"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network does on test images, locations as the method says.
+
+    Attributes:
+        method: how the network was trained; the name of a baseline.
+        accuracy_at, nll_at: after each number of glimpses t, from the prediction at t.
+        iterations_to_convergence, seconds_to_convergence: see `hardattn.training.convergence.convergence`.
+        mflops_per_glimpse: with the prediction after it, per image, a multiply-add being 2; of all its
+            trajectories together, and without what decides about stopping.
+        curve: accuracy against compute, by stopping rule and threshold.
+        parameters: of the whole network.
+        trajectories: for each image, whose predictions are averaged.
+        budget: the largest "mean_glimpses" or "mflops" that was asked for.
+        within_budget: of each rule the point whose threshold meets it on validation images.
+        fingerprint: of the images, see `data.dataset.Split`.
+    """
+
+    dataset: str
+    target: str
+    method: str
+    seed: int
+    test_images: int
+    accuracy_at: dict[str, float]
+    nll_at: dict[str, float]
+    iterations_to_convergence: int
+    seconds_to_convergence: float
+    mflops_per_glimpse: float
+    curve: list[Point] = field(repr=False)
+    parameters: int
+    trajectories: int = 1
+    budget: dict[str, float] = field(default_factory=dict)
+    within_budget: list[Point] = field(default_factory=list)
+    fingerprint: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def evaluate(
+    run_folder: Path,
+    data_root: Path | None = None,
+    *,
+    dataset: DataSet | None = None,
+    device: str = "auto",
+    trajectories: int = 1,
+    stop: Sequence[str] = (),
+    budget_glimpses: float | None = None,
+    budget_mflops: float | None = None,
+) -> Evaluation:
+    """Evaluates the best weights of a run; writes evaluation.json, curve.png and curve.csv beside them.
+
+    Only the test split is opened. Thresholds of the stopping rules come from the validation images at
+    training time, and so does which of them meets a budget.
+
+    Args:
+        run_folder: what `train` wrote.
+        data_root: other images than those of the training; a folder with test images only will do.
+        dataset: the data set itself, where it is not one of the registry.
+        trajectories: for each image; of several, drawn from the policy, the predictions are averaged.
+        stop: names of `hardattn.stopping.rules.RULES`; all of them without. `fixed` is always among them.
+        budget_glimpses, budget_mflops: largest mean per image, on the validation images.
+
+    Raises:
+        SettingsError: less than one trajectory, or several of a baseline; an unknown rule; a budget that no
+            rule meets, or with several trajectories or a baseline.
+        CheckpointError: weights are missing, damaged or of another task.
+    """
+    require_trajectories(trajectories)
+    run = open_trained(run_folder, data_root, dataset=dataset, device=device)
+    limits = {"mean_glimpses": budget_glimpses, "mflops": budget_mflops}
+    budget = {name: most for name, most in limits.items() if most is not None}
+    result = measured(run_folder, run, "test", trajectories, stop=stop, budget=budget)
+    figures, picture, rows = output_files(run_folder, data_root)
+    checkpoint.write_json(figures, result.to_json())
+    draw_curve(result.curve, f"{result.dataset} {result.target}: {result.method}", picture)
+    write_csv(result.curve, rows)
+    return result
+
+
+def known_or_evaluated(
+    run_folder: Path,
+    data_root: Path | None = None,
+    *,
+    dataset: DataSet | None = None,
+    device: str = "auto",
+    trajectories: int | None = None,
+) -> dict[str, Any]:
+    """What `evaluate` wrote of a run, where that is of its weights; else the run is evaluated.
+
+    So its test images are looked at once. It is evaluated again where the weights are newer, or where what
+    was written is of another number of trajectories or, with `data_root`, of other images, by fingerprint.
+
+    Args:
+        run_folder, data_root, dataset: see `evaluate`.
+        trajectories: for each image; default as many as were evaluated last, or 1.
+
+    Raises:
+        CheckpointError: the evaluation is damaged, or weights are missing, damaged or of another task.
+    """
+    path, weights = output_files(run_folder, data_root)[0], run_folder / checkpoint.MODEL
+    known = checkpoint.read_json(path, "an evaluation", "hardattn evaluate") if path.is_file() else {}
+    before = known.get("trajectories", 1)
+    wanted = before if trajectories is None else trajectories
+    stale = not weights.is_file() or not known or path.stat().st_mtime < weights.stat().st_mtime
+    if not stale and data_root is not None:
+        run = open_trained(run_folder, data_root, dataset=dataset, device=device)
+        stale = known.get("fingerprint") != run.dataset["test"].fingerprint
+    if stale or before != wanted:
+        evaluate(run_folder, data_root, dataset=dataset, device=device, trajectories=wanted)
+    return checkpoint.read_json(path)
+
+
+def measured(
+    run_folder: Path,
+    run: Trained,
+    split: str,
+    trajectories: int = 1,
+    *,
+    stop: Sequence[str] = (),
+    budget: Mapping[str, float] | None = None,
+) -> Evaluation:
+    """The figures of a run on one split of its data set; nothing is written.
+
+    Args:
+        stop: see `evaluate`.
+        budget: largest "mean_glimpses" or "mflops".
+    """
+    settings, network = run.settings, run.network
+    wanted, chosen = stopping_settings(run, stop, budget or {}, trajectories)
+    images = at_home(run.dataset[split], network.device)
+    labels, counts = images.labels.cpu(), resampling(images.originals, seed=0, resamples=RESAMPLES)
+    if isinstance(network, Baseline):
+        every, costs = _whole_images(network, images, settings, trajectories)
+        logits, cost = every[:, -1:], costs[-1]
+        pixels = whole_image.seen_geometry(settings).retina().pixels()
+        points = exit_curve(every, labels, costs, run.about["thresholds"], counts, pixels)
+        within = list[Point]()
+    else:
+        looks, its_costs = looked_at(run, images, trajectories)
+        logits, cost = looks.seen.log_probs, its_costs.glimpse
+        figures = partial(
+            curve,
+            looks.seen,
+            labels,
+            costs=its_costs,
+            pixels=looks.pixels(Geometry(**settings["geometry"])),
+            counts=counts,
+        )
+        points, within = figures(wanted), figures(chosen)
+    accuracy, nll = accuracy_and_nll(logits, labels)
+    return Evaluation(
+        run.dataset.name,
+        run.dataset.target,
+        run.method,
+        settings["seed"],
+        len(labels),
+        {str(t): value for t, value in enumerate(accuracy, start=1)},
+        {str(t): value for t, value in enumerate(nll, start=1)},
+        *convergence(list(read_log(run_folder / checkpoint.LOG))),
+        cost,
+        points,
+        parameters(network),
+        trajectories,
+        dict(budget or {}),
+        within,
+        images.fingerprint,
+    )
+
+
+def stopping_settings(
+    run: Trained, stop: Sequence[str], budget: Mapping[str, float], trajectories: int = 1
+) -> tuple[Settings, Settings]:
+    """Rules and thresholds to evaluate a run at: every one, and of each rule the one that meets a budget.
+
+    Args:
+        run: with what the rules make of the validation images, noted with its weights.
+        stop: names of rules; all of them without.
+        budget: largest "mean_glimpses" or "mflops"; without, none is chosen.
+
+    Raises:
+        SettingsError: see `evaluate`.
+    """
+    unknown = [name for name in stop if name not in RULES]
+    if unknown:
+        raise SettingsError(f"expected --stop of {', '.join(RULES)}; found {unknown[0]!r}")
+    if isinstance(run.network, Baseline):
+        if budget or stop:
+            raise SettingsError("expected glimpses with --stop or a budget, found a baseline; leave them out")
+        return [], []
+    if budget and trajectories > 1:
+        raise SettingsError(
+            f"expected 1 trajectory with a budget, found {trajectories}; leave one of the two out"
+        )
+    points = run.about["stopping"]
+    rules = [name for name in RULES if not stop or name in ("fixed", *stop)]
+    wanted = [(point["rule"], point["threshold"]) for point in points if point["rule"] in rules]
+    return wanted, settings_within(points, rules, budget) if budget else []
+
+
+def looked_at(run: Trained, split: Split, trajectories: int = 1) -> tuple[Looks, Costs]:
+    """What the network of a run predicts at the images of a split, and the MFLOPs of all its trajectories.
+
+    Raises:
+        SettingsError: the run is that of a baseline.
+    """
+    settings, network = run.settings, run.network
+    if not isinstance(network, HardAttention):
+        raise SettingsError(f"expected a network that takes glimpses, found the baseline {run.method}")
+    geometry, mode = Geometry(**settings["geometry"]), METHODS[settings["method"]].evaluation
+    seed, steps = settings["seed"], settings["glimpses"]
+    looks = predictions(network, split, geometry, steps, mode=mode, seed=seed, trajectories=trajectories)
+    return looks, costs_of(network, geometry.glimpse_shape()).times(trajectories)
+
+
+def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:
+    """Figures, picture and table of an evaluation; those of other images lie beside, not instead.
+
+    >>> [path.name for path in output_files(Path("run"), Path("elsewhere"))]
+    ['evaluation-other.json', 'curve-other.png', 'curve-other.csv']
+    """
+    own = [run_folder / name for name in (EVALUATION, PICTURE, TABLE)]
+    return own if data_root is None else [path.with_stem(f"{path.stem}-other") for path in own]
+
+
+def _whole_images(
+    network: Baseline, split: Split, settings: dict[str, Any], trajectories: int
+) -> tuple[Tensor, list[float]]:
+    """Logits (N, E, K) at every exit of a network on the whole image, and the MFLOPs up to each."""
+    if trajectories > 1:
+        raise SettingsError(f"expected 1 trajectory of a baseline, which has no choice, found {trajectories}")
+    image = whole_image.seen_geometry(settings).glimpse_shape()
+    return whole_image.read_at_exits(network, split, settings), exit_costs(network, image)

@@ -1,0 +1,138 @@
+"""The networks that `hardattn frontier` compares: families, each of several sizes, from a readable file.
+
+A file has one table for each family. It names a baseline, or a method with the source of the sequences that
+it imitates; what all sizes share is its `recipe`, and every entry of `sizes` is one network:
+
+    [[families]]
+    name = "separable"
+    baseline = "separable"
+    sizes = [{ resolution = 32, width = 0.5 }, { resolution = 32, width = 1.0 }]
+
+Sizes are fields of the recipe, of a method also `glimpses`, `glimpse_size` and `first_glance`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from data.errors import SettingsError
+from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.training import BaselineRecipe
+from hardattn.objectives.methods import METHODS
+from hardattn.training.recipe import Recipe
+
+SENSOR = ("glimpses", "glimpse_size", "first_glance")
+ATTENTION = "attention"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a family.
+
+    Attributes:
+        family: its name; the hard-attention networks are "attention".
+        baseline: a key of `hardattn.baselines.networks.BASELINES`, or "" for a method.
+        method: a key of `hardattn.objectives.methods.METHODS`, or "" for a baseline.
+        sequences: the source of `boed generate` that it imitates, or "".
+        sensor: its `glimpses`, `glimpse_size` and `first_glance`, where they are not the data set's.
+        recipe: fields of its recipe.
+        sizes: what it has of its own, for people.
+    """
+
+    family: str
+    baseline: str
+    method: str
+    sequences: str
+    sensor: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    sizes: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The family and the sizes.
+
+        >>> Member("cnn", "cnn", "", "", {}, {}, {"resolution": 16, "width": 0.5}).name
+        'cnn resolution 16 width 0.5'
+        """
+        return " ".join([self.family, *(f"{key} {value}" for key, value in self.sizes.items())])
+
+    @property
+    def folder(self) -> str:
+        """The name as that of a folder.
+
+        >>> Member("early exit", "early-exit", "", "", {}, {}, {"width": 0.5}).folder
+        'early-exit-width-0.5'
+        """
+        return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-")
+
+
+def read_grid(dataset: str, path: Path | None = None) -> list[Member]:
+    """The networks of a file, or of the one that comes with a data set.
+
+    Raises:
+        SettingsError: there is no such file, or it does not say what to train.
+    """
+    text = _own(dataset) if path is None else path.read_text()
+    try:
+        families = tomllib.loads(text)["families"]
+        members = [_member(family, sizes) for family in families for sizes in family["sizes"]]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(
+            f"expected families with a name and sizes in {path or dataset}, found otherwise ({error}); "
+            "see hardattn/experiments/frontier/grids"
+        ) from None
+    twice = [name for name, count in Counter(member.folder for member in members).items() if count > 1]
+    if twice or not members:
+        raise SettingsError(
+            f"expected networks with different sizes in {path or dataset}, found {twice or 'none'}; change it"
+        )
+    return members
+
+
+def grids() -> list[str]:
+    """Data sets that have a file of their own.
+
+    >>> grids()
+    ['celebahq', 'digits']
+    """
+    names = (path.name for path in _grids().iterdir())
+    return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
+
+
+def _member(family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
+    baseline, method = family.get("baseline", ""), family.get("method", "")
+    if (baseline not in BASELINES and method not in METHODS) or (baseline and method):
+        raise SettingsError(
+            f"expected a baseline or a method for the family {family['name']}, found "
+            f"{baseline or method or 'none'}; take one of {', '.join(BASELINES)} or {', '.join(METHODS)}"
+        )
+    sequences = family.get("sequences", "")
+    if method and METHODS[method].supervised != bool(sequences):
+        raise SettingsError(
+            f"expected sequences just where a method imitates them, found {sequences!r} for {method}"
+        )
+    sensor = {key: value for key, value in sizes.items() if method and key in SENSOR}
+    own = {key: value for key, value in sizes.items() if key not in sensor}
+    recipe = {**family.get("recipe", {}), **own}
+    (Recipe if method else BaselineRecipe)(**recipe)  # an unknown field is a TypeError
+    return Member(family["name"], baseline, method, sequences, sensor, recipe, sizes)
+
+
+def _own(dataset: str) -> str:
+    if dataset not in grids():
+        raise SettingsError(
+            f"expected --grid FILE for {dataset}, found none; only {' and '.join(grids())} have their own"
+        )
+    text: str = (_grids() / f"{dataset}.toml").read_text()
+    return text
+
+
+def _grids() -> Any:
+    return files("hardattn.experiments.frontier.grids")

@@ -1,0 +1,1 @@
+"""Networks that `hardattn frontier` compares, a file for each data set."""

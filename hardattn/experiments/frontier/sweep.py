@@ -1,0 +1,240 @@
+"""`hardattn frontier`: accuracy against compute, of hard attention and of networks made to be cheap.
+
+Every network of a grid is trained for the same time by the same optimiser, with the same variations of its
+images, and measured on validation and test images. The former choose each family's frontier, the latter say
+how good it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from data.dataset import DataSet
+from data.errors import CheckpointError, SettingsError
+from data.files import write_rows
+from data.geometry import Geometry
+from hardattn.baselines.training import train_baseline
+from hardattn.evaluation import evaluate, measured
+from hardattn.experiments.frontier.grid import Member
+from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers
+from hardattn.experiments.reproduce.settings import require_minutes
+from hardattn.experiments.row_sequences import designed
+from hardattn.loading import open_trained
+from hardattn.runs import train
+from hardattn.stopping.rules import Point
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.run_folder import read_log
+from supervision.store import SequenceStore
+
+MINUTES = 60.0
+POINTS, FRONTIER, TABLE, PICTURE = "points.json", "frontier.json", "frontier.csv", "frontier.png"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """All points of all families.
+
+    Attributes:
+        image_pixels: of a whole image.
+        minutes: of training, for all networks together.
+    """
+
+    dataset: str
+    target: str
+    image_pixels: int
+    minutes: float
+    seed: int
+    points: list[FrontierPoint]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the frontier of a family as numbers of points."""
+        number = {point: at for at, point in enumerate(self.points)}
+        chosen = {
+            family: [number[point] for point in points] for family, points in frontiers(self.points).items()
+        }
+        return asdict(self) | {"frontiers": chosen}
+
+    @classmethod
+    def read(cls, path: Path) -> Frontier:
+        """What `frontier` wrote; raises CheckpointError where it is missing or damaged."""
+        found = checkpoint.read_json(path, "a frontier", "hardattn frontier")
+        try:
+            facts = {part.name: found[part.name] for part in fields(cls)}
+            return cls(**facts | {"points": [FrontierPoint(**point) for point in found["points"]]})
+        except (KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"expected a frontier in {path}, found otherwise ({error}); make it with `hardattn frontier`"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the training of all networks shares.
+
+    Attributes:
+        opened: what `data.registry.load` was called with.
+        run: where `boed` leaves what it fits for glimpses of the data set's own size, and its sequences.
+        folder: of the run folders.
+        minutes: for each network.
+        sequences: imitated instead of those that are made; None: they are made where they are missing.
+    """
+
+    dataset: DataSet
+    opened: dict[str, Any]
+    run: Path
+    folder: Path
+    minutes: float
+    seed: int
+    device: str
+    sequences: SequenceStore | None
+
+    def geometry(self, member: Member) -> Geometry:
+        own: dict[str, Any] = {name: value for name, value in member.sensor.items() if name != "glimpses"}
+        return replace(self.dataset.geometry, **own)
+
+    def glimpses(self, member: Member) -> int:
+        steps: int = member.sensor.get("glimpses", self.dataset.glimpses)
+        return steps
+
+    def serves(self, member: Member) -> bool:
+        """Whether the given sequences are long enough for a network, and of glimpses of its size."""
+        if self.sequences is None or not member.sequences:
+            return True
+        same = self.sequences.settings.get("geometry") == self.geometry(member).to_json()
+        return same and self.sequences.steps >= self.glimpses(member)
+
+    def asked(self, member: Member) -> dict[str, Any]:
+        """What fixes the points of a network."""
+        return {
+            "network": asdict(member),
+            "minutes": self.minutes,
+            "seed": self.seed,
+            "fingerprint": self.dataset.fingerprint("train", "valid", "test"),
+            "sequences": self.sequences and self.sequences.settings,
+        }
+
+
+def frontier(
+    dataset: DataSet,
+    grid: Sequence[Member],
+    run: Path,
+    *,
+    minutes: float = MINUTES,
+    sequences: SequenceStore | None = None,
+    opened_with: dict[str, Any] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    say: Say = print,
+) -> Frontier:
+    """Trains and measures every network into RUN/frontier; what is done is not done again.
+
+    Each has the same share of the minutes. Sequences that are not there are made by `boed generate`, into
+    RUN or, of other glimpses than the data set's own, RUN/frontier; that takes time of its own.
+
+    Args:
+        grid: see `hardattn.experiments.frontier.grid.read_grid`.
+        run: the folder of all runs of the task.
+        sequences: to imitate; networks that they do not fit are left out.
+        opened_with: what `data.registry.load` was called with.
+        say: is told what begins.
+
+    Raises:
+        SettingsError: no time, or sequences that fit no network.
+        CheckpointError: a network of other settings, another time for example, is there already.
+    """
+    opened, folder = opened_with or {"name": dataset.name}, run / "frontier"
+    share = minutes / max(len(grid), 1)
+    work = Work(dataset, opened, run, folder, share, seed, device, sequences)
+    served = [member for member in grid if work.serves(member)]
+    if not minutes > 0 or not served:
+        raise SettingsError(
+            f"expected minutes above 0 and networks that the sequences fit, found {minutes:g} minutes and "
+            f"{len(served)} networks"
+        )
+    for member in grid:
+        if member not in served:
+            say(f"{member.name}: left out, the sequences are of other glimpses, or of fewer")
+    points = [point for member in served for point in _points(work, member, say)]
+    facts = (dataset.name, dataset.target, dataset.geometry.height * dataset.geometry.width)
+    found = Frontier(*facts, minutes, seed, points)
+    checkpoint.write_json(folder / FRONTIER, found.to_json())
+    write_rows(folder / TABLE, [asdict(point) for point in points])
+    return found
+
+
+def _points(work: Work, member: Member, say: Say) -> list[FrontierPoint]:
+    """The points of a network; from the file that they are kept in, once they are there."""
+    run = work.folder / f"{member.folder}-{work.seed}"
+    kept, asked = run / POINTS, work.asked(member)
+    if kept.is_file() and (known := checkpoint.read_json(kept)).get("asked") == asked:
+        return [FrontierPoint(**point) for point in known["points"]]
+    say(f"{member.name}: {work.minutes:.1f} minutes")
+    _train(work, member, run)
+    points = _measure(work, member, run)
+    checkpoint.write_json(kept, {"asked": asked, "points": [asdict(point) for point in points]})
+    return points
+
+
+def _train(work: Work, member: Member, run: Path) -> None:
+    require_minutes(run, work.minutes)
+    options: dict[str, Any] = {
+        "budget": Budget(minutes=work.minutes),
+        "seed": work.seed,
+        "device": work.device,
+        "opened_with": work.opened,
+        **member.recipe,
+    }
+    if member.baseline:
+        train_baseline(work.dataset, run, member.baseline, **options)
+        return
+    geometry, glimpses = work.geometry(member), work.glimpses(member)
+    if member.sequences:
+        options["store"] = work.sequences or _sequences(work, member.sequences, geometry, glimpses)
+    train(work.dataset, run, method=member.method, geometry=geometry, glimpses=glimpses, **options)
+
+
+def _sequences(work: Work, source: str, geometry: Geometry, glimpses: int) -> SequenceStore:
+    """The run's own, for the data set's own glimpses; for others, ones that are made for the frontier."""
+    stem = "sequences" if source == "design" else f"sequences-{source}"
+    if (geometry, glimpses) == (work.dataset.geometry, work.dataset.glimpses):
+        own = work.run / f"{stem}.h5"
+        return designed(own, source, work.run, geometry, glimpses, work.opened, work.device)
+    glance = "-glance" if geometry.first_glance else ""
+    design = work.folder / f"design-{geometry.glimpse_size}-{glimpses}{glance}"
+    return designed(design / f"{stem}.h5", source, design, geometry, glimpses, work.opened, work.device)
+
+
+def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
+    """The points of a trained network; the test images are looked at here, once."""
+    trained = open_trained(run, dataset=work.dataset, device=work.device)
+    seen = evaluate(run, dataset=work.dataset, device=work.device)
+    known = {(point.rule, point.threshold): point for point in measured(run, trained, "valid").curve}
+    seconds = list(read_log(run / checkpoint.LOG))[-1]["seconds"]
+    return [
+        FrontierPoint(
+            family=member.family,
+            name=member.name,
+            rule=point.rule,
+            threshold=point.threshold,
+            mflops=point.mflops,
+            pixels=point.pixels or 0.0,
+            valid_mflops=known[point.rule, point.threshold].mflops,
+            valid_accuracy=known[point.rule, point.threshold].accuracy,
+            test_accuracy=point.accuracy,
+            **_ends(point),
+            test_nll=point.nll,
+            seconds=seconds,
+            run=run.name,
+        )
+        for point in seen.curve
+    ]
+
+
+def _ends(point: Point) -> dict[str, float]:
+    low, high = (point.intervals or {})["accuracy"]
+    return {"test_low": low, "test_high": high}

@@ -1,0 +1,142 @@
+"""A published table as it came out: its rows, and the choice among them by validation, never by test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import mean
+from typing import Any
+
+from hardattn.experiments.reproduce.row import Row
+from hardattn.experiments.reproduce.summary import Summary, summaries
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The method that the validation images of a task choose.
+
+    Attributes:
+        error_percent: of the test images, mean over its seeds.
+        published_error_percent: the least that is known for the task, None where nothing is.
+    """
+
+    task: str
+    method: str
+    error_percent: float
+    published_error_percent: float | None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published figure that stands beside a table, not beside one of its rows.
+
+    Attributes:
+        name: whose it is, in words.
+        iterations: to convergence, None where they are not known.
+    """
+
+    name: str
+    error_percent: float
+    iterations: int | None = None
+
+    def __str__(self) -> str:
+        after = "" if self.iterations is None else f" after {self.iterations:,} iterations"
+        return f"published: {self.name} {self.error_percent:g} %{after}"
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A whole table.
+
+    Attributes:
+        published_whole: error in % that the table stands beside as a whole, None without one.
+        minutes: of training, for all its rows together.
+        reference: name of the row whose convergence is compared with, or "".
+        published: what else is known.
+    """
+
+    name: str
+    rows: list[Row]
+    published_whole: float | None
+    minutes: float
+    reference: str = ""
+    published: list[Published] = field(default_factory=list)
+
+    @property
+    def choices(self) -> list[Choice]:
+        """Of each task, from the rows that learn where to look, or from all where none does."""
+        looking = [row for row in self.rows if row.chooses] or self.rows
+        return [_choice(rows) for rows in grouped(looking, lambda row: row.task)]
+
+    @property
+    def error_percent(self) -> float:
+        """Of the chosen methods, mean over the tasks."""
+        return mean(choice.error_percent for choice in self.choices)
+
+    @property
+    def published_error_percent(self) -> float | None:
+        """The table's, or the mean over its tasks where something is known for each of them."""
+        known = [choice.published_error_percent for choice in self.choices]
+        told = [figure for figure in known if figure is not None]
+        whole = self.published_whole
+        return whole if whole is not None or len(told) < len(known) else mean(told)
+
+    @property
+    def summaries(self) -> list[Summary]:
+        return summaries(self.rows, self.reference)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "rows": [asdict(row) for row in self.rows],
+            "error_percent": self.error_percent,
+            "published_error_percent": self.published_error_percent,
+            "published": [asdict(figure) for figure in self.published],
+            "minutes": self.minutes,
+            "choices": [asdict(choice) for choice in self.choices],
+            "methods": [asdict(summary) for summary in self.summaries],
+        }
+
+
+def grouped(rows: Sequence[Row], key: Callable[[Row], str]) -> list[list[Row]]:
+    """Rows with the same key together, in the order in which they come first."""
+    return [[row for row in rows if key(row) == name] for name in dict.fromkeys(key(row) for row in rows)]
+
+
+def _choice(rows: Sequence[Row]) -> Choice:
+    methods = grouped(rows, lambda row: row.method)
+    best = min(methods, key=lambda seeds: mean(row.validation_percent for row in seeds))
+    known = [row.published_error_percent for row in rows if row.published_error_percent is not None]
+    error = mean(row.error_percent for row in best)
+    return Choice(best[0].task, best[0].method, error, min(known, default=None))
+
+
+def as_text(found: Reproduction) -> str:
+    """The table for people."""
+    tasks = dict.fromkeys((row.method, row.task) for row in found.rows)
+    several = len(tasks) > len({method for method, _ in tasks})
+    titles = (
+        f"{'error %':>8} {'published':>10} {'valid. %':>9} {'seconds':>8} {'iterations':>11} {'MFLOPs':>8}"
+    )
+    lines = [f"{found.name}, {found.minutes:g} minutes of training in all"]
+    lines += [f"{titles} {'parameters':>11} {'seed':>5}  row{' and task' if several else ''}"]
+    lines += [_line(row, several) for row in found.rows]
+    lines += [str(figure) for figure in found.published]
+    lines += [str(one) for one in found.summaries if one.trainings > 1 or one.times_sooner is not None]
+    for choice in found.choices:
+        task = f" of {choice.task}" if len(found.choices) > 1 else ""
+        known = choice.published_error_percent
+        beside = "" if known is None else f", published {known:.2f}"
+        error = f"{choice.error_percent:.2f} % error"
+        lines.append(f"chosen on validation{task}: {choice.method}, {error}{beside}")
+    return "\n".join(lines)
+
+
+def _line(row: Row, several: bool) -> str:
+    published = "" if row.published_error_percent is None else f"{row.published_error_percent:.2f}"
+    unseen = "" if row.unseen_error_percent is None else f"; unseen {row.unseen_error_percent:.2f} %"
+    return (
+        f"{row.error_percent:>8.2f} {published:>10} {row.validation_percent:>9.2f} {row.seconds:>8.0f} "
+        f"{row.iterations:>11,} {row.mflops:>8.2f} {row.parameters:>11,} {row.seed:>5}  {row.method}"
+        f"{f' ({row.task})' if several else ''}{unseen}"
+    )

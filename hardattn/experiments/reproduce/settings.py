@@ -1,0 +1,175 @@
+"""The settings of the published tables, `tables/NAME.toml`, and the trainings that they ask for.
+
+What is said outside the rows holds for every row that does not say otherwise: data set and its options, and
+the glimpses. A table may have several attributes and several seeds; then every row is trained for each. Its
+list `published` has the published figures that no row stands beside.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from data.errors import CheckpointError, SettingsError
+from hardattn.objectives.methods import METHODS
+from hardattn.training import checkpoint
+
+LOADED_WITH = ("canvas", "attribute", "region", "placements")
+SENSOR = ("glimpse_size", "scales")
+TASK = ("dataset", *LOADED_WITH, "glimpses", *SENSOR)
+COMMON = (*TASK, "unseen")
+
+
+def table_names() -> list[str]:
+    """Tables that can be reproduced.
+
+    >>> "mnist-28" in table_names()
+    True
+    """
+    return sorted(
+        path.name.removesuffix(".toml") for path in _tables().iterdir() if path.name.endswith(".toml")
+    )
+
+
+def read_table(name: str) -> dict[str, Any]:
+    """The settings of a table; raises SettingsError for one that there is not."""
+    if name not in table_names():
+        raise SettingsError(f"expected a table of {', '.join(table_names())}; found {name!r}")
+    return tomllib.loads((_tables() / f"{name}.toml").read_text())
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network to train: a row of a table, for one attribute and one seed.
+
+    Attributes:
+        row: its settings, with those of the table where it has none of its own.
+        tag: what tells its task from the others of the table, for the names of files.
+        minutes: of training.
+    """
+
+    row: Mapping[str, Any]
+    tag: str
+    seed: int
+    minutes: float
+
+    @property
+    def name(self) -> str:
+        return str(self.row["name"])
+
+    @property
+    def run_name(self) -> str:
+        """Of its folder."""
+        return f"{slug(' '.join([self.name, self.row.get('attribute', '')]))}-{self.seed}"
+
+    @property
+    def sensor(self) -> dict[str, Any]:
+        """What its glimpses have that is not the data set's."""
+        return {key: self.row[key] for key in SENSOR if key in self.row}
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it learns where to look."""
+        return "baseline" not in self.row and METHODS[self.row["method"]].evaluation == "greedy"
+
+    @property
+    def task(self) -> str:
+        """Its task in words; that of a baseline has no glimpses."""
+        sensor = () if "baseline" in self.row else ("glimpses", *SENSOR)
+        named = [f"{key.replace('_', ' ')} {self.row[key]}" for key in ("canvas", *sensor) if key in self.row]
+        parts = [self.row["dataset"], self.row.get("attribute"), self.row.get("region"), *named]
+        return ", ".join(part for part in parts if part)
+
+    def published(self, figure: str) -> float | None:
+        """A published figure of the row, which may be told by attribute; None where none is known."""
+        value = self.row.get(f"published_{figure}")
+        return value.get(self.row["attribute"]) if isinstance(value, Mapping) else value
+
+
+def trainings(table: Mapping[str, Any], *, minutes: float, seed: int, seeds: int) -> list[Training]:
+    """Everything that a table asks for; each training has its row's share of the minutes.
+
+    Args:
+        table: from `read_table`.
+        minutes: for all of them together.
+        seed: the first one.
+        seeds: how many, one after the other.
+
+    >>> table = {"dataset": "digits", "rows": [{"name": "a", "share": 3.0}, {"name": "b", "scales": 2}]}
+    >>> [(one.run_name, one.tag, one.minutes) for one in trainings(table, minutes=8, seed=0, seeds=1)]
+    [('a-0', '', 6.0), ('b-0', '-scales-2', 2.0)]
+    """
+    targets: list[dict[str, str]] = [{"attribute": name} for name in table.get("attributes", [])] or [{}]
+    common = {key: table[key] for key in COMMON if key in table}
+    parts = sum(float(row.get("share", 1.0)) for row in table["rows"]) * len(targets) * seeds
+    return [
+        Training({**common, **row, **target}, _tag({**row, **target}), seed + n, minutes * share / parts)
+        for target in targets
+        for row in table["rows"]
+        for share in [float(row.get("share", 1.0))]
+        for n in range(seeds)
+    ]
+
+
+def chosen(every: Sequence[Training], only: str, attributes: Collection[str]) -> list[Training]:
+    """The trainings of the row named `only`, for these attributes or, where none is named, all.
+
+    Where no row has that name they are those of all rows whose name contains it.
+
+    Raises:
+        SettingsError: there is no such row, or no such attribute.
+    """
+    known = dict.fromkeys(one.row["attribute"] for one in every if "attribute" in one.row)
+    for name in attributes:
+        if not known:
+            raise SettingsError(f"expected no --attribute for a table of no attributes, found {name}")
+        if name not in known:
+            raise SettingsError(f"expected --attribute of {', '.join(known)}; found {name!r}")
+    exact = [one for one in every if only == one.name]
+    found = exact or [one for one in every if only in one.name]
+    if not found:
+        names = "; ".join(dict.fromkeys(one.name for one in every))
+        raise SettingsError(f"expected --row with a part of one of the names {names}; found {only!r}")
+    return [one for one in found if not attributes or one.row.get("attribute") in attributes]
+
+
+def require_minutes(run: Path, minutes: float) -> None:
+    """Raises CheckpointError where a network is there already that was trained for another time.
+
+    Args:
+        run: its folder.
+        minutes: its share of those of a table or of a frontier.
+    """
+    path = run / checkpoint.RUN
+    if not path.is_file():
+        return
+    found = checkpoint.read_json(path).get("settings", {}).get("budget", {}).get("minutes")
+    if found != minutes:
+        known = "another budget" if found is None else f"{found:g}"
+        raise CheckpointError(
+            f"expected {run} of {minutes:g} minutes, its share of --minutes among all networks, found "
+            f"{known}; use the same --minutes, or another --run folder"
+        )
+
+
+def slug(name: str) -> str:
+    """A folder's name.
+
+    >>> slug("fully connected, 2 layers of 256")
+    'fully-connected-2-layers-of-256'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _tag(own: Mapping[str, Any]) -> str:
+    """The task settings that are not the table's, as the end of a file's name."""
+    return "".join(f"-{slug(f'{key} {own[key]}')}" for key in TASK if key in own)
+
+
+def _tables() -> Any:
+    return files("hardattn.experiments.reproduce.tables")

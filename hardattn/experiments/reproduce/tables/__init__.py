@@ -1,0 +1,1 @@
+"""Settings of the published tables, one readable file each; see `hardattn.experiments.reproduce.settings`."""

@@ -1,0 +1,218 @@
+"""`hardattn reproduce NAME`: a published table, row by row, within a budget of minutes.
+
+The settings of a table are a readable file, `tables/NAME.toml` in this folder: the task, and for every row a
+method or a baseline, its recipe and its share of the time. Model choice is by validation: of every row the
+weights with the best validation NLL, and of the rows that learn where to look the one with the best accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from data.cli.options import default_run
+from data.dataset import DataSet
+from data.errors import SettingsError
+from data.files import write_rows
+from data.geometry import Geometry
+from data.registry import load
+from hardattn.baselines.training import train_baseline
+from hardattn.evaluation import known_or_evaluated
+from hardattn.experiments.reproduce.outcome import Published, Reproduction
+from hardattn.experiments.reproduce.row import Row
+from hardattn.experiments.reproduce.settings import (
+    LOADED_WITH,
+    Training,
+    chosen,
+    read_table,
+    require_minutes,
+    trainings,
+)
+from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, made_in, parts
+from hardattn.recording import record
+from hardattn.runs import train
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.run_folder import read_log, require_seed
+from supervision.store import SequenceStore
+
+MINUTES = 60.0
+CURVE = ("iteration", "seconds", "nll", "accuracy")
+Say = Callable[[str], None]
+
+
+def reproduce(
+    name: str,
+    data_root: Path | None,
+    folder: Path,
+    *,
+    minutes: float | None = None,
+    seed: int = 0,
+    seeds: int | None = None,
+    device: str = "auto",
+    only: str = "",
+    attributes: Collection[str] = (),
+    designs: Path | None = None,
+    say: Say = print,
+) -> Reproduction:
+    """Trains and evaluates every row of a table into `folder`; what is done is not done again.
+
+    Args:
+        name: see `hardattn.experiments.reproduce.settings.table_names`.
+        data_root: of the table's data set.
+        minutes: of training, for all rows together, of which each has its share; default the table's, or 60.
+        seed: the first one.
+        seeds: how many; default the table's, or 1.
+        only: the row of this name, or else all whose name contains it; others keep their share of the time.
+        attributes: of a table that has several, only these; the others keep their share as well.
+        designs: folder of run folders of `boed fit`, named as in runs/; default those in `folder`.
+        say: is told what begins.
+
+    Raises:
+        SettingsError: an unknown table, no time, no seed, or no such row.
+        CheckpointError: a row was trained in `folder` for another time, or with other settings.
+    """
+    table = read_table(name)
+    minutes = float(table.get("minutes", MINUTES)) if minutes is None else minutes
+    seeds = int(table.get("seeds", 1)) if seeds is None else seeds
+    require_seed(seed)
+    if not minutes > 0 or seeds < 1:
+        raise SettingsError(f"expected minutes above 0 and at least 1 seed, found {minutes} and {seeds}")
+    every = trainings(table, minutes=minutes, seed=seed, seeds=seeds)
+    wanted, work, found = chosen(every, only, attributes), Work(every, data_root, folder, device, designs), []
+    for training in wanted:
+        say(f"{training.run_name}: {training.minutes:.1f} minutes")
+        found.append(work.row(training))
+    whole, reference = table.get("published_error_percent"), table.get("reference", "")
+    published = [Published(**figure) for figure in table.get("published", [])]
+    return Reproduction(name, found, whole, minutes, reference, published)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the trainings of a table share.
+
+    Attributes:
+        every: all of them, whichever are asked for.
+        data_root: of their data sets.
+        folder: for everything that is made.
+        device: to train and evaluate on.
+        designs: see `reproduce`.
+    """
+
+    every: list[Training]
+    data_root: Path | None
+    folder: Path
+    device: str
+    designs: Path | None
+
+    def row(self, training: Training) -> Row:
+        """The figures of a training, which is done here if it was not; its test images are looked at once."""
+        run = self.trained(training)
+        log = list(read_log(run / checkpoint.LOG))
+        write_rows(self.folder / f"curve-{run.name}.csv", log, CURVE)
+        unseen = self._unseen_error(training, run)
+        seen = known_or_evaluated(run, device=self.device, trajectories=1)
+        best = min(log, key=lambda line: line["nll"])
+        return Row(
+            method=training.name,
+            task=training.task,
+            error_percent=_error_percent(seen),
+            published_error_percent=training.published("error_percent"),
+            published_iterations=training.published("iterations"),
+            unseen_error_percent=unseen,
+            validation_percent=100 * (1 - best["accuracy"]),
+            seconds=log[-1]["seconds"],
+            iterations=log[-1]["iteration"],
+            iterations_to_convergence=seen["iterations_to_convergence"],
+            seconds_to_convergence=seen["seconds_to_convergence"],
+            made_in=made_in(self._store_path(training)),
+            seed=training.seed,
+            mflops=_mflops(seen),
+            parameters=seen["parameters"],
+            chooses=training.chooses,
+            run=str(run),
+        )
+
+    def trained(self, training: Training) -> Path:
+        """The run folder of a training, trained."""
+        run, row, dataset = self.folder / training.run_name, training.row, self._dataset(training.row)
+        require_minutes(run, training.minutes)
+        options: dict[str, Any] = {"budget": Budget(minutes=training.minutes), "seed": training.seed}
+        options |= {"device": self.device, "opened_with": self._opened(training.row), **row.get("recipe", {})}
+        if "baseline" in row:
+            return train_baseline(dataset, run, row["baseline"], **options)
+        if "sequences" in row:
+            options["store"] = self.sequences(training)
+        glimpses, geometry = row["glimpses"], self._geometry(training)
+        return train(dataset, run, method=row["method"], glimpses=glimpses, geometry=geometry, **options)
+
+    def sequences(self, training: Training) -> SequenceStore:
+        """What a training imitates; what another one looked at is recorded from it, trained first."""
+        path, kind = self._store_path(training), training.row["sequences"]
+        if kind == RECORDED:
+            return record(self.trained(self._reinforced(training)), out=path, device=self.device)
+        dataset, geometry = self._dataset(training.row), self._geometry(training)
+        glimpses, opened = training.row["glimpses"], self._opened(training.row)
+        if kind.startswith(PARTS):
+            return parts(path, kind, dataset, geometry, glimpses, opened)
+        own = self.folder / f"design{training.tag}"
+        run = self.designs / default_run(dataset).name if self.designs else own
+        return designed(path, kind, run, geometry, glimpses, opened, self.device)
+
+    def _store_path(self, training: Training) -> Path:
+        kind = training.row.get("sequences", "")
+        seed = f"-{training.seed}" if kind == RECORDED else ""
+        return self.folder / f"sequences-{kind}{training.tag}{seed}.h5"
+
+    def _reinforced(self, training: Training) -> Training:
+        """That of REINFORCE alone for the same task and seed."""
+        for one in self.every:
+            if (one.row.get("method"), one.task, one.seed) == ("ram", training.task, training.seed):
+                return one
+        raise SettingsError(
+            f"expected a row of the method ram for {training.task} beside {training.name!r}, which imitates "
+            "what was recorded from it, found none; add one to the table"
+        )
+
+    def _unseen_error(self, training: Training, run: Path) -> float | None:
+        """Error in % of test images of a kind that no image of the training has, where the table has some."""
+        if "unseen" not in training.row:
+            return None
+        dataset = self._dataset({**training.row, **training.row["unseen"]})
+        options: dict[str, Any] = {"dataset": dataset, "device": self.device, "trajectories": 1}
+        return _error_percent(known_or_evaluated(run, self.data_root, **options))
+
+    def _geometry(self, training: Training) -> Geometry:
+        return replace(self._dataset(training.row).geometry, **training.sensor)
+
+    def _opened(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What `data.registry.load` is called with."""
+        opened = {"name": row["dataset"], **{key: row[key] for key in LOADED_WITH if key in row}}
+        return opened | {"data_root": self.data_root and str(self.data_root.resolve())}
+
+    def _dataset(self, row: Mapping[str, Any]) -> DataSet:
+        """Opened once for all rows of the task."""
+        opened = self._opened(row)
+        key = repr(opened)
+        if key not in self._datasets:
+            self._datasets[key] = load(**opened)
+        return self._datasets[key]
+
+    @cached_property
+    def _datasets(self) -> dict[str, DataSet]:
+        return {}
+
+
+def _error_percent(seen: Mapping[str, Any]) -> float:
+    return 100 * (1 - list(seen["accuracy_at"].values())[-1])
+
+
+def _mflops(seen: Mapping[str, Any]) -> float:
+    """Of all glimpses of an image, after which the class is said once; of a baseline, at its last exit."""
+    fixed = [point for point in seen["curve"] if point["rule"] == "fixed"]
+    spent: float = max(fixed, key=lambda point: point["threshold"])["mflops"]
+    return spent

@@ -1,1 +1,0 @@
-"""Networks that `hardattn frontier` compares, a file for each data set; see `hardattn.frontier.grid`."""

@@ -1,0 +1,47 @@
+"""Glimpses of a pool's images for a network, and its trajectories at all images of a split."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from data.dataset import Split
+from data.device import one_thread
+from data.geometry import Geometry
+from data.pool import ImagePool
+from data.retina import Retina
+from hardattn.model.network import HardAttention
+from hardattn.model.rollout import Look, Mode, Rollout, explore, joined
+
+
+def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:
+    """Glimpses of the pool's images for a network on `device`; the images stay where they are."""
+    home = pool.splits[0].images.device
+
+    def look(index: Tensor, locations: Tensor) -> Tensor:
+        return pool.glimpses(retina, index.to(home), locations.to(home)).to(device)
+
+    return look
+
+
+@torch.no_grad()
+def look_at_all(
+    network: HardAttention,
+    split: Split,
+    geometry: Geometry,
+    steps: int,
+    *,
+    mode: Mode,
+    seed: int = 0,
+    batch_size: int = 1000,
+) -> Rollout:
+    """One trajectory for every image of a split, in evaluation mode; results on the CPU."""
+    network.eval()
+    device = network.device
+    look = look_of(ImagePool([split]), geometry.retina(), device)
+    generator = torch.Generator(device).manual_seed(seed)
+    run = partial(explore, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
+    with one_thread():
+        return joined([run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]).cpu()

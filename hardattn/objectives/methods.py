@@ -1,0 +1,240 @@
+"""Training methods: how locations are chosen, and the weights of the terms of the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache, partial
+
+from torch import Tensor
+
+from data.errors import SettingsError
+from hardattn.model.rollout import Mode, Rollout
+from hardattn.objectives import losses
+from hardattn.objectives.rewards import returns
+from hardattn.objectives.stopping import TERMS, gain
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way of training the network.
+
+    Attributes:
+        summary: one line for the user.
+        training: how locations are chosen in training, where they are not forced.
+        evaluation: how they are chosen in validation and evaluation.
+        weights: term of the loss -> weight; a term that is not named is not used.
+        sequences: stem of the store that it imitates, or "" where it needs none.
+        supervised_share: of a batch, with sequences to imitate; None: the recipe's.
+        trajectories: of each unsupervised image in training.
+        then: name of the method that takes over after a part of the budget, or "".
+        policy: that it needs, a key of `hardattn.model.policies.POLICIES`; None: any but that of epe-head.
+    """
+
+    summary: str
+    training: Mode
+    evaluation: Mode
+    weights: Mapping[str, float]
+    sequences: str = ""
+    supervised_share: float | None = None
+    trajectories: int = 1
+    then: str = ""
+    policy: str | None = None
+
+    @property
+    def supervised(self) -> bool:
+        """Whether it needs sequences to imitate."""
+        return bool(self.sequences)
+
+    def has(self, *names: str) -> bool:
+        """Whether one of these terms is in its loss, or in that of the method that takes over.
+
+        >>> METHODS["nogs-all"].has("reinforce"), METHODS["nogs-finetuned"].has("reinforce")
+        (False, True)
+        """
+        later = METHODS[self.then].weights if self.then else {}
+        return any(name in self.weights or name in later for name in names)
+
+    def at(self, fraction: float, imitate_for: float) -> Method:
+        """The method when `fraction` of the budget is used, `imitate_for` being the part before the change.
+
+        >>> METHODS["nogs-finetuned"].at(0.7, 0.7) is METHODS["ram"], METHODS["ram"].at(1.0, 0.7).then
+        (True, '')
+        """
+        return METHODS[self.then] if self.then and fraction >= imitate_for else self
+
+
+STOPPING: Mapping[str, float] = dict.fromkeys(TERMS, 1.0)
+MAPPED: Mapping[str, float] = {name: 1.0 for name in TERMS if name != "gain"}  # it is the map's
+PARTLY: Mapping[str, float] = {
+    "classification": 1.0,
+    "imitation": 1.0,
+    "reinforce": 0.1,
+    "baseline": 1.0,
+    **STOPPING,
+}
+REINFORCE: Mapping[str, float] = {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, **STOPPING}
+IMITATION: Mapping[str, float] = {"classification": 1.0, "imitation": 1.0, **STOPPING}
+SALIENCY: Mapping[str, float] = {
+    "classification": 1.0,
+    "saliency": 1.0,
+    "reinforce": 0.1,
+    "baseline": 1.0,
+    **STOPPING,
+}
+BLIND: Mapping[str, float] = {"classification": 1.0, **STOPPING}
+TRAJECTORIES = 5
+IMITATE_FOR = 0.7  # of the budget, before REINFORCE takes over
+
+
+def _imitating(summary: str, sequences: str) -> Method:
+    return Method(summary, "sample", "greedy", PARTLY, sequences)
+
+
+METHODS: dict[str, Method] = {
+    "ps-nogs": _imitating(
+        "imitates designed sequences on some images, REINFORCE on the others (Harvey et al. 2019)",
+        "sequences",
+    ),
+    "nogs-all": Method(
+        "imitates the designed sequences of all images, no REINFORCE",
+        "sample",
+        "greedy",
+        IMITATION,
+        "sequences-train",
+        supervised_share=1.0,
+    ),
+    "nogs-finetuned": Method(
+        "imitates the designed sequences of all images first, then REINFORCE on all of them",
+        "sample",
+        "greedy",
+        IMITATION,
+        "sequences-train",
+        supervised_share=1.0,
+        then="ram",
+    ),
+    "saliency": Method(
+        "regresses the policy on the EPE maps of some images, REINFORCE on the others (as GlimpseNet's)",
+        "sample",
+        "greedy",
+        SALIENCY,
+        "sequences",
+        policy="categorical",
+    ),
+    "ps-ram": _imitating("imitates on some images what a trained network looked at", "sequences-recorded"),
+    "ps-parts": _imitating("imitates annotated parts of the objects on some images", "sequences-parts"),
+    "ps-fixed": _imitating("imitates one fixed greedy order on some images", "sequences-fixed-order"),
+    "ps-heuristic": _imitating("imitates the saliency heuristic on some images", "sequences-saliency-50"),
+    "ram": Method(
+        "REINFORCE with a learned baseline on all images (Mnih et al. 2014)", "sample", "greedy", REINFORCE
+    ),
+    "wsram": Method(
+        "wake-sleep: importance-weighted trajectories of all images (Ba et al. 2015)",
+        "sample",
+        "greedy",
+        {"classification": 1.0, "wake-sleep": 1.0, **STOPPING},
+        trajectories=TRAJECTORIES,
+    ),
+    "epe-head": Method(
+        "looks where it expects to be surest of the class, which it regresses (Gadgil et al. 2024)",
+        "sample",
+        "greedy",
+        {"classification": 1.0, "epe": 1.0, **MAPPED},  # by `hardattn.training.epe_learner`
+        policy="epe",
+    ),
+    "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
+    "centre": Method("every glimpse in the middle of the image", "centre", "centre", BLIND),
+}
+
+
+def method_of(name: str | None, supervised: bool) -> str:
+    """The method to train by: `name`, or the default that fits; refuses what does not go together.
+
+    >>> method_of(None, supervised=True), method_of(None, supervised=False)
+    ('ps-nogs', 'ram')
+    """
+    chosen = name or ("ps-nogs" if supervised else "ram")
+    if chosen not in METHODS:
+        raise SettingsError(f"expected a method of {', '.join(METHODS)}; found {chosen!r}")
+    if METHODS[chosen].supervised and not supervised:
+        raise SettingsError(f"expected sequences for method {chosen}, found none; add --supervise [FILE]")
+    if supervised and not METHODS[chosen].supervised:
+        raise SettingsError(
+            f"expected no sequences for method {chosen}, found some; leave out --supervise or take ps-nogs"
+        )
+    return chosen
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a method minimises: the choices that all methods share.
+
+    Attributes:
+        loss_at: cross-entropy after the "last" glimpse, "every" one and before any, the mean of "both", or
+            weights of those after each glimpse; see `hardattn.objectives.losses.step_weights`.
+        supervision_weight: of the imitation, times the method's own.
+        rewards: reward -> weight, see `hardattn.objectives.rewards`.
+        anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
+        gain_target: what the predicted information gain is regressed on, see
+            `hardattn.objectives.stopping.gain`.
+    """
+
+    loss_at: losses.LossAt = "every"
+    supervision_weight: float = 1.0
+    rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
+    anneal_supervision: bool = False
+    gain_target: str = "realised"
+
+    def __post_init__(self) -> None:
+        losses.require_loss_at(self.loss_at)
+
+    def at(self, fraction: float) -> Objective:
+        """The objective when `fraction` of the budget is used.
+
+        >>> Objective(supervision_weight=2.0, anneal_supervision=True).at(0.75).supervision_weight
+        0.5
+        """
+        if not self.anneal_supervision:
+            return self
+        return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
+
+
+REINFORCE_LOSSES = ("likelihood", "distance")
+
+
+def terms(
+    method: Method,
+    rollout: Rollout,
+    labels: Tensor,
+    supervised: Tensor,
+    objective: Objective | None = None,
+    boxes: Tensor | None = None,
+    *,
+    normaliser: Tensor | None = None,
+    maps: Tensor | None = None,
+    gains: Tensor | None = None,
+    targets: Tensor | None = None,
+) -> dict[str, Tensor]:
+    """The weighted terms of the loss, by name; their sum is what is minimised.
+
+    Args:
+        boxes: see `hardattn.objectives.rewards.box`.
+        normaliser: see `hardattn.objectives.losses.reinforce`.
+        maps: see `hardattn.objectives.losses.saliency`.
+        gains: (G, T) of the designs of supervised images, see `hardattn.objectives.stopping.gain`.
+        targets: of the classification, see `hardattn.objectives.losses.classification`; None: the labels.
+    """
+    told = labels if targets is None else targets
+    objective, free = objective or Objective(), ~supervised
+    earned = cache(lambda: returns(rollout, labels, objective.rewards, boxes))  # where a term asks for it
+    makers: dict[str, Callable[[], Tensor]] = {
+        "classification": lambda: losses.classification(rollout, told, objective.loss_at),
+        "imitation": lambda: objective.supervision_weight * losses.imitation(rollout, supervised),
+        "saliency": lambda: objective.supervision_weight * losses.saliency(rollout, maps),
+        "reinforce": lambda: losses.reinforce(rollout, earned(), free, normaliser),
+        "baseline": lambda: losses.baseline(rollout, earned(), free),
+        "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
+        **{name: partial(term, rollout, labels) for name, term in TERMS.items()},
+        "gain": lambda: gain(rollout, labels, gains, supervised, objective.gain_target),
+    }
+    return {name: weight * makers[name]() for name, weight in method.weights.items()}

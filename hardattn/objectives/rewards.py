@@ -1,0 +1,117 @@
+"""Rewards by name: what a glimpse earns, for REINFORCE. Each is (B, T), one reward for each glimpse.
+
+Shapes: B images, T glimpses, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from data.errors import SettingsError
+from data.geometry import Geometry
+from data.grid import is_glance
+from hardattn.model.rollout import Rollout
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """Entropy in nats of softmax(logits) over the last dimension.
+
+    >>> entropy(torch.tensor([[0.0, 0.0], [0.0, -torch.inf]]))
+    tensor([0.6931, 0.0000])
+    """
+    return torch.special.entr(logits.float().softmax(-1)).sum(-1)
+
+
+def final(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
+    """1 with the last glimpse where the prediction after it is right, else 0 (Mnih et al. 2014)."""
+    earned = torch.zeros_like(rollout.baseline, dtype=torch.float32)
+    earned[:, -1] = (rollout.logits[:, -1].argmax(-1) == labels).float()
+    return earned
+
+
+def log_likelihood(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
+    """How much clearer the class became since the step before: rise of log p(label), in nats."""
+    log_probs = _all_logits(rollout).float().log_softmax(-1)
+    told = log_probs.gather(2, labels[:, None, None].expand(-1, log_probs.shape[1], 1)).squeeze(2)
+    return told.diff(dim=1).detach()
+
+
+def information(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
+    """Realised information gain: drop of the predictive entropy by each glimpse, in nats."""
+    return -entropy(_all_logits(rollout)).diff(dim=1).detach()
+
+
+def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
+    """Minus the distance from a glimpse to the object's box, as a share of the side of the image.
+
+    A glance is at no distance.
+
+    Args:
+        boxes: (B, 5) from `reachable`.
+
+    Raises:
+        SettingsError: the data set knows no boxes.
+    """
+    if boxes is None:
+        raise SettingsError("expected a data set that knows boxes for the reward box, found one without")
+    first, last, side = boxes[:, None, :2], boxes[:, None, 2:4], boxes[:, 4, None]
+    outside = (first - rollout.locations).clamp(min=0) + (rollout.locations - last).clamp(min=0)
+    return -outside.amax(2).masked_fill(is_glance(rollout.locations), 0).float() / side
+
+
+def reachable(boxes: Tensor, geometry: Geometry) -> Tensor:
+    """(B, 5) first and last row and column of top-left pixels whose glimpse touches an object; the side.
+
+    Args:
+        boxes: (B, 4) first row and column of the object, and those after its last.
+        geometry: sizes of glimpse and image.
+
+    >>> reachable(torch.tensor([[10, 20, 14, 26]]), Geometry(40, 40, 1, glimpse_size=8)).tolist()
+    [[3, 13, 13, 25, 40]]
+    """
+    side = torch.full_like(boxes[:, :1], max(geometry.height, geometry.width))
+    return torch.cat([boxes[:, :2] - geometry.glimpse_size + 1, boxes[:, 2:] - 1, side], 1)
+
+
+REWARDS: dict[str, Callable[[Rollout, Tensor, Tensor | None], Tensor]] = {
+    "final": final,
+    "log-likelihood": log_likelihood,
+    "information": information,
+    "box": box,
+}
+
+
+def require_rewards(weights: Mapping[str, float]) -> None:
+    """Raises SettingsError for no reward, an unknown one, or a weight that is not finite.
+
+    >>> require_rewards({"final": 1.0, "box": 0.5})
+    """
+    unknown = [name for name in weights if name not in REWARDS]
+    if unknown or not weights:
+        found = repr(unknown[0]) if unknown else "none"
+        raise SettingsError(f"expected rewards of {', '.join(REWARDS)}; found {found}")
+    endless = [weight for weight in weights.values() if not math.isfinite(weight)]
+    if endless:
+        raise SettingsError(f"expected finite weights of rewards, found {endless[0]}; change --reward")
+
+
+def returns(
+    rollout: Rollout, labels: Tensor, weights: Mapping[str, float], boxes: Tensor | None = None
+) -> Tensor:
+    """(B, T) weighted sum of the rewards from each glimpse on.
+
+    Raises:
+        SettingsError: see `require_rewards`.
+    """
+    require_rewards(weights)
+    earned = torch.stack([w * REWARDS[name](rollout, labels, boxes) for name, w in weights.items()]).sum(0)
+    return earned.flip(1).cumsum(1).flip(1)
+
+
+def _all_logits(rollout: Rollout) -> Tensor:
+    """(B, T+1, K) before any glimpse and after each."""
+    return torch.cat([rollout.prior[:, None], rollout.logits], dim=1)

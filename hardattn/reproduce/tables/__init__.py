@@ -1,1 +1,0 @@
-"""Settings of the published tables, one readable file each; see `hardattn.reproduce.settings`."""

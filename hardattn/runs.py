@@ -1,0 +1,192 @@
+"""Training: one call makes, or takes up, a run folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data.dataset import DataSet, Split
+from data.device import at_home, choose_device, one_thread
+from data.errors import SettingsError
+from data.geometry import Geometry
+from hardattn.distillation import Teacher
+from hardattn.loading import build
+from hardattn.objectives.losses import step_weights
+from hardattn.objectives.methods import METHODS, method_of
+from hardattn.training import checkpoint
+from hardattn.training.budget import Budget
+from hardattn.training.epe_learner import learner_of, require_policy
+from hardattn.training.guidance import (
+    Guided,
+    designed_gains,
+    guided_images,
+    guided_maps,
+    require_everyone,
+    supervision_settings,
+)
+from hardattn.training.learner import Validator
+from hardattn.training.recipe import Recipe, require_used
+from hardattn.training.run_folder import open_run, require_seed, run_to_the_end
+from supervision.batches import MixedBatches
+from supervision.store import SequenceStore
+
+
+def train(
+    dataset: DataSet,
+    run_folder: Path,
+    *,
+    method: str | None = None,
+    store: SequenceStore | None = None,
+    geometry: Geometry | None = None,
+    glimpses: int | None = None,
+    supervised_images: int | None = None,
+    teacher: Teacher | None = None,
+    budget: Budget | None = None,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    opened_with: dict[str, Any] | None = None,
+    **chosen: Any,
+) -> Path:
+    """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
+
+    An interrupted run goes on from its last multiple of 100 iterations, and on the CPU ends with the same
+    weights as one that was never stopped (with a budget in iterations, not in minutes).
+
+    Args:
+        dataset: its train and valid splits are used, and the design split with a store of its images.
+        run_folder: gets run.json, log.jsonl, last.safetensors, and model.safetensors (the best so far by
+            the negative log-likelihood of the validation labels).
+        method: a name of `hardattn.objectives.methods.METHODS`; default ps-nogs with a store, else ram.
+        store: sequences to imitate.
+        geometry: glimpse and grid; default the store's, else the data set's.
+        glimpses: T; default the data set's.
+        supervised_images: how many of the store's images to use; default all.
+        teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
+        recipe: default the one that suits method and data set.
+        opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        chosen: fields of `Recipe` that are not as in `recipe`.
+
+    Raises:
+        SettingsError, StoreError, CheckpointError: before anything is written.
+    """
+    name = method_of(method, store is not None)
+    recipe, budget = _recipe_for(name, dataset, recipe, chosen), budget or Budget()
+    steps = dataset.glimpses if glimpses is None else glimpses
+    require_seed(seed)
+    geometry = geometry_for(dataset, store, geometry)
+    _require_possible(name, recipe, geometry, steps)
+    _require_boxes(dataset, recipe)
+    everyone = recipe.supervised_share == 1
+    guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
+    told = _told(dataset, store, guided, geometry, name, recipe)
+    target = choose_device(device)
+    settings = {
+        **checkpoint.describe(dataset, geometry),
+        "method": name,
+        "seed": seed,
+        "glimpses": steps,
+        "fingerprint": dataset.fingerprint("train", "valid"),
+        "supervision": supervision_settings(store, guided),
+        "distillation": teacher and teacher.settings(),
+        "budget": asdict(budget),
+        "recipe": asdict(recipe),
+    }
+    open_run(run_folder, settings, opened_with or {}, _imitated(run_folder, store, supervised_images))
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
+        torch.manual_seed(seed)
+        network = build(settings).to(target)
+        images = at_home(dataset["train"], target)
+        if guided is not None:
+            told |= {"supervised": _beside(guided[0], dataset["train"], images), "locations": guided[1]}
+        share = recipe.supervised_share
+        batches = MixedBatches(images, steps, recipe.batch_size, supervised_share=share, seed=seed, **told)
+        look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
+        targets = torch.cat([teacher.targets(split) for split in batches.pool.splits]) if teacher else None
+        learner = learner_of(name)(network, METHODS[name], batches, geometry, recipe, seed, targets)
+        total = budget.total(len(dataset["train"]), recipe.batch_size)
+        run_to_the_end(learner, batches, look, run_folder, budget, total)
+    return run_folder
+
+
+def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict[str, Any]) -> Recipe:
+    """The recipe that was asked for, or the one that suits, with what the method needs and the choices."""
+    suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
+    needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy")}
+    return replace(suited, **{field: value for field, value in needed.items() if value is not None} | chosen)
+
+
+def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int) -> None:
+    """Raises SettingsError for a recipe that does not go with the method, or with so many glimpses."""
+    require_used(name, recipe)
+    step_weights(recipe.loss_at, steps)  # refuses weights of another number of glimpses
+    require_glimpses(steps, geometry)
+    require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
+
+
+def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
+    """Raises SettingsError for a reward that goes by boxes, of training images that have none."""
+    if "box" in recipe.rewards and dataset["train"].boxes is None:
+        raise SettingsError(
+            f"expected a data set that knows boxes for the reward box, found {dataset.name}; take digits, "
+            "translated-mnist, cluttered-mnist or cub, or leave it out"
+        )
+
+
+def _imitated(run_folder: Path, store: SequenceStore | None, images: int | None) -> dict[str, Any] | None:
+    """Where the sequences lie, seen from the folder that the run's lies in, and how many were asked for."""
+    if store is None:
+        return None
+    return {"store": os.path.relpath(store.path, run_folder.parent), "supervised_images": images}
+
+
+def _told(
+    dataset: DataSet,
+    store: SequenceStore | None,
+    guided: Guided | None,
+    geometry: Geometry,
+    name: str,
+    recipe: Recipe,
+) -> dict[str, Any]:
+    """What is learned of guided images beside their locations: EPE maps and gains, where they are wanted."""
+    told: dict[str, Any] = {}
+    if METHODS[name].then and guided:
+        require_everyone(guided, dataset["train"])
+    if store is not None and guided and "saliency" in METHODS[name].weights:
+        images, locations = guided
+        told["maps"] = guided_maps(store, images, geometry, locations.shape[1], recipe.policy)
+    if recipe.gain_target == "design":
+        told["gains"] = designed_gains(store, guided)
+    return told
+
+
+def require_glimpses(steps: int, geometry: Geometry) -> None:
+    """Raises SettingsError for no glimpse, or none beside a first glance.
+
+    >>> require_glimpses(2, Geometry(8, 8, 1, glimpse_size=4, first_glance=True))
+    """
+    least = 1 + geometry.first_glance
+    if steps < least:
+        after = ", one after the first glance" if geometry.first_glance else ""
+        raise SettingsError(f"expected at least {least} glimpses{after}, found {steps}; set --glimpses")
+
+
+def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry | None) -> Geometry:
+    """The geometry to train with; the store's must be the wanted one, where both are given."""
+    if store is None or "geometry" not in store.settings:
+        geometry = wanted or dataset.geometry
+    else:
+        geometry = Geometry(**store.settings["geometry"])
+        if wanted is not None:
+            store.require({"geometry": wanted.to_json()})
+    geometry.grid()  # refuses a glimpse larger than the image
+    return geometry
+
+
+def _beside(guided: Split, train: Split, images: Split) -> Split:
+    """The guided images where the training images are; these themselves, if they are the same."""
+    return images if guided is train else guided.to(images.images.device)

@@ -1,0 +1,120 @@
+"""What a glimpse or a whole image costs, by torch's own counter, and how many parameters a network has."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hardattn.model.heads import OUTPUTS, WIDTH
+from hardattn.model.network import HardAttention
+
+
+@dataclass(frozen=True)
+class Costs:
+    """MFLOPs of the parts of a glimpse at one image; a multiply-add is 2.
+
+    Attributes:
+        look: where to look, and glimpse, location and core.
+        classify: one prediction of the class.
+        heads: name of a stopping head -> one decision by it.
+        asked: the same for what is asked before a glimpse that is then not taken, and else comes with it.
+        classifying: names of heads whose decision needs the class, whatever the rule.
+    """
+
+    look: float
+    classify: float
+    heads: Mapping[str, float]
+    asked: Mapping[str, float]
+    classifying: Collection[str] = ()
+
+    @property
+    def glimpse(self) -> float:
+        """One glimpse with the prediction after it, without any stopping head."""
+        return self.look + self.classify
+
+    def spent(self, taken: Tensor, steps: int, head: str = "", classifies: bool = True) -> Tensor:
+        """(B,) MFLOPs of images at which `taken` (B,) glimpses of at most `steps` were taken.
+
+        Nothing is decided after the last one. Where neither the rule `classifies` nor its head does, the
+        class is said at the end alone.
+        """
+        glimpses = taken.double()
+        said = glimpses if classifies or head in self.classifying else torch.ones_like(glimpses)
+        decided = glimpses.clamp(max=steps - 1) * self.heads.get(head, 0.0)
+        refused = (taken < steps) * self.asked.get(head, 0.0)
+        return glimpses * self.look + said * self.classify + decided + refused
+
+    def times(self, trajectories: int) -> Costs:
+        """Of several trajectories together."""
+        heads, asked = (
+            {name: trajectories * cost for name, cost in of.items()} for of in (self.heads, self.asked)
+        )
+        look, classify = trajectories * self.look, trajectories * self.classify
+        return Costs(look, classify, heads, asked, self.classifying)
+
+
+def costs_of(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> Costs:
+    """What a network costs at test time.
+
+    A policy that is a map of the EPE is the head of `gain` as well, beside the entropy of the class.
+    """
+    parts = mflops_by_part(network, glimpse_shape)
+    heads = {name: parts[name] for name in OUTPUTS}
+    asked = {"gain": parts["policy"]} if network.predicts_epe else {}
+    look = parts["policy"] + parts["glimpse and core"]
+    return Costs(look, parts["classifier"], heads, asked, classifying=tuple(asked))
+
+
+def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> float:
+    """Millions of floating-point operations of one glimpse of one image; a multiply-add is 2.
+
+    One whole step at test time: where to look, glimpse and location embedding, core and classifier. The
+    baseline is for training only, and what decides about stopping is counted where it does, see `Costs`.
+    """
+    return costs_of(network, glimpse_shape).glimpse
+
+
+def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> dict[str, float]:
+    """The same, by part, and one decision of each stopping head, for one ponder cost."""
+    device = network.device
+    state = network.initial(1).detach()  # the counter takes no view of a parameter apart
+    glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
+    parts = {
+        "policy": mflops(network.policy, state),
+        "glimpse and core": mflops(network.step, glimpse, centre, state),
+        "classifier": mflops(network.classify, state),
+    }
+    heads = dict.fromkeys(OUTPUTS, _decision(network))
+    return parts | heads | ({"gain": 0.0} if network.predicts_epe else {})  # its policy has said it
+
+
+def _decision(network: HardAttention) -> float:
+    """MFLOPs of one stopping head, with one output."""
+    state = torch.zeros(1, network.hidden, device=network.device)
+    every = mflops(network.stopping_heads.hidden, state)
+    return every / len(OUTPUTS) + mflops(nn.Linear(WIDTH, 1), torch.zeros(1, WIDTH))
+
+
+def mflops(function: Any, *arguments: torch.Tensor) -> float:
+    """Millions of floating-point operations of one call: those of products and convolutions.
+
+    >>> mflops(nn.Linear(100, 50), torch.zeros(1, 100))
+    0.01
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        function(*arguments)
+    return counter.get_total_flops() / 1e6
+
+
+def parameters(network: nn.Module) -> int:
+    """How many numbers are learned, those of heads for training only included.
+
+    >>> parameters(nn.Linear(100, 50))
+    5050
+    """
+    return sum(weights.numel() for weights in network.parameters())

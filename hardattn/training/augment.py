@@ -1,0 +1,139 @@
+"""Variations of training images, made at the glimpse: mirrored, shifted, of other tone.
+
+No image is changed or even read: a mirrored image is a mirrored glimpse of the mirrored place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from data.geometry import Geometry
+from data.grid import LocationGrid, but_glances, is_glance
+from hardattn.model.rollout import Look
+
+
+def mirrored(locations: Tensor, grid: LocationGrid) -> Tensor:
+    """Where (..., 2) locations come to lie when the image is mirrored left to right.
+
+    >>> mirrored(torch.tensor([[3, 0], [3, 10]]), LocationGrid.evenly((28, 28), 8, 5))
+    tensor([[ 3, 20],
+            [ 3, 10]])
+    """
+    row, col = locations.unbind(-1)
+    other = torch.stack([row, grid.image_size[1] - grid.glimpse_size - col], dim=-1)
+    return but_glances(other, locations)
+
+
+def mirrored_columns(grid: LocationGrid) -> Tensor:
+    """(W - G + 1,) the column to which each column of a glimpse comes to lie when the image is mirrored.
+
+    From a column of the grid it is the nearest one of the grid.
+
+    >>> mirrored_columns(LocationGrid.evenly((8, 8), 4, 3)).tolist()
+    [4, 3, 2, 1, 0]
+    """
+    other = torch.arange(grid.image_size[1] - grid.glimpse_size, -1, -1)
+    cols = torch.tensor(grid.cols)
+    other[cols] = cols[(other[cols][:, None] - cols).abs().argmin(1)]
+    return other
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How the images of one batch are varied.
+
+    Attributes:
+        flipped: (B,) bool, mirrored left to right.
+        contrast: (B,) factor of the pixel values.
+        tint: (B, C) added to the pixel values, C the channels of a glimpse.
+        jitter: largest shift of a glimpse in each axis, in pixels.
+        generator: of the shifts.
+    """
+
+    flipped: Tensor
+    contrast: Tensor
+    tint: Tensor
+    jitter: int
+    generator: torch.Generator
+
+    @classmethod
+    def draw(
+        cls,
+        count: int,
+        geometry: Geometry,
+        *,
+        mirror: bool,
+        tone: float,
+        jitter: int,
+        generator: torch.Generator,
+    ) -> Variation:
+        """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`."""
+        device = generator.device
+        flipped = torch.rand(count, generator=generator, device=device) < 0.5
+        contrast = 1 + tone * torch.randn(count, generator=generator, device=device)
+        tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)
+        return cls(flipped & mirror, contrast, tint.repeat(1, geometry.scales), jitter, generator)
+
+    @cached_property
+    def mirrors(self) -> bool:
+        """Whether any image is mirrored."""
+        return bool(self.flipped.any())
+
+    @cached_property
+    def tones(self) -> bool:
+        """Whether any image has another contrast or tint."""
+        return bool((self.contrast != 1).any() | (self.tint != 0).any())
+
+    def of(self, rows: Tensor) -> Variation:
+        """The variation of some of the images."""
+        return Variation(
+            self.flipped[rows], self.contrast[rows], self.tint[rows], self.jitter, self.generator
+        )
+
+    def look(self, look: Look, grid: LocationGrid) -> Look:
+        """`look` as it is for the varied images; locations are theirs."""
+
+        def varied(index: Tensor, locations: Tensor) -> Tensor:
+            if not self.mirrors:
+                glimpses = look(index, locations + self._shift(locations))
+            else:
+                flip = self.flipped[:, None, None]
+                taken = torch.where(flip, mirrored(locations, grid), locations)
+                glimpses = look(index, taken + self._shift(locations))
+                glimpses = torch.where(flip[..., None, None], glimpses.flip(-1), glimpses)
+            if not self.tones:
+                return glimpses
+            return glimpses * self.contrast.view(-1, 1, 1, 1, 1) + self.tint[:, None, :, None, None]
+
+        return varied
+
+    def locations(self, locations: Tensor, grid: LocationGrid) -> Tensor:
+        """(B, T, 2) locations in the images -> those of the same places in the varied images.
+
+        Locations of the grid stay on it.
+        """
+        if not self.mirrors:
+            return locations
+        row, col = locations.unbind(-1)
+        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col.clamp(min=0)]], -1)
+        return torch.where(self.flipped[:, None, None], but_glances(other, locations), locations)
+
+    def reachable(self, boxes: Tensor, grid: LocationGrid) -> Tensor:
+        """(B, 5) of `hardattn.objectives.rewards.reachable` in the images -> in the varied images."""
+        if not self.mirrors:
+            return boxes
+        row, first, last_row, last, side = boxes.unbind(1)
+        border = grid.image_size[1] - grid.glimpse_size
+        other = torch.stack([row, border - last, last_row, border - first, side], 1)
+        return torch.where(self.flipped[:, None], other, boxes)
+
+    def _shift(self, locations: Tensor) -> Tensor:
+        if not self.jitter:
+            return torch.zeros_like(locations)
+        span = (-self.jitter, self.jitter + 1)
+        shift = torch.randint(*span, locations.shape, generator=self.generator, device=locations.device)
+        return shift.masked_fill(is_glance(locations)[..., None], 0)

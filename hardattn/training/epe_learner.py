@@ -1,0 +1,165 @@
+r"""The method epe-head: the policy is a map of the expected cross-entropy after one more glimpse.
+
+A head m of the network regresses, from the state alone, what the network's own classifier will say:
+
+    $\min_m \; E\,[\,(m_l(h_t) + \log p(\theta \mid h_{t+1}(l)))^2\,], \qquad l_{t+1} = \arg\min_l m_l(h_t)$
+
+Its minimiser is the conditional mean of the realised cross-entropy given the glimpses so far, which is the
+bound of Barber and Agakov on the expected posterior entropy (EPE): greedy design by a network, without
+completions and without REINFORCE. It is DIME's idea for features (Gadgil, Covert, Lee 2024,
+arXiv 2306.03301). As the mean is conditional on the place too, it does not matter how the places of the
+regression were chosen.
+
+Shapes: B images, T glimpses, L locations, R candidates, K classes, W width of the state. All values in nats.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from data.errors import SettingsError
+from data.grid import LocationGrid
+from hardattn.model.network import HardAttention
+from hardattn.model.policies import EXPLORATION, EpeMap, EpePolicy
+from hardattn.model.rollout import Look, Rollout, Walk, read, walk
+from hardattn.objectives.losses import classification
+from hardattn.objectives.methods import MAPPED, METHODS
+from hardattn.objectives.stopping import TERMS
+from hardattn.training.learner import Learner
+from supervision.batches import Batch
+
+POLICY = "epe"
+CANDIDATES = 4  # beside the place taken; each costs one glimpse and one step of the core, without gradient
+ANNEALED_FOR = 0.5  # of the budget
+
+
+def exploration(fraction: float) -> float:
+    """Share of arbitrary places when `fraction` of the budget is used: from 1 linearly down to a floor.
+
+    >>> [round(exploration(fraction), 3) for fraction in (0.0, 0.25, 0.5, 1.0)]
+    [1.0, 0.55, 0.1, 0.1]
+    """
+    return max(EXPLORATION, 1 - (1 - EXPLORATION) * fraction / ANNEALED_FOR)
+
+
+def regression(network: HardAttention, walked: Walk, places: Tensor, values: Tensor) -> Tensor:
+    """Mean squared error of the maps before each glimpse, in nats squared.
+
+    Args:
+        network: whose policy is an `EpeMap`.
+        walked: the states (B, T+1, W).
+        places: (B, T, R) of the grid.
+        values: (B, T, R) cross-entropies after a glimpse there.
+    """
+    maps = cast(EpeMap, network.policy(walked.states[:, :-1])).epe  # (B, T, L)
+    return (maps.gather(2, places) - values).square().mean()
+
+
+@torch.no_grad()
+def realised(
+    network: HardAttention,
+    look: Look,
+    index: Tensor,
+    walked: Walk,
+    places: Tensor,
+    labels: Tensor,
+    grid: LocationGrid,
+) -> Tensor:
+    """(B, T, R) -log p(label) after one more glimpse at places (B, T, R), instead of the one that was taken.
+
+    Args:
+        index: (B,) numbers of the images.
+        walked: the states that the glimpses go on from.
+        labels: (B,).
+    """
+    count, times = len(places), places.shape[1] * places.shape[2]
+    glimpses = look(index, grid.locations.to(places.device)[places].flatten(1, 2)).flatten(0, 1)
+    centres = grid.normalised().to(places.device)[places].flatten(0, 2)
+    before = walked.states[:, :-1].repeat_interleave(places.shape[2], 1).flatten(0, 1)
+    mask = walked.mask.expand(count, -1).repeat_interleave(times, 0)
+    after = network.step(glimpses, centres, before, mask)
+    logits = network.classify(after, network.mask(len(after))).float()
+    return cross_entropy(logits, labels.repeat_interleave(times), reduction="none").view(places.shape)
+
+
+def taken(seen: Rollout, labels: Tensor) -> Tensor:
+    """(B, T) -log p(label) after the glimpses that were taken: a sample that costs nothing."""
+    logits = seen.logits.detach().float().transpose(1, 2)  # (B, K, T)
+    return cross_entropy(logits, labels[:, None].expand(-1, logits.shape[2]), reduction="none")
+
+
+def after_glance(walked: Walk, chosen: slice) -> Walk:
+    """The walk from the first of the glimpses on whose places were `chosen`."""
+    return replace(
+        walked,
+        states=walked.states[:, chosen],
+        locations=walked.locations[:, chosen],
+        log_prob=walked.log_prob[:, chosen],
+    )
+
+
+class EpeLearner(Learner):
+    """The training of a network whose policy is an `EpeMap`: cross-entropy, and the regression of the map."""
+
+    def step(self, batch: Batch, fraction: float) -> None:
+        cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
+        index, labels = batch.index.to(self.device), self.labels[batch.index].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            weighted = self._weighted(index, labels)
+        self.finish(weighted, fraction)
+
+    def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """The weighted terms of the loss on images `index` (B,)."""
+        told = self.targets[index.to(self.targets.device)].to(self.device)
+        generator, weights = self.generator(), self.method.weights
+        look = self.variation(len(index), generator).look(self.look, self.grid)
+        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample", generator=generator)
+        seen = read(self.network, walked, self.grid)
+        walked, after = after_glance(walked, seen.chosen), taken(seen, labels)[:, seen.chosen]
+        size = (len(index), walked.locations.shape[1], CANDIDATES)
+        others = torch.randint(len(self.grid), size, generator=generator, device=self.device)
+        values = realised(self.network, look, index, walked, others, labels, self.grid)
+        places = torch.cat([self.grid.index(walked.locations)[..., None], others], 2)
+        values = torch.cat([after[..., None], values], 2)
+        return {
+            "classification": weights["classification"] * classification(seen, told, self.recipe.loss_at),
+            "epe": weights["epe"] * regression(self.network, walked, places, values),
+            **{name: weights[name] * TERMS[name](seen, labels) for name in MAPPED},
+        }
+
+
+def learner_of(method: str) -> type[Learner]:
+    """What trains by a method.
+
+    >>> learner_of("epe-head").__name__, learner_of("ram").__name__
+    ('EpeLearner', 'Learner')
+    """
+    return EpeLearner if METHODS[method].policy == POLICY else Learner
+
+
+def require_policy(method: str, policy: str, steps: int, places: int) -> None:
+    """Raises SettingsError where a method and a policy do not go together, or places are too few for it.
+
+    Args:
+        policy: a key of `hardattn.model.policies.POLICIES`.
+        steps: T.
+        places: L.
+
+    >>> require_policy("epe-head", "epe", steps=4, places=9), require_policy("ram", "gaussian", 10, 9)
+    (None, None)
+    """
+    if POLICY in (policy, METHODS[method].policy) and policy != METHODS[method].policy:
+        raise SettingsError(
+            f"expected --policy {POLICY} with --method epe-head and with no other, found {policy} with "
+            f"{method}; change one of the two"
+        )
+    if policy == POLICY and steps > places:
+        raise SettingsError(
+            f"expected at most {places} glimpses, as no place of the grid is taken twice, found {steps}; "
+            "set --glimpses"
+        )

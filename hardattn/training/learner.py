@@ -1,0 +1,166 @@
+"""One iteration of training a hard-attention network, and its validation: what `train` repeats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import nll_loss
+
+from data.dataset import Split
+from data.geometry import Geometry
+from hardattn.model.looking import look_at_all, look_of
+from hardattn.model.network import HardAttention
+from hardattn.model.policies import log_normaliser
+from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
+from hardattn.objectives.methods import Method, terms
+from hardattn.objectives.rewards import reachable
+from hardattn.stopping.curve import brief_curve
+from hardattn.stopping.flops import Costs, costs_of
+from hardattn.stopping.rules import Predictions
+from hardattn.training.augment import Variation
+from hardattn.training.budget import is_check
+from hardattn.training.recipe import Recipe
+from hardattn.training.trainer import Trainer
+from supervision.batches import Batch, MixedBatches
+
+
+class Learner(Trainer):
+    """The training of a hard-attention network by one of the methods.
+
+    Args:
+        network, geometry, recipe, seed: see `Trainer`.
+        method: which terms the loss has.
+        batches: of the images, which are numbered as in their pool.
+        targets: (N, K) class probabilities of the pool's images to learn in the place of their labels.
+    """
+
+    network: HardAttention
+    recipe: Recipe
+
+    def __init__(
+        self,
+        network: HardAttention,
+        method: Method,
+        batches: MixedBatches,
+        geometry: Geometry,
+        recipe: Recipe,
+        seed: int,
+        targets: Tensor | None = None,
+    ) -> None:
+        super().__init__(network, geometry, recipe, seed)
+        self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
+        self.labels = batches.pool.labels
+        self.targets = self.labels if targets is None else targets.to(self.labels.device)
+        self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
+        self.look = look_of(batches.pool, geometry.retina(), self.device)
+        self.places = None if batches.maps is None else batches.maps.places.to(self.device)
+
+    def step(self, batch: Batch, fraction: float) -> None:
+        """One iteration, `fraction` of the budget being used."""
+        method = self.method.at(fraction, self.recipe.imitate_for)
+        told = batch.supervised & method.supervised
+        supervised, index = self._repeated(told, batch.index, method.trajectories)
+        labels = self.labels[index].to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            varied = self.variation(len(index), self.generator())
+            seen = self._rollout(index, supervised, batch.locations, method.training, varied)
+            boxes = None if self.boxes is None else self.boxes[index].to(self.device)
+            boxes = None if boxes is None else varied.reachable(boxes, self.grid)
+            weighted = terms(
+                method,
+                seen,
+                labels,
+                supervised,
+                self.recipe.objective.at(fraction),
+                boxes,
+                normaliser=self._normaliser(),
+                maps=None if batch.maps is None else batch.maps.to(self.device),
+                gains=None if batch.gains is None else batch.gains.to(self.device),
+                targets=self.targets[index].to(self.device),
+            )
+        self.finish(weighted, fraction)
+
+    def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
+        """Down the gradient of the weighted terms, which are noted for the log."""
+        self.descend(torch.stack(list(weighted.values())).sum(), fraction)
+        if is_check(self.iteration):
+            self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
+
+    def _normaliser(self) -> Tensor | None:
+        """What the score of REINFORCE leaves out of log pi, if anything."""
+        distance = self.recipe.reinforce_loss == "distance"
+        return log_normaliser(self.network.policy_head) if distance else None
+
+    def _repeated(self, supervised: Tensor, index: Tensor, trajectories: int) -> tuple[Tensor, Tensor]:
+        """Which images are supervised, and all images: first the others, each with all its trajectories."""
+        free = index[~supervised].repeat_interleave(trajectories)
+        told = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
+        return told.to(self.device), torch.cat([free, index[supervised]])
+
+    def _rollout(
+        self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode, varied: Variation
+    ) -> Rollout:
+        network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
+        free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
+        if len(free):
+            look = varied.of(free).look(self.look, self.grid)
+            parts.append(
+                explore(
+                    network,
+                    look,
+                    index[free],
+                    self.grid,
+                    self.steps,
+                    mode=mode,
+                    generator=varied.generator,
+                )
+            )
+        if len(guided):
+            own = varied.of(guided)
+            told = own.locations(locations[-len(guided) :].to(self.device), self.grid)
+            look, places = own.look(self.look, self.grid), self._places(own)
+            parts.append(follow(network, look, index[guided], told, self.grid, places))
+        return joined(parts)
+
+    def _places(self, varied: Variation) -> Tensor | None:
+        """(B, L', 2) where the places of the EPE maps are in varied images."""
+        if self.places is None:
+            return None
+        return varied.locations(self.places.expand(len(varied.flipped), -1, -1), self.grid)
+
+
+def accuracy_and_nll(logits: Tensor, labels: Tensor) -> tuple[list[float], list[float]]:
+    """After every glimpse: share of right predictions, and mean -log p(label) in nats.
+
+    Args:
+        logits: (B, T, K).
+        labels: (B,).
+    """
+    log_probs = logits.float().log_softmax(-1)
+    right = (log_probs.argmax(-1) == labels[:, None]).double().mean(0)
+    nll = [nll_loss(log_probs[:, t], labels).item() for t in range(log_probs.shape[1])]
+    return right.tolist(), nll
+
+
+class Validator:
+    """Figures of a network on the validation images."""
+
+    def __init__(self, split: Split, geometry: Geometry, steps: int, mode: Mode) -> None:
+        self.split, self.geometry, self.steps, self.mode = split, geometry, steps, mode
+        self._costs: Costs | None = None
+
+    def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
+        """NLL and accuracy after T glimpses and after each; what stopping rules make of these images."""
+        seen = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
+        labels, costs = self.split.labels.cpu(), self._costs_of(network)
+        accuracy, nll = accuracy_and_nll(seen.logits, labels)
+        figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
+        return figures, {"stopping": brief_curve(Predictions.of(seen), labels, costs)}
+
+    def _costs_of(self, network: HardAttention) -> Costs:
+        """Counted once: training does not change them."""
+        if self._costs is None:
+            self._costs = costs_of(network, self.geometry.glimpse_shape())
+        return self._costs

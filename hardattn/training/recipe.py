@@ -1,0 +1,182 @@
+"""The hyperparameters of a hard-attention network and of its training, and what of them goes together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from data.errors import SettingsError
+from hardattn.model.cores import CORES
+from hardattn.model.encoders import COMBINATIONS, GLIMPSE_ENCODERS
+from hardattn.model.policies import DEVIATION, ON_GRID, POLICIES
+from hardattn.objectives.losses import LossAt, require_loss_at
+from hardattn.objectives.methods import IMITATE_FOR, METHODS, REINFORCE_LOSSES, Method, Objective
+from hardattn.objectives.rewards import require_rewards
+from hardattn.objectives.stopping import GAIN_TARGETS
+from hardattn.training.trainer import TrainingRecipe
+
+NETWORK = (
+    "hidden",
+    "dropout",
+    "policy_shapes_state",
+    "encoder",
+    "combine",
+    "batch_norm",
+    "core",
+    "policy",
+    "deviation",
+)
+CHOICES: dict[str, Collection[str]] = {
+    "encoder": GLIMPSE_ENCODERS,
+    "combine": COMBINATIONS,
+    "core": CORES,
+    "policy": POLICIES,
+    "reinforce_loss": REINFORCE_LOSSES,
+    "gain_target": GAIN_TARGETS,
+}
+
+
+@dataclass(frozen=True)
+class Recipe(TrainingRecipe):
+    """Hyperparameters of network and training; those of any training are `TrainingRecipe`'s.
+
+    Attributes:
+        supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
+            imitate.
+        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
+            `HardAttention`.
+        loss_at, rewards, supervision_weight, anneal_supervision: see `hardattn.objectives.methods.Objective`.
+        reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
+            "distance" from the mean alone, see `hardattn.objectives.losses.reinforce`.
+        gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
+            was "realised", the drop of the "entropy" of the class, or of supervised images what their
+            "design" expected.
+        imitate_for: share of the budget after which a method gives way to its `then`.
+    """
+
+    supervised_share: float = 0.25
+    hidden: int = 128
+    dropout: float = 0.2
+    policy_shapes_state: bool = False
+    encoder: str = "conv"
+    combine: str = "modulate"
+    batch_norm: bool = False
+    core: str = "gru"
+    policy: str = "categorical"
+    deviation: float | None = DEVIATION
+    loss_at: LossAt = "every"
+    supervision_weight: float = 1.0
+    rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
+    anneal_supervision: bool = False
+    reinforce_loss: str = "likelihood"
+    imitate_for: float = IMITATE_FOR
+    gain_target: str = "realised"
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                found = getattr(self, name)
+                raise SettingsError(f"expected a {name} of {', '.join(choices)}; found {found!r}")
+        require_loss_at(self.loss_at)
+        if self.deviation is not None and self.deviation <= 0:
+            raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
+        if not 0 <= self.supervision_weight < math.inf:
+            raise SettingsError(
+                f"expected a finite --supervision-weight of at least 0, found {self.supervision_weight}; "
+                "change it"
+            )
+        require_rewards(self.rewards)
+        if self.reinforce_loss == "distance" and self.policy != "gaussian":
+            raise SettingsError(
+                f"expected --policy gaussian with --reinforce-loss distance, found {self.policy}; "
+                "change one of the two"
+            )
+        if not 0 <= self.imitate_for <= 1:
+            raise SettingsError(f"expected a share in [0, 1] for --imitate-for, found {self.imitate_for}")
+
+    @property
+    def network(self) -> dict[str, Any]:
+        """What the network is built from."""
+        return {name: getattr(self, name) for name in NETWORK}
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(
+            self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target
+        )
+
+    @classmethod
+    def suited(cls, method: Method, *, symmetric: bool, aligned: bool, **chosen: Any) -> Recipe:
+        """The default for a method, and images that may be mirrored or are aligned.
+
+        On aligned images designs differ little from image to image, and imitating a few hundred of them would
+        only shape the state to recognise them: there the policy reads the state and does not shape it. Where
+        nothing is aligned the state must learn to say where to look next, by whichever method.
+        """
+        default: dict[str, Any] = {
+            "mirror": symmetric,
+            "policy_shapes_state": not (aligned and method.supervised),
+        }
+        return cls(**(default | chosen))
+
+
+class Need(NamedTuple):
+    """Which methods have a use for a field of a recipe.
+
+    Attributes:
+        option: that sets it.
+        wanted: the methods in words.
+        met: whether a method is one of them.
+    """
+
+    option: str
+    wanted: str
+    met: Callable[[Method], bool]
+
+
+def _reinforcing(option: str) -> Need:
+    return Need(option, "a method with REINFORCE", lambda method: method.has("reinforce"))
+
+
+NEEDS: Mapping[str, Need] = {
+    "supervision_weight": Need(
+        "--supervision-weight", "a method that imitates", lambda method: method.has("imitation", "saliency")
+    ),
+    "anneal_supervision": Need(
+        "--anneal-supervision",
+        "a method that imitates beside REINFORCE",
+        lambda method: method.supervised and "reinforce" in method.weights,
+    ),
+    "imitate_for": Need("--imitate-for", "nogs-finetuned", lambda method: bool(method.then)),
+    "rewards": _reinforcing("--reward"),
+    "reinforce_loss": _reinforcing("--reinforce-loss"),
+    "policy": Need(
+        "--policy", "a method that learns where to look", lambda method: method.training == "sample"
+    ),
+    "gain_target": Need(
+        "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
+    ),
+}
+
+
+def require_used(name: str, recipe: Recipe) -> None:
+    """Raises SettingsError where a recipe says what would change nothing in a training by the method `name`.
+
+    What is as in `Recipe()` says nothing.
+
+    >>> require_used("ps-nogs", Recipe(anneal_supervision=True)), require_used("random", Recipe(hidden=64))
+    (None, None)
+    """
+    default, method = Recipe(), METHODS[name]
+    for part, need in NEEDS.items():
+        if getattr(recipe, part) != getattr(default, part) and not need.met(method):
+            raise SettingsError(
+                f"expected {need.wanted} with {need.option}, found {name}; take one or leave the option out"
+            )
+    if recipe.deviation != DEVIATION and recipe.policy in ON_GRID:
+        raise SettingsError(
+            f"expected --policy gaussian or mixture with --deviation, found {recipe.policy}; take one or "
+            "leave the option out"
+        )

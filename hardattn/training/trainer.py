@@ -1,0 +1,167 @@
+"""What every training shares: AdamW, the moving average of the weights, its draws, taking it up again."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data.errors import CheckpointError
+from data.geometry import Geometry
+from hardattn.training.augment import Variation
+from supervision.batches import Batch
+
+
+@dataclass(frozen=True)
+class TrainingRecipe:
+    """Hyperparameters of any training.
+
+    Attributes:
+        batch_size: B.
+        learning_rate, weight_decay: of AdamW; the rate warms up and then falls along a cosine.
+        clip: largest norm of the gradient.
+        average: decay of the moving average of the weights, which is what is validated and kept.
+        jitter: largest shift of a training glimpse in each axis, as a share of its side.
+        mirror: whether half of the training images are mirrored left to right.
+        tone: deviation of their contrast and tint.
+    """
+
+    batch_size: int = 128
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    clip: float = 1.0
+    average: float = 0.99
+    jitter: float = 0.125
+    mirror: bool = False
+    tone: float = 0.1
+
+
+class Clock:
+    """Seconds spent in this run, over all the times it was taken up."""
+
+    def __init__(self, before: float = 0.0) -> None:
+        self.before, self.since = before, time.monotonic()
+
+    def seconds(self) -> float:
+        return self.before + time.monotonic() - self.since
+
+
+class Trainer(ABC):
+    """Network, optimiser and moving average; `step` is one iteration, `descend` its end.
+
+    Every iteration draws from generators seeded by (seed, iteration), so that a run taken up again goes on
+    exactly as it would have.
+
+    Args:
+        network: what is trained, on the device where it is trained.
+        geometry: of what it looks at.
+        recipe: hyperparameters.
+        seed: of the draws.
+
+    Attributes:
+        average: the moving average of the network.
+        iteration, best: how many are done, and the best NLL of the validation labels so far, in nats.
+        terms: of the loss, for the log.
+        saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
+            decided by them, so that a finished run is found finished.
+    """
+
+    network: nn.Module
+    recipe: TrainingRecipe
+
+    def __init__(self, network: nn.Module, geometry: Geometry, recipe: TrainingRecipe, seed: int) -> None:
+        self.network, self.average = network, copy.deepcopy(network).eval()
+        self.geometry, self.recipe, self.seed = geometry, recipe, seed
+        self.device = next(network.parameters()).device
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+        )
+        self.clock = Clock()
+        self.iteration, self.best, self.saved = 0, math.inf, 0.0
+        self.terms: dict[str, float] = {}
+
+    @abstractmethod
+    def step(self, batch: Batch, fraction: float) -> None:
+        """One iteration, `fraction` of the budget being used."""
+
+    def descend(self, loss: Tensor, fraction: float) -> None:
+        """One step of the optimiser down the gradient of `loss`, and of the average towards the weights."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, fraction)
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimiser.step()
+        self.iteration += 1
+        self._follow()
+
+    def generator(self) -> torch.Generator:
+        """Of the draws of this iteration; the global one, which dropout draws from, is seeded beside it."""
+        number = 2 * (self.seed * 1_000_003 + self.iteration)
+        torch.manual_seed(number + 1)  # dropout
+        return torch.Generator(self.device).manual_seed(number)
+
+    def variation(self, count: int, generator: torch.Generator) -> Variation:
+        """How `count` training images are varied."""
+        jitter = round(self.recipe.jitter * self.geometry.glimpse_size)
+        mirror, tone = self.recipe.mirror, self.recipe.tone
+        return Variation.draw(
+            count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator
+        )
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        """The moving average takes a step towards the weights; a longer one at the beginning."""
+        rate = 1 - min(self.recipe.average, self.iteration / (self.iteration + 10))
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), rate)
+        for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            kept.copy_(now)  # running statistics of a batch norm
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Tensors and facts that fix how training goes on."""
+        tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
+        tensors |= {f"average.{name}": value for name, value in self.average.state_dict().items()}
+        for number, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{name}": value for name, value in slots.items()}
+        self.saved = self.clock.seconds()
+        return tensors, {"iteration": self.iteration, "seconds": self.saved, "best": self.best}
+
+    def restore(self, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
+        """Takes up the state that `state` gave.
+
+        Raises:
+            CheckpointError: it is that of another network.
+        """
+        try:
+            for part, module in (("network.", self.network), ("average.", self.average)):
+                module.load_state_dict(
+                    {n.removeprefix(part): v for n, v in tensors.items() if n.startswith(part)}
+                )
+            optimiser = self.optimiser.state_dict()
+            for name, value in tensors.items():
+                if name.startswith("optimiser."):
+                    _, number, slot = name.split(".", 2)
+                    optimiser["state"].setdefault(int(number), {})[slot] = value
+            self.optimiser.load_state_dict(optimiser)
+            self.iteration, self.best = about["iteration"], about["best"]
+            self.saved = about["seconds"]
+            self.clock = Clock(self.saved)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise CheckpointError(
+                f"expected a training state of this network, found another: {error}"
+            ) from None
+
+
+def _schedule(iteration: int, fraction: float) -> float:
+    """Factor of the learning rate: 50 iterations of warming up, then a cosine to 0.
+
+    >>> _schedule(0, 0.0), _schedule(100, 0.0), _schedule(100, 1.0)
+    (0.02, 1.0, 0.0)
+    """
+    return min(1.0, (iteration + 1) / 50) * 0.5 * (1 + math.cos(math.pi * fraction))
