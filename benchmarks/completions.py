@@ -22,7 +22,7 @@ from boed.completions.completion import Completion
 from boed.completions.quality import CompletionQuality, completion_quality
 from boed.fitting.fit import fit
 from boed.search.designer import Designer
-from boed.search.sources import SOURCES
+from boed.search.registry import SOURCES
 from data import GlimpseError
 from data.sample import sample_rows
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data.tensors import load_tensors
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.convergence import CONVERGED_WITHIN, Log, sooner
 from hardattn.training.run_folder import read_log

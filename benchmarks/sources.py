@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 
 from benchmarks.jobs import Job, JobError, run_all
-from boed.search.sources import SOURCES
+from boed.search.registry import SOURCES
 from data import DATASETS
 
 ATTRIBUTES = (

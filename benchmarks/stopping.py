@@ -26,7 +26,8 @@ from data.device import at_home
 from data.measures import Measure, resampling
 from hardattn.evaluation import RESAMPLES, looked_at, stopping_settings
 from hardattn.loading import open_trained
-from hardattn.stopping.rules import RULES, Stops
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Stops
 from hardattn.training import checkpoint
 
 BETWEEN = (0.25, 0.5, 0.75)  # glimpses after the first, where a curve is steep

@@ -28,7 +28,7 @@ from data.geometry import Geometry
 from data.pool import ImagePool
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.stopping.flops import mflops_per_glimpse
 from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from boed.approximations import Approximations
 from boed.search.designer import Designer, Designs
 from boed.search.diagnostics import REPORTED, coarse_agreement, sample_sizes
-from boed.search.sources import SOURCES, WITH_MAPS
+from boed.search.registry import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
@@ -48,7 +48,7 @@ def generate(
         designer: approximations from `boed.fitting.fit.fit`, and how to search.
         split: holds the images of the sink's ids.
         glimpses: T.
-        source: a key of `boed.search.sources.SOURCES`.
+        source: a key of `boed.search.registry.SOURCES`.
         ids: only these images, where the sink has more.
 
     Raises:

@@ -1,29 +1,8 @@
-"""Images in, glimpses out: data sets, the location grid and the sensor."""
+"""Images in, glimpses out: data sets, the location grid and the sensor.
 
-from data.dataset import SPLITS, DataSet, Split
-from data.errors import CheckpointError, DataError, GlimpseError, SettingsError, StoreError
-from data.geometry import Geometry
-from data.grid import LocationGrid, denormalise, normalise
-from data.pool import ImagePool
-from data.registry import DATASETS, load
-from data.retina import Retina, gather_patches
+What the package offers is in `__init__.pyi`; each name is imported when it is first used.
+"""
 
-__all__ = [
-    "DATASETS",
-    "SPLITS",
-    "CheckpointError",
-    "DataError",
-    "DataSet",
-    "Geometry",
-    "GlimpseError",
-    "ImagePool",
-    "LocationGrid",
-    "Retina",
-    "SettingsError",
-    "Split",
-    "StoreError",
-    "denormalise",
-    "gather_patches",
-    "load",
-    "normalise",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

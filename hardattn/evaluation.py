@@ -23,11 +23,12 @@ from hardattn.baselines.early_exit import exit_costs, exit_curve
 from hardattn.baselines.layers import Baseline
 from hardattn.loading import Trained, open_trained
 from hardattn.model.network import HardAttention
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.stopping.curve import Settings, curve, settings_within
 from hardattn.stopping.curve_files import draw_curve, write_csv
 from hardattn.stopping.flops import Costs, costs_of, parameters
-from hardattn.stopping.rules import RULES, Point
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Point
 from hardattn.stopping.trajectories import Looks, predictions, require_trajectories
 from hardattn.training import checkpoint
 from hardattn.training.convergence import convergence
@@ -98,7 +99,7 @@ def evaluate(
         data_root: other images than those of the training; a folder with test images only will do.
         dataset: the data set itself, where it is not one of the registry.
         trajectories: for each image; of several, drawn from the policy, the predictions are averaged.
-        stop: names of `hardattn.stopping.rules.RULES`; all of them without. `fixed` is always among them.
+        stop: names of `hardattn.stopping.registry.RULES`; all of them without. `fixed` is always among them.
         budget_glimpses, budget_mflops: largest mean per image, on the validation images.
 
     Raises:

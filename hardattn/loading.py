@@ -14,9 +14,9 @@ from data.registry import load
 from data.tensors import load_tensors
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.layers import Baseline
-from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.registry import BASELINES
 from hardattn.model.network import HardAttention
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.recipe import Recipe
 

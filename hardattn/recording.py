@@ -18,7 +18,7 @@ from hardattn.loading import Trained, open_trained
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Rollout
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.training import checkpoint
 from supervision.store import Sequences, SequenceStore

@@ -16,7 +16,8 @@ from data.geometry import Geometry
 from hardattn.distillation import Teacher
 from hardattn.loading import build
 from hardattn.objectives.losses import step_weights
-from hardattn.objectives.methods import METHODS, method_of
+from hardattn.objectives.methods import method_of
+from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.epe_learner import learner_of, require_policy
@@ -61,7 +62,7 @@ def train(
         dataset: its train and valid splits are used, and the design split with a store of its images.
         run_folder: gets run.json, log.jsonl, last.safetensors, and model.safetensors (the best so far by
             the negative log-likelihood of the validation labels).
-        method: a name of `hardattn.objectives.methods.METHODS`; default ps-nogs with a store, else ram.
+        method: a name of `hardattn.objectives.registry.METHODS`; default ps-nogs with a store, else ram.
         store: sequences to imitate.
         geometry: glimpse and grid; default the store's, else the data set's.
         glimpses: T; default the data set's.

@@ -12,7 +12,7 @@ from benchmarks.stopping import Sweep, grid, main, pooled, report, verdict, writ
 from data.errors import SettingsError
 from data.measures import Measure
 from hardattn.runs import train
-from hardattn.stopping.rules import RULES
+from hardattn.stopping.registry import RULES
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe
 

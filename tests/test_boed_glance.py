@@ -31,7 +31,7 @@ from boed.pictures import draw_sequences
 from boed.posteriors.posterior import negative_log_posterior
 from boed.search.designer import Designer, History, design_sequences
 from boed.search.diagnostics import sample_sizes
-from boed.search.sources import SOURCES
+from boed.search.registry import SOURCES
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.glance import thumbnails

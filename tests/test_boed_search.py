@@ -16,8 +16,8 @@ from boed.estimators.epe import SCORES
 from boed.generation import generate
 from boed.search.designer import Designer, Designs, History, image_noise
 from boed.search.lookahead import SEARCHES
+from boed.search.registry import SOURCES
 from boed.search.shrinkage import AverageMaps
-from boed.search.sources import SOURCES
 from data.dataset import Split
 
 STEPS = 3

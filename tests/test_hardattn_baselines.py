@@ -5,7 +5,8 @@ import torch
 
 from data.errors import SettingsError
 from hardattn.baselines.layers import Baseline
-from hardattn.baselines.networks import BASELINES, make_baseline
+from hardattn.baselines.networks import make_baseline
+from hardattn.baselines.registry import BASELINES
 from hardattn.stopping.flops import mflops, parameters
 
 SIZES = [(1, 28, 28), (1, 40, 40), (3, 60, 60), (3, 100, 100), (3, 224, 224)]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from data.digits import load_digits
 from hardattn.cli.main import main
-from hardattn.model.cores import CORES
+from hardattn.model.registry import CORES
 from supervision.store import Sequences, SequenceStore
 
 

@@ -15,7 +15,7 @@ from hardattn import runs as training
 from hardattn.baselines.training import BaselineRecipe, logits_of, one_glimpse, train_baseline
 from hardattn.cli.main import main
 from hardattn.distillation import Teacher, mixture, teacher_of
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget

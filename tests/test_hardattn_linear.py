@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import hardattn.model.linear
-from hardattn.model.cores import CORES, Core, GruCore, _GruSequence
+from hardattn.model.cores import Core, GruCore, _GruSequence
 from hardattn.model.linear import Linear
+from hardattn.model.registry import CORES
 
 
 def assert_same_with_gradients(fast: Tensor, plain: Tensor, inputs: list[Tensor]) -> None:

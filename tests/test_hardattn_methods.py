@@ -16,7 +16,8 @@ from hardattn.experiments.frontier.grid import grids, read_grid
 from hardattn.experiments.reproduce.settings import read_table, table_names
 from hardattn.model.rollout import Rollout
 from hardattn.objectives import methods
-from hardattn.objectives.methods import METHODS, Method, Objective
+from hardattn.objectives.methods import Method, Objective
+from hardattn.objectives.registry import METHODS
 from hardattn.runs import train
 from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget

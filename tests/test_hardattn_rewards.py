@@ -12,7 +12,8 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.mnist import SIDE
 from hardattn.model.rollout import Rollout
-from hardattn.objectives.rewards import REWARDS, box, entropy, information, log_likelihood, reachable, returns
+from hardattn.objectives.registry import REWARDS
+from hardattn.objectives.rewards import box, entropy, information, log_likelihood, reachable, returns
 from hardattn.runs import train
 from hardattn.training.augment import Variation
 

@@ -10,10 +10,8 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 
 from data.device import one_thread
 from data.pool import ImagePool
-from hardattn.model.cores import CORES
-from hardattn.model.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.model.heads import OUTPUTS
-from hardattn.model.policies import POLICIES
+from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.model.rollout import Rollout, explore, follow, joined
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
@@ -21,7 +19,7 @@ POOL = ImagePool([tiny_split(COUNT, 0)])
 LOOK = partial(POOL.glimpses, GEOMETRY.retina())
 NETWORKS = (
     [{"core": core} for core in CORES]
-    + [{"combine": combine, "encoder": encoder} for combine in COMBINATIONS for encoder in GLIMPSE_ENCODERS]
+    + [{"combine": combine, "encoder": encoder} for combine in COMBINATIONS for encoder in ENCODERS]
     + [{"policy": policy} for policy in POLICIES]
     + [{"policy": "gaussian", "deviation": None}, {"batch_norm": True}]
 )

@@ -23,7 +23,7 @@ from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives.losses import SHARPNESS, saliency
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.runs import train
 from hardattn.training.augment import Variation
 from hardattn.training.budget import Budget

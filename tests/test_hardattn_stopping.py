@@ -8,7 +8,8 @@ from torch import Tensor
 
 from data.errors import SettingsError
 from hardattn.model.heads import PONDER_COSTS, Said
-from hardattn.stopping.rules import RULES, Predictions, Stops, gain, quantiles, rules_for, until_below
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Predictions, Stops, gain, quantiles, rules_for, until_below
 
 GAINS = torch.tensor([[0.0, 0.5, 0.1], [9.0, 0.1, 0.5], [0.0, 0.3, 0.3]])
 SURE = torch.tensor([[0.6, 0.7, 0.9], [0.95, 0.6, 0.6], [0.5, 0.85, 0.7]])  # of the first of two classes

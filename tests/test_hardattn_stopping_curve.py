@@ -22,7 +22,8 @@ from hardattn.evaluation import Evaluation, evaluate
 from hardattn.runs import train
 from hardattn.stopping.curve import BRIEF, brief_curve, curve, settings_within
 from hardattn.stopping.flops import Costs
-from hardattn.stopping.rules import RULES, Point, Predictions
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Point, Predictions
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe

@@ -11,7 +11,8 @@ from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
 from hardattn.model.heads import OUTPUTS, PONDER_COSTS, WIDTH, Said, after, halting, stopping
 from hardattn.model.rollout import Rollout, explore
-from hardattn.objectives.methods import METHODS, terms
+from hardattn.objectives.methods import terms
+from hardattn.objectives.registry import METHODS
 from hardattn.objectives.stopping import TERMS, accuracy_gain, act, gain, stochastic
 from hardattn.runs import train
 from hardattn.stopping.flops import costs_of, mflops_by_part

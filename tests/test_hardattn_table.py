@@ -3,11 +3,11 @@
 import pytest
 
 from data.registry import DATASETS
-from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.experiments.reproduce.outcome import Published
 from hardattn.experiments.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.training.recipe import Recipe
 
 ROW = {"name", "method", "baseline", "sequences", "share", "recipe", *COMMON}

@@ -13,7 +13,8 @@ from data.errors import CheckpointError, SettingsError, StoreError
 from data.geometry import Geometry
 from data.tensors import load_tensors, save_tensors
 from hardattn.evaluation import evaluate
-from hardattn.objectives.methods import METHODS, method_of
+from hardattn.objectives.methods import method_of
+from hardattn.objectives.registry import METHODS
 from hardattn.runs import train
 from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget

@@ -14,7 +14,8 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.tensors import load_tensors
 from hardattn import runs as training
-from hardattn.baselines.networks import BASELINES, make_baseline
+from hardattn.baselines.networks import make_baseline
+from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import (
     BaselineRecipe,
     WholeImageTrainer,

@@ -25,7 +25,7 @@ from boed.generation import generate as generate_sequences
 from boed.pictures import draw_sequences
 from boed.search.designer import COMPLETIONS, Designer
 from boed.search.lookahead import SEARCHES
-from boed.search.sources import SOURCES
+from boed.search.registry import SOURCES
 from data.cli.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task
 from data.dataset import DataSet, Split
 from data.device import at_device, choose_device

@@ -16,6 +16,7 @@ from boed.search.heuristics import (
     linear_sequences,
     saliency_sequences,
 )
+from boed.search.registry import SOURCES
 from data.dataset import Split
 from data.grid import with_glance
 
@@ -23,16 +24,19 @@ Source = Callable[[Designer, Split, Tensor, int, int], Designs]
 """(designer, split, rows, number of glimpses, seed) -> sequences of those images."""
 
 
+@SOURCES.register("design")
 def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """The near-optimal design: the search on the shrunk map."""
     return design_sequences(designer, split, rows, glimpses, designer.weights, seed=seed)
 
 
+@SOURCES.register("fixed-order")
 def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """The same places for every image: greedy on the average map alone, over the whole bank."""
     return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
 
 
+@SOURCES.register("random")
 def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """Locations drawn uniformly from the whole grid, without replacement."""
     grid, places = designer.learned.geometry.grid().locations, beside_glance(designer, glimpses)
@@ -43,12 +47,14 @@ def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: 
     return without_maps(designer, split, rows, grid[torch.from_numpy(np.array(drawn))])
 
 
+@SOURCES.register("centre")
 def centre(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """The places nearest the centre of the image, the same for every image."""
     places = beside_glance(designer, glimpses)
     return without_maps(designer, split, rows, centre_sequences(designer.learned.geometry, len(rows), places))
 
 
+@SOURCES.register("linear")
 def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
     """The most informative places of a ridge regression on the bank, the same for every image."""
     geometry = designer.learned.geometry
@@ -90,11 +96,5 @@ def beside_glance(designer: Designer, glimpses: int) -> int:
     return glimpses - designer.learned.geometry.first_glance
 
 
-SOURCES: dict[str, Source] = {
-    "design": design,
-    "fixed-order": fixed_order,
-    "random": random,
-    "centre": centre,
-    "linear": linear,
-} | {f"saliency-{k:g}": saliency(k) for k in SHARPNESS}
-WITH_MAPS = ("design", "fixed-order")  # sources that score every place
+for _k in SHARPNESS:
+    SOURCES.register(f"saliency-{_k:g}")(saliency(_k))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
 from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, centred, convolution, scaled
+from hardattn.baselines.registry import BASELINES
 from hardattn.stopping.curve import stopped_at
 from hardattn.stopping.figures import Outcome, figures, right_at
 from hardattn.stopping.flops import mflops
@@ -56,6 +57,7 @@ class EarlyExit(Baseline):
         return torch.stack(said, 1)
 
 
+@BASELINES.register("early-exit")
 def early_exit(image: Image, classes: int, *, width: float = 1.0) -> EarlyExit:
     """The plain network `cnn` with exits: 3 x 3 convolutions of stride 2 until the map has at most 4 a side.
 

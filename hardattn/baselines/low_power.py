@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
+from hardattn.baselines.registry import BASELINES
 
 SMALL_IMAGE = 64  # images of at most this side are halved once less than photographs of 224
 STEM, WIDEST = 16, 128  # channels of the plain separable network
@@ -24,6 +25,7 @@ SHUFFLED = ((116, 4), (232, 8), (464, 4))  # channels and blocks: Ma et al. 2018
 SHUFFLED_STEM, SHUFFLED_HEAD = 24, 1024
 
 
+@BASELINES.register("separable")
 def separable(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     """Depthwise separable convolutions until the map has at most 4 a side (as in arXiv 1704.04861).
 
@@ -77,6 +79,7 @@ class InvertedResidual(nn.Module):
         return maps + self.layers(maps) if self.same else self.layers(maps)
 
 
+@BASELINES.register("mobilenet_v2")
 def mobilenet_v2(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2), of any width.
 
@@ -137,6 +140,7 @@ class ShuffleUnit(nn.Module):
         return both.flatten(1, 2)
 
 
+@BASELINES.register("shufflenet_v2")
 def shufflenet_v2(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     """ShuffleNetV2 (Ma et al. 2018, arXiv 1807.11164, table 5), of any width.
 

@@ -6,16 +6,14 @@ Shapes: B images, C channels, H and W their sides, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from data.errors import SettingsError
-from hardattn.baselines.early_exit import early_exit
 from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
-from hardattn.baselines.low_power import mobilenet_v2, separable, shufflenet_v2
+from hardattn.baselines.registry import BASELINES
 
 UNITS = 256  # of the hidden layers of Mnih et al. 2014
 FILTERS, KERNEL, STRIDE = 8, 10, 5  # of their convolution
@@ -24,6 +22,7 @@ STAGES = (16, 32, 64)
 WIDEST = 64
 
 
+@BASELINES.register("fc")
 def fully_connected(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
     """Two rectified hidden layers of one width, logits = W'' relu(W' relu(W x)).
 
@@ -42,6 +41,7 @@ def fully_connected(image: Image, classes: int, *, hidden: int = UNITS) -> Basel
     )
 
 
+@BASELINES.register("conv")
 def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
     """8 filters of 10 x 10 at stride 5, then 256 units, rectified both: Mnih et al. 2014, section 4.1.
 
@@ -93,6 +93,7 @@ class Residual(nn.Module):
         return torch.relu(self.layers(maps) + self.shortcut(maps))
 
 
+@BASELINES.register("resnet")
 def residual(image: Image, classes: int) -> Baseline:
     """A residual network of under 100,000 parameters, three blocks of 16, 32 and 64 channels.
 
@@ -112,6 +113,7 @@ def residual(image: Image, classes: int) -> Baseline:
     return Baseline(*layers, *averaged(STAGES[-1], classes))
 
 
+@BASELINES.register("cnn")
 def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     """A plain network: 3 x 3 convolutions of stride 2 with batch norm until the map has at most 4 a side.
 
@@ -128,16 +130,6 @@ def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     return Baseline(*layers, *averaged(inputs, classes))
 
 
-BASELINES: dict[str, Callable[..., Baseline]] = {
-    "fc": fully_connected,
-    "conv": convolutional,
-    "resnet": residual,
-    "cnn": plain,
-    "separable": separable,
-    "mobilenet_v2": mobilenet_v2,
-    "shufflenet_v2": shufflenet_v2,
-    "early-exit": early_exit,
-}
 OF_ANY_WIDTH = {
     "hidden": ("fc", "conv"),
     "width": ("cnn", "separable", "mobilenet_v2", "shufflenet_v2", "early-exit"),

@@ -70,7 +70,7 @@ def train_baseline(
     Args:
         dataset: its train and valid splits are used.
         run_folder: see `hardattn.runs.train`.
-        baseline: a name of `hardattn.baselines.networks.BASELINES`.
+        baseline: a name of `hardattn.baselines.registry.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.
         chosen: fields of `BaselineRecipe` that are not as in `recipe`.

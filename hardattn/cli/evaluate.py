@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from data.cli.options import PATH, one_line_errors
-from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.registry import BASELINES
 from hardattn.evaluation import Evaluation, output_files
 from hardattn.evaluation import evaluate as evaluate_run
-from hardattn.stopping.rules import RULES, Point
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Point
 
 SHOWN = 5  # points of a rule on its line
 

@@ -10,7 +10,7 @@ import click
 from data.cli.options import GROUP_SETTINGS, PATH, Commands, one_line_errors, open_task, task_options
 from data.dataset import DataSet
 from data.errors import SettingsError
-from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.evaluate import evaluate
 from hardattn.cli.frontier import frontier
@@ -25,7 +25,8 @@ from hardattn.cli.train_options import (
     wanted_geometry,
 )
 from hardattn.distillation import SHARE, Teacher, teacher_of
-from hardattn.objectives.methods import METHODS, method_of
+from hardattn.objectives.methods import method_of
+from hardattn.objectives.registry import METHODS
 from hardattn.runs import train as train_run
 from hardattn.training.budget import DEFAULT_ITERATIONS, Budget
 from supervision.store import SequenceStore

@@ -12,12 +12,11 @@ from click.core import ParameterSource
 from data.dataset import DataSet
 from data.errors import SettingsError
 from data.geometry import Geometry
-from hardattn.model.cores import CORES
-from hardattn.model.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.model.policies import DEVIATION, POLICIES
+from hardattn.model.policies import DEVIATION
+from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.objectives.losses import LOSS_AT, LossAt
 from hardattn.objectives.methods import IMITATE_FOR, REINFORCE_LOSSES
-from hardattn.objectives.rewards import REWARDS
+from hardattn.objectives.registry import REWARDS
 from hardattn.objectives.stopping import GAIN_TARGETS
 from supervision.store import SequenceStore
 
@@ -29,9 +28,7 @@ _RECIPE = (
     click.option(
         "--hidden", type=click.IntRange(min=1), help="Width of the network. [default: 128; of a baseline 256]"
     ),
-    click.option(
-        "--encoder", type=click.Choice(list(GLIMPSE_ENCODERS)), help="Of a glimpse. [default: conv]"
-    ),
+    click.option("--encoder", type=click.Choice(list(ENCODERS)), help="Of a glimpse. [default: conv]"),
     click.option(
         "--combine",
         type=click.Choice(list(COMBINATIONS)),

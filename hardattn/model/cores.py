@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hardattn.model.linear import Linear, linear, product
+from hardattn.model.registry import CORES
 
 
 class Core(nn.Module, ABC):
@@ -44,6 +45,7 @@ class Core(nn.Module, ABC):
         return state
 
 
+@CORES.register("rnn")
 class RnnCore(Core):
     """h_t = Rect(Linear(g_t) + Linear(h_{t-1})), as published (Mnih et al. 2014, section 4).
 
@@ -69,6 +71,7 @@ class RnnCore(Core):
         return torch.stack(states, 1)
 
 
+@CORES.register("gru")
 class GruCore(Core):
     """Gated recurrent unit (Cho et al. 2014), on the CPU by `_GruSequence`.
 
@@ -148,6 +151,7 @@ def _tanh(x: Tensor) -> Tensor:
     return x.mul_(2).sigmoid_().mul_(2).sub_(1)
 
 
+@CORES.register("lstm")
 class LstmCore(Core):
     """Long short-term memory (Hochreiter and Schmidhuber 1997); the state is output and cell side by side.
 
@@ -168,6 +172,3 @@ class LstmCore(Core):
 
     def output(self, state: Tensor) -> Tensor:
         return state.chunk(2, dim=-1)[0]
-
-
-CORES: dict[str, type[Core]] = {"gru": GruCore, "lstm": LstmCore, "rnn": RnnCore}

@@ -10,11 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from hardattn.model.linear import Linear
-from hardattn.model.patch_encoder import PatchGlimpse
+from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 FREQUENCIES = 3
 
 
+@ENCODERS.register("conv")
 class ConvGlimpse(nn.Module):
     """What is seen: g = norm(W conv(conv(y))), two strided convolutions, a linear layer, a norm.
 
@@ -52,6 +53,7 @@ class ConvGlimpse(nn.Module):
         return self.layers(4 * glimpses - 2)
 
 
+@ENCODERS.register("linear")
 class LinearGlimpse(nn.Module):
     """What is seen, by two linear layers as in Mnih et al. 2014: g = norm(W relu(W' y)).
 
@@ -101,6 +103,7 @@ class LocationEmbedding(nn.Module):
         return self.linear(torch.cat([centres, angles.sin(), angles.cos()], dim=1))
 
 
+@COMBINATIONS.register("modulate")
 class Modulate(nn.Module):
     """relu(g * (1 + a) + b) with (a, b) from the place: what is seen is read according to where.
 
@@ -116,6 +119,7 @@ class Modulate(nn.Module):
         return relu(what * (1 + scale) + shift)
 
 
+@COMBINATIONS.register("add")
 class Add(nn.Module):
     """relu(g + b), as published (Mnih et al. 2014, section 4)."""
 
@@ -127,6 +131,7 @@ class Add(nn.Module):
         return relu(what + self.where(centres))
 
 
+@COMBINATIONS.register("concat")
 class Concatenate(nn.Module):
     """relu(W [g, b])."""
 
@@ -137,15 +142,3 @@ class Concatenate(nn.Module):
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         return relu(self.linear(torch.cat([what, self.where(centres)], dim=1)))
-
-
-GLIMPSE_ENCODERS: dict[str, type[ConvGlimpse] | type[LinearGlimpse] | type[PatchGlimpse]] = {
-    "conv": ConvGlimpse,
-    "linear": LinearGlimpse,
-    "patches": PatchGlimpse,
-}
-COMBINATIONS: dict[str, type[Modulate] | type[Add] | type[Concatenate]] = {
-    "modulate": Modulate,
-    "add": Add,
-    "concat": Concatenate,
-}

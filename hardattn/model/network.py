@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from data.grid import LocationGrid
-from hardattn.model.cores import CORES
-from hardattn.model.encoders import COMBINATIONS, GLIMPSE_ENCODERS
 from hardattn.model.heads import Said, StoppingHeads
 from hardattn.model.linear import Linear
-from hardattn.model.policies import DEVIATION, POLICIES, EpePolicy, Locations
+from hardattn.model.policies import DEVIATION, EpePolicy, Locations
+from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
 
 class HardAttention(nn.Module):
@@ -36,11 +35,11 @@ class HardAttention(nn.Module):
         hidden: width D.
         dropout: of the inputs of core and classifier.
         policy_shapes_state: whether the policy's gradient goes on into the state it reads.
-        encoder: of the glimpse, a key of `hardattn.model.encoders.GLIMPSE_ENCODERS`.
-        combine: of glimpse and location, a key of `hardattn.model.encoders.COMBINATIONS`.
+        encoder: of the glimpse, a key of `hardattn.model.registry.ENCODERS`.
+        combine: of glimpse and location, a key of `hardattn.model.registry.COMBINATIONS`.
         batch_norm: in the encoder, instead of a layer norm.
-        core: a key of `hardattn.model.cores.CORES`.
-        policy: a key of `hardattn.model.policies.POLICIES`.
+        core: a key of `hardattn.model.registry.CORES`.
+        policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a Gaussian policy, in normalised coordinates; None: learned.
 
     >>> grid = LocationGrid.evenly((64, 64), 16, 7)
@@ -69,7 +68,7 @@ class HardAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.policy_shapes_state = policy_shapes_state
-        self.what = GLIMPSE_ENCODERS[encoder](channels, grid.glimpse_size, hidden, batch_norm=batch_norm)
+        self.what = ENCODERS[encoder](channels, grid.glimpse_size, hidden, batch_norm=batch_norm)
         self.combine = COMBINATIONS[combine](hidden)
         self.core = CORES[core](hidden)
         self.dropout = nn.Dropout(dropout)

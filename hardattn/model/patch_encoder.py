@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from data.errors import SettingsError
 from hardattn.model.linear import Linear
+from hardattn.model.registry import ENCODERS
 
 PATCH, CHANNELS = 4, 16
 
 
+@ENCODERS.register("patches")
 class PatchGlimpse(nn.Module):
     """What is seen: g = norm(W relu(P y)), P one linear map of every 4 x 4 patch to 16 channels.
 

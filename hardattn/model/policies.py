@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Protocol
 
 import torch
@@ -13,6 +12,7 @@ from torch.nn.functional import one_hot
 from data.errors import SettingsError
 from data.grid import LocationGrid, denormalise, normalise
 from hardattn.model.linear import Linear
+from hardattn.model.registry import POLICIES
 
 DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
 COMPONENTS = 3
@@ -265,31 +265,29 @@ def log_normaliser(policy: nn.Module) -> Tensor:
     return -2 * policy.log_deviation - math.log(2 * math.pi)
 
 
+@POLICIES.register("categorical")
 def _categorical(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return CategoricalPolicy(features, grid)
 
 
+@POLICIES.register("product")
 def _product(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return ProductPolicy(features, grid)
 
 
+@POLICIES.register("epe")
 def _epe(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return EpePolicy(features, grid)
 
 
+@POLICIES.register("gaussian")
 def _gaussian(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return GaussianPolicy(features, grid, deviation=deviation)
 
 
+@POLICIES.register("mixture")
 def _mixture(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
     return GaussianPolicy(features, grid, components=COMPONENTS, deviation=deviation)
 
 
 ON_GRID = ("categorical", "product", "epe")  # policies that choose among the locations of the grid
-POLICIES: dict[str, Callable[[int, LocationGrid, float | None], nn.Module]] = {
-    "categorical": _categorical,
-    "product": _product,
-    "epe": _epe,
-    "gaussian": _gaussian,
-    "mixture": _mixture,
-}

@@ -11,6 +11,7 @@ from torch import Tensor
 from data.errors import SettingsError
 from hardattn.model.rollout import Mode, Rollout
 from hardattn.objectives import losses
+from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import returns
 from hardattn.objectives.stopping import TERMS, gain
 
@@ -28,7 +29,7 @@ class Method:
         supervised_share: of a batch, with sequences to imitate; None: the recipe's.
         trajectories: of each unsupervised image in training.
         then: name of the method that takes over after a part of the budget, or "".
-        policy: that it needs, a key of `hardattn.model.policies.POLICIES`; None: any but that of epe-head.
+        policy: that it needs, a key of `hardattn.model.registry.POLICIES`; None: any but that of epe-head.
     """
 
     summary: str
@@ -91,7 +92,7 @@ def _imitating(summary: str, sequences: str) -> Method:
     return Method(summary, "sample", "greedy", PARTLY, sequences)
 
 
-METHODS: dict[str, Method] = {
+_METHODS: Mapping[str, Method] = {
     "ps-nogs": _imitating(
         "imitates designed sequences on some images, REINFORCE on the others (Harvey et al. 2019)",
         "sequences",
@@ -145,6 +146,8 @@ METHODS: dict[str, Method] = {
     "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
     "centre": Method("every glimpse in the middle of the image", "centre", "centre", BLIND),
 }
+for _name, _method in _METHODS.items():
+    METHODS.register(_name)(_method)
 
 
 def method_of(name: str | None, supervised: bool) -> str:

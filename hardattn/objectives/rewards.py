@@ -6,7 +6,7 @@ Shapes: B images, T glimpses, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.grid import is_glance
 from hardattn.model.rollout import Rollout
+from hardattn.objectives.registry import REWARDS
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -26,6 +27,7 @@ def entropy(logits: Tensor) -> Tensor:
     return torch.special.entr(logits.float().softmax(-1)).sum(-1)
 
 
+@REWARDS.register("final")
 def final(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """1 with the last glimpse where the prediction after it is right, else 0 (Mnih et al. 2014)."""
     earned = torch.zeros_like(rollout.baseline, dtype=torch.float32)
@@ -33,6 +35,7 @@ def final(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     return earned
 
 
+@REWARDS.register("log-likelihood")
 def log_likelihood(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """How much clearer the class became since the step before: rise of log p(label), in nats."""
     log_probs = _all_logits(rollout).float().log_softmax(-1)
@@ -40,11 +43,13 @@ def log_likelihood(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Te
     return told.diff(dim=1).detach()
 
 
+@REWARDS.register("information")
 def information(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """Realised information gain: drop of the predictive entropy by each glimpse, in nats."""
     return -entropy(_all_logits(rollout)).diff(dim=1).detach()
 
 
+@REWARDS.register("box")
 def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """Minus the distance from a glimpse to the object's box, as a share of the side of the image.
 
@@ -75,14 +80,6 @@ def reachable(boxes: Tensor, geometry: Geometry) -> Tensor:
     """
     side = torch.full_like(boxes[:, :1], max(geometry.height, geometry.width))
     return torch.cat([boxes[:, :2] - geometry.glimpse_size + 1, boxes[:, 2:] - 1, side], 1)
-
-
-REWARDS: dict[str, Callable[[Rollout, Tensor, Tensor | None], Tensor]] = {
-    "final": final,
-    "log-likelihood": log_likelihood,
-    "information": information,
-    "box": box,
-}
 
 
 def require_rewards(weights: Mapping[str, float]) -> None:

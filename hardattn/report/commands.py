@@ -14,7 +14,8 @@ from data.geometry import Geometry
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.cli.train_options import LEARNED, NAMES, PLAIN
 from hardattn.loading import Trained
-from hardattn.objectives.methods import METHODS, method_of
+from hardattn.objectives.methods import method_of
+from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.recipe import Recipe
 

@@ -25,13 +25,13 @@ from data.sample import choose_images
 from hardattn.evaluation import known_or_evaluated
 from hardattn.loading import Trained, open_trained
 from hardattn.model.network import HardAttention
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.report.commands import commands_of
 from hardattn.report.encoding import png_uri, without_nan
 from hardattn.report.frontiers import frontiers_of, is_frontier
 from hardattn.report.looks import Looks, mean_image
 from hardattn.stopping.curve_files import OTHER
-from hardattn.stopping.rules import RULES
+from hardattn.stopping.registry import RULES
 from hardattn.training import checkpoint
 from hardattn.training.run_folder import read_log
 

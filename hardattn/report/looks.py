@@ -24,7 +24,7 @@ from hardattn.loading import Trained
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import Categorical, EpeMap
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.report.encoding import png_uri, quantised, rounded
 

@@ -18,7 +18,8 @@ from torch.nn.functional import nll_loss
 from data.errors import SettingsError
 from hardattn.stopping.figures import Outcome, figures, right_at
 from hardattn.stopping.flops import Costs
-from hardattn.stopping.rules import RULES, Point, Predictions, Stops, rules_for
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Point, Predictions, Stops, rules_for
 
 Settings = Sequence[tuple[str, float]]
 """Rules, each with a threshold."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from data.files import write_rows
-from hardattn.stopping.rules import RULES, Point
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Point
 
 OTHER = {"exit": "at one exit"}
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hardattn.model.heads import PONDER_COSTS, Said, after, halting, require_said, stopping
 from hardattn.model.rollout import Rollout
+from hardattn.stopping.registry import RULES
 
 COUNT = 21  # thresholds of a rule
 SEED = 0  # of the draws of `stochastic`
@@ -182,7 +183,7 @@ def _scored(label: str, score: Callable[[Predictions], Tensor], head: str = "") 
     return Rule(label, partial(until_below, score), partial(quantiles, score), head, classifies=not head)
 
 
-RULES: Mapping[str, Rule] = {
+_RULES: Mapping[str, Rule] = {
     "fixed": Rule("fixed number of glimpses", fixed, counts, "", False),
     "gain": _scored("until the predicted gain is small", gain, "gain"),
     "accuracy-gain": _scored("until the predicted gain in accuracy is small", accuracy_gain, "accuracy-gain"),
@@ -191,6 +192,8 @@ RULES: Mapping[str, Rule] = {
     "act": Rule("adaptive computation time", adaptive_time, costs, "act", True),
     "stochastic": Rule("with a learned probability", at_random, costs, "stochastic", False),
 }
+for _name, _rule in _RULES.items():
+    RULES.register(_name)(_rule)
 
 
 def rules_for(seen: Predictions) -> list[str]:

@@ -28,7 +28,8 @@ from hardattn.model.network import HardAttention
 from hardattn.model.policies import EXPLORATION, EpeMap, EpePolicy
 from hardattn.model.rollout import Look, Rollout, Walk, read, walk
 from hardattn.objectives.losses import classification
-from hardattn.objectives.methods import MAPPED, METHODS
+from hardattn.objectives.methods import MAPPED
+from hardattn.objectives.registry import METHODS
 from hardattn.objectives.stopping import TERMS
 from hardattn.training.learner import Learner
 from supervision.batches import Batch
@@ -146,7 +147,7 @@ def require_policy(method: str, policy: str, steps: int, places: int) -> None:
     """Raises SettingsError where a method and a policy do not go together, or places are too few for it.
 
     Args:
-        policy: a key of `hardattn.model.policies.POLICIES`.
+        policy: a key of `hardattn.model.registry.POLICIES`.
         steps: T.
         places: L.
 

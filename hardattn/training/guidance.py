@@ -37,7 +37,7 @@ def guided_images(
         geometry: of the training.
         steps: T.
         count: only so many images, a fair sample that is part of every larger one.
-        policy: that is to imitate them, a key of `hardattn.model.policies.POLICIES`.
+        policy: that is to imitate them, a key of `hardattn.model.registry.POLICIES`.
         everyone: whether all training images are to be supervised; one order that is the same for all images
             of the design split then serves them as well.
 
@@ -73,7 +73,7 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
 
     Args:
         steps: T.
-        policy: that is to be regressed on them, a key of `hardattn.model.policies.POLICIES`.
+        policy: that is to be regressed on them, a key of `hardattn.model.registry.POLICIES`.
 
     Raises:
         SettingsError: the policy is not categorical.

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from data.errors import SettingsError
-from hardattn.model.cores import CORES
-from hardattn.model.encoders import COMBINATIONS, GLIMPSE_ENCODERS
-from hardattn.model.policies import DEVIATION, ON_GRID, POLICIES
+from hardattn.model.policies import DEVIATION, ON_GRID
+from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.objectives.losses import LossAt, require_loss_at
-from hardattn.objectives.methods import IMITATE_FOR, METHODS, REINFORCE_LOSSES, Method, Objective
+from hardattn.objectives.methods import IMITATE_FOR, REINFORCE_LOSSES, Method, Objective
+from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_rewards
 from hardattn.objectives.stopping import GAIN_TARGETS
 from hardattn.training.trainer import TrainingRecipe
@@ -29,7 +29,7 @@ NETWORK = (
     "deviation",
 )
 CHOICES: dict[str, Collection[str]] = {
-    "encoder": GLIMPSE_ENCODERS,
+    "encoder": ENCODERS,
     "combine": COMBINATIONS,
     "core": CORES,
     "policy": POLICIES,

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import SettingsError
-from hardattn.baselines.networks import BASELINES
+from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.training.recipe import Recipe
 
 SENSOR = ("glimpses", "glimpse_size", "first_glance")
@@ -38,8 +38,8 @@ class Member:
 
     Attributes:
         family: its name; the hard-attention networks are "attention".
-        baseline: a key of `hardattn.baselines.networks.BASELINES`, or "" for a method.
-        method: a key of `hardattn.objectives.methods.METHODS`, or "" for a baseline.
+        baseline: a key of `hardattn.baselines.registry.BASELINES`, or "" for a method.
+        method: a key of `hardattn.objectives.registry.METHODS`, or "" for a baseline.
         sequences: the source of `boed generate` that it imitates, or "".
         sensor: its `glimpses`, `glimpse_size` and `first_glance`, where they are not the data set's.
         recipe: fields of its recipe.

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import CheckpointError, SettingsError
-from hardattn.objectives.methods import METHODS
+from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 
 LOADED_WITH = ("canvas", "attribute", "region", "placements")

@@ -1,0 +1,26 @@
+"""Names of what a network is built from: encoders, their combination with the place, cores, policies.
+
+Nothing is imported for a name alone; each is looked up in its registry, see `data.plugins.Registry`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.plugins import Registry
+
+_ENCODERS, _CORES = "hardattn.model.encoders", "hardattn.model.cores"
+_POLICIES = "hardattn.model.policies"
+
+ENCODERS: Registry[Any] = Registry(
+    "encoder", {"conv": _ENCODERS, "linear": _ENCODERS, "patches": "hardattn.model.patch_encoder"}
+)
+"""Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`."""
+COMBINATIONS: Registry[Any] = Registry("combination", dict.fromkeys(("modulate", "add", "concat"), _ENCODERS))
+"""Of what is seen with where: (features,) -> module, see `hardattn.model.encoders.Modulate`."""
+CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _CORES))
+"""What remembers: (features,) -> `hardattn.model.cores.Core`."""
+POLICIES: Registry[Any] = Registry(
+    "policy", dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES)
+)
+"""Where to look next: (features, grid, deviation) -> module, see `hardattn.model.policies`."""

@@ -1,0 +1,20 @@
+"""Names of training methods and of rewards; nothing is imported for a name alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data.plugins import Registry
+
+_NAMES = (
+    *("ps-nogs", "nogs-all", "nogs-finetuned", "saliency", "ps-ram", "ps-parts", "ps-fixed", "ps-heuristic"),
+    *("ram", "wsram", "epe-head", "random", "centre"),
+)
+
+METHODS: Registry[Any] = Registry("method", dict.fromkeys(_NAMES, "hardattn.objectives.methods"))
+"""Ways of training: `hardattn.objectives.methods.Method`."""
+REWARDS: Registry[Any] = Registry(
+    "reward",
+    dict.fromkeys(("final", "log-likelihood", "information", "box"), "hardattn.objectives.rewards"),
+)
+"""What a glimpse earns: (rollout, labels, boxes) -> (B, T), see `hardattn.objectives.rewards`."""
