@@ -1,12 +1,12 @@
 """Images in, glimpses out: data sets, the location grid and the sensor."""
 
-from data.dataset import SPLITS, DataSet, Split
-from data.errors import CheckpointError, DataError, GlimpseError, SettingsError, StoreError
-from data.geometry import Geometry
-from data.grid import LocationGrid, denormalise, normalise
-from data.pool import ImagePool
-from data.registry import DATASETS, load
-from data.retina import Retina, gather_patches
+from .dataset import SPLITS, DataSet, Split
+from .errors import CheckpointError, DataError, GlimpseError, SettingsError, StoreError
+from .geometry import Geometry
+from .grid import LocationGrid, denormalise, normalise
+from .pool import ImagePool
+from .registry import DATASETS, load
+from .retina import Retina, gather_patches
 
 __all__ = [
     "DATASETS",
