@@ -23,12 +23,12 @@ from benchmarks.sources import ATTRIBUTES
 from data import GlimpseError, SettingsError
 from data.dataset import DataSet
 from data.device import at_home
+from data.files import write_json
 from data.measures import Measure, resampling
 from hardattn.evaluation import RESAMPLES, looked_at, stopping_settings
 from hardattn.loading import open_trained
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Stops
-from hardattn.training import checkpoint
 
 BETWEEN = (0.25, 0.5, 0.75)  # glimpses after the first, where a curve is steep
 RIVALS, OURS, AIM = ("fixed", "act"), ("gain", "accuracy-gain"), 2.0
@@ -239,7 +239,7 @@ def write(sweeps: Sequence[Sweep], runs: Sequence[Path], out: Path) -> str:
     curves = {rule: _json(measure) for rule, measure in found.items()}
     out.mkdir(parents=True, exist_ok=True)
     facts = {"runs": [str(run) for run in runs], "glimpses": grid(steps), "curves": curves}
-    checkpoint.write_json(out / "stopping.json", facts | {"verdict": verdict(found, steps)})
+    write_json(out / "stopping.json", facts | {"verdict": verdict(found, steps)})
     text = report(found, steps)
     (out / "stopping.md").write_text(text + "\n")
     return text

@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data.errors import DataError
+from data.files import write_text
 
 CHUNK = 256
 
@@ -138,18 +139,11 @@ def _decode_all(
             for row, image in zip(rows, decode(rows), strict=True):
                 images[row] = image
             images.flush()
-            _write(folder / "done.txt", str(rows.stop))
+            write_text(folder / "done.txt", str(rows.stop))
             bar.update(len(rows))
     np.save(folder / "labels.npy", _columns(labels))
     np.save(folder / "ids.npy", ids.astype(np.int64))
-    _write(folder / "store.json", json.dumps({"fingerprint": _fingerprint(images, labels, ids)}))
-
-
-def _write(path: Path, text: str) -> None:
-    """Writes a small file whole or, when killed, not at all."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_text(text)
-    beside.replace(path)
+    write_text(folder / "store.json", json.dumps({"fingerprint": _fingerprint(images, labels, ids)}))
 
 
 def _columns(labels: np.ndarray) -> np.ndarray:

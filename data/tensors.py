@@ -12,15 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from data.errors import CheckpointError
+from data.files import write_atomically
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Writes tensors with a JSON header; an interrupted write leaves the old file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, beside, metadata={"about": json.dumps(about)})
-    beside.replace(path)
+    metadata = {"about": json.dumps(about)}
+    write_atomically(path, lambda beside: save_file(plain, beside, metadata=metadata))
 
 
 def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

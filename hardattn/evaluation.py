@@ -16,6 +16,7 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.device import at_home
 from data.errors import SettingsError
+from data.files import write_json
 from data.geometry import Geometry
 from data.measures import resampling
 from hardattn.baselines import training as whole_image
@@ -113,7 +114,7 @@ def evaluate(
     budget = {name: most for name, most in limits.items() if most is not None}
     result = measured(run_folder, run, "test", trajectories, stop=stop, budget=budget)
     figures, picture, rows = output_files(run_folder, data_root)
-    checkpoint.write_json(figures, result.to_json())
+    write_json(figures, result.to_json())
     draw_curve(result.curve, f"{result.dataset} {result.target}: {result.method}", picture)
     write_csv(result.curve, rows)
     return result

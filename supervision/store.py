@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 
 from data.errors import StoreError
+from data.version import SOFTWARE
 
 SCHEMA = 1
-SOFTWARE = "boed-hardattn 0.1.0"
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from data.files import write_json
+
 
 def add_seconds(store: Path, seconds: float, sequences: int) -> None:
     """Adds the wall-clock seconds that so many sequences of a store took; of none, nothing is written."""
@@ -12,9 +14,7 @@ def add_seconds(store: Path, seconds: float, sequences: int) -> None:
         return
     kept = _read(store)
     total = {"seconds": kept["seconds"] + seconds, "sequences": kept["sequences"] + sequences}
-    path = _beside(store)
-    path.with_name(path.name + ".new").write_text(json.dumps(total))
-    path.with_name(path.name + ".new").replace(path)
+    write_json(_beside(store), total)
 
 
 def seconds_per_sequence(store: Path) -> float | None:

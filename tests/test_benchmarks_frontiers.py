@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.frontiers import averaged, main
+from data.files import write_json
 from hardattn.experiments.frontier.pareto import FrontierPoint
 from hardattn.experiments.frontier.sweep import Frontier
-from hardattn.training.checkpoint import write_json
 
 
 def point(family: str, mflops: float, accuracy: float) -> FrontierPoint:

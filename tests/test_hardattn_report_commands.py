@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from hardattn_tiny import tiny_store
 from report_tiny import COMMANDS, trained
 
+from data.files import write_json
 from data.registry import load
 from hardattn.cli.main import main
 from hardattn.loading import open_trained
@@ -117,7 +118,7 @@ def test_a_run_without_the_facts_is_told_from_its_name(
     folder = trained(runs, label, ["--supervise", *given, *words])
     noted = facts(folder)
     assert noted["imitated"]["supervised_images"] == (int(words[1]) if words else None)
-    checkpoint.write_json(folder / checkpoint.RUN, {k: v for k, v in noted.items() if k != "imitated"})
+    write_json(folder / checkpoint.RUN, {k: v for k, v in noted.items() if k != "imitated"})
     command = printed(folder)["train"]
     assert f" {told.format(runs=runs)} --run {runs} " in command
     folder.rename(runs / "before")

@@ -11,6 +11,7 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_split
 
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
+from data.files import write_json
 from data.geometry import Geometry
 from data.tensors import load_tensors
 from hardattn import runs as training
@@ -156,7 +157,7 @@ def test_a_run_of_an_unknown_baseline_is_refused(tmp_path: Path) -> None:
     folder = train_baseline(tiny_dataset(), tmp_path / "run", "fc", **SHORT)
     run = checkpoint.read_json(folder / checkpoint.RUN)
     run["settings"]["baseline"] = "mlp"
-    checkpoint.write_json(folder / checkpoint.RUN, run)
+    write_json(folder / checkpoint.RUN, run)
     with pytest.raises(CheckpointError, match="mlp"):
         evaluate(folder, dataset=tiny_dataset())
 

@@ -29,6 +29,7 @@ from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, 
 from data.dataset import DataSet, Split
 from data.device import at_device
 from data.errors import CheckpointError
+from data.files import write_json
 from data.tensors import load_tensors, save_tensors
 
 FACTORS = 64
@@ -172,10 +173,7 @@ def _adaptivity(learned: Approximations, folder: Path) -> Adaptivity:
                 "`boed fit` again"
             ) from None
     found = _estimated(learned, int(learned.settings["seed"]))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(asdict(found)))
-    beside.replace(path)
+    write_json(path, asdict(found))
     return found
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from data.dataset import DataSet
 from data.errors import CheckpointError, GlimpseError, SettingsError
+from data.files import write_json
 from data.geometry import Geometry
 from hardattn.training import checkpoint
 from supervision.parts import write_parts
@@ -94,7 +95,7 @@ def made_in(path: Path) -> float:
 
 def _add_seconds(path: Path, seconds: float) -> None:
     _beside(path).parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.write_json(_beside(path), {"seconds": made_in(path) + seconds})
+    write_json(_beside(path), {"seconds": made_in(path) + seconds})
 
 
 def _beside(path: Path) -> Path:

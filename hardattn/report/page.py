@@ -10,6 +10,7 @@ from string import Template
 from typing import Any
 
 from data.errors import SettingsError
+from data.files import write_text
 
 SCRIPTS = ("chart.js", "player.js", "page.js")
 
@@ -51,10 +52,7 @@ def write_page(path: Path, found: dict[str, Any], command: str = "") -> Path:
         SettingsError: the path is a folder.
     """
     require_file(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(page(found, command), encoding="utf-8")
-    beside.replace(path)
+    write_text(path, page(found, command))
     return path
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from data.errors import SettingsError
+from data.files import write_atomically
 from data.grid import GLANCE
 
 if TYPE_CHECKING:
@@ -195,9 +196,7 @@ def _legend(axes: Axes) -> None:
 
 def _save(figure: Figure, path: Path) -> Path:
     """Writes it beside its name and then renames it."""
-    beside = path.with_name(path.name + ".new")
-    figure.savefig(beside, dpi=150, format="png")
-    beside.replace(path)
+    write_atomically(path, lambda beside: figure.savefig(beside, dpi=150, format="png"))
     return path
 
 

@@ -18,13 +18,6 @@ RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "lo
 COMMAND = "hardattn train"
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Writes JSON beside its name and then renames it."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_text(json.dumps(value, indent=2) + "\n")
-    beside.replace(path)
-
-
 def read_json(
     path: Path, what: str = "the folder of a training run", command: str = COMMAND
 ) -> dict[str, Any]:

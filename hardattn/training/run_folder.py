@@ -11,12 +11,13 @@ from typing import Any
 from tqdm import tqdm
 
 from data.errors import SettingsError
+from data.files import write_json, write_text
 from data.tensors import load_tensors, save_tensors
+from data.version import SOFTWARE
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget, is_check
 from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
-from supervision.store import SOFTWARE
 
 LARGEST_SEED = 2**31
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
@@ -41,7 +42,7 @@ def open_run(
         return
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"software": SOFTWARE, "settings": settings, "opened_with": opened_with, "imitated": imitated}
-    checkpoint.write_json(path, facts)
+    write_json(path, facts)
 
 
 def run_to_the_end(
@@ -91,9 +92,7 @@ def _cut_log(path: Path, iteration: int) -> None:
     """Drops the lines after `iteration`: what was logged but not saved is done again."""
     if path.exists():
         kept = [line for line in read_log(path) if line["iteration"] <= iteration]
-        beside = path.with_name(path.name + ".new")
-        beside.write_text("".join(json.dumps(line) + "\n" for line in kept))
-        beside.replace(path)
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

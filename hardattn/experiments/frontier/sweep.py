@@ -14,7 +14,7 @@ from typing import Any
 
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
-from data.files import write_rows
+from data.files import write_json, write_rows
 from data.geometry import Geometry
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import evaluate, measured
@@ -162,7 +162,7 @@ def frontier(
     points = [point for member in served for point in _points(work, member, say)]
     facts = (dataset.name, dataset.target, dataset.geometry.height * dataset.geometry.width)
     found = Frontier(*facts, minutes, seed, points)
-    checkpoint.write_json(folder / FRONTIER, found.to_json())
+    write_json(folder / FRONTIER, found.to_json())
     write_rows(folder / TABLE, [asdict(point) for point in points])
     return found
 
@@ -176,7 +176,7 @@ def _points(work: Work, member: Member, say: Say) -> list[FrontierPoint]:
     say(f"{member.name}: {work.minutes:.1f} minutes")
     _train(work, member, run)
     points = _measure(work, member, run)
-    checkpoint.write_json(kept, {"asked": asked, "points": [asdict(point) for point in points]})
+    write_json(kept, {"asked": asked, "points": [asdict(point) for point in points]})
     return points
 
 
