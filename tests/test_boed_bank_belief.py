@@ -50,7 +50,7 @@ def belief_of(
     offsets, completion = OFFSETS[[row % 5 for row in rows]], RetrievalCompletion(bank.split, retina)
     belief = BankBelief(bank, completion, offsets, targets, count, score, excluded)
     for place in places:
-        location = PLACES[place].expand(len(rows), 1, 2)
+        location = PLACES[place].expand(len(rows), 1, 3)
         glimpses = retina(split.images, torch.tensor(rows), location)[:, 0]
         belief.observe(glimpses, torch.full((len(rows),), place))
     return belief

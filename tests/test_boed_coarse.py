@@ -134,14 +134,14 @@ def test_what_was_seen_does_not_attract() -> None:
 
 
 def place_at(geometry: Geometry, top: int, left: int) -> int:
-    return places_of(geometry).tolist().index([top, left])
+    return places_of(geometry).tolist().index([top, left, geometry.glimpse_size])
 
 
 def test_images_get_the_map_near_their_own_minimum_alone() -> None:
     geometry = Geometry(60, 60, 1, glimpse_size=12, per_axis=13)
     places = places_of(geometry)
     corners = torch.tensor([[0, 0], [48, 48]])
-    full = (places - corners[:, None]).abs().amax(-1).double()
+    full = (places[:, :2] - corners[:, None]).abs().amax(-1).double()
     together, _ = searched(full, geometry, nothing_seen(full))
     for row in (0, 1):
         part = full[row : row + 1]

@@ -22,7 +22,7 @@ def stored(path: Path, part: str, dataset: DataSet = DATASET, some: int | None =
     split, grid = dataset[part], dataset.geometry.grid()
     settings = {"dataset": "tiny", "target": "label", "fingerprint": split.fingerprint}
     ids = split.ids[:some]
-    store = SequenceStore.write_to(path, settings, ids, 3, torch.zeros(0, 2).long())
+    store = SequenceStore.write_to(path, settings, ids, 3, torch.zeros(0, 3).long())
     nothing = torch.zeros(len(ids), 3)
     places = grid.locations[torch.tensor([4, 6, 9])].expand(len(ids), -1, -1)
     store.write(torch.arange(len(ids)), Sequences(places, nothing, torch.zeros(len(ids), 4), nothing))

@@ -20,7 +20,7 @@ def test_parts_lie_on_the_object_and_the_first_glimpse_in_the_middle() -> None:
     boxes = digits["design"].boxes
     assert boxes is not None
     found = part_sequences(boxes, digits.geometry, 5)
-    assert found.shape == (len(boxes), 5, 2)
+    assert found.shape == (len(boxes), 5, 3)
     digits.geometry.grid().index(found)  # on the grid
     assert (found[:, 0] == found[0, 0]).all() and found[0, 0].tolist() == [16, 16]
     low, high = reachable(boxes, digits.geometry)[:, None, :4].split(2, -1)

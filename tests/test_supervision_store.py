@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from data.errors import StoreError
+from data.places import places_at
 from supervision.store import Sequences, SequenceStore
 
 STEPS, IDS = 3, torch.tensor([2, 5, 7, 11, 30])
-CANDIDATES = torch.cartesian_prod(torch.arange(0, 12, 4), torch.arange(0, 12, 4))
+CANDIDATES = places_at(torch.cartesian_prod(torch.arange(0, 12, 4), torch.arange(0, 12, 4)), 4)
 SETTINGS = {"data": "made-up", "glimpses": 3, "nested": {"share": 0.25, "list": [1, 2]}}
 
 
@@ -70,7 +71,7 @@ def test_rows_can_be_chosen(path: Path) -> None:
 def test_nothing_done_loads_nothing(path: Path) -> None:
     store = open_store(path)
     found = store.load()
-    assert found.locations.shape == (0, STEPS, 2)
+    assert found.locations.shape == (0, STEPS, 3)
     assert found.epe_map.shape == (0, STEPS, len(CANDIDATES))
     store.write(store.pending()[:0], found)
     assert not store.done.any()
@@ -144,7 +145,7 @@ def test_what_is_no_store_is_refused(path: Path) -> None:
     with pytest.raises(StoreError, match="truncated or damaged"):
         SequenceStore.read(path)
     with h5py.File(path, "w") as file:
-        file["locations"] = np.zeros(3)
+        file["places"] = np.zeros(3)
     with pytest.raises(StoreError, match="without its parts"):
         SequenceStore.read(path)
     with pytest.raises(StoreError, match="found none"):

@@ -122,7 +122,7 @@ def one_glimpse(geometry: Geometry) -> Geometry:
         SettingsError: the image is no square, as glimpses are.
 
     >>> one_glimpse(Geometry(60, 60, 1, glimpse_size=12)).grid().locations.tolist()
-    [[0, 0]]
+    [[0, 0, 60]]
     """
     if geometry.height != geometry.width:
         raise SettingsError(
