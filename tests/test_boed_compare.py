@@ -135,7 +135,7 @@ def test_equal_sequences_differ_by_exactly_nothing() -> None:
 def test_differences_are_paired(oracle: list[Masks]) -> None:
     """A source that is a little better at every image: its interval does not see how images differ."""
     fixed = source("fixed-order", "fixed-order")
-    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1]))
+    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1, 0]))
     gap = compared(fixed, better).differences["design"]["nll"]
     low, high = gap.interval()
     own_low, own_high = compared(fixed, better).measures["nll"].interval()
@@ -213,7 +213,7 @@ def test_the_verdict(accuracy: tuple[float, float], nll: tuple[float, float], wo
 
 def test_the_sentence_says_the_intervals(oracle: list[Masks]) -> None:
     fixed = source("fixed-order", "fixed-order")
-    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1]))
+    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1, 0]))
     said = sentence(compared(better, fixed))
     assert said.startswith("On pointer label the adaptive design beats the fixed order: averaged over 1 to 3")
     assert said.count(" to ") == 3 and "+0.0 (+0.0 to +0.0) points" in said

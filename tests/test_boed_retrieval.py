@@ -28,7 +28,7 @@ def weights_of(distances: Tensor, target: float) -> Tensor:
 
 
 def distances_at(bank: Split, retina: Retina, glimpses: Tensor, place: Tensor) -> Tensor:
-    """(B, M) squared distances of glimpses (B, S*C, G, G) to the whole bank's at a place (2,)."""
+    """(B, M) squared distances of glimpses (B, S*C, G, G) to the whole bank's at a place (3,)."""
     rows = torch.arange(len(bank))
     shown = retina(bank.images, rows, place.expand(len(rows), 1, 3))[:, 0]
     return squared_distances(grey_levels(glimpses), grey_levels(shown))
@@ -162,7 +162,7 @@ def test_a_completion_has_a_target_of_its_own_unless_it_is_told() -> None:
 def test_squared_distances_are_exact(scales: int) -> None:
     """In units of grey levels, against integers: blocks of 4**s pixels are averaged, sums are counted."""
     bank, seen, retina = noise_split(9, channels=3), noise_split(6, channels=3, seed=1), Retina(4, scales)
-    place = torch.tensor([5, 2])
+    place = torch.tensor([5, 2, 4])
     rows = torch.arange(6)
     glimpses = retina(seen.images, rows, place.expand(6, 1, 3))[:, 0]
     found = distances_at(bank, retina, glimpses, place)
@@ -195,7 +195,7 @@ def test_the_nearest_image_is_found() -> None:
     bank = split_of(cells, np.zeros(12, int))
     r = RetrievalCompletion(bank, Retina(4), target_ess=1)
     glimpses = Retina(4)(bank.images, torch.arange(12), torch.tensor([4, 8, 4]).expand(12, 1, 3))[:, 0]
-    distances = distances_at(bank, Retina(4), glimpses, torch.tensor([4, 8]))
+    distances = distances_at(bank, Retina(4), glimpses, torch.tensor([4, 8, 4]))
     assert distances.diagonal().tolist() == [0] * 12
     assert torch.equal(r.log_weights(distances).argmax(1), torch.arange(12))
 

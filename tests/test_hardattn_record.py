@@ -159,7 +159,7 @@ def test_locations_outside_of_the_image_are_refused(tmp_path: Path) -> None:
     far = store.load()
     far.locations[4, 1] = torch.tensor([3, 13, 4])
     store.write(torch.arange(12), far)
-    with pytest.raises(SettingsError, match=r"at most \[12, 12\], found \[3, 13\]"):
+    with pytest.raises(SettingsError, match=r"at most \[12, 12\], found \[3, 13, 4\]"):
         trained(tmp_path / "other", "gaussian", method="ps-ram", store=store)
 
 

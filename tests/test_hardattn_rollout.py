@@ -64,6 +64,7 @@ def test_shapes_and_joined() -> None:
     result = run()
     every = {name: getattr(result, name) for name in Rollout.__dataclass_fields__}
     assert every.pop("candidates") is None  # nothing was asked about
+    assert every.pop("glances") == 0
     shapes: dict[str, tuple[int, ...]] = {name: tuple(value.shape) for name, value in every.items()}
     expected: dict[str, tuple[int, ...]] = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
     expected |= {"locations": (COUNT, STEPS, 3), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}

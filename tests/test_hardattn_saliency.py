@@ -152,7 +152,7 @@ def test_of_annotated_boxes_the_maps_say_where_the_object_is(tmp_path: Path) -> 
     maps = guided_maps(store, dataset["train"], GEOMETRY, 3, "categorical")
     assert torch.equal(maps.places, GRID.locations) and maps.values.shape == (48, 3, 16)
     on_it = maps.places[maps.values[:, 0].argmin(1)]
-    assert torch.equal(on_it, dataset["train"].boxes[:, :2])  # type: ignore[index]
+    assert torch.equal(on_it[:, :2], dataset["train"].boxes[:, :2])  # type: ignore[index]
     assert ((maps.values == 0).sum(-1) == 1).all() and (maps.values <= 1).all()
     recipe = Recipe(batch_size=16, hidden=16, supervised_share=1.0)
     budget = Budget(epochs=80)
