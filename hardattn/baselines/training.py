@@ -133,7 +133,7 @@ def one_glimpse(geometry: Geometry) -> Geometry:
 
 
 def whole(look: Look, grid: LocationGrid) -> Callable[[Tensor], Tensor]:
-    """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: glimpses at the only place of `one_glimpse`."""
+    """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: glimpses at `one_glimpse`'s only place."""
     place = grid.locations
 
     def images(index: Tensor) -> Tensor:
