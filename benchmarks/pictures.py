@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RUN, OUT = Path("runs/pictures"), Path("docs/pictures")
+CURVE = Path("hardattn-ps-nogs-0/curve.png")
 IMAGE, SHOWN, DPI = 0, 6, 80
 
 
@@ -58,10 +60,15 @@ class Step:
 def main(run: Path, out: Path, image: int) -> None:
     """Draws the pictures of the concepts: maps, posterior and completions of one image, step by step.
 
-    The fit is made where it is missing, which takes minutes.
+    The fit is made where it is missing, which takes minutes. With a trained and evaluated network beside it,
+    its curve of accuracy against compute is taken too.
 
     \b
-    Example:
+    Examples:
+      python -m benchmarks.pictures
+      boed generate --run runs/pictures
+      hardattn train --run runs/pictures --supervise --epochs 60
+      hardattn evaluate runs/pictures/hardattn-ps-nogs-0
       python -m benchmarks.pictures
     """
     digits = load("digits")
@@ -75,6 +82,9 @@ def main(run: Path, out: Path, image: int) -> None:
     ):
         figure.savefig(out / f"{name}.png", dpi=DPI)
         click.echo(f"wrote {out / name}.png")
+    if (run / CURVE).exists():
+        shutil.copyfile(run / CURVE, out / "stopping.png")
+        click.echo(f"wrote {out / 'stopping.png'}")
 
 
 @torch.no_grad()
@@ -105,7 +115,7 @@ def _step(history: History, average: Tensor, own: Tensor, mixed: Tensor, chosen:
 
 def draw_maps(digits: DataSet, image: int, designer: Designer, steps: list[Step]) -> Figure:
     """One row a step: the image with its glimpses, the average map, its own map, and both mixed."""
-    pixels, places, rows = digits["design"].images[image].numpy(), designer.learned.places, steps[:-1]
+    pixels, places, rows = digits["design"].images[image], designer.learned.places, steps[:-1]
     side = digits.geometry.glimpse_size
     figure = Figure(figsize=(7.2, 1.75 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 4, squeeze=False)
@@ -128,7 +138,7 @@ def draw_maps(digits: DataSet, image: int, designer: Designer, steps: list[Step]
 def draw_posterior(digits: DataSet, image: int, steps: list[Step]) -> Figure:
     """One column a step: what has been seen of the image, and q's probabilities of the classes."""
     split, side = digits["design"], digits.geometry.glimpse_size
-    pixels, label = split.images[image].numpy(), int(split.labels[image])
+    pixels, label = split.images[image], int(split.labels[image])
     figure = Figure(figsize=(1.5 * len(steps), 3), layout="constrained")
     grid = figure.subplots(2, len(steps), squeeze=False, sharey="row")
     for t, step in enumerate(steps):
@@ -144,14 +154,14 @@ def draw_posterior(digits: DataSet, image: int, steps: list[Step]) -> Figure:
 def draw_completions(digits: DataSet, image: int, designer: Designer, steps: list[Step]) -> Figure:
     """One row after each glimpse: what has been seen, and the images of the bank that explain it best."""
     rows, side = steps[1:], digits.geometry.glimpse_size
-    pixels, bank = digits["design"].images[image].numpy(), designer.learned.bank
+    pixels, bank = digits["design"].images[image], designer.learned.bank
     figure = Figure(figsize=(1.1 * (SHOWN + 1), 1.25 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False)
     for step, axes in zip(rows, grid, strict=True):
         _image(axes[0], _seen(pixels, step.looked, side))
         axes[0].set_title("seen", fontsize=7)
         for its, number, share in zip(axes[1:], step.completions, step.shares, strict=True):
-            _image(its, bank.images[number].numpy())
+            _image(its, bank.images[number])
             _glimpses(its, step.looked, side, numbered=False)
             its.set_title(f"{digits.classes[bank.labels[number]]}: {100 * share:.1f} %", fontsize=7)
     return figure
@@ -166,7 +176,7 @@ def _seen(pixels: Tensor, looked: Tensor, side: int) -> Tensor:
 
 
 def _image(axes: Axes, pixels: Tensor) -> None:
-    axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255)
+    axes.imshow(pixels.squeeze().numpy(), cmap="gray", vmin=0, vmax=255)
     axes.axis("off")
 
 
@@ -181,7 +191,7 @@ def _glimpses(axes: Axes, looked: Tensor, side: int, *, numbered: bool = True) -
 
 def _map(axes: Axes, pixels: Tensor, values: Tensor, places: Tensor, side: int) -> None:
     """The places, bright where the value is small."""
-    axes.imshow(pixels.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
+    axes.imshow(pixels.squeeze().numpy(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
     rows, cols = (places + side / 2 - 0.5).T
     kept = values.isfinite()
     dots = axes.scatter(
