@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RUN, OUT = Path("runs/pictures"), Path("docs/pictures")
 CURVE = Path("hardattn-ps-nogs-0/curve.png")
-IMAGE, SHOWN, DPI = 0, 6, 80
+IMAGE, SHOWN, DPI = 3, 6, 80
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,13 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ("data", "supervision", "boed", "hardattn")
-MAPPED = (*LIBRARY, "benchmarks", "tests")
+MAPPED = (*LIBRARY, "benchmarks")
 NOT_REFERRED_TO = {"__main__", "cli", "commands"}  # command lines explain themselves by --help
 MAP, REFERENCE = "file-map.md", "reference"
+BAR = r"\|"  # in a table
 LOADED = re.compile(  # what a browser fetches by itself, as opposed to links that a reader follows
-    r"""<(?:script|img|iframe|source|video|audio|embed|input)\b[^>]*?\bsrc(?:set)?\s*=\s*["']?(?P<src>[^"'\s>]+)"""
+    r"""<(?:script|img|iframe|source|video|audio|embed|input)\b[^>]*?\bsrc(?:set)?"""
+    r"""\s*=\s*["']?(?P<src>[^"'\s>]+)"""
     r"""|<link\b[^>]*?\bhref\s*=\s*["']?(?P<href>[^"'\s>]+)"""
     r"""|(?:@import\s+|url\()["']?(?P<url>[^"')\s]+)""",
     re.IGNORECASE,
@@ -84,8 +86,9 @@ def file_map(root: Path) -> str:
                 "",
             ]
             lines += ["| module | |", "| --- | --- |"]
-            lines += [f"| `{path.name}` | {summary(path)} |" for path in modules]
+            lines += [f"| `{path.name}` | {summary(path).replace('|', BAR)} |" for path in modules]
             lines.append("")
+    lines += ["## tests/", "", "One file per module, and end to end.", ""]
     return "\n".join(lines)
 
 

@@ -88,20 +88,21 @@ def faults(line: str, commands: dict[str, click.Command], allowed: frozenset[str
             return [] if name in allowed or name == "..." else [name]
         command = inner
     options = {name: option for option in command.params for name in (*option.opts, *option.secondary_opts)}
-    for word, following in zip(rest, [*rest[1:], ""], strict=True):
+    for word, following in zip(rest, [*rest, ""][1:], strict=True):
         name = word.partition("=")[0]
         if not name.startswith("--") or name in allowed | {"--help"}:
             continue
         if name not in options:
             found.append(name)
-        elif isinstance(options[name].type, click.Choice) and _is_value(following):
-            found += [] if following in options[name].type.choices else [f"{name} {following}"]
+        elif not _is_choice(options[name].type, following):
+            found.append(f"{name} {following}")
     return found
 
 
-def _is_value(word: str) -> bool:
-    """Whether a word is meant literally, not DIR or another option."""
-    return bool(word) and not word.startswith("-") and not word.isupper()
+def _is_choice(kind: object, word: str) -> bool:
+    """Whether an option of this type takes the word, or the word is not meant literally, as DIR."""
+    literal = bool(word) and not word.startswith("-") and not word.isupper()
+    return not literal or not isinstance(kind, click.Choice) or word in kind.choices
 
 
 def links(page: Path) -> Iterator[str]:
