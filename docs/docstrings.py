@@ -11,6 +11,9 @@ from typing import Any
 import griffe
 
 DOCTEST = re.compile(r"^(?P<indent> *)>>> .*(?:\n(?P=indent)\S.*|\n(?P=indent) +\S.*)*", re.MULTILINE)
+STAR = re.compile(
+    r"```.*?```|`[^`]*`|(?P<star>(?<=[\w)])\*(?=[\w(])|(?<=/)\*)", re.DOTALL
+)  # not one that begins *so*
 EQUATION = re.compile(r"(?<![\\$`])\$([^$\n]+(?:\n[^$\n]+)*)\$(?!\$)")
 
 
@@ -22,13 +25,22 @@ class Docstrings(griffe.Extension):
             obj.docstring.value = shown(obj.docstring.value)
 
 
+def starred(text: str) -> str:
+    r"""The text with the stars of products and file names escaped, which Markdown takes for emphasis.
+
+    >>> print(starred("*all* S*C of data/*.jpg and `T*C`"))
+    *all* S\*C of data/\*.jpg and `T*C`
+    """
+    return STAR.sub(lambda match: r"\*" if match["star"] else match[0], text)
+
+
 def shown(docstring: str) -> str:
-    """The docstring with fences around its doctests, and equations between backquotes.
+    """The docstring with fences around its doctests, equations between backquotes, and stars that are stars.
 
     >>> shown("Twice $x$.")
     'Twice `x`.'
     """
-    return DOCTEST.sub(_fenced, EQUATION.sub(_code, docstring))
+    return starred(DOCTEST.sub(_fenced, EQUATION.sub(_code, docstring)))
 
 
 def _fenced(example: re.Match[str]) -> str:

@@ -20,7 +20,6 @@ LIBRARY = ("data", "supervision", "boed", "hardattn")
 MAPPED = (*LIBRARY, "benchmarks")
 NOT_REFERRED_TO = {"__main__", "cli", "commands"}  # command lines explain themselves by --help
 MAP, REFERENCE = "file-map.md", "reference"
-BAR = r"\|"  # in a table
 LOADED = re.compile(  # what a browser fetches by itself, as opposed to links that a reader follows
     r"""<(?:script|img|iframe|source|video|audio|embed|input)\b[^>]*?\bsrc(?:set)?"""
     r"""\s*=\s*["']?(?P<src>[^"'\s>]+)"""
@@ -86,10 +85,15 @@ def file_map(root: Path) -> str:
                 "",
             ]
             lines += ["| module | |", "| --- | --- |"]
-            lines += [f"| `{path.name}` | {summary(path).replace('|', BAR)} |" for path in modules]
+            lines += [f"| `{path.name}` | {_cell(summary(path))} |" for path in modules]
             lines.append("")
     lines += ["## tests/", "", "One file per module, and end to end.", ""]
     return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    """Text that means itself in a table of Markdown."""
+    return re.sub(r"[|*]", r"\\\g<0>", text)
 
 
 def reference_pages(root: Path) -> dict[str, str]:

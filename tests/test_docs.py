@@ -171,6 +171,10 @@ def test_a_link_is_no_request() -> None:
     assert not outside_requests('<a href="https://a.org">a</a> <img src="b.png">')
 
 
+def test_products_are_no_emphasis() -> None:
+    assert shown("(S*C, G) and (S*C) are *not* `S*C`") == "(S\\*C, G) and (S\\*C) are *not* `S*C`"
+
+
 def test_examples_in_docstrings_are_fenced() -> None:
     docstring = "Twice $x + \\alpha$.\n\n    >>> twice(2)\n    4\n\nArgs:\n    x: number."
     assert shown(docstring) == (
