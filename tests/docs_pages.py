@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -112,3 +113,18 @@ def links(page: Path) -> Iterator[str]:
         path = target.partition("#")[0]
         if path and "://" not in path:
             yield path
+
+
+def messages(page: Path) -> set[str]:
+    """What stands in the first column of a page's tables and begins as an error does."""
+    return set(re.findall(r"^\| `(expected [^`]+)` \|", page.read_text(), re.MULTILINE))
+
+
+def error_messages(module: Path) -> Iterator[str]:
+    """The strings of a module, errors among them, up to what is to be done; "..." for what varies."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.JoinedStr | ast.Constant):
+            pieces = getattr(node, "values", [node])
+            text = "".join(str(p.value) if isinstance(p, ast.Constant) else "..." for p in pieces)
+            text = text.removeprefix("error: ").replace("... ...", "...")
+            yield re.split(r"; (?!found)", text)[0]

@@ -6,7 +6,18 @@ from typing import Any
 
 import click
 import pytest
-from docs_pages import DOCS, PAGES, ROOT, blocks, command_lines, faults, links, name_of
+from docs_pages import (
+    DOCS,
+    PAGES,
+    ROOT,
+    blocks,
+    command_lines,
+    error_messages,
+    faults,
+    links,
+    messages,
+    name_of,
+)
 
 import boed.cli
 import hardattn.cli
@@ -116,6 +127,13 @@ def test_every_command_is_shown() -> None:
 
 def test_every_data_set_is_described() -> None:
     assert not [name for name in DATASETS if f"`{name}`" not in TEXT]
+
+
+def test_error_messages_are_those_of_the_code() -> None:
+    known = {message for module in MODULES for message in error_messages(module)}
+    described = messages(DOCS / "troubleshooting.md")
+    assert len(described) > 15
+    assert not described - known
 
 
 @pytest.mark.parametrize("page", [*PAGES, DOCS / "log.md"], ids=name_of)
