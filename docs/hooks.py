@@ -104,13 +104,25 @@ def reference_pages(root: Path) -> dict[str, str]:
             if NOT_REFERRED_TO.isdisjoint(folder.parts):
                 name = ".".join(folder.parts)
                 names = [f"{name}.{path.stem}" for path in modules if path.stem not in NOT_REFERRED_TO]
-                pages[name] = _reference(name, summary(root / folder / "__init__.py"), names)
+                package_file = root / folder / "__init__.py"
+                pages[name] = _reference(name, summary(package_file), exports(package_file), names)
     return pages
 
 
-def _reference(package: str, about: str, modules: list[str]) -> str:
+def _reference(package: str, about: str, exported: list[str], modules: list[str]) -> str:
+    names = f"`from {package} import {', '.join(exported)}`" if exported else ""
     blocks = [f"## {module}\n\n::: {module}\n    options: {{show_root_heading: false}}" for module in modules]
-    return "\n\n".join([f"# {package}", about, *blocks]) + "\n"
+    return "\n\n".join(filter(None, [f"# {package}", about, names, *blocks])) + "\n"
+
+
+def exports(package_file: Path) -> list[str]:
+    """The names in a package's `__all__`, where it is written out."""
+    statements = ast.parse(package_file.read_text()).body if package_file.exists() else []
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name("__all__")], value=ast.List(names) | ast.Tuple(names)):
+                return [str(ast.literal_eval(name)) for name in names]
+    return []
 
 
 def summary(module: Path) -> str:

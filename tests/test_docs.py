@@ -168,6 +168,7 @@ def test_the_map_has_every_module_once() -> None:
 def test_the_reference_has_every_module_but_those_of_the_command_line() -> None:
     text = "\n".join(reference_pages(ROOT).values())
     assert "::: data.grid\n" in text
+    assert "`from data import DATASETS, " in text
     assert "cli" not in text and "__main__" not in text
 
 
