@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import SettingsError
-from hardattn.model.linear import Linear
 
 PONDER_COSTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Nats that a glimpse costs, of the heads that are trained with a cost."""
@@ -69,7 +68,7 @@ class StoppingHeads(nn.Module):
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
-        self.hidden = Linear(hidden, len(OUTPUTS) * WIDTH)  # of all of them at once
+        self.hidden = nn.Linear(hidden, len(OUTPUTS) * WIDTH)  # of all of them at once
         self.last = nn.ModuleList(nn.Linear(WIDTH, outputs) for outputs in OUTPUTS.values())
 
     def forward(self, read: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ from torch.distributions import Categorical
 
 from data.grid import LocationGrid
 from hardattn.model.heads import Said, StoppingHeads
-from hardattn.model.linear import Linear
 from hardattn.model.policies import DEVIATION, EpePolicy, Locations
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
@@ -74,7 +73,7 @@ class HardAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.hidden = hidden
         self.policy_head = POLICIES[policy](hidden, grid, deviation)
-        self.class_head = Linear(hidden, classes)
+        self.class_head = nn.Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
         self.stopping_heads = StoppingHeads(hidden)
 

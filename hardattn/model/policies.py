@@ -11,7 +11,6 @@ from torch.nn.functional import one_hot
 
 from data.errors import SettingsError
 from data.grid import LocationGrid, denormalise, normalise
-from hardattn.model.linear import Linear
 from hardattn.model.registry import POLICIES
 
 DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
@@ -176,7 +175,7 @@ class CategoricalPolicy(nn.Module):
 
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
-        self.linear, self.grid = Linear(features, len(grid)), grid
+        self.linear, self.grid = nn.Linear(features, len(grid)), grid
 
     def forward(self, features: Tensor) -> Locations:
         return Categorical(self.linear(features), self.grid)
@@ -196,7 +195,7 @@ class ProductPolicy(nn.Module):
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
         self.sizes = (len(grid.rows), len(grid.cols))
-        self.linear, self.grid = Linear(features, sum(self.sizes)), grid
+        self.linear, self.grid = nn.Linear(features, sum(self.sizes)), grid
 
     def forward(self, features: Tensor) -> Locations:
         rows, cols = self.linear(features).split(self.sizes, dim=1)
@@ -216,7 +215,7 @@ class EpePolicy(nn.Module):
 
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
-        self.layers = nn.Sequential(Linear(features, features), nn.ReLU(), Linear(features, len(grid)))
+        self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, len(grid)))
         self.grid, self.epsilon = grid, EXPLORATION
 
     def forward(self, features: Tensor) -> EpeMap:
