@@ -28,7 +28,7 @@ def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> Aver
     >>> nn.init.ones_(network.weight).item()
     1.0
     >>> averaged.update_parameters(network)
-    >>> round(averaged.module.weight.item(), 4)  # 1 - 1 / 11
+    >>> round(next(averaged.parameters()).item(), 4)  # 1 - 1 / 11
     0.9091
     """
 
