@@ -64,12 +64,13 @@ def test_shapes_and_joined() -> None:
     result = run()
     every = {name: getattr(result, name) for name in Rollout.__dataclass_fields__}
     assert every.pop("candidates") is None  # nothing was asked about
+    assert every.pop("glances") == 0
     every |= every.pop("said")
     shapes: dict[str, tuple[int, ...]] = {name: tuple(value.shape) for name, value in every.items()}
     alone, costs = ("log_prob", "baseline", "gain", "accuracy_gain"), ("act", "stochastic")
     expected: dict[str, tuple[int, ...]] = {name: (COUNT, STEPS) for name in alone}
     expected |= {name: (COUNT, STEPS, len(PONDER_COSTS)) for name in costs}
-    expected |= {"locations": (COUNT, STEPS, 2), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
+    expected |= {"locations": (COUNT, STEPS, 3), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
     assert shapes == expected
     both = joined([result, run(seed=1)])
     assert torch.equal(both.locations[COUNT:], run(seed=1).locations) and len(both.prior) == 2 * COUNT
@@ -94,7 +95,7 @@ def test_random_ignores_the_policy() -> None:
 
 def test_centre_is_the_middle_of_the_image() -> None:
     found = run("centre").locations
-    assert len(found.view(-1, 2).unique(dim=0)) == 1
+    assert len(found.view(-1, 3).unique(dim=0)) == 1
     assert (found[0, 0] + 2 - 8).abs().max() <= 2  # of 16 pixels, 4 at a time, every 4
 
 
