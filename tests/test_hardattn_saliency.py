@@ -162,7 +162,8 @@ def test_of_annotated_boxes_the_maps_say_where_the_object_is(tmp_path: Path) -> 
     images = dataset["test"]
     again = write_parts(tmp_path / "test.h5", dataset, "test", glimpses=3).load(torch.arange(len(images)))
     look = partial(ImagePool([images]).glimpses, GEOMETRY.retina())
-    square = torch.stack([torch.full_like(images.labels, 4), 8 * images.labels], 1)[:, None]
+    fours = torch.full_like(images.labels, 4)
+    square = torch.stack([fours, 8 * images.labels, fours], 1)[:, None]
     told = follow(network.eval(), look, torch.arange(len(images)), again.locations, GRID, square)
     assert told.candidates is not None
     before, _, after = told.candidates.exp().mean((0, 2)).tolist()  # of 16 places

@@ -86,6 +86,7 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
     grid, places = geometry.grid(), store.candidates
     rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
     on_grid = torch.isin(places[:, 0], rows) & torch.isin(places[:, 1], cols)
+    on_grid &= places[:, 2] == geometry.glimpse_size
     if not bool(on_grid.any()):
         raise StoreError(
             f"expected EPE maps of places on the grid in {store.path}, found none; make designs with "
