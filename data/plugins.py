@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from typing import Generic, TypeVar
 
 from data.errors import SettingsError
@@ -88,3 +89,14 @@ class Registry(Mapping[str, T], Generic[T]):
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+def options_of(implementation: Callable[..., object]) -> tuple[str, ...]:
+    """What can be chosen about an implementation: the names of its keyword-only arguments.
+
+    >>> def network(classes: int, *, width: float = 1.0) -> None: ...
+    >>> options_of(network)
+    ('width',)
+    """
+    parameters = signature(implementation).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY)

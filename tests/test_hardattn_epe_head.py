@@ -154,8 +154,8 @@ def test_draws_explore_as_the_schedule_says(fraction: float) -> None:
     epsilon = {0.0: 1.0, 0.25: (1 + EXPLORATION) / 2, 0.5: EXPLORATION, 1.0: EXPLORATION}[fraction]
     assert exploration(fraction) == pytest.approx(epsilon)
     seen = torch.arange(9) < 2
-    policy = EpeMap(torch.arange(9.0).expand(20_000, -1), GRID, exploration(fraction))
-    policy = policy.without(seen.expand(20_000, -1))
+    values, seen = torch.arange(9.0).expand(20_000, -1), seen.expand(20_000, -1)
+    policy = EpeMap(values, GRID, exploration(fraction), seen)
     places = GRID.index(policy.sample(draws()))
     share = (places != 2).double().mean().item()
     assert share == pytest.approx(epsilon * 6 / 7, abs=0.01) and places.min() == 2

@@ -13,7 +13,6 @@ from data.device import one_thread
 from data.places import normalise
 from data.pool import ImagePool
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import log_normaliser
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives import losses
 from hardattn.objectives.rewards import returns
@@ -95,9 +94,8 @@ def test_no_image_gives_zero_loss_and_zero_gradient(name: str) -> None:
 
 def made_up(log_prob: Tensor, logits: Tensor, baseline: Tensor) -> Rollout:
     count, steps, _ = logits.shape
-    nothing = torch.zeros(count, steps)
     locations = torch.zeros(count, steps, 2, dtype=torch.int64)
-    return Rollout(locations, log_prob, logits[:, 0] * 0, logits, baseline, nothing)
+    return Rollout(locations, log_prob, logits[:, 0] * 0, logits, baseline)
 
 
 def test_terms_are_means_over_the_images_they_apply_to() -> None:
@@ -165,7 +163,7 @@ def reinforced(deviation: float | None, form: str) -> tuple[Tensor, Tensor, floa
     network = tiny_network(policy="gaussian", deviation=deviation)
     result, everyone = roll(network), torch.ones(8, dtype=torch.bool)
     earned = torch.arange(24.0).view(8, 3) / 10
-    normaliser = log_normaliser(network.policy_head) if form == "distance" else None
+    normaliser = network.policy_head.log_normaliser() if form == "distance" else None
     loss = losses.reinforce(result, earned, everyone, normaliser)
     loss.backward()
     means, spread = network.policy_head.linear.weight.grad, network.policy_head.log_deviation.grad
@@ -191,5 +189,5 @@ def test_distance_is_the_square_over_twice_the_variance() -> None:
     centres = normalise(result.locations, GEOMETRY)
     expected = (centres.square().sum(-1) / (2 * 0.17**2)).sum(1).mean()
     earned = 1 + result.baseline.detach()
-    loss = losses.reinforce(result, earned, everyone, log_normaliser(network.policy_head))
+    loss = losses.reinforce(result, earned, everyone, network.policy_head.log_normaliser())
     torch.testing.assert_close(loss, expected)

@@ -14,10 +14,9 @@ from data.errors import SettingsError
 from hardattn.cli.main import main
 from hardattn.experiments.frontier.grid import grids, read_grid
 from hardattn.experiments.reproduce.settings import read_table, table_names
-from hardattn.model.rollout import Rollout
-from hardattn.objectives import methods
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
+from hardattn.objectives.terms import LossInputs, terms
 from hardattn.runs import train
 from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget
@@ -51,13 +50,10 @@ def everyone(tmp_path: Path) -> SequenceStore:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Method, Objective, int]]:
     """Method, objective and number of supervised images of every iteration that follows."""
     found = list[tuple[Method, Objective, int]]()
-    terms = methods.terms
 
-    def noted(
-        method: Method, rollout: Rollout, labels: Tensor, supervised: Tensor, *rest: Any, **more: Any
-    ) -> Mapping[str, Tensor]:
-        found.append((method, rest[0], int(supervised.sum())))
-        return terms(method, rollout, labels, supervised, *rest, **more)
+    def noted(method: Method, inputs: LossInputs) -> Mapping[str, Tensor]:
+        found.append((method, inputs.objective, int(inputs.supervised.sum())))
+        return terms(method, inputs)
 
     monkeypatch.setattr(learner, "terms", noted)
     return found

@@ -59,7 +59,7 @@ def mapped(
 def asked(log_probs: Tensor) -> Rollout:
     """A rollout of which only the log-probabilities (B, T, L') are looked at."""
     nothing = torch.zeros(log_probs.shape[:2])
-    return Rollout(nothing, nothing, nothing, nothing, nothing, nothing, log_probs)
+    return Rollout(nothing, nothing, nothing, nothing, nothing, candidates=log_probs)
 
 
 def test_loss_is_the_cross_entropy_to_the_softmax() -> None:

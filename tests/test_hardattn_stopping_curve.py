@@ -37,7 +37,7 @@ def seen() -> Predictions:
     """Right where the rule of a gain of 0.2 stops: after 2, 1 and 3 glimpses."""
     right, wrong = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
     rows = ([wrong, right, wrong], [right, wrong, wrong], [wrong, wrong, right])
-    return Predictions(torch.stack([torch.stack(row) for row in rows]).log_softmax(-1), GAINS)
+    return Predictions(torch.stack([torch.stack(row) for row in rows]).log_softmax(-1), {"gain": GAINS})
 
 
 def points(*settings: tuple[str, float], labels: tuple[int, ...] = (0, 0, 0)) -> list[Point]:
@@ -80,7 +80,7 @@ def test_intervals_are_those_of_the_resampled_images() -> None:
 def test_the_sweep_of_validation_images_is_part_of_the_curve() -> None:
     labels = torch.zeros(3, dtype=torch.int64)
     brief = brief_curve(seen(), labels, COSTS)
-    assert {point["rule"] for point in brief} == {"fixed", "entropy", "confidence"}  # there are no heads
+    assert {point["rule"] for point in brief} == {"fixed", "gain", "entropy", "confidence"}  # no other head
     full = points(*[(point["rule"], point["threshold"]) for point in brief])
     assert brief == [{name: getattr(point, name) for name in BRIEF} for point in full]
 

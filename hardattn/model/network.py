@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from data.grid import LocationGrid
-from hardattn.model.heads import Said, StoppingHeads
-from hardattn.model.linear import Linear
-from hardattn.model.policies import DEVIATION, EpePolicy, Locations
+from data.plugins import options_of
+from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
+from hardattn.model.policies import DEVIATION, Locations, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
 
@@ -23,7 +23,7 @@ class HardAttention(nn.Module):
 
         h_0 learned,  h_t = core(m * combine(g(y_t), l_t), h_{t-1})
         pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c (m' * h_t))
-        baseline(h_t) ~ E[return | h_t],         stopping(h_t), see `hardattn.model.heads`
+        baseline(h_t) ~ E[return | h_t],         heads(h_t), see `hardattn.model.heads`
 
     The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
     for all glimpses of an image (Gal and Ghahramani 2016, arXiv 1512.05287), which is also drawn sooner.
@@ -40,7 +40,7 @@ class HardAttention(nn.Module):
         batch_norm: in the encoder, instead of a layer norm.
         core: a key of `hardattn.model.registry.CORES`.
         policy: a key of `hardattn.model.registry.POLICIES`.
-        deviation: of a Gaussian policy, in normalised coordinates; None: learned.
+        deviation: of a policy that has one, in normalised coordinates; None: learned.
 
     >>> grid = LocationGrid.evenly((64, 64), 16, 7)
     >>> network = HardAttention(3, grid, classes=2)
@@ -73,10 +73,12 @@ class HardAttention(nn.Module):
         self.core = CORES[core](hidden)
         self.dropout = nn.Dropout(dropout)
         self.hidden = hidden
-        self.policy_head = POLICIES[policy](hidden, grid, deviation)
-        self.class_head = Linear(hidden, classes)
+        options = {"deviation": deviation} if "deviation" in options_of(POLICIES[policy]) else {}
+        self.policy_head: Policy = POLICIES[policy](hidden, grid, **options)
+        self.class_head = nn.Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
-        self.stopping_heads = StoppingHeads(hidden)
+        self.heads = StoppingHeads(hidden)
+        self.register_load_state_dict_pre_hook(heads_by_name)
 
     @property
     def device(self) -> torch.device:
@@ -102,16 +104,10 @@ class HardAttention(nn.Module):
         features = self.features(glimpses, centres)
         return self.core(features if mask is None else mask * features, state)
 
-    @property
-    def predicts_epe(self) -> bool:
-        """Whether its policy is an `EpeMap`, which takes no place twice and says what a glimpse gains."""
-        return isinstance(self.policy_head, EpePolicy)
-
-    def policy(self, state: Tensor, seen: Tensor | None = None) -> Locations:
-        """Where to look next, of B states; an `EpeMap` leaves out places (B, L) that were seen."""
+    def policy(self, state: Tensor, taken: Tensor | None = None) -> Locations:
+        """Where to look next, of B states (B, W), at which places (B, L) are taken; None: all are open."""
         read = self.core.output(state)
-        found = self.policy_head(read if self.policy_shapes_state else read.detach())
-        return found if seen is None else found.without(seen)
+        return self.policy_head(read if self.policy_shapes_state else read.detach(), taken)
 
     def classify(self, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """(..., K) logits of the class, of states (..., W)."""
@@ -122,22 +118,19 @@ class HardAttention(nn.Module):
         """(B,) expected return."""
         return self.baseline_head(self.core.output(state).detach()).squeeze(-1)
 
-    def stopping(self, state: Tensor) -> Tensor:
-        """(..., S) what the stopping heads say of states (..., W), see `hardattn.model.heads.Said`."""
-        return self.stopping_heads(self.core.output(state))
+    def said(self, state: Tensor, taken: Tensor | None = None) -> dict[str, Tensor]:
+        """What the stopping heads say of states (..., W), see `hardattn.model.heads.Said`.
 
-    def gain(self, state: Tensor, seen: Tensor | None = None) -> Tensor:
-        """(...,) predicted information gain of the next glimpse, in nats, of states (..., W).
-
-        With an `EpeMap` it is the entropy of the prediction now less the smallest value of the map among the
-        places that are not `seen` (..., L).
+        The gain is the policy's own, where it predicts that: it knows the places (..., L) that are taken.
         """
-        if self.predicts_epe:
-            return self._promised(state, seen)
-        return Said.of(self.stopping(state)).gain
+        said = self.heads(self.core.output(state))
+        return said | {"gain": self._promised(state, taken)} if self.policy_head.predicts_gain else said
+
+    def gain(self, state: Tensor, taken: Tensor | None = None) -> Tensor:
+        """(...,) predicted information gain of the next glimpse, in nats, of states (..., W)."""
+        return require_said(self.said(state, taken), "gain")
 
     @torch.no_grad()
-    def _promised(self, state: Tensor, seen: Tensor | None) -> Tensor:
+    def _promised(self, state: Tensor, taken: Tensor | None) -> Tensor:
         now = Categorical(logits=self.classify(state).float(), validate_args=False).entropy()
-        epe = self.policy_head(self.core.output(state))
-        return now - (epe if seen is None else epe.without(seen)).smallest()
+        return self.policy_head.gain(self.core.output(state), now, taken)

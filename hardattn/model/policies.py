@@ -1,9 +1,10 @@
-"""Location policies by name: a distribution over where to look next, given what the network remembers."""
+"""Location policies by name: where to look next, given what the network remembers."""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,6 @@ from torch.nn.functional import one_hot
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.places import denormalise, normalise, places_at
-from hardattn.model.linear import Linear
 from hardattn.model.registry import POLICIES
 
 DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
@@ -70,34 +70,30 @@ class Categorical:
 class EpeMap:
     r"""Over the locations of a grid: the smallest of predicted values, or sometimes an arbitrary one.
 
-    $\pi(l) = (1 - \epsilon)\, [l = \arg\min_{l'} m(l')] + \epsilon / |U|$ on the places U that were not seen,
+    $\pi(l) = (1 - \epsilon)\, [l = \arg\min_{l'} m(l')] + \epsilon / |U|$ on the places U that are open,
     and 0 on the others: epsilon-greedy. m bounds the expected posterior entropy after a glimpse there.
 
     Args:
         epe: (..., L) predicted values m, in nats; to choose from, (B, L).
         grid: L locations.
         epsilon: share of arbitrary places among those that are drawn.
-        seen: (..., L) bool; None: nothing is.
+        taken: (..., L) bool, places that are not to be taken again; None: all are open.
 
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
-    >>> fresh = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4)
-    >>> later = fresh.without(torch.tensor([[False, True, False, False]]))
+    >>> first = torch.tensor([[False, True, False, False]])
+    >>> later = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4, taken=first)
     >>> later.mode().tolist(), round(later.smallest().item(), 4)
     ([[4, 0, 4]], 0.3)
     >>> round(later.log_prob(later.mode()).exp().item(), 4)
     0.7333
     """
 
-    def __init__(self, epe: Tensor, grid: LocationGrid, epsilon: float, seen: Tensor | None = None) -> None:
+    def __init__(self, epe: Tensor, grid: LocationGrid, epsilon: float, taken: Tensor | None = None) -> None:
         self.epe, self.grid, self.epsilon = epe.float(), grid, epsilon
-        self.seen = torch.zeros_like(epe, dtype=torch.bool) if seen is None else seen
-
-    def without(self, seen: Tensor) -> EpeMap:
-        """The same, where places (..., L) are not to be taken again."""
-        return EpeMap(self.epe, self.grid, self.epsilon, seen)
+        self.taken = torch.zeros_like(epe, dtype=torch.bool) if taken is None else taken
 
     def smallest(self) -> Tensor:
-        """(...) nats: the smallest value among places that were not seen."""
+        """(...) nats: the smallest value among places that are open."""
         return self._open().amin(-1)
 
     def sample(self, generator: torch.Generator | None) -> Tensor:
@@ -110,10 +106,10 @@ class EpeMap:
         return self._draws().log_prob(locations)
 
     def _open(self) -> Tensor:
-        return self.epe.detach().masked_fill(self.seen, torch.inf)
+        return self.epe.detach().masked_fill(self.taken, torch.inf)
 
     def _draws(self) -> Categorical:
-        arbitrary = (~self.seen).float()
+        arbitrary = (~self.taken).float()
         arbitrary = arbitrary / arbitrary.sum(1, keepdim=True)
         best = one_hot(self._open().argmin(1), len(self.grid))
         return Categorical((self.epsilon * arbitrary + (1 - self.epsilon) * best).log(), self.grid)
@@ -167,7 +163,49 @@ class GaussianMixture:
         return places_at(torch.minimum(corners, last), size)
 
 
-class CategoricalPolicy(nn.Module):
+class Policy(nn.Module, ABC):
+    """The contract: what the network remembers in, a distribution over the next location out.
+
+    A subclass takes the width D of what it reads, the grid, and keyword-only options; it declares how it
+    chooses.
+
+    Attributes:
+        on_grid: whether it chooses among the locations of the grid.
+        repeats: whether it may take a place twice; one that may not is told which places are taken.
+        scored: whether its log-probability has a gradient, which imitation and REINFORCE go by.
+        predicts_gain: whether it says itself what the next glimpse gains, see `gain`.
+        distance: whether its log-density is a distance from a mean and a normaliser, see `log_normaliser`.
+    """
+
+    on_grid: ClassVar[bool] = False
+    repeats: ClassVar[bool] = True
+    scored: ClassVar[bool] = True
+    predicts_gain: ClassVar[bool] = False
+    distance: ClassVar[bool] = False
+
+    @abstractmethod
+    def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
+        """Of features (B, D), where places (B, L) of the grid are taken; None: all are open."""
+
+    def gain(self, features: Tensor, entropy: Tensor, taken: Tensor | None = None) -> Tensor:
+        """(...,) nats that the next glimpse gains, of features (..., D) and the entropy (...,) of the class.
+
+        Raises:
+            NotImplementedError: it does not predict the gain.
+        """
+        raise NotImplementedError
+
+    def log_normaliser(self) -> Tensor:
+        """What the log-density has beside the distance from a mean, see `GaussianPolicy`.
+
+        Raises:
+            SettingsError: it is not one Gaussian.
+        """
+        raise SettingsError("expected a Gaussian policy, found another; take --policy gaussian")
+
+
+@POLICIES.register("categorical")
+class CategoricalPolicy(Policy):
     """softmax(W h) over the grid.
 
     Args:
@@ -175,15 +213,18 @@ class CategoricalPolicy(nn.Module):
         grid: L locations.
     """
 
+    on_grid = True
+
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
-        self.linear, self.grid = Linear(features, len(grid)), grid
+        self.linear, self.grid = nn.Linear(features, len(grid)), grid
 
-    def forward(self, features: Tensor) -> Locations:
+    def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
         return Categorical(self.linear(features), self.grid)
 
 
-class ProductPolicy(nn.Module):
+@POLICIES.register("product")
+class ProductPolicy(Policy):
     """softmax(W h) over the rows of the grid times softmax(W' h) over its columns.
 
     On a grid of 50 x 50 it costs 100 D multiply-adds instead of 2,500 D; it cannot say which row a column
@@ -191,20 +232,23 @@ class ProductPolicy(nn.Module):
 
     Args:
         features: D of what it reads.
-        grid: rows times columns.
+        grid: L locations, all rows times all columns.
     """
+
+    on_grid = True
 
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
         self.sizes = (len(grid.rows), len(grid.cols))
-        self.linear, self.grid = Linear(features, sum(self.sizes)), grid
+        self.linear, self.grid = nn.Linear(features, sum(self.sizes)), grid
 
-    def forward(self, features: Tensor) -> Locations:
+    def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
         rows, cols = self.linear(features).split(self.sizes, dim=1)
         return Categorical((rows[:, :, None] + cols[:, None]).flatten(1), self.grid)
 
 
-class EpePolicy(nn.Module):
+@POLICIES.register("epe")
+class EpePolicy(Policy):
     """m = W relu(W' h): what `hardattn.training.epe_learner` regresses, for every place of the grid.
 
     Args:
@@ -215,16 +259,23 @@ class EpePolicy(nn.Module):
         epsilon: share of arbitrary places in draws; training anneals it.
     """
 
+    on_grid, repeats, scored, predicts_gain = True, False, False, True
+
     def __init__(self, features: int, grid: LocationGrid) -> None:
         super().__init__()
-        self.layers = nn.Sequential(Linear(features, features), nn.ReLU(), Linear(features, len(grid)))
+        self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, len(grid)))
         self.grid, self.epsilon = grid, EXPLORATION
 
-    def forward(self, features: Tensor) -> EpeMap:
-        return EpeMap(self.layers(features), self.grid, self.epsilon)
+    def forward(self, features: Tensor, taken: Tensor | None = None) -> EpeMap:
+        return EpeMap(self.layers(features), self.grid, self.epsilon, taken)
+
+    def gain(self, features: Tensor, entropy: Tensor, taken: Tensor | None = None) -> Tensor:
+        """The entropy of the class less the smallest value of the map, among the places that are open."""
+        return entropy - self(features, taken).smallest()
 
 
-class GaussianPolicy(nn.Module):
+@POLICIES.register("gaussian")
+class GaussianPolicy(Policy):
     """Gaussians with means tanh(W h) and one standard deviation, which is given or learned.
 
     With one component it is the policy of Mnih et al. 2014.
@@ -232,63 +283,42 @@ class GaussianPolicy(nn.Module):
     Args:
         features: D of what it reads.
         grid: for the sizes of image and glimpse.
-        components: M.
         deviation: standard deviation in normalised coordinates; None: learned, from `DEVIATION` on.
+
+    Attributes:
+        components: M.
     """
 
-    def __init__(
-        self, features: int, grid: LocationGrid, *, components: int = 1, deviation: float | None = DEVIATION
-    ) -> None:
+    components: ClassVar[int] = 1
+    distance = True
+
+    def __init__(self, features: int, grid: LocationGrid, *, deviation: float | None = DEVIATION) -> None:
         super().__init__()
-        self.linear, self.grid, self.components = nn.Linear(features, 3 * components), grid, components
+        self.linear, self.grid = nn.Linear(features, 3 * self.components), grid
         start = torch.tensor(math.log(deviation or DEVIATION))
         self.log_deviation = nn.Parameter(start, requires_grad=deviation is None)
 
-    def forward(self, features: Tensor) -> Locations:
+    def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
         out = self.linear(features).unflatten(1, (self.components, 3))
         return GaussianMixture(out[..., 0], out[..., 1:].tanh(), self.log_deviation.exp(), self.grid)
 
+    def log_normaliser(self) -> Tensor:
+        r"""$-2 \log \sigma - \log 2\pi$, scalar: what the log-density of a Gaussian has beside the distance.
 
-def log_normaliser(policy: nn.Module) -> Tensor:
-    r"""$-2 \log \sigma - \log 2\pi$, scalar: what the log-density of a Gaussian has beside the distance.
+        It is a constant where the deviation is given, and has a gradient where that is learned.
 
-    It is a constant where the deviation is given, and has a gradient where that is learned.
-
-    Raises:
-        SettingsError: the policy is not one Gaussian.
-
-    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
-    >>> round(log_normaliser(GaussianPolicy(3, grid, deviation=1.0)).item(), 4)
-    -1.8379
-    """
-    if not isinstance(policy, GaussianPolicy) or policy.components != 1:
-        raise SettingsError("expected a Gaussian policy, found another; take --policy gaussian")
-    return -2 * policy.log_deviation - math.log(2 * math.pi)
-
-
-@POLICIES.register("categorical")
-def _categorical(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
-    return CategoricalPolicy(features, grid)
-
-
-@POLICIES.register("product")
-def _product(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
-    return ProductPolicy(features, grid)
-
-
-@POLICIES.register("epe")
-def _epe(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
-    return EpePolicy(features, grid)
-
-
-@POLICIES.register("gaussian")
-def _gaussian(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
-    return GaussianPolicy(features, grid, deviation=deviation)
+        >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+        >>> round(GaussianPolicy(3, grid, deviation=1.0).log_normaliser().item(), 4)
+        -1.8379
+        """
+        return -2 * self.log_deviation - math.log(2 * math.pi)
 
 
 @POLICIES.register("mixture")
-def _mixture(features: int, grid: LocationGrid, deviation: float | None) -> nn.Module:
-    return GaussianPolicy(features, grid, components=COMPONENTS, deviation=deviation)
+class MixturePolicy(GaussianPolicy):
+    """Three Gaussians, which share their standard deviation."""
 
+    components, distance = COMPONENTS, False
 
-ON_GRID = ("categorical", "product", "epe")  # policies that choose among the locations of the grid
+    def log_normaliser(self) -> Tensor:
+        return Policy.log_normaliser(self)

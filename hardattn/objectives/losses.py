@@ -118,7 +118,7 @@ def reinforce(
     b_t is a constant here.
 
     Args:
-        normaliser: of a Gaussian policy, see `hardattn.model.policies.log_normaliser`. With it the place of
+        normaliser: of a Gaussian policy, see `hardattn.model.policies.GaussianPolicy`. With it the place of
             log pi is taken by log pi less the normaliser, -|l_t - mu_t|^2 / (2 sigma^2). The gradient to the
             means is the same; that to a learned deviation is no longer that of the expected return.
     """
@@ -147,8 +147,8 @@ def wake_sleep(rollout: Rollout, labels: Tensor, unsupervised: Tensor, trajector
     """
     if not bool(unsupervised.any()):
         return rollout.log_prob.new_zeros(())
-    told = -cross_entropy(rollout.logits[:, -1].float(), labels, reduction="none")[unsupervised]
-    told = told.view(-1, trajectories)
+    log_likelihood = -cross_entropy(rollout.logits[:, -1].float(), labels, reduction="none")[unsupervised]
+    log_likelihood = log_likelihood.view(-1, trajectories)
     paths = rollout.log_prob.sum(1)[unsupervised].view(-1, trajectories)
-    weights = told.detach().softmax(1)
-    return (-weights * told - (weights - 1 / trajectories) * paths).sum(1).mean()
+    weights = log_likelihood.detach().softmax(1)
+    return (-weights * log_likelihood - (weights - 1 / trajectories) * paths).sum(1).mean()

@@ -188,6 +188,6 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
         "rows": list(grid.rows),
         "cols": list(grid.cols),
     }
-    kind = ("epe" if run.network.predicts_epe else "policy") if looks.chosen else None
+    kind = ("epe" if run.network.policy_head.predicts_gain else "policy") if looks.chosen else None
     walks = [looks.walk(row) for row in rows.tolist()]
     return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks}

@@ -95,7 +95,7 @@ class Looks:
 
     def _gain(self, states: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
         """(T+1,) what the next glimpse promises before the first, and after each."""
-        if not self.network.predicts_epe:
+        if self.network.policy_head.repeats:
             return self.network.gain(states)
         first = int(grid.first_glance)  # which is at no place
         used = one_hot(grid.index(locations[first:]), len(grid)).cumsum(0) > 0
