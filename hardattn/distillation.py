@@ -15,8 +15,7 @@ from hardattn.baselines.layers import Baseline
 from hardattn.baselines.training import read_at_exits
 from hardattn.loading import Trained, open_trained
 from hardattn.training.checkpoint import weights_digest
-
-SHARE = 0.5
+from hardattn.training.settings import TEACHER_SHARE
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Teacher:
     """
 
     run: Trained
-    share: float = SHARE
+    share: float = TEACHER_SHARE
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -77,7 +76,9 @@ def mixture(labels: Tensor, told: Tensor, share: float) -> Tensor:
     return (1 - share) * one_hot(labels, told.shape[1]) + share * told
 
 
-def teacher_of(run_folder: Path, *, dataset: DataSet, share: float = SHARE, device: str = "auto") -> Teacher:
+def teacher_of(
+    run_folder: Path, *, dataset: DataSet, share: float = TEACHER_SHARE, device: str = "auto"
+) -> Teacher:
     """The baseline that `hardattn train --baseline` left in a folder, as a teacher for the same task.
 
     Raises:

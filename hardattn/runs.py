@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     opened_with: dict[str, Any] | None = None,
+    command: Sequence[str] | None = None,
     **chosen: Any,
 ) -> Path:
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
@@ -70,6 +72,7 @@ def train(
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
         recipe: default the one that suits method and data set.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        command: words of the command line that asks for the run, kept for reports.
         chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
@@ -97,7 +100,8 @@ def train(
         "budget": asdict(budget),
         "recipe": asdict(recipe),
     }
-    open_run(run_folder, settings, opened_with or {}, _imitated(run_folder, store, supervised_images))
+    imitated = _imitated(run_folder, store, supervised_images)
+    open_run(run_folder, settings, opened_with or {}, imitated, command)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)

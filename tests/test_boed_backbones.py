@@ -12,8 +12,9 @@ import torch
 from avp_cnn_tiny import COLOUR, INSIDE, look, posterior, sites
 from torch import nn
 
-from boed.posteriors.backbones import BACKBONES, TORCHVISION, make_backbone
+from boed.posteriors.backbones import make_backbone
 from boed.posteriors.posterior import negative_log_posterior
+from boed.posteriors.settings import BACKBONES, TORCHVISION
 from data.errors import SettingsError
 
 

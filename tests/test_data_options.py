@@ -73,7 +73,7 @@ def test_designs_are_made_for_the_sensor(monkeypatch: pytest.MonkeyPatch, tmp_pa
         asked.append(arguments["geometry"].scales)  # type: ignore[attr-defined]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("boed.cli.fit_options.fit_task", noted)
+    monkeypatch.setattr("boed.fitting.fit.fit", noted)
     for name, scales in (
         ("fit", ["--sensor", "retina"]),
         ("generate", ["--sensor", "retina", "--scales", 2]),

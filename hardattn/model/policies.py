@@ -13,8 +13,8 @@ from data.errors import SettingsError
 from data.grid import LocationGrid, denormalise, normalise
 from hardattn.model.linear import Linear
 from hardattn.model.registry import POLICIES
+from hardattn.model.settings import DEVIATION
 
-DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
 COMPONENTS = 3
 EXPLORATION = 0.1  # share of arbitrary places that an EPE map explores by, at least
 

@@ -13,6 +13,7 @@ from hardattn.model.rollout import Mode, Rollout
 from hardattn.objectives import losses
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import returns
+from hardattn.objectives.settings import LossAt
 from hardattn.objectives.stopping import TERMS, gain
 
 
@@ -85,7 +86,6 @@ SALIENCY: Mapping[str, float] = {
 }
 BLIND: Mapping[str, float] = {"classification": 1.0, **STOPPING}
 TRAJECTORIES = 5
-IMITATE_FOR = 0.7  # of the budget, before REINFORCE takes over
 
 
 def _imitating(summary: str, sequences: str) -> Method:
@@ -182,7 +182,7 @@ class Objective:
             `hardattn.objectives.stopping.gain`.
     """
 
-    loss_at: losses.LossAt = "every"
+    loss_at: LossAt = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
@@ -200,9 +200,6 @@ class Objective:
         if not self.anneal_supervision:
             return self
         return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
-
-
-REINFORCE_LOSSES = ("likelihood", "distance")
 
 
 def terms(

@@ -6,13 +6,15 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from data.dataset import DataSet
 from data.errors import CheckpointError
-from data.geometry import Geometry
+
+if TYPE_CHECKING:  # slow to import, and no file needs it
+    from torch import nn
+
+    from data.dataset import DataSet
+    from data.geometry import Geometry
 
 RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
 COMMAND = "hardattn train"
@@ -65,6 +67,8 @@ def describe(dataset: DataSet, geometry: Geometry) -> dict[str, Any]:
 
 def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
     """Raises CheckpointError when the network of `path` was trained for another task than `dataset`'s."""
+    from data.geometry import Geometry
+
     own = Geometry(**task["geometry"])
     image = ("height", "width", "channels")
     found = describe(dataset, dataset.geometry)
@@ -77,6 +81,7 @@ def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of the weights with their names.
 
+    >>> from torch import nn
     >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
     (True, False)
