@@ -16,9 +16,9 @@ from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
 from boed.estimators.bank import Bank
 from boed.estimators.bank_belief import BankBelief
+from boed.estimators.choices import MEMORY_GB
 from boed.estimators.estimator import Belief
 from boed.estimators.generated_belief import GeneratedBelief
-from boed.estimators.settings import MEMORY_GB
 from boed.posteriors.posterior import Posterior
 from boed.posteriors.registry import new_posterior
 from data.dataset import DataSet, Split

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from data import celebahq, cub, folder, mnist
+from data.dataset import DataSet
+from data.digits import load_digits
 from data.errors import DataError, SettingsError
-from data.plugins import Registry
-
-if TYPE_CHECKING:
-    from data.dataset import DataSet  # slow to import, and no name needs it
+from data.finite import load_finite
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,25 @@ class Entry:
     options: tuple[str, ...] = ()
 
 
-_NAMES = ("digits", "mnist", "translated-mnist", "cluttered-mnist", "celebahq", "cub", "folder", "finite")
+def _mnist(variant: str) -> Callable[..., DataSet]:
+    return partial(mnist.load_mnist, variant=variant)
 
-DATASETS: Registry[Entry] = Registry("data set", dict.fromkeys(_NAMES, "data.entries"))
-"""Data sets: `Entry`; nothing is imported for a name alone."""
+
+ON_CANVAS = ("canvas", "seed", "region", "placements")
+DATASETS: dict[str, Entry] = {
+    "digits": Entry(load_digits, "1,797 small digits among clutter, 40 x 40, built in", options=("seed",)),
+    "mnist": Entry(_mnist("mnist"), "MNIST, 28 x 28", mnist.LAYOUT),
+    "translated-mnist": Entry(
+        _mnist("translated-mnist"), "MNIST anywhere on a canvas", mnist.LAYOUT, ON_CANVAS
+    ),
+    "cluttered-mnist": Entry(_mnist("cluttered-mnist"), "the same among clutter", mnist.LAYOUT, ON_CANVAS),
+    "celebahq": Entry(
+        celebahq.load_celebahq, "an attribute of faces, 224 x 224", celebahq.LAYOUT, ("attribute",)
+    ),
+    "cub": Entry(cub.load_cub, "birds with boxes and named parts, 128 x 128", cub.LAYOUT),
+    "folder": Entry(folder.load_folder, "photographs in class folders, 128 x 128", folder.LAYOUT),
+    "finite": Entry(load_finite, "draws from 5,760 known images, 32 x 32, built in", options=("seed",)),
+}
 
 
 def load(
@@ -66,7 +82,9 @@ def load(
     >>> load("digits").geometry.height
     40
     """
-    entry = DATASETS.require(name)
+    if name not in DATASETS:
+        raise SettingsError(f"expected a data set of {', '.join(DATASETS)}; found {name!r}")
+    entry = DATASETS[name]
     given = {"attribute": attribute, "canvas": canvas, "seed": seed, "region": region}
     given |= {"placements": placements}
     options = {option: value for option, value in given.items() if value is not None}

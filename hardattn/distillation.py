@@ -15,7 +15,7 @@ from hardattn.baselines.layers import Baseline
 from hardattn.baselines.training import read_at_exits
 from hardattn.loading import Trained, open_trained
 from hardattn.training.checkpoint import weights_digest
-from hardattn.training.settings import TEACHER_SHARE
+from hardattn.training.choices import TEACHER_SHARE
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from hardattn.model.rollout import Rollout
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.training import checkpoint
-from supervision.names import RECORDED, SPLITS
+from supervision.choices import RECORDED, SPLITS
 from supervision.store import Sequences, SequenceStore
 
 BLOCK = 60

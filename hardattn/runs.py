@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +51,6 @@ def train(
     seed: int = 0,
     device: str = "auto",
     opened_with: dict[str, Any] | None = None,
-    command: Sequence[str] | None = None,
     **chosen: Any,
 ) -> Path:
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
@@ -72,7 +70,6 @@ def train(
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
         recipe: default the one that suits method and data set.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.
-        command: words of the command line that asks for the run, kept for reports.
         chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
@@ -100,8 +97,7 @@ def train(
         "budget": asdict(budget),
         "recipe": asdict(recipe),
     }
-    imitated = _imitated(run_folder, store, supervised_images)
-    open_run(run_folder, settings, opened_with or {}, imitated, command)
+    open_run(run_folder, settings, opened_with or {}, _imitated(run_folder, store, supervised_images))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)

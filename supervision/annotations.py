@@ -14,7 +14,7 @@ from torch import Tensor
 from data.dataset import DataSet
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
-from supervision.names import COLUMNS
+from supervision.choices import COLUMNS
 
 LARGEST = 2**63  # what an image's number is below
 Place = tuple[float, float]

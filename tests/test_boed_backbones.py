@@ -13,8 +13,8 @@ from avp_cnn_tiny import COLOUR, INSIDE, look, posterior, sites
 from torch import nn
 
 from boed.posteriors.backbones import make_backbone
+from boed.posteriors.choices import BACKBONES, TORCHVISION
 from boed.posteriors.posterior import negative_log_posterior
-from boed.posteriors.settings import BACKBONES, TORCHVISION
 from data.errors import SettingsError
 
 

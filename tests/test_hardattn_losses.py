@@ -16,8 +16,8 @@ from hardattn.model.network import HardAttention
 from hardattn.model.policies import log_normaliser
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives import losses
+from hardattn.objectives.choices import LOSS_AT
 from hardattn.objectives.rewards import returns
-from hardattn.objectives.settings import LOSS_AT
 
 SPLIT = tiny_split(8, 0)
 LABELS = SPLIT.labels

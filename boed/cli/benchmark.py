@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boed.combination import CHOICES, Combination
-from boed.search.settings import COMPLETIONS
+from boed.search.choices import COMPLETIONS
 from data.cli.commands import Command
 from data.cli.options import PATH, Option, device_option, json_option, panel
 from data.errors import SettingsError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boed.combination import CHOICES, Combination
-from boed.posteriors.settings import BACKBONES
+from boed.posteriors.choices import BACKBONES
 from data.cli.options import (
     PATH,
     Option,

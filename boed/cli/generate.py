@@ -10,12 +10,12 @@ import click
 
 from boed.cli.fit_options import combination_of, fit_options, fitted, folder_of, require_possible
 from boed.combination import require_search, require_unseen
-from boed.estimators.settings import MEMORY_GB
+from boed.estimators.choices import MEMORY_GB
+from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.registry import SOURCES
-from boed.search.settings import COMPLETIONS, SEARCHES
 from data.cli.commands import Command
 from data.cli.options import PATH, Option, Task, open_task, panel
-from supervision.names import SEQUENCES, SPLITS
+from supervision.choices import SEQUENCES, SPLITS
 
 if TYPE_CHECKING:
     from boed.approximations import Approximations

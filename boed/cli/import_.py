@@ -9,7 +9,7 @@ import click
 from data.cli.commands import Command
 from data.cli.options import PATH, open_task, origin_of
 from data.errors import SettingsError
-from supervision.names import SEQUENCES
+from supervision.choices import SEQUENCES
 
 
 @click.command("import", cls=Command)

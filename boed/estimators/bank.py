@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from boed.estimators.settings import MEMORY_GB
+from boed.estimators.choices import MEMORY_GB
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from boed.posteriors.settings import BACKBONES, TORCHVISION
+from boed.posteriors.choices import BACKBONES, TORCHVISION
 from data.errors import SettingsError
 
 LARGEST_MAP = 4  # side at which the small network stops to halve: what is left says where

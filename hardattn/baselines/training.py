@@ -5,7 +5,7 @@ The whole image is one glimpse, as large as it: so sensor, variations and figure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,6 @@ def train_baseline(
     seed: int = 0,
     device: str = "auto",
     opened_with: dict[str, Any] | None = None,
-    command: Sequence[str] | None = None,
     **chosen: Any,
 ) -> Path:
     """Trains a baseline into `run_folder`, or takes up the run that is there; returns the folder.
@@ -73,7 +72,7 @@ def train_baseline(
         run_folder: see `hardattn.runs.train`.
         baseline: a name of `hardattn.baselines.registry.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
-        opened_with, command: see `hardattn.runs.train`.
+        opened_with: what `data.registry.load` was called with, kept for `evaluate`.
         chosen: fields of `BaselineRecipe` that are not as in `recipe`.
 
     Raises:
@@ -94,7 +93,7 @@ def train_baseline(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
-        open_run(run_folder, settings, opened_with or {}, command=command)
+        open_run(run_folder, settings, opened_with or {})
         train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
         batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
         seen = seen_at(geometry, recipe.resolution)

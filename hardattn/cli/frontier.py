@@ -11,7 +11,7 @@ import click
 
 from data.cli.commands import Command, command_line
 from data.cli.options import PATH, Option, data_options, device_option, json_option, open_task, panel
-from hardattn.experiments.settings import MINUTES
+from hardattn.experiments.choices import MINUTES
 
 _NETWORKS = panel(
     "Networks",

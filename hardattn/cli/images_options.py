@@ -8,7 +8,7 @@ import click
 from rich_click import RichOption
 
 from data.cli.options import Option, panel
-from supervision.names import SPLITS
+from supervision.choices import SPLITS
 
 if TYPE_CHECKING:
     from supervision.store import SequenceStore

@@ -12,7 +12,7 @@ from data.cli.options import PATH, Option, data_options, open_task, sensor_of, s
 from data.errors import SettingsError
 from hardattn.cli.images_options import images_options, say_what_next
 from hardattn.cli.train_options import wanted_geometry
-from supervision.names import COLUMNS, PARTS, SPLITS
+from supervision.choices import COLUMNS, PARTS, SPLITS
 
 if TYPE_CHECKING:
     from torch import Tensor

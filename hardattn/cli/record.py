@@ -10,7 +10,7 @@ import click
 from data.cli.commands import Command
 from data.cli.options import PATH, Option, device_option
 from hardattn.cli.images_options import images_options, say_what_next
-from supervision.names import RECORDED, SPLITS
+from supervision.choices import RECORDED, SPLITS
 
 _OPTIONS = images_options(
     "600",

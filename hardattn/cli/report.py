@@ -10,7 +10,7 @@ import click
 
 from data.cli.commands import Command, command_line
 from data.cli.options import PATH, Option, device_option, panel
-from hardattn.report.settings import IMAGES
+from hardattn.report.choices import IMAGES
 
 _SHOWN = panel(
     "What is shown",

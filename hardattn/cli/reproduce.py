@@ -11,8 +11,8 @@ import click
 
 from data.cli.commands import Command, command_line
 from data.cli.options import PATH, Option, device_option, json_option, panel
+from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.reproduce.settings import table_names
-from hardattn.experiments.settings import MINUTES
 
 _DATA = panel(
     "Data",

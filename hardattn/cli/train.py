@@ -20,7 +20,7 @@ from hardattn.cli.train_options import (
     wanted_geometry,
 )
 from hardattn.training.budget import Budget
-from hardattn.training.settings import TEACHER_SHARE
+from hardattn.training.choices import TEACHER_SHARE
 
 if TYPE_CHECKING:
     from hardattn.distillation import Teacher

@@ -20,12 +20,12 @@ from data.cli.options import (
 )
 from data.errors import SettingsError
 from hardattn.baselines.registry import BASELINES
+from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.model.settings import DEVIATION
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES, LossAt
 from hardattn.objectives.registry import METHODS, REWARDS
-from hardattn.objectives.settings import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES, LossAt
 from hardattn.training.budget import DEFAULT_ITERATIONS
-from hardattn.training.settings import TEACHER_SHARE
+from hardattn.training.choices import TEACHER_SHARE
 
 if TYPE_CHECKING:
     from data.dataset import DataSet

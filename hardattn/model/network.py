@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from data.grid import LocationGrid
+from hardattn.model.choices import DEVIATION
 from hardattn.model.heads import Said, StoppingHeads
 from hardattn.model.linear import Linear
 from hardattn.model.policies import EpePolicy, Locations
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.model.settings import DEVIATION
 
 
 class HardAttention(nn.Module):

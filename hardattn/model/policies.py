@@ -11,9 +11,9 @@ from torch.nn.functional import one_hot
 
 from data.errors import SettingsError
 from data.grid import LocationGrid, denormalise, normalise
+from hardattn.model.choices import DEVIATION
 from hardattn.model.linear import Linear
 from hardattn.model.registry import POLICIES
-from hardattn.model.settings import DEVIATION
 
 COMPONENTS = 3
 EXPLORATION = 0.1  # share of arbitrary places that an EPE map explores by, at least

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from data.errors import SettingsError
 from hardattn.model.rollout import Rollout
-from hardattn.objectives.settings import LOSS_AT, LossAt
+from hardattn.objectives.choices import LOSS_AT, LossAt
 
 SHARPNESS = 50.0  # k per nat: on a map of some tenths of a nat nearly greedy, as in the saliency heuristic
 

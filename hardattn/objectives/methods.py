@@ -11,9 +11,9 @@ from torch import Tensor
 from data.errors import SettingsError
 from hardattn.model.rollout import Mode, Rollout
 from hardattn.objectives import losses
+from hardattn.objectives.choices import LossAt
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import returns
-from hardattn.objectives.settings import LossAt
 from hardattn.objectives.stopping import TERMS, gain
 
 

@@ -27,10 +27,10 @@ from hardattn.evaluation import known_or_evaluated
 from hardattn.loading import Trained, open_trained
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
+from hardattn.report.choices import IMAGES
 from hardattn.report.encoding import png_uri, without_nan
 from hardattn.report.frontiers import frontiers_of, is_frontier, noted_command
 from hardattn.report.looks import Looks, mean_image
-from hardattn.report.settings import IMAGES
 from hardattn.stopping.curve_files import OTHER
 from hardattn.stopping.registry import RULES
 from hardattn.training import checkpoint

@@ -6,15 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import nn
+
+from data.dataset import DataSet
 from data.errors import CheckpointError
-
-if TYPE_CHECKING:  # slow to import, and no file needs it
-    from torch import nn
-
-    from data.dataset import DataSet
-    from data.geometry import Geometry
+from data.geometry import Geometry
 
 RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
 COMMAND = "hardattn train"
@@ -67,8 +65,6 @@ def describe(dataset: DataSet, geometry: Geometry) -> dict[str, Any]:
 
 def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
     """Raises CheckpointError when the network of `path` was trained for another task than `dataset`'s."""
-    from data.geometry import Geometry
-
     own = Geometry(**task["geometry"])
     image = ("height", "width", "channels")
     found = describe(dataset, dataset.geometry)
@@ -81,7 +77,6 @@ def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of the weights with their names.
 
-    >>> from torch import nn
     >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
     (True, False)

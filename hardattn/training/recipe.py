@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from data.errors import SettingsError
+from hardattn.model.choices import DEVIATION
 from hardattn.model.policies import ON_GRID
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.model.settings import DEVIATION
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES
 from hardattn.objectives.losses import LossAt, require_loss_at
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_rewards
-from hardattn.objectives.settings import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES
 from hardattn.training.trainer import TrainingRecipe
 
 NETWORK = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -29,27 +29,19 @@ def open_run(
     settings: dict[str, Any],
     opened_with: dict[str, Any],
     imitated: dict[str, Any] | None = None,
-    command: Sequence[str] | None = None,
 ) -> None:
     """Writes run.json, or checks that the one that is there is of the same run.
 
     Args:
         settings: what decides whether it is the same run.
         opened_with, imitated: where data set and sequences were found; noted, and not compared.
-        command: words of the command line that makes the run, noted as well; None: a call in Python.
     """
     path = folder / checkpoint.RUN
     if path.exists():
         checkpoint.require_same(path, settings, checkpoint.read_json(path).get("settings", {}))
         return
     folder.mkdir(parents=True, exist_ok=True)
-    facts = {
-        "software": SOFTWARE,
-        "command": None if command is None else list(command),
-        "settings": settings,
-        "opened_with": opened_with,
-        "imitated": imitated,
-    }
+    facts = {"software": SOFTWARE, "settings": settings, "opened_with": opened_with, "imitated": imitated}
     write_json(path, facts)
 
 

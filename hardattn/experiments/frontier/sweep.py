@@ -18,11 +18,11 @@ from data.files import write_json, write_rows
 from data.geometry import Geometry
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import evaluate, measured
+from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.frontier.grid import Member
 from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers
 from hardattn.experiments.reproduce.settings import require_minutes
 from hardattn.experiments.row_sequences import designed
-from hardattn.experiments.settings import MINUTES
 from hardattn.loading import open_trained
 from hardattn.runs import train
 from hardattn.stopping.rules import Point

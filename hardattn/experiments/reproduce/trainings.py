@@ -21,6 +21,7 @@ from data.geometry import Geometry
 from data.registry import load
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import known_or_evaluated
+from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.reproduce.outcome import Published, Reproduction
 from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.settings import (
@@ -32,7 +33,6 @@ from hardattn.experiments.reproduce.settings import (
     trainings,
 )
 from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, made_in, parts
-from hardattn.experiments.settings import MINUTES
 from hardattn.recording import record
 from hardattn.runs import train
 from hardattn.training import checkpoint
