@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from data.cli.commands import Command
-from data.cli.options import PATH, open_task, origin_of
+from data.cli.options import PATH, open_task
 from data.errors import SettingsError
 from supervision.choices import SEQUENCES
 
@@ -49,7 +49,7 @@ def import_(path: Path, name: str, attribute: str | None, data_root: Path | None
     task = None if data_root is None else open_task(options)
     run = task.run if task else Path("runs") / "-".join([name, *([attribute] if attribute else [])])
     out = out or run / f"{SEQUENCES}-published.h5"
-    dataset, origin = (task.dataset, task.origin) if task else (None, origin_of(options))
+    dataset, origin = (task.dataset, task.origin) if task else (None, options)
     store = import_published(path, out, attribute=attribute, dataset=dataset, origin=origin)
     click.echo(f"{int(store.done.sum())} sequences of {store.steps} glimpses in {out}")
     if task is None:

@@ -78,6 +78,11 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
             help="Of each training digit on a canvas (translated-mnist, cluttered-mnist). [default: 1]",
         ),
         Option(
+            ["--image-size"],
+            type=int,
+            help="Side that images are brought to, in pixels (cub, folder). [default: 128]",
+        ),
+        Option(
             ["--data-seed"],
             type=int,
             help="Of places, clutter and draws (digits, finite, translated-mnist, cluttered-mnist). "
@@ -160,6 +165,16 @@ def scales_of(sensor: str | None, scales: int | None) -> int | None:
     return default.get(sensor or "") if scales is None else scales
 
 
+_LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
+    "attribute": "attribute",
+    "canvas": "canvas",
+    "region": "region",
+    "placements": "placements",
+    "size": "image_size",
+    "seed": "data_seed",
+}
+
+
 @dataclass(frozen=True)
 class Task:
     """A data set that a command opens, and where its runs are.
@@ -186,35 +201,15 @@ def open_task(options: Mapping[str, Any], *, several: bool = False) -> Task:
         SettingsError: several attributes, where the command takes one.
         GlimpseError: see `data.registry.load`.
     """
-    origin, root = origin_of(options), options.get("data_root")
-    dataset = load(**origin | {"data_root": root})
+    asked = {name: options.get(key) for name, key in _LOADED_WITH.items()}
+    dataset = load(options["name"], options.get("data_root"), **asked)
     if dataset.attributes and not several:
         raise SettingsError(
             f"expected one attribute, found {options['attribute']}; only `boed fit` takes several"
         )
     if dataset.note:
         click.echo(dataset.note, err=True)
-    return Task(dataset, options.get("run_dir") or default_run(dataset), origin)
-
-
-def origin_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of `data.registry.load`, to be kept in files.
-
-    >>> origin_of({"name": "digits", "data_seed": 1})
-    {'name': 'digits', 'data_root': None, 'attribute': None, 'canvas': None, 'seed': 1}
-    """
-    root = options.get("data_root")
-    placed = {name: options.get(key) for name, key in _PLACED.items()}
-    return {
-        "name": options["name"],
-        "data_root": root and str(root.resolve()),
-        "attribute": options.get("attribute"),
-        "canvas": options.get("canvas"),
-        **{name: value for name, value in placed.items() if value is not None},
-    }
-
-
-_PLACED = {"region": "region", "placements": "placements", "seed": "data_seed"}  # of `load` -> of the options
+    return Task(dataset, options.get("run_dir") or default_run(dataset), dict(dataset.origin or {}))
 
 
 def default_run(dataset: DataSet) -> Path:

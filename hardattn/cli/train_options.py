@@ -56,7 +56,8 @@ NAMES = (
 
 WITH_BASELINE = (
     *ONLY_BASELINE,
-    *("name", "attribute", "canvas", "region", "placements", "data_seed", "data_root", "run_dir", "device"),
+    *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
+    *("image_size", "data_seed"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
     *("hidden", "augment", "batch_size", "learning_rate"),
 )
