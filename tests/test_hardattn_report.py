@@ -139,7 +139,7 @@ def test_a_frontier_is_read_with_its_chosen_points(tmp_path: Path) -> None:
     assert [point["chosen"] for point in (first, second, third)] == [True, False, True]
     assert second["accuracy"] == 0.5 and second["intervals"] == {"accuracy": [0.4, 0.6]}
     assert found["file"] == str(path)
-    assert found["command"] == f"hardattn frontier --dataset digits --run {tmp_path} --seed 2"
+    assert found["command"] is None
     beside = frontiers_of([[tmp_path]], [], [("digits", "label")])
     assert beside == frontiers_of([[]], [path], [("digits", "label")]) == [[found]]
     assert frontiers_of([[tmp_path]], [path], [("digits", "label")]) == beside  # not twice
