@@ -51,7 +51,7 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return written
 
 
-CALLS = {
+CALLS: dict[str, list[Any]] = {
     "boed fit": ["--dataset", "cluttered-mnist", "--region", "inner", "--placements", 2, "--first-glance"],
     "boed generate": ["--images", "all", "--no-shrink", "--memory-gb", 0.5, "--bank", "some dir"],
     "boed show": ["a.h5", "--image", 3, "--image", 7],

@@ -60,8 +60,8 @@ def test_a_walk_is_what_the_network_did_in_its_evaluation(
     found: dict[str, Any], runs: dict[str, Path]
 ) -> None:
     run = open_trained(runs["epe-head-0"], device="cpu")
-    split, geometry = run.dataset["test"], Geometry(**run.settings["geometry"])
-    seen = look_at_all(run.network, split, geometry, run.settings["glimpses"], mode="greedy")
+    split, (network, settings) = run.dataset["test"], run.glimpsing()
+    seen = look_at_all(network, split, settings.geometry, settings.glimpses, mode="greedy")
     for image, walk in zip(found["tasks"][0]["images"], run_of(found, "epe-head-0")["walks"], strict=True):
         row = int((split.ids == image["id"]).nonzero())
         assert image["class"] == split.labels[row]

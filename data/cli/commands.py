@@ -43,7 +43,7 @@ def command_line() -> list[str] | None:
     True
     """
     context = click.get_current_context(silent=True)
-    words: list[str] | None = context and context.meta.get(_WORDS)
+    words: list[str] | None = None if context is None else context.meta.get(_WORDS)
     return words
 
 

@@ -165,7 +165,7 @@ def scales_of(sensor: str | None, scales: int | None) -> int | None:
     return default.get(sensor or "") if scales is None else scales
 
 
-_LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
+LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
     "attribute": "attribute",
     "canvas": "canvas",
     "region": "region",
@@ -201,7 +201,7 @@ def open_task(options: Mapping[str, Any], *, several: bool = False) -> Task:
         SettingsError: several attributes, where the command takes one.
         GlimpseError: see `data.registry.load`.
     """
-    asked = {name: options.get(key) for name, key in _LOADED_WITH.items()}
+    asked = {name: options.get(key) for name, key in LOADED_WITH.items()}
     dataset = load(options["name"], options.get("data_root"), **asked)
     if dataset.attributes and not several:
         raise SettingsError(

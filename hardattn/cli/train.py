@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command, params=train_options())
 @click.pass_context
-def train(context: click.Context, baseline: str | None, **options: Any) -> None:
+def train(context: click.Context, /, baseline: str | None, **options: Any) -> None:
     """Trains a network into RUN/hardattn-METHOD-SEED, or takes up the run that is there.
 
     With sequences of another file than the run's own it is RUN/hardattn-METHOD-FILE-SEED, and with a network

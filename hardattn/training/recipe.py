@@ -11,8 +11,8 @@ from data.errors import SettingsError
 from hardattn.model.choices import DEVIATION
 from hardattn.model.policies import ON_GRID
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES
-from hardattn.objectives.losses import LossAt, require_loss_at
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES, LossAt
+from hardattn.objectives.losses import require_loss_at
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_rewards
