@@ -66,7 +66,7 @@ def test_an_impossible_search_is_refused_before_the_fit(
     arguments: list[object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    begun = "boed.cli.fit_options.fit_task"
+    begun = "boed.fitting.fit.fit"
     monkeypatch.setattr(begun, lambda *_, **__: pytest.fail("a fit was begun"))
     assert_refused(call("generate", *arguments))
     assert list(tmp_path.iterdir()) == []

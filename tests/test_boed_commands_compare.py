@@ -13,8 +13,8 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset, source
 from cli_tiny import assert_refused, call
 
-import boed.cli.compare
 import boed.comparison.compare
+import boed.comparison.stores
 from boed.comparison.compare import Source
 from data.dataset import DataSet
 from supervision.store import Sequences, SequenceStore
@@ -54,7 +54,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
             add_seconds(path, given.seconds * len(rows), len(rows))
         return path
 
-    monkeypatch.setattr(boed.cli.compare, "load", load)
+    monkeypatch.setattr(boed.comparison.stores, "load", load)
     return made
 
 

@@ -265,7 +265,7 @@ def refused(result: Result, *words: str) -> None:
 def test_a_bank_that_cannot_serve_is_refused_before_the_fit(
     command: str, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = "boed.cli.fit_options.fit_task"
+    begun = "boed.fitting.fit.fit"
     monkeypatch.setattr(begun, lambda *_, **__: pytest.fail("a fit was begun"))
     run = ["--run", tmp_path / "run"]
     for completion in ("retrieval", "gaussian"):

@@ -32,14 +32,18 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
+FRONTIER = ["hardattn", "frontier", "--minutes", "3"]
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A page on four runs and a frontier, with an odd class name, and the figures that it shows."""
     folder = tmp_path_factory.mktemp("browser")
     runs = digits_runs(folder)
-    write_frontier(folder / "frontier.json", dataset="digits", target="label", minutes=3.0, seed=1)
+    write_frontier(folder / "frontier.json", dataset="digits", target="label", command=FRONTIER)
     found = collect(list(runs.values()), images=2, device="cpu")
     found["tasks"][0]["classes"][7] = NASTY
+    found["tasks"][0]["runs"][-1]["commands"]["train"] = None
     return write_page(folder / "report.html", found, "hardattn report"), found
 
 
@@ -152,9 +156,11 @@ def test_the_table_has_the_figures(seen: Page, made: tuple[Path, dict[str, Any]]
 
 def test_the_commands_are_there(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:
     task = made[1]["tasks"][0]
-    runs = [f"{run['commands']['train']}\n{run['commands']['evaluate']}" for run in task["runs"]]
-    frontier = "hardattn frontier --dataset digits --minutes 3 --seed 1"
-    assert seen.locator(".made pre").all_inner_texts() == [*runs, frontier]
+    *runs, unnoted = [run["commands"] for run in task["runs"]]
+    shown = [f"{commands['train']}\n{commands['evaluate']}" for commands in runs]
+    wanted = [*shown, unnoted["evaluate"], " ".join(FRONTIER)]
+    assert seen.locator(".made pre").all_inner_texts() == wanted
+    assert "Made from Python, or by a version that did not note it." in seen.inner_text(".made")
 
 
 def test_the_table_of_a_frontier_has_what_validation_chose(

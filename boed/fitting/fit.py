@@ -20,7 +20,7 @@ from boed.approximations import FILE, Approximations
 from boed.combination import Combination, require_glance
 from boed.fitting.parts import PARTS, add_parts
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
-from boed.posteriors.backbones import BACKBONES
+from boed.posteriors.choices import BACKBONES
 from boed.posteriors.registry import new_posterior, require_enumerable
 from boed.search.codebook import codebook, partition
 from data.dataset import DataSet

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.combination import require_search
-from boed.estimators.bank import MEMORY_GB, Bank
+from boed.estimators.bank import Bank
+from boed.estimators.choices import MEMORY_GB
 from boed.estimators.epe import entropy
 from boed.estimators.estimator import Belief
+from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.coarse import coarse_to_fine
 from boed.search.heuristics import linear_information
-from boed.search.lookahead import SEARCHES, planned
+from boed.search.lookahead import planned
 from boed.search.shrinkage import AverageMaps, shrunk
 from data.dataset import Split
 from data.errors import SettingsError
-
-COMPLETIONS = 100
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,9 @@ from torch.distributions import Categorical
 
 from data.grid import LocationGrid
 from data.plugins import options_of
+from hardattn.model.choices import DEVIATION
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
-from hardattn.model.policies import DEVIATION, Locations, Policy
+from hardattn.model.policies import Locations, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
 

@@ -13,9 +13,9 @@ from torch.nn.functional import one_hot
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.places import denormalise, normalise, places_at
+from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import POLICIES
 
-DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
 COMPONENTS = 3
 EXPLORATION = 0.1  # share of arbitrary places that an EPE map explores by, at least
 
