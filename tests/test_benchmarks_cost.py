@@ -106,7 +106,7 @@ def test_methods_are_stages_until_the_end_of_the_block(clock: Clock) -> None:
         def inner(self, seconds: float) -> float:
             clock.work(seconds)
             if seconds > 99:
-                raise ValueError
+                raise ValueError("too long")
             return seconds
 
     before, watch = dict(vars(Worker)), Stopwatch()
@@ -114,7 +114,7 @@ def test_methods_are_stages_until_the_end_of_the_block(clock: Clock) -> None:
         assert Worker().outer(3) == 6
     Worker().outer(5)
     assert watch.seconds == {"a": 3.0, "b": 6.0}
-    with pytest.raises(ValueError), watch.patched(Worker, {"inner": "b"}):
+    with pytest.raises(ValueError, match="too long"), watch.patched(Worker, {"inner": "b"}):
         Worker().inner(100)
     assert dict(vars(Worker)) == before
     assert watch.seconds == {"a": 3.0, "b": 106.0}

@@ -1,5 +1,6 @@
 """Birds: splits, boxes and named parts in pixels of the task's images, and what is refused."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from click.testing import CliRunner, Result
 from data.cub import load_cub
 from data.dataset import SPLITS, DataSet
 from data.errors import DataError, SettingsError
+from hardattn import checkpoint
 from hardattn.budget import Budget
 from hardattn.cli import main
+from hardattn.run_folder import read_log
 from hardattn.train import train
 from supervision.annotations import named_parts
 from supervision.parts import nearest_on_grid
@@ -221,4 +224,6 @@ def test_the_reward_box_takes_birds(root: Path, tmp_path: Path) -> None:
         rewards={"box": 1.0},
         device="cpu",
     )
-    assert (run / "model.safetensors").is_file()
+    assert checkpoint.read_json(run / checkpoint.RUN)["settings"]["recipe"]["rewards"] == {"box": 1.0}
+    *_, line = read_log(run / checkpoint.LOG)
+    assert line["iteration"] > 0 and math.isfinite(line["nll"])

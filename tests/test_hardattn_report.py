@@ -148,10 +148,22 @@ def test_a_frontier_is_read_with_its_chosen_points(tmp_path: Path) -> None:
         frontiers_of([[]], [path], [("mnist", "label")])
 
 
-@pytest.mark.parametrize("text", ["{}", '{"points": [{"mflops": 1}]}', '{"points": [3]}', "[]", "no"])
-def test_what_is_no_frontier_is_refused(text: str, tmp_path: Path) -> None:
+POINTLESS = r"points with mflops and test_accuracy in .*frontier\.json, found otherwise; make it with"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", POINTLESS),
+        ('{"points": [{"mflops": 1}]}', POINTLESS),
+        ('{"points": [3]}', POINTLESS),
+        ("[]", r"a JSON object in .*frontier\.json, found list"),
+        ("no", r"JSON in .*frontier\.json, found damage"),
+    ],
+)
+def test_what_is_no_frontier_is_refused(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "frontier.json").write_text(text)
-    with pytest.raises(CheckpointError, match="expected"):
+    with pytest.raises(CheckpointError, match=words):
         read_frontier(tmp_path / "frontier.json")
 
 

@@ -31,7 +31,7 @@ def test_the_same_split_is_averaged_once() -> None:
 def test_what_is_no_reduction_is_refused(resolution: int, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=f"expected a --resolution from 2 .* 16, found {resolution}"):
         seen_at(one_glimpse(GEOMETRY), resolution)
-    with pytest.raises(SettingsError):
+    with pytest.raises(SettingsError, match=f"--resolution from 2 .* 16, found {resolution}"):
         train_baseline(tiny_dataset(), tmp_path / "run", "cnn", resolution=resolution, device="cpu")
     assert not (tmp_path / "run").exists()
 

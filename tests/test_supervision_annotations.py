@@ -10,6 +10,7 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 
 from data.digits import load_digits
 from data.errors import DataError, SettingsError, StoreError
+from hardattn import checkpoint
 from hardattn.cli import main
 from hardattn.guidance import guided_images
 from supervision.annotations import Annotations, read_annotations, visible_turns
@@ -152,7 +153,8 @@ def test_parts_of_boxes_are_written_grow_and_are_imitated(tmp_path: Path) -> Non
     words = ["--method", "ps-parts", "--supervise", "--glimpses", 3, "--epochs", 0.02]
     trained = call("train", "--run", tmp_path, *words)
     assert trained.exit_code == 0, trained.output
-    assert (tmp_path / "hardattn-ps-parts-0" / "model.safetensors").is_file()
+    settings = checkpoint.read_json(tmp_path / "hardattn-ps-parts-0" / checkpoint.RUN)["settings"]
+    assert settings["supervision"]["images"] == 30 and settings["glimpses"] == 3
 
 
 def test_annotated_parts_by_the_command_line(tmp_path: Path) -> None:
