@@ -59,12 +59,22 @@ def imported(path: Path) -> set[str]:
 
 
 def concerned_tests(root: Path, path: str) -> list[str]:
-    """The tests that import a module after its own examples: its namesake first, then what imports least."""
-    module, stem = path.removesuffix(".py").replace("/", "."), Path(path).stem
+    """The tests that import a module after its own examples: its namesake first, then what imports least.
+
+    Where no test imports it, those of the modules that do.
+    """
+    stem, modules = Path(path).stem, {_module(Path(path))}
     tests = {test: imported(test) for test in sorted((root / "tests").glob("test_*.py"))}
-    concerned = [test for test, names in tests.items() if module in names]
+    if not any(names & modules for names in tests.values()):
+        sources = (file for file in root.rglob("*.py") if root / "tests" not in file.parents)
+        modules = {_module(file.relative_to(root)) for file in sources if imported(file) & modules}
+    concerned = [test for test, names in tests.items() if names & modules]
     concerned.sort(key=lambda test: (not test.stem.endswith(stem), len(tests[test])))
     return [path, *(test.relative_to(root).as_posix() for test in concerned)]
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.with_suffix("").parts)
 
 
 @dataclass
