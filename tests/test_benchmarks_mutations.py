@@ -39,6 +39,14 @@ def test_halved() -> None:
     assert halved(0.0) == 0
 """
 
+OTHER = """import json
+from toy import core
+
+
+def test_all() -> None:
+    assert core and json
+"""
+
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
@@ -47,7 +55,7 @@ def tree(tmp_path: Path) -> Path:
         "toy/__init__.py": "",
         "toy/core.py": TOY,
         "tests/test_toy_core.py": TEST,
-        "tests/test_a_lot.py": "import json\nfrom toy import core\n\n\ndef test_all():\n    assert core, json\n",
+        "tests/test_a_lot.py": OTHER,
         "tests/test_else.py": "def test_else():\n    raise AssertionError\n",
         "pyproject.toml": '[tool.pytest.ini_options]\naddopts = "--doctest-modules"\npythonpath = ["."]\n',
         ".venv/never.txt": "not copied",
