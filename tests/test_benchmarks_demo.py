@@ -1,5 +1,7 @@
 """`python -m benchmarks.demo` explains itself, and starts only when it is asked to."""
 
+import re
+
 import pytest
 from click.testing import CliRunner
 
@@ -22,8 +24,14 @@ def test_help_starts_nothing() -> None:
 
 
 def test_what_it_does_not_know_is_refused() -> None:
-    for words in (["--epochs", "1"], ["cifar"]):
-        assert CliRunner().invoke(demo.main, words).exit_code == 2
+    for words, named in (
+        (["--epochs", "1"], "No such option '?--epochs"),
+        (["cifar"], r"argument \(cifar\)"),
+    ):
+        refused = CliRunner().invoke(demo.main, words)
+        assert refused.exit_code == 2 and re.search(rf"{named}\b|{named}$", refused.stderr.strip()), (
+            refused.stderr
+        )
 
 
 def test_a_command_that_fails_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,7 +50,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]
 @pytest.fixture
 def seen(browser: Browser, made: tuple[Path, dict[str, Any]]) -> Iterator[Page]:
     """The page, opened from its file; afterwards nothing was complained of, and nothing loaded."""
-    page, said, asked = browser.new_page(), list[str](), list[str]()
+    page, said, asked = (
+        browser.new_page(reduced_motion="reduce"),
+        list[str](),
+        list[str](),
+    )  # no slow scrolling
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(str(error)))
     page.on("request", lambda request: asked.append(request.url))
@@ -214,16 +218,33 @@ def test_every_chart_has_its_points(seen: Page, made: tuple[Path, dict[str, Any]
         assert points(seen, "training") == sorted(log)
 
 
+def settled(page: Page, part: str) -> None:
+    """A chart in the window, drawn for the width that it has: drawing it again would close its read-out."""
+    page.locator(f"[data-part={part}] .plot").scroll_into_view_if_needed()
+    page.wait_for_function(
+        """part => {
+          const plot = document.querySelector(`[data-part=${part}] .plot`);
+          const drawn = plot.firstChild.viewBox.baseVal.width === Math.max(plot.clientWidth, 220);
+          const { top } = plot.getBoundingClientRect(), still = String(top) === plot.dataset.top;
+          plot.dataset.top = top;
+          return drawn && still;
+        }""",
+        arg=part,
+    )
+
+
 def test_a_chart_reads_out_its_points(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:
+    settled(seen, "training")
     seen.focus("[data-part=training] .plot svg")
     seen.keyboard.press("ArrowRight")
     first = made[1]["tasks"][0]["runs"][0]
-    text = seen.inner_text("[data-part=training] .tip")
+    text = seen.wait_for_selector("[data-part=training] .tip", state="visible").inner_text()
     assert first["label"] in text and f"{first['log'][0]['nll']:.4f}" in text
     seen.keyboard.press("Escape")
-    assert seen.is_hidden("[data-part=training] .tip")
-    seen.locator("[data-part=compute] .mark").first.hover(force=True)
-    assert "MFLOPs" in seen.inner_text("[data-part=compute] .tip")
+    seen.wait_for_selector("[data-part=training] .tip", state="hidden")
+    settled(seen, "compute")
+    seen.locator("[data-part=compute] .mark").first.hover(force=True)  # a mark may be below another
+    assert "MFLOPs" in seen.wait_for_selector("[data-part=compute] .tip", state="visible").inner_text()
 
 
 def test_heat_maps_are_painted(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:
