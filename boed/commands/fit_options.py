@@ -45,6 +45,12 @@ def fit_options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--width", type=int, help="Of q. [default: 96]"),
         click.option(
+            "--trial-images",
+            type=int,
+            help="Designed for, at most, to estimate weights and temperatures: fewer are faster, noisier. "
+            "[default: 400 to 1000; for the weights 100000 / places]",
+        ),
+        click.option(
             "--iterations",
             type=int,
             help="Of each training. [default: a fifth of the images, 4000 to 10000]",

@@ -35,7 +35,8 @@ def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tenso
 
 
 def affordable(learned: Approximations, wanted: int) -> int:
-    """How many images to design for when something is estimated: fewer where a map is dear."""
+    """How many images to design for when something is estimated: fewer where maps are dear, or if asked."""
+    wanted = min(wanted, learned.settings.get("trial_images") or wanted)
     cheap = learned.estimator is not None or (learned.generator is None and learned.embedded().kept)
     return wanted if cheap else min(wanted, FEW_IMAGES)
 

@@ -52,6 +52,7 @@ class AverageMaps:
         self.statistics, self.labels = bank.statistics(rows), bank.labels[rows]
         self._known: dict[tuple[int, ...], Tensor] = {}
 
+    @torch.no_grad()
     def __call__(self, histories: Tensor) -> Tensor:
         """(B, L) nats, double, for the places (B, t) seen so far; their order does not matter."""
         keys = [tuple(sorted(row)) for row in histories.tolist()]
