@@ -48,8 +48,9 @@ class FitSettings:
         backbone: of an AVP-CNN, see `boed.posteriors.backbones`.
         pretrained: whether a backbone of torchvision starts from its published weights.
         seed: of everything that is drawn.
-        trial_images: that designs are tried on, at most, while fitting: for the states that q meets, its
-            calibration and the weights of an image's own map, which are the noisier the fewer there are.
+        trial_images: that designs are tried on, at most, while fitting (for the states that q meets, its
+            calibration and the weights of an image's own map), and that average maps are made of where
+            images have looked at different places. The fewer the faster, and the noisier what is estimated.
             None: 400 to 1,000, and for the weights 100,000 over the number of places.
     """
 

@@ -47,7 +47,7 @@ def fit_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--trial-images",
             type=int,
-            help="Designed for, at most, to estimate weights and temperatures: fewer are faster, noisier. "
+            help="To estimate weights, temperatures and average maps from, at most; fewer are faster. "
             "[default: 400 to 1000; for the weights 100000 / places]",
         ),
         click.option(

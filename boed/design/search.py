@@ -95,7 +95,7 @@ class Designer:
     @cached_property
     def average(self) -> AverageMaps:
         """Average maps over the bank, for each image's own history."""
-        return AverageMaps(self.bank, self.score)
+        return AverageMaps(self.bank, self.score, images=self.learned.settings.get("trial_images"))
 
     @cached_property
     def common_average(self) -> AverageMaps:

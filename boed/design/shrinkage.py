@@ -41,11 +41,12 @@ class AverageMaps:
         bank: labelled held-out images and their statistics.
         score: see `boed.estimators.epe`.
         whole: whether every history gets the average over the whole bank.
+        images: in that sample, at most; fewer are faster and make noisier maps.
     """
 
-    def __init__(self, bank: Bank, score: str, *, whole: bool = False) -> None:
+    def __init__(self, bank: Bank, score: str, *, whole: bool = False, images: int | None = None) -> None:
         pairs = min(REFERENCE_ROWS, REFERENCE_VALUES // bank.width)
-        count = min(len(bank), max(1, pairs // len(bank.places)))
+        count = min(len(bank), max(1, pairs // len(bank.places)), images or len(bank))
         self.bank, self.whole = bank, whole
         rows = torch.linspace(0, len(bank) - 1, count).long().to(bank.labels.device)
         self.q, self.score = bank.q, score
