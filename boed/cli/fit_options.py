@@ -65,6 +65,12 @@ def fit_options() -> list[click.Parameter]:
             "Networks of the fit",
             Option(["--width"], type=int, help="Of q. [default: 96]"),
             Option(
+                ["--trial-images"],
+                type=int,
+                help="To estimate weights, temperatures and average maps from, at most; fewer are faster. "
+                "[default: 400 to 1000; for the weights 100000 / places]",
+            ),
+            Option(
                 ["--backbone"],
                 type=click.Choice(BACKBONES),
                 help="Network of an AVP-CNN; all but small need the extra vision. [default: small]",
