@@ -66,7 +66,7 @@ def test_sequences_of_images_that_judge_are_refused(tmp_path: Path, part: str) -
 @pytest.mark.parametrize("method", ["ps-nogs", "nogs-all"])
 def test_training_images_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     splits = list[Split]()
-    monkeypatch.setattr("hardattn.model.looking.look_of", lambda pool, *_: splits.extend(pool.splits))
+    monkeypatch.setattr("hardattn.training.learner.look_of", lambda pool, *_: splits.extend(pool.splits))
     monkeypatch.setattr("hardattn.runs.run_to_the_end", lambda *_: None)
     store = stored(tmp_path / "s.h5", "train")
     train(DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=1), device="cpu")

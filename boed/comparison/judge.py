@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from boed.comparison.masks import Masks, draw, look, pair
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
@@ -26,6 +25,7 @@ from boed.posteriors.posterior import best_temperature, negative_log_posterior
 from data.dataset import DataSet, Split
 from data.device import at_device, one_thread
 from data.errors import DataError, SettingsError
+from data.progress import progress
 
 LEARNING_RATE, WEIGHT_DECAY, AVERAGE = 3e-3, 0.1, 0.99
 CHECK_EVERY, VALID_IMAGES = 250, 500
@@ -115,7 +115,7 @@ def train_judge(
     shape, classes, steps = masks.geometry.glimpse_shape(), len(dataset.classes), masks.locations.shape[2]
     q = GlimpseSetPosterior(shape, classes, steps, settings.width).to(device)
     best, learner = Best(q), Learner(q, settings.iterations)
-    for iteration in (bar := tqdm(range(settings.iterations), desc=title, unit="it")):
+    for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
         torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
         generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
         learner.step(draw(train, masks, settings.alike, generator, mirror=dataset.symmetric))

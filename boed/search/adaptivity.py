@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from boed.approximations import TARGETS, TOGETHER, Approximations
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
+from data.progress import progress
 
 IMAGE_PLACES = 100_000  # images times candidates that an estimate is made from
 TOGETHER_PLACES = 40_000  # the same where there are many attributes, each with an estimate of its own
@@ -57,7 +57,7 @@ def estimate_adaptivity(
     designer = Designer(learned)
     history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
     weights, targets = [], []
-    for step in tqdm(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
+    for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised = _realised(designer, history, rows)
         average = history.average_map()
         choices = []

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from data.cli.options import default_run
-from data.geometry import Geometry
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.cli.train_options import LEARNED, NAMES, PLAIN
 from hardattn.loading import Trained
@@ -34,7 +33,7 @@ def commands_of(folder: Path, run: Trained, trajectories: int) -> dict[str, Any]
     recipe, fields = _recipe_words(run)
     beyond = fields | _beyond_recipe(run)
     words = ["hardattn", "train", *_task_words(run), *_method_words(folder, run)]
-    words += [*_sensor_words(run), *_option_words(run.settings["budget"]), *recipe]
+    words += [*_sensor_words(run), *_option_words(run.settings.to_json()["budget"]), *recipe]
     several = [] if trajectories == 1 else ["--trajectories", str(trajectories)]
     evaluate = ["hardattn", "evaluate", str(folder), *several]
     return {"train": shlex.join(words), "evaluate": shlex.join(evaluate), "beyond": beyond}
@@ -68,11 +67,11 @@ def _option_words(values: Mapping[str, Any]) -> list[str]:
 def _beyond_recipe(run: Trained) -> dict[str, Any]:
     """What of data set, grid and labels no option says; of imitated sequences the grid is theirs."""
     beyond = {name: run.origin[name] for name in WITHOUT_OPTION if run.origin.get(name) is not None}
-    if run.settings.get("distillation"):
-        beyond["teacher"] = run.settings["distillation"]
-    if "baseline" in run.settings or run.settings.get("supervision"):
+    if run.settings.to_json().get("distillation"):
+        beyond["teacher"] = run.settings.to_json()["distillation"]
+    if "baseline" in run.settings.to_json() or run.settings.to_json().get("supervision"):
         return beyond
-    own = Geometry(**run.settings["geometry"])
+    own = run.settings.geometry
     said: dict[str, Any] = {name: getattr(own, name) for name in SENSOR}
     return beyond | ({} if own == replace(run.dataset.geometry, **said) else {"geometry": own.to_json()})
 
@@ -85,10 +84,10 @@ def _task_words(run: Trained) -> list[str]:
 
 def _method_words(folder: Path, run: Trained) -> list[str]:
     """Method or baseline, what it imitates, its name, its seed and the folder that its own lies in."""
-    words, seed = list[str](), run.settings["seed"]
-    if "baseline" in run.settings:
+    words, seed = list[str](), run.settings.to_json()["seed"]
+    if "baseline" in run.settings.to_json():
         words += ["--baseline", run.method]
-    elif run.method != method_of(None, bool(run.settings.get("supervision"))):
+    elif run.method != method_of(None, bool(run.settings.to_json().get("supervision"))):
         words += ["--method", run.method]
     imitation, default = _imitation_words(folder, run)
     name, parent = _name(folder, run), folder.parent
@@ -102,12 +101,12 @@ def _method_words(folder: Path, run: Trained) -> list[str]:
 
 def _name(folder: Path, run: Trained) -> str:
     """What `--name` calls the run."""
-    return folder.name.removeprefix("hardattn-").removesuffix(f"-{run.settings['seed']}")
+    return folder.name.removeprefix("hardattn-").removesuffix(f"-{run.settings.seed}")
 
 
 def _imitation_words(folder: Path, run: Trained) -> tuple[list[str], str]:
     """The options of what a run imitates, and the name that it has without `--name`."""
-    if not run.settings.get("supervision"):
+    if not run.settings.to_json().get("supervision"):
         return [], run.method
     own = folder.parent / f"{METHODS[run.method].sequences}.h5"
     store, images = _imitated(folder, run, own)
@@ -128,17 +127,17 @@ def _imitated(folder: Path, run: Trained, own: Path) -> tuple[Path, int | None]:
         return Path(os.path.normpath(folder.parent / noted["store"])), noted["supervised_images"]
     named, prefix = _name(folder, run), f"{run.method}-"
     beside = folder.parent / f"{named.removeprefix(prefix)}.h5"
-    everyone = run.settings["recipe"]["supervised_share"] == 1
-    images = None if everyone else run.settings["supervision"]["images"]
+    everyone = run.settings.to_json()["recipe"]["supervised_share"] == 1
+    images = None if everyone else run.settings.to_json()["supervision"]["images"]
     return beside if named.startswith(prefix) and beside.is_file() else own, images
 
 
 def _sensor_words(run: Trained) -> list[str]:
     """Glimpses that are not the data set's; a baseline has none."""
-    if "baseline" in run.settings:
+    if "baseline" in run.settings.to_json():
         return []
-    own, default = Geometry(**run.settings["geometry"]), run.dataset.geometry
-    steps = run.settings["glimpses"]
+    own, default = run.settings.geometry, run.dataset.geometry
+    steps = run.settings.to_json()["glimpses"]
     words = [] if steps == run.dataset.glimpses else _words_of("glimpses", steps)
     changed = [name for name in SENSOR if getattr(own, name) != getattr(default, name)]
     return [*words, *(word for name in changed for word in _words_of(name, getattr(own, name)))]
@@ -146,7 +145,7 @@ def _sensor_words(run: Trained) -> list[str]:
 
 def _recipe_words(run: Trained) -> tuple[list[str], dict[str, Any]]:
     """The options of the recipe that are not the defaults, and the fields that have no option."""
-    own, default = run.settings["recipe"], _default_recipe(run)
+    own, default = run.settings.to_json()["recipe"], _default_recipe(run)
     changed = {name: value for name, value in own.items() if value != default.get(name)}
     words = list[str]()
     if PLAIN.items() <= own.items() and PLAIN.keys() & changed.keys():
@@ -182,7 +181,7 @@ def _word(value: Any) -> str:
 
 def _default_recipe(run: Trained) -> dict[str, Any]:
     """What `train` takes where nothing is chosen."""
-    if "baseline" in run.settings:
+    if "baseline" in run.settings.to_json():
         return asdict(BaselineRecipe(mirror=run.dataset.symmetric))
     method, dataset = METHODS[run.method], run.dataset
     needed = {name: getattr(method, name) for name in ("supervised_share", "policy")}

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
-from data.geometry import Geometry
 from data.sample import choose_images
 from hardattn.evaluation import known_or_evaluated
 from hardattn.loading import Trained, open_trained
@@ -111,7 +110,7 @@ def tasks_of(folders: Sequence[Path], device: str) -> list[Task]:
     tasks: dict[tuple[str, ...], Task] = {}
     for folder in dict.fromkeys(folders):
         run = open_trained(folder, device=device)
-        key = (run.dataset.name, run.dataset.target, run.settings["fingerprint"])
+        key = (run.dataset.name, run.dataset.target, run.settings.fingerprint)
         task = tasks.setdefault(key, Task(run.dataset))
         task.folders.append(folder)
         task.runs.append(replace(run, dataset=task.dataset))
@@ -180,7 +179,7 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     """Heat maps, and walks through the images of `rows`; nothing of a network that sees whole images."""
     if not isinstance(run.network, HardAttention):
         return {"sensor": None, "map": None, "heat": [], "walks": []}
-    geometry, looks = Geometry(**run.settings["geometry"]), Looks.of(run, run.network)
+    geometry, looks = run.settings.geometry, Looks.of(run, run.network)
     grid = geometry.grid()
     sensor = {
         "glimpse_size": geometry.glimpse_size,

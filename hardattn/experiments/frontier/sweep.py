@@ -213,7 +213,9 @@ def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
     """The points of a trained network; the test images are looked at here, once."""
     trained = open_trained(run, dataset=work.dataset, device=work.device)
     seen = evaluate(run, dataset=work.dataset, device=work.device)
-    known = {(point.rule, point.threshold): point for point in measured(run, trained, "valid").curve}
+    known = {
+        (point.rule, point.threshold): point for point in measured(trained, trained.dataset["valid"]).curve
+    }
     seconds = list(read_log(run / checkpoint.LOG))[-1]["seconds"]
     return [
         FrontierPoint(
