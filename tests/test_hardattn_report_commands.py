@@ -84,9 +84,9 @@ def test_what_no_option_says_is_told(runs: Path) -> None:
     run = open_trained(folder, device="cpu")
     opened = replace(run, origin=run.origin | {"region": "inner", "placements": 4})
     assert commands_of(folder, opened, 1)["beyond"] == {"region": "inner", "placements": 4}
-    geometry = run.settings["geometry"] | {"per_axis": 5}
-    coarser = replace(run, settings=run.settings | {"geometry": geometry})
-    assert commands_of(folder, coarser, 1)["beyond"] == {"geometry": geometry}
+    geometry = replace(run.settings.geometry, per_axis=5)
+    coarser = replace(run, settings=replace(run.settings, geometry=geometry))
+    assert commands_of(folder, coarser, 1)["beyond"] == {"geometry": geometry.to_json()}
 
 
 def test_a_command_is_true_from_wherever_it_is_printed(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

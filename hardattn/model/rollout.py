@@ -17,6 +17,8 @@ from hardattn.model.network import HardAttention
 from hardattn.model.policies import Categorical, Locations
 
 Mode = Literal["sample", "greedy", "random", "centre"]
+BLIND: tuple[Mode, ...] = ("random", "centre")
+"""Modes in which no network chooses."""
 Look = Callable[[Tensor, Tensor], Tensor]
 """(B,) image numbers, (B, T, 2) locations -> (B, T, C, G, G) glimpses."""
 
@@ -107,9 +109,9 @@ def explore(
         index: (B,) numbers of the images.
         generator: of the draws, on the device of `index`.
     """
-    if mode in ("random", "centre"):
+    if mode in BLIND:
         return follow(
-            network, look, index, _blind(len(index), grid, steps, mode, index.device, generator), grid
+            network, look, index, blind_places(len(index), grid, steps, mode, index.device, generator), grid
         )
     return read(network, walk(network, look, index, grid, steps, mode=mode, generator=generator), grid)
 
@@ -131,7 +133,7 @@ def walk(
         if grid.first_glance and step == 0:
             location, log_prob = index.new_full((len(index), 2), GLANCE), states[0].new_zeros(len(index))
         else:
-            policy = network.policy(states[-1], _seen(network, locations, grid))
+            policy = network.policy(states[-1], seen_places(network, locations, grid))
             location = policy.mode() if mode == "greedy" else policy.sample(generator)
             log_prob = policy.log_prob(location)
         glimpses = look(index, location[:, None])[:, 0]
@@ -205,7 +207,7 @@ def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
     )
 
 
-def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+def seen_places(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
     """(B, L) which places the locations (B, t, 2) are; None where the policy may return to them."""
     if not network.predicts_epe:
         return None
@@ -217,7 +219,7 @@ def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tens
 
 def _seen_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
     """(B, T, L) the same before each of the glimpses at (B, T, 2)."""
-    found = [_seen(network, locations[:, :t], grid) for t in range(locations.shape[1])]
+    found = [seen_places(network, locations[:, :t], grid) for t in range(locations.shape[1])]
     known = [seen for seen in found if seen is not None]
     return torch.stack(known, 1) if known else None
 
@@ -226,7 +228,7 @@ def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:
     return normalise(locations, grid.glimpse_size, grid.image_size)
 
 
-def _blind(
+def blind_places(
     count: int,
     grid: LocationGrid,
     steps: int,
@@ -237,7 +239,7 @@ def _blind(
     """(B, T, 2) grid locations that no network chooses."""
     if grid.first_glance:
         plain = replace(grid, first_glance=False)
-        return with_glance(_blind(count, plain, steps - 1, mode, device, generator))
+        return with_glance(blind_places(count, plain, steps - 1, mode, device, generator))
     candidates = grid.locations.to(device)
     if mode == "centre":
         nearest = grid.normalised().square().sum(1).argmin()
