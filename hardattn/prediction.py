@@ -63,14 +63,16 @@ class Answers:
         return [self.classes[label] for label in self.labels]
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Image by image label, its probability, glimpses and pixels."""
-        sure = self.probabilities.max(1)
-        for name, chance, taken, pixels in zip(self.names, sure, self.taken, self.pixels, strict=True):
+        """Of each image the likeliest class, how likely all are, and where it was looked."""
+        for number, label in enumerate(self.labels):
+            chances, taken = self.probabilities[number], int(self.taken[number])
             yield {
-                "label": name,
-                "probability": float(chance),
-                "glimpses": int(taken),
-                "pixels": int(pixels),
+                "label": self.classes[label],
+                "probability": float(chances[label]),
+                "glimpses": taken,
+                "pixels": int(self.pixels[number]),
+                "probabilities": dict(zip(self.classes, chances.tolist(), strict=True)),
+                "places": self.places[number, :taken].tolist(),
             }
 
 

@@ -14,6 +14,7 @@ from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.evaluate import evaluate
 from hardattn.cli.frontier import frontier
+from hardattn.cli.predict import predict
 from hardattn.cli.report import report
 from hardattn.cli.reproduce import reproduce
 from hardattn.cli.sequences import parts, record
@@ -142,6 +143,7 @@ def train(
 
 
 main.add_command(evaluate)
+main.add_command(predict)
 main.add_command(record)
 main.add_command(parts)
 main.add_command(reproduce)
