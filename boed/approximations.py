@@ -37,7 +37,7 @@ class Approximations:
     Attributes:
         q: the posterior, calibrated, in evaluation mode.
         bank: labelled images that q was not trained on: completions and reference for averages.
-        places: (L, 2) the codebook of candidate locations; where every history starts with a glance, it is
+        places: (L, 3) the codebook of candidates; where every history starts with a glance, it is
             the last of them.
         geometry: sensor and grid.
         settings: what was asked for, JSON-able.

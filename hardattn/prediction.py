@@ -19,6 +19,7 @@ from data.dataset import Split
 from data.device import one_thread
 from data.errors import SettingsError
 from data.measures import pixels_by_image
+from data.places import whole_image
 from data.pool import ImagePool
 from hardattn.baselines.training import read_at_exits, seen_geometry
 from hardattn.images import Images, batch_of
@@ -31,7 +32,7 @@ from hardattn.stopping.registry import RULES
 from hardattn.stopping.stop import Fixed, Stop
 
 NOWHERE = -1
-"""Row and column of a glimpse that was not taken, among the places of `Answers`."""
+"""Row, column and side of a glimpse that was not taken, among the places of `Answers`."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Answers:
         labels: (N,) the likeliest class, by number.
         classes: names of the K classes.
         probabilities: (N, K) of the classes.
-        places: (N, T, 2) top-left pixels of the glimpses; `NOWHERE` after the last one that was taken.
+        places: (N, T, 3) of the glimpses, see `data.places`; `NOWHERE` after the last one that was taken.
         taken: (N,) glimpses, 1 to T.
         pixels: (N,) inside any glimpse that was taken: so many were read.
     """
@@ -105,9 +106,9 @@ def _whole(run: TrainedNetwork, images: Tensor) -> Answers:
     network, settings = run.whole_image()
     logits = read_at_exits(network, _unlabelled(images), settings)[:, -1]
     count, pixels = len(images), seen_geometry(settings).retina().pixels()
-    nothing = np.zeros((count, 1, 2), np.int64)
+    image = whole_image(settings.geometry.image_size).expand(count, 1, 3).numpy()
     ones = np.ones(count, np.int64)
-    return _answers(settings.classes, logits.float().log_softmax(-1), nothing, ones, pixels * ones)
+    return _answers(settings.classes, logits.float().log_softmax(-1), image, ones, pixels * ones)
 
 
 @torch.no_grad()

@@ -61,7 +61,7 @@ def record(
     split = run.dataset[part]
     ids = choose_images(split, image_count(images, len(split)))
     path = out or run_folder.resolve().parent / f"{RECORDED}{'' if part == SPLITS[0] else f'-{part}'}.h5"
-    settings, nowhere = run.glimpsing()[1], torch.zeros(0, 2, dtype=torch.int64)
+    settings, nowhere = run.glimpsing()[1], torch.zeros(0, 3, dtype=torch.int64)
     steps, origin = settings.glimpses, dict(run.origin)
     store = SequenceStore.write_to(path, record_settings(run, split), ids, steps, nowhere, origin=origin)
     _fill(store, network, split, settings.geometry, ids)

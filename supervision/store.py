@@ -1,8 +1,8 @@
 """The HDF5 store of glimpse sequences: one file per data set, target, geometry and design settings.
 
-Layout (schema 1): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets
-`image_id` (N,), `locations` (N, T, 2) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats,
-`epe_map` (N, T, L) float16, `candidates` (L, 2) int16, and `done` (N,) which is written last. All of it is
+Layout (schema 2): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets
+`image_id` (N,), `places` (N, T, 3) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats,
+`epe_map` (N, T, L) float32, `candidates` (L, 3) int16, and `done` (N,) which is written last. All of it is
 allocated when the file is made, beside its name and then renamed, so that a run killed at any moment leaves
 a readable file and a resumed one the same bytes as one that never stopped.
 """
@@ -22,7 +22,9 @@ from torch import Tensor
 from data.errors import StoreError
 from data.version import SOFTWARE
 
-SCHEMA = 1
+SCHEMA = 2
+READ = (1, 2)  # schema 1 has places without a side, and a first glance at (GLANCE, GLANCE)
+GLANCE = -(2**15)
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Sequences:
     """Glimpse sequences of B images.
 
     Attributes:
-        locations: (B, T, 2) int64 top-left pixels.
+        locations: (B, T, 3) int64 places.
         epe: (B, T) score of the chosen location in nats (an estimate of, or bound on, the EPE).
         entropy: (B, T+1) posterior entropy before the first and after each glimpse, in nats.
         epe_map: (B, T, L) score of every candidate in nats.
@@ -51,7 +53,7 @@ class SequenceStore:
     def __init__(
         self, path: Path, settings: dict[str, Any], origin: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> None:
-        self.path, self.settings, self.origin = path, settings, origin
+        self.path, self.settings, self.origin, self.schema = path, settings, origin, int(arrays["schema"])
         self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
         self.done = torch.from_numpy(arrays["done"].astype(bool))
         self.candidates = torch.from_numpy(arrays["candidates"].astype(np.int64))
@@ -62,11 +64,13 @@ class SequenceStore:
         """Opens a store; raises StoreError when it is missing, truncated or no store."""
         with _opened(path, "r") as file:
             try:
-                if file.attrs["schema"] != SCHEMA:
+                if file.attrs["schema"] not in READ:
                     raise ValueError(f"schema {file.attrs['schema']}")
                 settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
-                arrays = {name: file[name][()] for name in ("image_id", "done", "candidates")}
-                arrays["steps"] = np.asarray(file["locations"].shape[1])
+                arrays = {name: file[name][()] for name in ("image_id", "done")}
+                arrays["candidates"] = _with_sides(file["candidates"][()], settings)
+                arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
+                arrays["schema"] = np.asarray(file.attrs["schema"])
             except (KeyError, OSError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
@@ -101,7 +105,7 @@ class SequenceStore:
         store = cls.read(path)
         store.require(settings)
         store._require_sizes(steps, candidates)
-        if not bool(torch.isin(ids, store.ids).all()):
+        if store.schema != SCHEMA or not bool(torch.isin(ids, store.ids).all()):
             store._rearrange(ids)
         return cls.read(path)
 
@@ -141,7 +145,7 @@ class SequenceStore:
         """Writes the sequences of these rows (increasing) and then marks them done."""
         chosen = rows.numpy()
         with _opened(self.path, "r+") as file:
-            file["locations"][chosen] = sequences.locations.cpu().numpy()
+            file["places"][chosen] = sequences.locations.cpu().numpy()
             file["epe"][chosen] = sequences.epe.cpu().numpy()
             file["entropy"][chosen] = sequences.entropy.cpu().numpy()
             if len(self.candidates):  # h5py cannot select rows of an array without elements
@@ -154,9 +158,10 @@ class SequenceStore:
         """The sequences of these rows (default: all that are done)."""
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
         with _opened(self.path, "r") as file:
+            places = _with_sides(file[_places_name(file)][()][chosen], self.settings)
             maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
-                torch.from_numpy(file["locations"][()][chosen].astype(np.int64)),
+                torch.from_numpy(places.astype(np.int64)),
                 torch.from_numpy(file["epe"][()][chosen]),
                 torch.from_numpy(file["entropy"][()][chosen]),
                 torch.from_numpy(maps.astype(np.float32)),
@@ -192,12 +197,31 @@ def _allocate(
         file.attrs["origin"] = json.dumps(origin, sort_keys=True)
         file["image_id"] = ids.cpu().numpy()
         file["candidates"] = candidates.cpu().numpy().astype(np.int16)
-        file["locations"] = np.zeros((count, steps, 2), np.int16)
+        file["places"] = np.zeros((count, steps, 3), np.int16)
         file["epe"] = np.zeros((count, steps), np.float32)
         file["entropy"] = np.zeros((count, steps + 1), np.float32)
-        file["epe_map"] = np.zeros((count, steps, places), np.float16)
+        file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
     beside.replace(path)
+
+
+def _places_name(file: h5py.File) -> str:
+    """Of the data set of places, in any schema that is read."""
+    return "places" if file.attrs["schema"] == SCHEMA else "locations"
+
+
+def _with_sides(places: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """(..., 3) places of any schema; those of schema 1 (..., 2) get the side of a glimpse, or of the image.
+
+    Raises:
+        KeyError: a store of schema 1 that does not say what a glimpse is.
+    """
+    if places.shape[-1] == 3:
+        return places
+    geometry = settings["geometry"]
+    glance = (places == GLANCE).all(-1, keepdims=True)
+    side = np.where(glance, max(geometry["height"], geometry["width"]), geometry["glimpse_size"])
+    return np.concatenate([np.where(glance, 0, places), side], -1)
 
 
 def _opened(path: Path, mode: str) -> h5py.File:

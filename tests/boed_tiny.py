@@ -15,6 +15,7 @@ from boed.comparison.compare import Source
 from boed.posteriors.posterior import Posterior
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
+from data.places import places_at
 from data.store import ImageStore
 
 GEOMETRY = Geometry(12, 12, 1, glimpse_size=4, per_axis=3)  # nine places that do not overlap
@@ -154,7 +155,7 @@ def random_images(count: int, geometry: Geometry = SMALL, seed: int = 0) -> Spli
     return Split(images, torch.zeros(count).long(), torch.arange(count), "")
 
 
-def look(split: Split, locations: Tensor, geometry: Geometry = SMALL) -> tuple[Tensor, Tensor]:
-    """Glimpses of all images at the same locations (t, 2), and these for each image."""
-    places = locations.expand(len(split), -1, -1)
+def look(split: Split, corners: Tensor, geometry: Geometry = SMALL) -> tuple[Tensor, Tensor]:
+    """Glimpses of all images at the same corners (t, 2), and their places for each image."""
+    places = places_at(corners, geometry.glimpse_size).expand(len(split), -1, -1)
     return geometry.retina()(split.images, torch.arange(len(split)), places), places

@@ -91,7 +91,7 @@ def test_no_other_pixel_is_read_than_those_of_the_glimpses_taken(method: str) ->
     stop = noted(model, "entropy")[2]
     answers, poisoned = model.predict(images, stop), 255 - images
     for row, count in enumerate(answers.taken):
-        for top, left in answers.places[row, :count]:
+        for top, left, _ in answers.places[row, :count]:
             square = (row, slice(top, top + 4), slice(left, left + 4))
             poisoned[square] = images[square]
     again = model.predict(poisoned, stop)
@@ -118,7 +118,7 @@ def test_images_that_stopped_leave_the_batch(monkeypatch: pytest.MonkeyPatch) ->
 def test_of_one_glimpse(rule: str) -> None:
     model = model_of(steps=1)
     answers = model.predict(images_of(tiny_dataset()), Stop(rule, 1.0))
-    assert answers.taken.tolist() == [1] * 30 and answers.places.shape == (30, 1, 2)
+    assert answers.taken.tolist() == [1] * 30 and answers.places.shape == (30, 1, 3)
 
 
 def test_one_image_is_as_in_a_batch() -> None:

@@ -27,7 +27,7 @@ class Completion(Protocol):
 
         Args:
             glimpses: (B, t, S*C, G, G) float in [0, 1], finest scale first.
-            locations: (B, t, 2) int64 top-left pixels.
+            locations: (B, t, 3) int64 places.
             noise: (B, N, self.noise) standard normal; the result for one image does not depend on the others.
 
         Returns:

@@ -27,7 +27,7 @@ from data.dataset import DataSet
 from data.device import at_device, one_thread
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
-from data.grid import GLANCE
+from data.places import whole_image
 from data.tensors import load_tensors
 
 LARGEST_SEED = 2**31
@@ -125,7 +125,7 @@ def learn(
         train, rows, geometry, places=settings["places"], glimpses=settings["glimpses"], classes=classes
     )
     if geometry.first_glance:
-        places = torch.cat([places, places.new_full((1, 2), GLANCE)])
+        places = torch.cat([places, whole_image(geometry.image_size).to(places)[None]])
     torch.manual_seed(settings["seed"])
     q = new_posterior(geometry, dataset, settings, places.cpu()).to(device)
     learned = Approximations(q, train.take(bank), places, geometry, settings)

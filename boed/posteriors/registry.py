@@ -26,7 +26,7 @@ def new_posterior(
         geometry: sensor and grid.
         dataset: for its classes, and its templates where the posterior is exact.
         settings: those of a fit.
-        places: (L, 2) codebook, for the exact posterior.
+        places: (L, 3) codebook, for the exact posterior.
     """
     glimpses, classes = int(settings["glimpses"]), len(dataset.classes)
     attributes = len(dataset.attributes) or 1

@@ -32,7 +32,7 @@ class Designs:
     """Glimpse sequences of B images.
 
     Attributes:
-        locations: (B, T, 2) int64 top-left pixels.
+        locations: (B, T, 3) int64 places.
         epe: (B, T) score of the chosen places, nats.
         entropy: (B, T+1) entropy of q before the first and after each glimpse, nats.
         epe_map: (B, T, L) score of every place, nats; infinite where it was seen already, or not scored.

@@ -12,7 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from data.grid import GLANCE, LocationGrid, normalise
+from data.grid import LocationGrid
+from data.places import normalise, whole_image
 from hardattn.model.heads import Said
 from hardattn.model.looking import BATCH
 from hardattn.model.network import HardAttention
@@ -34,7 +35,7 @@ class Walker:
 
     Attributes:
         states: (N, W) after the glimpses so far.
-        locations: (N, T, 2) of the glimpses so far; 0 of the others.
+        locations: (N, T, 3) places of the glimpses so far; 0 of the others.
         seen: (N, T) what was predicted so far, for stopping rules; 0 where nothing was. Of the columns that a
             rule looks at before it stops, all are there.
     """
@@ -53,7 +54,7 @@ class Walker:
         self.network, self.look, self.grid, self.steps = network, look, grid, steps
         self.blind = _blind(count, grid, steps, mode, device, seed)
         self.states = network.initial(count).clone()
-        self.locations = torch.zeros(count, steps, 2, dtype=torch.int64, device=device)
+        self.locations = torch.zeros(count, steps, 3, dtype=torch.int64, device=device)
         classes, heads = network.classify(self.states[:1]), network.stopping(self.states[:1])
         self.log_probs = torch.zeros(count, steps, classes.shape[-1])
         self.gain, self.heads = torch.zeros(count, steps), torch.zeros(count, steps, heads.shape[-1])
@@ -89,14 +90,14 @@ class Walker:
             states, before = self.states[rows], self.locations[rows, :step]
             places = self._places(states, before) if self.blind is None else self.blind[rows, step]
             glimpses = self.look(rows, places[:, None])[:, 0]
-            centres = normalise(places, self.grid.glimpse_size, self.grid.image_size)
+            centres = normalise(places, self.grid)
             self.states[rows] = self.network.step(glimpses, centres, states)
             self.locations[rows, step] = places
 
     def _places(self, states: Tensor, before: Tensor) -> Tensor:
-        """(B, 2) where to look next; the first may be a glance."""
+        """(B, 3) where to look next; the first may be a glance."""
         if self.grid.first_glance and before.shape[1] == 0:
-            return before.new_full((len(before), 2), GLANCE)
+            return whole_image(self.grid.image_size).to(before).expand(len(before), 3)
         return self.network.policy(states, seen_places(self.network, before, self.grid)).mode()
 
     def _classify(self, rows: Tensor, step: int) -> None:
@@ -121,7 +122,7 @@ class Walker:
 def _blind(
     count: int, grid: LocationGrid, steps: int, mode: Mode, device: torch.device, seed: int
 ) -> Tensor | None:
-    """(N, T, 2) places that no network chooses, drawn as `look_at_all` does; None: it chooses."""
+    """(N, T, 3) places that no network chooses, drawn as `look_at_all` does; None: it chooses."""
     if mode not in BLIND:
         return None
     generator = torch.Generator(device).manual_seed(seed)

@@ -8,14 +8,14 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
-from data.grid import is_glance
+from data.places import is_whole
 from hardattn.model.policies import ON_GRID
 from hardattn.training.settings import Supervision
 from supervision.batches import Maps, supervised_split
 from supervision.store import SequenceStore
 
 Guided = tuple[Split, Tensor]
-"""Images, and their locations (M, T, 2)."""
+"""Images, and their places (M, T, 3)."""
 
 
 def guided_images(
@@ -85,6 +85,7 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
     grid, places = geometry.grid(), store.candidates
     rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
     on_grid = torch.isin(places[:, 0], rows) & torch.isin(places[:, 1], cols)
+    on_grid &= places[:, 2] == geometry.glimpse_size
     if not bool(on_grid.any()):
         raise StoreError(
             f"expected EPE maps of places on the grid in {store.path}, found none; make designs with "
@@ -113,8 +114,9 @@ def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
     [[0.0, 0.5, 1.0], [0.5, 0.75, 1.0], [1.0, 1.0, 1.0]]
     """
     places, size = geometry.grid().locations, geometry.glimpse_size
+    corners = places[:, :2]
     first, last = boxes[:, None, :2], boxes[:, None, 2:]
-    sides = torch.minimum(places + size, last) - torch.maximum(places, first)  # (M, L, 2)
+    sides = torch.minimum(corners + size, last) - torch.maximum(corners, first)  # (M, L, 2)
     shown = sides.clamp(min=0).prod(-1)
     smaller = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(max=size**2)
     missed = 1 - shown / smaller[:, None]
@@ -152,7 +154,7 @@ def require_everyone(guided: Guided, train: Split) -> None:
     """Raises SettingsError where some of the training images have nothing to imitate.
 
     >>> images = Split(torch.zeros(2, 8, 8, 1), torch.arange(2), torch.arange(2), "")
-    >>> require_everyone((images, torch.zeros(2, 3, 2)), images)
+    >>> require_everyone((images, torch.zeros(2, 3, 3)), images)
     """
     if not torch.equal(guided[0].ids.cpu(), train.ids.cpu()):
         raise SettingsError(
@@ -162,12 +164,12 @@ def require_everyone(guided: Guided, train: Split) -> None:
 
 
 def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> None:
-    """Raises SettingsError for locations (..., 2) that a policy cannot choose.
+    """Raises SettingsError for places (..., 3) that a policy cannot choose.
 
-    >>> off_grid = torch.tensor([[1, 2]])
+    >>> off_grid = torch.tensor([[1, 2, 4]])
     >>> require_reachable(off_grid, Geometry(8, 8, 1, glimpse_size=4, per_axis=2), "gaussian")
     """
-    if bool(is_glance(locations).any()) != geometry.first_glance:
+    if bool(is_whole(locations, geometry).any()) != geometry.first_glance:
         found = "none" if geometry.first_glance else "one"
         raise SettingsError(
             f"expected sequences with a first glance exactly where the task has one, found {found}; make "
@@ -180,7 +182,8 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         except SettingsError as error:
             raise SettingsError(f"{error}, or a policy without one: --policy gaussian") from None
     last = torch.tensor([geometry.height, geometry.width]) - geometry.glimpse_size
-    outside = ((locations < 0) | (locations > last)).any(-1)
+    corners = locations[..., :2]
+    outside = ((corners < 0) | (corners > last)).any(-1)
     if bool(outside.any()):
         stray = locations[outside][0].tolist()
         raise SettingsError(
