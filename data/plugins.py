@@ -66,9 +66,13 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             SettingsError: there is none; the message has the names that there are.
         """
+        self.require_name(name)
+        return self[name]
+
+    def require_name(self, name: str) -> None:
+        """Raises SettingsError for a name that there is not; imports nothing."""
         if name not in self:
             raise SettingsError(f"expected a {self.kind} of {', '.join(self)}; found {name!r}")
-        return self[name]
 
     def __getitem__(self, name: str) -> T:
         if name not in self._known and name in self._modules:

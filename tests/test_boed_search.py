@@ -14,8 +14,8 @@ from boed.combination import Combination
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import SCORES
 from boed.generation import generate
+from boed.search.choices import SEARCHES
 from boed.search.designer import Designer, Designs, History, image_noise
-from boed.search.lookahead import SEARCHES
 from boed.search.registry import SOURCES
 from boed.search.shrinkage import AverageMaps
 from data.dataset import Split

@@ -15,6 +15,7 @@ from data.pool import ImagePool
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives import losses
+from hardattn.objectives.choices import LOSS_AT
 from hardattn.objectives.rewards import returns
 
 SPLIT = tiny_split(8, 0)
@@ -145,7 +146,7 @@ def test_wake_sleep_is_the_gradient_of_the_log_of_the_mean_likelihood() -> None:
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
 
 
-@pytest.mark.parametrize("loss_at", [*losses.LOSS_AT, (3.0, 1.0)])
+@pytest.mark.parametrize("loss_at", [*LOSS_AT, (3.0, 1.0)])
 def test_cross_entropies_in_closed_form(loss_at: str | tuple[float, ...]) -> None:
     """Before any glimpse, after one and after two the label has probability 1/2, 3/4 and 9/10."""
     logits = torch.tensor([[[3.0, 1.0], [9.0, 1.0]]]).log()

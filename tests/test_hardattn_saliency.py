@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_store
 from torch import Tensor
@@ -253,9 +254,10 @@ def test_saliency_by_the_command_line(tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(main, ["train", *words])
     assert result.exit_code == 0, result.output
-    recorded = mapped(tmp_path / "none.h5", torch.zeros(2, 0), GRID.locations[:0])
-    refused = CliRunner().invoke(main, ["train", *words, "--supervise", str(recorded.path), "--name", "none"])
-    assert refused.exit_code == 2 and len(refused.stderr.splitlines()) == 1
+    without = SequenceStore.write_to(tmp_path / "none.h5", facts, split.ids[:20], 2, grid.locations[:0])
+    without.write(torch.arange(20), Sequences(places, zeros[:, :2], zeros, torch.zeros(20, 2, 0)))
+    refused = CliRunner().invoke(main, ["train", *words, "--supervise", str(without.path), "--name", "none"])
+    assert_refused(refused, "EPE maps of places on the grid", "none.h5")
     assert evaluate_works(tmp_path / "hardattn-saliency-0")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
 
@@ -123,7 +124,7 @@ def test_less_than_one_is_refused(run: Path, count: int) -> None:
         evaluate(run, dataset=tiny_dataset(), device="cpu", trajectories=count)
     assert not (run / "evaluation.json").exists()
     done = CliRunner().invoke(main, ["evaluate", str(run), f"--trajectories={count}"])
-    assert done.exit_code == 2 and len(done.stderr.splitlines()) == 1
+    assert_refused(done, "at least 1 trajectory", f"found {count}", "set --trajectories")
 
 
 def test_a_baseline_has_one(tmp_path: Path) -> None:

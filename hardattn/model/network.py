@@ -14,9 +14,10 @@ from torch.distributions import Categorical
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.plugins import options_of
+from hardattn.model.choices import DEVIATION
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
 from hardattn.model.locations import Locations
-from hardattn.model.policies import DEVIATION, Action, ActMode, DrawnPolicy, Policy
+from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
 

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from data.errors import SettingsError
 from data.grid import LocationGrid
+from hardattn.model.choices import DEVIATION
 from hardattn.model.locations import Categorical, EpeMap, GaussianMixture, Locations
 from hardattn.model.registry import POLICIES
 
-DEVIATION = 0.17  # of a Gaussian policy, in normalised coordinates, as in the case study
 COMPONENTS = 3
 EXPLORATION = 0.1  # share of arbitrary places that an EPE map explores by, at least
 

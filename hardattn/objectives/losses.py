@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,9 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from data.errors import SettingsError
 from hardattn.model.rollout import Rollout
+from hardattn.objectives.choices import LOSS_AT, LossAt
 
-LossAt = str | Sequence[float]
-LOSS_AT = ("every", "last", "both")  # every prediction, the last, or the mean of these two losses
 SHARPNESS = 50.0  # k per nat: on a map of some tenths of a nat nearly greedy, as in the saliency heuristic
 
 

@@ -9,6 +9,7 @@ from data.errors import SettingsError
 from hardattn.model.registry import POLICIES
 from hardattn.model.rollout import Mode
 from hardattn.objectives import losses
+from hardattn.objectives.choices import LossAt
 from hardattn.objectives.registry import METHODS, TERMS
 
 
@@ -89,7 +90,6 @@ SALIENCY: Mapping[str, float] = {
 }
 BLIND: Mapping[str, float] = {"classification": 1.0, **STOPPING}
 TRAJECTORIES = 5
-IMITATE_FOR = 0.7  # of the budget, before REINFORCE takes over
 
 
 def _imitating(summary: str, sequences: str) -> Method:
@@ -221,7 +221,7 @@ class Objective:
             `hardattn.objectives.stopping.gain`.
     """
 
-    loss_at: losses.LossAt = "every"
+    loss_at: LossAt = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
@@ -239,6 +239,3 @@ class Objective:
         if not self.anneal_supervision:
             return self
         return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
-
-
-REINFORCE_LOSSES = ("likelihood", "distance")

@@ -12,7 +12,6 @@ from hardattn.model.heads import PONDER_COSTS, after, halting, require_said, sto
 from hardattn.model.rollout import Rollout
 from hardattn.objectives.rewards import information, log_likelihood
 
-GAIN_TARGETS = ("realised", "design", "entropy")
 SMALLEST = 1e-6  # probability, so that the logarithm of a weighted mean is finite
 
 

@@ -53,8 +53,9 @@ class Looks:
     @classmethod
     def of(cls, run: Trained, network: HardAttention) -> Looks:
         """One trajectory for each test image, by the policy that evaluation uses."""
-        geometry, mode = Geometry(**run.settings["geometry"]), METHODS[run.method].evaluation
-        split, steps, seed = run.dataset["test"], run.settings["glimpses"], run.settings["seed"]
+        settings, split = run.glimpsing()[1], run.dataset["test"]
+        geometry, mode = settings.geometry, METHODS[run.method].evaluation
+        steps, seed = settings.glimpses, settings.seed
         seen = look_at_all(network, split, geometry, steps, mode=mode, seed=seed)
         return cls(network, geometry, split, seen.locations, mode == "greedy")
 

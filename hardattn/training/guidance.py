@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -12,6 +10,7 @@ from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
 from data.places import is_whole
 from hardattn.model.registry import POLICIES
+from hardattn.training.settings import Supervision
 from supervision.batches import Maps, supervised_split
 from supervision.store import SequenceStore
 
@@ -193,9 +192,9 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         )
 
 
-def supervision_settings(store: SequenceStore | None, guided: Guided | None) -> dict[str, Any] | None:
+def supervision_settings(store: SequenceStore | None, guided: Guided | None) -> Supervision | None:
     """What identifies the imitated sequences in the settings of a run."""
     if store is None or guided is None:
         return None
     total = int((guided[1].flatten() * torch.arange(1, guided[1].numel() + 1)).sum())
-    return {"images": len(guided[0]), "checksum": total, "settings": store.settings}
+    return Supervision(len(guided[0]), total, store.settings)

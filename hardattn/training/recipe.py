@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from data.errors import SettingsError
 from data.plugins import options_of
+from hardattn.model.choices import DEVIATION
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.losses import LossAt, require_loss_at
-from hardattn.objectives.methods import IMITATE_FOR, REINFORCE_LOSSES, Method, Objective
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES, LossAt
+from hardattn.objectives.losses import require_loss_at
+from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_rewards
-from hardattn.objectives.stopping import GAIN_TARGETS
 from hardattn.training.trainer import TrainingRecipe
 
 NETWORK = options_of(HardAttention)
