@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,10 @@ from data.pool import ImagePool
 from data.tensors import load_tensors
 from hardattn.evaluation import evaluate
 from hardattn.loading import open_trained
+from hardattn.model.locations import EpeMap
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import EXPLORATION, EpeMap
+from hardattn.model.policies import EXPLORATION
 from hardattn.model.rollout import explore, follow, read, walk
 from hardattn.objectives.rewards import entropy
 from hardattn.runs import train
@@ -166,7 +168,7 @@ def test_draws_explore_as_the_schedule_says(fraction: float) -> None:
 def test_training_follows_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, weighted = list[float](), EpeLearner._weighted
 
-    def noted(self: EpeLearner, *arguments: Tensor) -> dict[str, Tensor]:
+    def noted(self: EpeLearner, *arguments: Any) -> dict[str, Tensor]:
         found.append(map_of(self.network, self.network.initial(1)).epsilon)
         return weighted(self, *arguments)
 

@@ -22,8 +22,10 @@ class LineTrainer(Trainer):
         self.rates = list[float]()
 
     def step(self, batch: Batch | None, fraction: float) -> None:
-        draws = torch.randn(4, 1, generator=self.generator())
-        self.descend(self.network(draws).square().mean(), fraction)
+        with self.draws() as generator:
+            values = torch.randn(4, 1, generator=generator)
+            loss = nn.functional.dropout(self.network(values)).square().mean()
+        self.descend(loss, fraction)
         self.rates.append(self.optimiser.param_groups[0]["lr"])
 
 

@@ -180,11 +180,13 @@ class WholeImageTrainer(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         index, labels = batch.index.to(self.device), batch.labels.to(self.device)
-        varied = self.variation(len(index), self.generator())
-        images = whole(varied.look(self.look, self.grid), self.grid)(index)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            logits = self.network.train().at_exits(images)
-            loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator:
+            varied = self.variation(len(index), generator)
+            images = whole(varied.look(self.look, self.grid), self.grid)(index)
+            with autocast:
+                logits = self.network.train().at_exits(images)
+                loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
         self.descend(loss, fraction)
         if is_check(self.iteration):
             self.terms = {"loss_classification": round(loss.item(), 5)}

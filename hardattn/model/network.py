@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.plugins import options_of
 from hardattn.model.choices import DEVIATION
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
-from hardattn.model.policies import Locations, Policy
+from hardattn.model.locations import Locations
+from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
 
@@ -23,7 +25,7 @@ class HardAttention(nn.Module):
     """Glimpse and location embeddings feed a recurrent core, whose state feeds four heads.
 
         h_0 learned,  h_t = core(m * combine(g(y_t), l_t), h_{t-1})
-        pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c (m' * h_t))
+        l_{t+1} ~ policy(h_t),                   p(class | h_t) = softmax(W_c (m' * h_t))
         baseline(h_t) ~ E[return | h_t],         heads(h_t), see `hardattn.model.heads`
 
     The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
@@ -47,7 +49,7 @@ class HardAttention(nn.Module):
     >>> network = HardAttention(3, grid, classes=2)
     >>> state = network.initial(4)
     >>> state = network.step(torch.rand(4, 3, 16, 16), torch.zeros(4, 2), state)
-    >>> network.classify(state).shape, network.policy(state).mode().shape, network.gain(state).shape
+    >>> network.classify(state).shape, network.act(state, "greedy").places.shape, network.gain(state).shape
     (torch.Size([4, 2]), torch.Size([4, 3]), torch.Size([4]))
     """
 
@@ -105,10 +107,34 @@ class HardAttention(nn.Module):
         features = self.features(glimpses, centres)
         return self.core(features if mask is None else mask * features, state)
 
+    def act(
+        self,
+        state: Tensor,
+        mode: ActMode,
+        generator: torch.Generator | None = None,
+        taken: Tensor | None = None,
+    ) -> Action:
+        """Where to look next, of B states (B, W), see `hardattn.model.policies.Policy.act`."""
+        return self.policy_head.act(self._policy_reads(state), mode, generator, taken)
+
+    def log_prob(self, state: Tensor, places: Tensor, taken: Tensor | None = None) -> Tensor:
+        """(B,) log pi of places (B, 3), of B states (B, W)."""
+        return self.policy_head.log_prob(self._policy_reads(state), places, taken)
+
     def policy(self, state: Tensor, taken: Tensor | None = None) -> Locations:
-        """Where to look next, of B states (B, W), at which places (B, L) are taken; None: all are open."""
+        """The distribution over the next place, of B states (B, W).
+
+        Raises:
+            SettingsError: the policy has none.
+        """
+        if not isinstance(self.policy_head, DrawnPolicy):
+            found = type(self.policy_head).__name__
+            raise SettingsError(f"expected a policy that draws places, found {found}; take another --policy")
+        return self.policy_head(self._policy_reads(state), taken)
+
+    def _policy_reads(self, state: Tensor) -> Tensor:
         read = self.core.output(state)
-        return self.policy_head(read if self.policy_shapes_state else read.detach(), taken)
+        return read if self.policy_shapes_state else read.detach()
 
     def classify(self, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """(..., K) logits of the class, of states (..., W)."""

@@ -1,178 +1,54 @@
-"""Location policies by name: where to look next, given what the network remembers."""
+"""Location policies by name: where to look next, given what the network remembers.
+
+Shapes: B images, L places of the grid, D features.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import one_hot
 
 from data.errors import SettingsError
 from data.grid import LocationGrid
-from data.places import denormalise, normalise, places_at
 from hardattn.model.choices import DEVIATION
+from hardattn.model.locations import Categorical, EpeMap, GaussianMixture, Locations
 from hardattn.model.registry import POLICIES
 
 COMPONENTS = 3
 EXPLORATION = 0.1  # share of arbitrary places that an EPE map explores by, at least
 
-
-class Locations(Protocol):
-    """A distribution over the locations of the next glimpse of B images."""
-
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        """(B, 3) int64 places, drawn."""
-        ...
-
-    def mode(self) -> Tensor:
-        """(B, 3) the most likely place, or nearly."""
-        ...
-
-    def log_prob(self, locations: Tensor) -> Tensor:
-        """(B,) of the places (B, 3) that are used; no gradient flows through them."""
-        ...
+ActMode = Literal["sample", "greedy"]
 
 
-class Categorical:
-    """Over the locations of a grid.
+class Action(NamedTuple):
+    """Where a policy looks next.
 
-    Args:
-        logits: (B, L).
-        grid: L locations.
-
-    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
-    >>> policy = Categorical(torch.tensor([[0.0, 9.0, 0.0, 0.0]]), grid)
-    >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
-    ([[0, 4, 4]], -0.0004)
+    Attributes:
+        places: (B, 3) int64 (row, col, side); or float ones that may lie between the pixels, through which a
+            gradient flows.
+        log_prob: (B,) of the places, through which no gradient flows then; None: they were not drawn, and the
+            gradient flows through themselves.
     """
 
-    def __init__(self, logits: Tensor, grid: LocationGrid) -> None:
-        self.log_probs, self.grid = logits.float().log_softmax(1), grid
-        self.candidates = grid.locations.to(logits.device)
-
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        """By inverting the distribution function: L additions, not L random numbers."""
-        total = self.log_probs.detach().exp().cumsum(1)
-        mark = torch.rand(len(total), 1, generator=generator, device=total.device) * total[:, -1:]
-        index = torch.searchsorted(total, mark, right=True).squeeze(1)
-        return self.candidates[index.clamp(max=total.shape[1] - 1)]
-
-    def mode(self) -> Tensor:
-        return self.candidates[self.log_probs.detach().argmax(1)]
-
-    def log_prob(self, locations: Tensor) -> Tensor:
-        return self.log_probs.gather(1, self.grid.index(locations)[:, None]).squeeze(1)
-
-
-class EpeMap:
-    r"""Over the locations of a grid: the smallest of predicted values, or sometimes an arbitrary one.
-
-    $\pi(l) = (1 - \epsilon)\, [l = \arg\min_{l'} m(l')] + \epsilon / |U|$ on the places U that are open,
-    and 0 on the others: epsilon-greedy. m bounds the expected posterior entropy after a glimpse there.
-
-    Args:
-        epe: (..., L) predicted values m, in nats; to choose from, (B, L).
-        grid: L locations.
-        epsilon: share of arbitrary places among those that are drawn.
-        taken: (..., L) bool, places that are not to be taken again; None: all are open.
-
-    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
-    >>> first = torch.tensor([[False, True, False, False]])
-    >>> later = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4, taken=first)
-    >>> later.mode().tolist(), round(later.smallest().item(), 4)
-    ([[4, 0, 4]], 0.3)
-    >>> round(later.log_prob(later.mode()).exp().item(), 4)
-    0.7333
-    """
-
-    def __init__(self, epe: Tensor, grid: LocationGrid, epsilon: float, taken: Tensor | None = None) -> None:
-        self.epe, self.grid, self.epsilon = epe.float(), grid, epsilon
-        self.taken = torch.zeros_like(epe, dtype=torch.bool) if taken is None else taken
-
-    def smallest(self) -> Tensor:
-        """(...) nats: the smallest value among places that are open."""
-        return self._open().amin(-1)
-
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        return self._draws().sample(generator)
-
-    def mode(self) -> Tensor:
-        return self.grid.locations.to(self.epe.device)[self._open().argmin(1)]
-
-    def log_prob(self, locations: Tensor) -> Tensor:
-        return self._draws().log_prob(locations)
-
-    def _open(self) -> Tensor:
-        return self.epe.detach().masked_fill(self.taken, torch.inf)
-
-    def _draws(self) -> Categorical:
-        arbitrary = (~self.taken).float()
-        arbitrary = arbitrary / arbitrary.sum(1, keepdim=True)
-        best = one_hot(self._open().argmin(1), len(self.grid))
-        return Categorical((self.epsilon * arbitrary + (1 - self.epsilon) * best).log(), self.grid)
-
-
-class GaussianMixture:
-    """Over centres in normalised coordinates; what is drawn is rounded to pixels inside the image.
-
-    The log-probability is the density at the centre of the location that is used, after it was rounded and
-    moved inside.
-
-    Args:
-        logits: (B, M) of the components.
-        means: (B, M, 2) in [-1, 1].
-        deviation: standard deviation of each axis, a number or (2,).
-        grid: for the sizes of image and glimpse.
-
-    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
-    >>> policy = GaussianMixture(torch.zeros(1, 1), torch.zeros(1, 1, 2), torch.tensor(0.5), grid)
-    >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
-    ([[2, 2, 4]], -0.4516)
-    """
-
-    def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: LocationGrid) -> None:
-        self.log_shares, self.means = logits.float().log_softmax(1), means.float()
-        self.deviation, self.grid = deviation.float().expand(2), grid
-
-    def sample(self, generator: torch.Generator | None) -> Tensor:
-        shares = self.log_shares.detach().exp()
-        chosen = torch.multinomial(shares, 1, generator=generator)
-        noise = torch.randn(len(shares), 2, generator=generator, device=shares.device)
-        return self._pixels(self._mean(chosen) + self.deviation.detach() * noise)
-
-    def mode(self) -> Tensor:
-        return self._pixels(self._mean(self.log_shares.detach().argmax(1, keepdim=True)))
-
-    def log_prob(self, locations: Tensor) -> Tensor:
-        centres = normalise(locations, self.grid)
-        scaled = (centres[:, None] - self.means) / self.deviation
-        density = -0.5 * scaled.square().sum(2) - self.deviation.log().sum() - math.log(2 * math.pi)
-        return (self.log_shares + density).logsumexp(1)
-
-    def _mean(self, component: Tensor) -> Tensor:
-        """(B, 2) mean of one component (B, 1) each."""
-        return self.means.detach().gather(1, component[..., None].expand(-1, -1, 2)).squeeze(1)
-
-    def _pixels(self, centres: Tensor) -> Tensor:
-        size, (height, width) = self.grid.glimpse_size, self.grid.image_size
-        last = torch.tensor([height - size, width - size], device=centres.device)
-        corners = denormalise(centres, self.grid)[..., :2].clamp(min=0)
-        return places_at(torch.minimum(corners, last), size)
+    places: Tensor
+    log_prob: Tensor | None
 
 
 class Policy(nn.Module, ABC):
-    """The contract: what the network remembers in, a distribution over the next location out.
+    """The contract: what the network remembers in, the next place out.
 
     A subclass takes the width D of what it reads, the grid, and keyword-only options; it declares how it
-    chooses.
+    chooses. `DrawnPolicy` is for those that draw from a distribution.
 
     Attributes:
         on_grid: whether it chooses among the locations of the grid.
         repeats: whether it may take a place twice; one that may not is told which places are taken.
         scored: whether its log-probability has a gradient, which imitation and REINFORCE go by.
+        differentiable: whether it gives float places instead of a log-probability, see `Action`.
         predicts_gain: whether it says itself what the next glimpse gains, see `gain`.
         distance: whether its log-density is a distance from a mean and a normaliser, see `log_normaliser`.
     """
@@ -180,12 +56,37 @@ class Policy(nn.Module, ABC):
     on_grid: ClassVar[bool] = False
     repeats: ClassVar[bool] = True
     scored: ClassVar[bool] = True
+    differentiable: ClassVar[bool] = False
     predicts_gain: ClassVar[bool] = False
     distance: ClassVar[bool] = False
 
     @abstractmethod
-    def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
-        """Of features (B, D), where places (B, L) of the grid are taken; None: all are open."""
+    def act(
+        self,
+        features: Tensor,
+        mode: ActMode,
+        generator: torch.Generator | None = None,
+        taken: Tensor | None = None,
+    ) -> Action:
+        """Where to look next, of features (B, D).
+
+        Args:
+            features: what is remembered of the glimpses so far.
+            mode: "sample" draws a place, "greedy" takes the best.
+            generator: of the draws.
+            taken: (B, L) bool, places of the grid that are not to be taken again; None: all are open.
+        """
+
+    def log_prob(self, features: Tensor, places: Tensor, taken: Tensor | None = None) -> Tensor:
+        """(B,) of places (B, 3) that somebody else chose.
+
+        Raises:
+            SettingsError: its places are not drawn.
+        """
+        raise SettingsError(
+            f"expected a policy with a log-probability, found {type(self).__name__}, whose places are not "
+            "drawn; take another --policy"
+        )
 
     def gain(self, features: Tensor, entropy: Tensor, taken: Tensor | None = None) -> Tensor:
         """(...,) nats that the next glimpse gains, of features (..., D) and the entropy (...,) of the class.
@@ -204,8 +105,30 @@ class Policy(nn.Module, ABC):
         raise SettingsError("expected a Gaussian policy, found another; take --policy gaussian")
 
 
+class DrawnPolicy(Policy):
+    """A policy that draws from a distribution over places."""
+
+    @abstractmethod
+    def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
+        """The distribution, of features (B, D), where places (B, L) of the grid are taken."""
+
+    def act(
+        self,
+        features: Tensor,
+        mode: ActMode,
+        generator: torch.Generator | None = None,
+        taken: Tensor | None = None,
+    ) -> Action:
+        distribution = self(features, taken)
+        places = distribution.mode() if mode == "greedy" else distribution.sample(generator)
+        return Action(places, distribution.log_prob(places))
+
+    def log_prob(self, features: Tensor, places: Tensor, taken: Tensor | None = None) -> Tensor:
+        return self(features, taken).log_prob(places)
+
+
 @POLICIES.register("categorical")
-class CategoricalPolicy(Policy):
+class CategoricalPolicy(DrawnPolicy):
     """softmax(W h) over the grid.
 
     Args:
@@ -224,7 +147,7 @@ class CategoricalPolicy(Policy):
 
 
 @POLICIES.register("product")
-class ProductPolicy(Policy):
+class ProductPolicy(DrawnPolicy):
     """softmax(W h) over the rows of the grid times softmax(W' h) over its columns.
 
     On a grid of 50 x 50 it costs 100 D multiply-adds instead of 2,500 D; it cannot say which row a column
@@ -248,7 +171,7 @@ class ProductPolicy(Policy):
 
 
 @POLICIES.register("epe")
-class EpePolicy(Policy):
+class EpePolicy(DrawnPolicy):
     """m = W relu(W' h): what `hardattn.training.epe_learner` regresses, for every place of the grid.
 
     Args:
@@ -275,7 +198,7 @@ class EpePolicy(Policy):
 
 
 @POLICIES.register("gaussian")
-class GaussianPolicy(Policy):
+class GaussianPolicy(DrawnPolicy):
     """Gaussians with means tanh(W h) and one standard deviation, which is given or learned.
 
     With one component it is the policy of Mnih et al. 2014.

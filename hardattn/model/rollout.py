@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -13,8 +13,9 @@ from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.places import after_glance, is_whole, normalise, whole_image
 from hardattn.model.heads import Said, require_said
+from hardattn.model.locations import Categorical, Locations
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import Categorical, Locations
+from hardattn.model.policies import ActMode
 
 Mode = Literal["sample", "greedy", "random", "centre"]
 BLIND: tuple[Mode, ...] = ("random", "centre")
@@ -29,7 +30,8 @@ class Rollout:
 
     Attributes:
         locations: (B, T, 3) the places used.
-        log_prob: (B, T) log pi of the location used; 0 of a first glance, which no policy chose.
+        log_prob: (B, T) log pi of the place used; 0 of a first glance, which no policy chose; not a number
+            where the policy draws no places, so that no loss can go by it unnoticed.
         prior: (B, K) class logits before any glimpse.
         logits: (B, T, K) class logits after each glimpse.
         baseline: (B, T) return expected before each glimpse.
@@ -107,7 +109,8 @@ def explore(
 
     Locations are drawn from the policy ("sample"), its most likely ones ("greedy"), uniform on the grid
     ("random") or in the middle of the image ("centre"). The log-probability is that of the location used,
-    and no gradient flows through a location. Where the grid says so, the first glimpse is a glance.
+    and a gradient flows through it alone, or, where the policy is differentiable, through the location. Where
+    the grid says so, the first glimpse is a glance.
 
     Args:
         look: takes the glimpses, for example `partial(pool.glimpses, retina)`.
@@ -139,9 +142,9 @@ def walk(
             location = whole_image(grid.image_size).to(index).expand(len(index), 3)
             log_prob = states[0].new_zeros(len(index))
         else:
-            policy = network.policy(states[-1], taken_places(network, locations, grid))
-            location = policy.mode() if mode == "greedy" else policy.sample(generator)
-            log_prob = policy.log_prob(location)
+            taken = taken_places(network, locations, grid)
+            location, scored = network.act(states[-1], cast(ActMode, mode), generator, taken)
+            log_prob = states[0].new_full((len(index),), torch.nan) if scored is None else scored
         glimpses = look(index, location[:, None])[:, 0]
         states.append(network.step(glimpses, _centres(location, grid), states[-1], mask))
         locations = torch.cat([locations, location[:, None]], 1)
@@ -172,20 +175,27 @@ def follow(
     mask = network.mask(count)
     together = network.core.sequence(mask[:, None] * features, network.initial(count))
     taken = _taken_before(network, locations, grid)
-    policy = network.policy(together[:, :-1].flatten(0, 1), None if taken is None else taken.flatten(0, 1))
-    log_prob = _log_prob(policy, locations.flatten(0, 1), grid).view(count, steps)
+    before, taken = together[:, :-1].flatten(0, 1), None if taken is None else taken.flatten(0, 1)
+    log_prob = _log_prob(network, before, locations.flatten(0, 1), taken, grid).view(count, steps)
     rollout = read(network, Walk(together, locations, log_prob, mask), grid)
     if candidates is None:
         return rollout
-    return replace(rollout, candidates=_log_probs(policy, grid.index(candidates), steps))
+    return replace(
+        rollout, candidates=_log_probs(network.policy(before, taken), grid.index(candidates), steps)
+    )
 
 
-def _log_prob(policy: Locations, locations: Tensor, grid: LocationGrid) -> Tensor:
-    """(B,) log pi of the places (B, 3); 0 of a glance."""
+def _log_prob(
+    network: HardAttention, states: Tensor, places: Tensor, taken: Tensor | None, grid: LocationGrid
+) -> Tensor:
+    """(B,) log pi of the places (B, 3) after states (B, W); 0 of a glance, see `Rollout`."""
+    if network.policy_head.differentiable:
+        return states.new_full((len(states),), torch.nan)
     if not grid.first_glance:
-        return policy.log_prob(locations)
-    glances, any_place = is_whole(locations, grid), grid.locations[0].to(locations.device)
-    return policy.log_prob(torch.where(glances[:, None], any_place, locations)).masked_fill(glances, 0.0)
+        return network.log_prob(states, places, taken)
+    glances, any_place = is_whole(places, grid), grid.locations[0].to(places.device)
+    chosen = torch.where(glances[:, None], any_place, places)
+    return network.log_prob(states, chosen, taken).masked_fill(glances, 0.0)
 
 
 def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:

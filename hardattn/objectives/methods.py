@@ -196,6 +196,10 @@ def require_policy(name: str, policy: str, steps: int, places: int) -> None:
             f"expected a --policy that learns by its log-probability with --method {name}, by {scored[0]}, "
             f"found {policy}; change one of the two"
         )
+    if method.training == "sample" and method.policy is None and not (chosen.scored or chosen.differentiable):
+        raise SettingsError(
+            f"expected a method that trains --policy {policy}, found {name}; change one of the two"
+        )
     if not chosen.repeats and steps > places:
         raise SettingsError(
             f"expected at most {places} glimpses, as no place of the grid is taken twice, found {steps}; "

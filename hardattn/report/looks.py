@@ -22,9 +22,9 @@ from data.grid import LocationGrid
 from data.places import is_whole, normalise
 from data.pool import ImagePool
 from hardattn.loading import Trained
+from hardattn.model.locations import Categorical, EpeMap
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import Categorical, EpeMap
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.report.encoding import png_uri, quantised, rounded

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
     state = network.initial(1).detach()  # the counter takes no view of a parameter apart
     glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
     parts = {
-        "policy": mflops(network.policy, state),
+        "policy": mflops(partial(network.act, mode="greedy"), state),
         "glimpse and core": mflops(network.step, glimpse, centre, state),
         "classifier": mflops(network.classify, state),
     }

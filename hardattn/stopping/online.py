@@ -93,7 +93,8 @@ class Walker:
         """(B, 3) where to look next; the first may be a glance."""
         if self.grid.first_glance and before.shape[1] == 0:
             return whole_image(self.grid.image_size).to(before).expand(len(before), 3)
-        return self.network.policy(states, taken_places(self.network, before, self.grid)).mode()
+        taken = taken_places(self.network, before, self.grid)
+        return self.network.act(states, "greedy", None, taken).places
 
     def _classify(self, rows: Tensor, step: int) -> None:
         """What the class is after glimpse number `step`."""

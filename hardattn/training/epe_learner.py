@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from data.grid import LocationGrid
+from hardattn.model.locations import EpeMap
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import EXPLORATION, EpeMap, EpePolicy
+from hardattn.model.policies import EXPLORATION, EpePolicy
 from hardattn.model.rollout import Look, Rollout, Walk, read, walk
 from hardattn.objectives.terms import LossInputs, terms
 from hardattn.training.learner import Learner
@@ -107,14 +108,15 @@ class EpeLearner(Learner):
     def step(self, batch: Batch, fraction: float) -> None:
         cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
         index, labels = batch.index.to(self.device), self.labels[batch.index].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            weighted = self._weighted(index, labels)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator, autocast:
+            weighted = self._weighted(index, labels, generator)
         self.finish(weighted, fraction)
 
-    def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _weighted(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
         class_targets = self.targets[index.to(self.targets.device)].to(self.device)
-        generator, nobody = self.generator(), torch.zeros_like(labels, dtype=torch.bool)
+        nobody = torch.zeros_like(labels, dtype=torch.bool)
         look = self.variation(len(index), generator).look(self.look, self.grid)
         walked = walk(self.network, look, index, self.grid, self.steps, mode="sample", generator=generator)
         rollout = read(self.network, walked, self.grid)

@@ -65,8 +65,9 @@ class Learner(Trainer):
         supervised, index = self._repeated(
             batch.supervised & method.supervised, batch.index, method.trajectories
         )
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            varied = self.variation(len(index), self.generator())
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator, autocast:
+            varied = self.variation(len(index), generator)
             rollout = self._rollout(index, supervised, batch.locations, method.training, varied)
             inputs = LossInputs(
                 rollout,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,11 +111,17 @@ class Trainer(ABC):
         self.iteration += 1
         self.averaged.update_parameters(self.network)
 
-    def generator(self) -> torch.Generator:
-        """Of the draws of this iteration; the global one, which dropout draws from, is seeded beside it."""
+    @contextmanager
+    def draws(self) -> Iterator[torch.Generator]:
+        """The generator of this iteration.
+
+        Dropout takes no generator: it draws from torch's global one, which is seeded beside it and given back
+        as it was, so that training changes no draw of whoever called it.
+        """
         number = 2 * (self.seed * 1_000_003 + self.iteration)
-        torch.manual_seed(number + 1)  # dropout
-        return torch.Generator(self.device).manual_seed(number)
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(number + 1)
+            yield torch.Generator(self.device).manual_seed(number)
 
     def variation(self, count: int, generator: torch.Generator) -> Variation:
         """How `count` training images are varied."""
