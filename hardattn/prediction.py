@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from data.dataset import Split
 from data.device import one_thread
 from data.errors import SettingsError
+from data.geometry import Geometry
 from data.measures import pixels_by_image
 from data.places import whole_image
 from data.pool import ImagePool
@@ -29,13 +30,15 @@ from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
 from hardattn.stopping.online import Walker
 from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Stops
 from hardattn.stopping.stop import Fixed, Stop
+from hardattn.training.settings import RunSettings
 
 NOWHERE = -1
 """Row, column and side of a glimpse that was not taken, among the places of `Answers`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Answers:
     """What a network says of N images.
 
@@ -45,7 +48,7 @@ class Answers:
         probabilities: (N, K) of the classes.
         places: (N, T, 3) of the glimpses, see `data.places`; `NOWHERE` after the last one that was taken.
         taken: (N,) glimpses, 1 to T.
-        pixels: (N,) inside any glimpse that was taken: so many were read.
+        geometry: of the glimpses.
     """
 
     labels: np.ndarray
@@ -53,7 +56,7 @@ class Answers:
     probabilities: np.ndarray
     places: np.ndarray
     taken: np.ndarray
-    pixels: np.ndarray
+    geometry: Geometry = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -62,6 +65,12 @@ class Answers:
     def names(self) -> list[str]:
         """Of the likeliest class of each image."""
         return [self.classes[label] for label in self.labels]
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(N,) inside any glimpse that was taken: so many were read."""
+        places, taken = torch.from_numpy(self.places).clamp(min=0), torch.from_numpy(self.taken)
+        return pixels_by_image(places, self.geometry).gather(1, taken[:, None] - 1).squeeze(1).numpy()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Of each image the likeliest class, how likely all are, and where it was looked."""
@@ -99,16 +108,16 @@ def predict(run: TrainedNetwork, images: Images, stop: Stop | None = None) -> An
         return _glimpsed(run, batch, stop)
     if stop is not None:
         raise SettingsError(f"expected no stopping rule for the baseline {run.method}, found {stop}")
-    return _whole(run, batch)
+    with evaluating(run.network):
+        return _whole(run, batch)
 
 
 def _whole(run: TrainedNetwork, images: Tensor) -> Answers:
     network, settings = run.whole_image()
-    logits = read_at_exits(network, _unlabelled(images), settings)[:, -1]
-    count, pixels = len(images), seen_geometry(settings).retina().pixels()
-    image = whole_image(settings.geometry.image_size).expand(count, 1, 3).numpy()
-    ones = np.ones(count, np.int64)
-    return _answers(settings.classes, logits.float().log_softmax(-1), image, ones, pixels * ones)
+    log_probs = read_at_exits(network, _unlabelled(images), settings)[:, -1].float().log_softmax(-1)
+    image = whole_image(settings.geometry.image_size).expand(len(images), 1, 3)
+    seen = replace(settings.geometry, glimpse_size=seen_geometry(settings).glimpse_size)
+    return _answers(settings, Stops(torch.ones(len(images), dtype=torch.int64), log_probs), image, seen)
 
 
 @torch.no_grad()
@@ -123,17 +132,20 @@ def _glimpsed(run: TrainedNetwork, images: Tensor, stop: Stop | None) -> Answers
         look = look_of(ImagePool([_unlabelled(images)]), geometry.retina(), network.device)
         walker = Walker(network, look, len(images), geometry.grid(), steps, mode, settings.seed)
         stops = walker.until(RULES[stop.rule], stop.threshold)
-    after, places = torch.arange(steps) >= stops.taken[:, None], walker.locations.cpu()
-    pixels = pixels_by_image(places, geometry).gather(1, stops.taken[:, None] - 1).squeeze(1)
-    shown = places.masked_fill(after[..., None], NOWHERE).numpy()
-    return _answers(settings.classes, stops.log_probs, shown, stops.taken.numpy(), pixels.numpy())
+    return _answers(settings, stops, walker.locations.cpu(), geometry)
 
 
-def _answers(
-    classes: tuple[str, ...], log_probs: Tensor, places: np.ndarray, taken: np.ndarray, pixels: np.ndarray
-) -> Answers:
-    labels, probabilities = log_probs.argmax(1).numpy(), log_probs.exp().float().numpy()
-    return Answers(labels, classes, probabilities, places, taken, pixels)
+def _answers(settings: RunSettings, stops: Stops, places: Tensor, geometry: Geometry) -> Answers:
+    """What is said where images stopped, at places (N, T, 3)."""
+    later = torch.arange(places.shape[1]) >= stops.taken[:, None]
+    return Answers(
+        labels=stops.log_probs.argmax(1).numpy(),
+        classes=settings.classes,
+        probabilities=stops.log_probs.exp().float().numpy(),
+        places=places.masked_fill(later[..., None], NOWHERE).numpy(),
+        taken=stops.taken.numpy(),
+        geometry=geometry,
+    )
 
 
 def _unlabelled(images: Tensor) -> Split:
