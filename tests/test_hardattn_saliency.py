@@ -1,5 +1,6 @@
 """The method saliency: a policy regressed on EPE maps, by hand and on a task where the maps tell."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -82,6 +83,14 @@ def test_gradient_vanishes_where_the_policy_is_the_target() -> None:
     other = torch.zeros_like(maps).requires_grad_()
     saliency(asked(other.log_softmax(-1)), maps).backward()
     assert other.grad is not None and other.grad.abs().max() > 0.01
+
+
+def test_a_tenth_of_a_nat_is_wanted_five_times_in_the_exponent() -> None:
+    """k is 50 per nat: places that are 0.1 nats apart are wanted as e^5 to 1, however they are spread."""
+    maps, policy = torch.tensor([[[0.3, 0.4]]]), torch.tensor([[[0.25, 0.75]]]).log()
+    better = 1 / (1 + math.exp(-5))
+    expected = -(better * math.log(0.25) + (1 - better) * math.log(0.75))
+    assert saliency(asked(policy), maps).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_maps_it_is_nothing() -> None:
