@@ -93,6 +93,11 @@ _RECIPE = (
         help="Shift, mirror (where the class does not mind) and tint training glimpses. [default: augment]",
     ),
     click.option(
+        "--dropout",
+        type=click.FloatRange(0, 1, max_open=True),
+        help="Share of the features that is left out in training; 0 learns faster at first. [default: 0.2]",
+    ),
+    click.option(
         "--width", type=float, help="Of a baseline with channels: multiplier of their numbers. [default: 1]"
     ),
     click.option(
@@ -116,6 +121,7 @@ NAMES = (
     "anneal_supervision",
     "imitate_for",
     "gain_target",
+    "dropout",
     *ONLY_BASELINE,
     "batch_size",
     "learning_rate",
