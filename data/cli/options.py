@@ -159,13 +159,7 @@ def open_task(
         raise SettingsError(f"expected one attribute, found {attribute}; only `boed fit` takes several")
     if dataset.note:
         click.echo(dataset.note, err=True)
-    opened_with = {
-        "name": name,
-        "data_root": data_root and str(data_root.resolve()),
-        "attribute": attribute,
-        "canvas": canvas,
-    }
-    return dataset, run_dir or default_run(dataset), opened_with
+    return dataset, run_dir or default_run(dataset), dict(dataset.origin or {})
 
 
 def default_run(dataset: DataSet) -> Path:
