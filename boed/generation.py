@@ -113,7 +113,7 @@ def design_settings(
         "fingerprint": dataset[split].fingerprint,
         "geometry": learned.geometry.to_json(),
         "design": {"source": source, "seed": seed, **designer.settings},
-        "fit": learned.settings,
+        "fit": learned.settings.to_json(),
         "weights": list(designer.weights),
         "approximations": learned.digest(),
     }

@@ -88,8 +88,8 @@ def drawn_splits(images: int, sizes: Mapping[str, float], seed: int) -> dict[str
         fewest = FEWEST if name == "train" else 1
         if count < fewest:
             raise DataError(
-                f"expected at least {fewest} images in the {name} split, found {count} of {images}; give more "
-                "images, or other sizes of the splits"
+                f"expected at least {fewest} images in the {name} split, found {count} of {images}; give "
+                "more images, or other sizes of the splits"
             )
     order = np.random.default_rng(seed).permutation(images)
     ends = np.cumsum(list(counts.values()))

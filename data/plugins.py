@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from pkgutil import resolve_name
+from typing import Any, Generic, TypeVar
 
 from data.errors import SettingsError
 
@@ -88,3 +89,18 @@ class Registry(Mapping[str, T], Generic[T]):
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+def deferred(name: str) -> Callable[..., Any]:
+    """The function "module:function", whose module is imported when it is first called.
+
+    So that what is known of an implementation does not wait for what it is implemented with.
+
+    >>> deferred("math:hypot")(3, 4)
+    5.0
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return resolve_name(name)(*args, **kwargs)
+
+    return call

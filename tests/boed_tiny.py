@@ -13,6 +13,7 @@ from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.comparison.compare import Source
 from boed.posteriors.posterior import Posterior
+from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
 from data.store import ImageStore
@@ -106,7 +107,7 @@ def exact_approximations(
         replace(world.split, fingerprint="all images"),
         PLACES,
         GEOMETRY,
-        {"glimpses": steps},
+        FittedSettings(glimpses=steps),
         combination or Combination(),
         weights=(1.0,) * steps,
         targets=(1.0,) * steps,

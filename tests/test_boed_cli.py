@@ -58,6 +58,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
     assert set(contents(run_dir)) == {
         "approximations/approximations.safetensors",
+        "approximations/combination.json",
         "approximations/shrinkage.json",
         *(f"sequences{name}.h5" for name in ("", "-fixed-order", "-random")),
         *(f"sequences{name}.h5.seconds.json" for name in ("", "-fixed-order", "-random")),
@@ -177,6 +178,7 @@ def test_another_posterior_has_a_folder_of_its_own(photos: Path, run_copy: Path)
     new = set(contents(run_copy)) - set(before)
     assert new == {
         "approximations-avp-cnn/approximations.safetensors",
+        "approximations-avp-cnn/combination.json",
         "approximations-avp-cnn/shrinkage-avp-cnn.json",
         "sequences-avp-cnn.h5",
         "sequences-avp-cnn.h5.seconds.json",

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,17 @@ import pytest
 import torch
 from boed_tiny import pointer_dataset
 
-import boed.estimators.amortised
+import boed.fitting.estimator_training
 import boed.fitting.fit_state
 import boed.fitting.parts
 import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
 from boed.combination import CHOICES, Combination
+from boed.completions.registry import COMPLETIONS
 from boed.enumeration.exact import exact_along
+from boed.enumeration.task import enumeration
+from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
-from boed.posteriors.registry import enumeration
 from boed.search.designer import Designer, Designs, design_sequences
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
@@ -128,7 +131,8 @@ def test_the_order_in_which_parts_are_learned_does_not_matter(
     shutil.copy(root / combination.posterior / FILE, tmp_path / FILE)
     alone = fitted(tmp_path, combination)
     assert alone.digest() == fitted(root / combination.posterior, combination).digest()
-    assert files(tmp_path) == {FILE, f"shrinkage{combination.tag}.json", *parts_of(combination)}
+    parts = {f"shrinkage{combination.tag}.json", *parts_of(combination)}
+    assert files(tmp_path) == {FILE, "combination.json", *parts}
 
 
 @pytest.mark.parametrize("combination", [ALL[0], *ALL[3:11:2]], ids=lambda c: c.tag or "default")
@@ -142,8 +146,10 @@ def test_an_interrupted_fit_of_parts_ends_with_the_same(
         patch.setattr(boed.fitting.parts, "estimate_adaptivity", interrupted)
         fitted(tmp_path, combination)
     assert files(tmp_path) == {FILE, *parts_of(combination)}
-    for name in ("train_estimator", "train_cvae", "fit_factor_analysis"):
-        monkeypatch.setattr(boed.fitting.parts, name, interrupted)  # learned already
+    for registry in (COMPLETIONS, ESTIMATORS):  # learned already
+        for name, kind in registry.items():
+            if kind.fit is not None:
+                monkeypatch.setitem(registry._known, name, replace(kind, fit=interrupted))
     assert fitted(tmp_path, combination).digest() == straight.digest()
 
 
@@ -167,16 +173,16 @@ def test_an_interrupted_estimator_is_taken_up(
             raise KeyboardInterrupt
         return rollout(*arguments)
 
-    monkeypatch.setattr(boed.estimators.amortised, "_rollout_loss", counted)
+    monkeypatch.setattr(boed.fitting.estimator_training, "_rollout_loss", counted)
     stop = after + 1
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, combination)
-    assert files(tmp_path) == {FILE, boed.fitting.parts.NEW_ESTIMATOR}
+    assert files(tmp_path) == {FILE, "fit-state-estimator.safetensors"}
     stop = 10**6
     calls.clear()
     assert fitted(tmp_path, combination).digest() == straight.digest()
     assert len(calls) == 8 - after // 2 * 2
-    assert boed.fitting.parts.NEW_ESTIMATOR not in files(tmp_path)
+    assert "fit-state-estimator.safetensors" not in files(tmp_path)
 
 
 def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:
@@ -241,12 +247,13 @@ def test_a_combination_of_exact_parts_has_exact_values(tmp_path: Path) -> None:
     """Entropies to rounding; expected ones but for the draw of the completions."""
     finite, combination = load_finite(), Combination("exact", "exact")
     learned = fit(finite, tmp_path, combination=combination, glimpses=3)
-    assert learned.weights == (1.0,) * 3 and files(tmp_path) == {FILE}
+    assert learned.weights == (1.0,) * 3
+    assert not any("shrinkage" in name for name in files(tmp_path))  # there is nothing to shrink
     again = fit(finite, tmp_path, combination=combination)
     assert again.digest() == learned.digest() and len(again.bank) == TEMPLATES
     rows, designer = torch.arange(2), Designer(again, completions=200)
     found = design_sequences(designer, finite["design"], rows, 2, learned.weights, seed=0)
-    world = enumeration(finite, learned.geometry, learned.places)
+    world = enumeration(finite.name, learned.geometry, learned.places)
     exact = exact_along(world, template_of(finite["design"].ids[rows]), world.index(found.locations))
     assert torch.allclose(found.entropy, exact.entropy, atol=1e-5)
     unseen = found.epe_map[:, 1].isfinite()

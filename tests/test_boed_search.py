@@ -12,7 +12,7 @@ import boed.search.shrinkage
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.estimators.bank_belief import BankBelief
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.generation import generate
 from boed.search.designer import Designer, Designs, History, image_noise
 from boed.search.lookahead import SEARCHES

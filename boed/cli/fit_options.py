@@ -12,10 +12,10 @@ import click
 from boed.approximations import Approximations
 from boed.combination import CHOICES, Combination
 from boed.completions.proposed_retrieval import image_files
-from boed.fitting.fit import FitSettings
 from boed.fitting.fit import fit as fit_task
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.backbones import BACKBONES
+from boed.settings import FitSettings
 from data.cli.options import PATH, default_run, task_options
 from data.dataset import DataSet
 from data.device import choose_device

@@ -165,7 +165,7 @@ def generate(images: str, part: str, source: str, out: Path | None, **options: A
     glimpses = options["glimpses"] or learned.glimpses
     require_glimpses(glimpses, learned)
     search = {name: options[name] for name in ("search", "completions", "shrink", "coarse", "memory_gb")}
-    designer, seed = Designer(learned, **search), learned.settings["seed"]
+    designer, seed = Designer(learned, **search), learned.settings.seed
     settings = design_settings(dataset, designer, source=source, seed=seed, split=part)
     store = SequenceStore.write_to(
         path, settings, ids, glimpses, candidates_of(learned, source), origin=origin

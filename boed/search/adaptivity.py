@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from boed.approximations import TARGETS, TOGETHER, Approximations
+from boed.approximations import TARGETS, Approximations
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
@@ -51,7 +51,7 @@ def estimate_adaptivity(
     Bank images, each left out of its own completions, are designed for with every weight and every sample
     size; the pair whose choices do best on their true labels is taken, and the next step follows from it.
     """
-    pairs = TOGETHER_PLACES if TOGETHER in learned.settings else IMAGE_PLACES
+    pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
     wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
     rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
