@@ -23,10 +23,11 @@ from boed.enumeration.exact import exact_along
 from boed.enumeration.task import enumeration
 from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
-from boed.search.designer import Designer, Designs, design_sequences
+from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.finite import TEMPLATES, load_finite, template_of
+from data.sequences import Sequences
 
 DATASET = pointer_dataset(train=60)
 TINY: dict[str, Any] = {"iterations": 8, "width": 12, "resolution": 12}
@@ -71,13 +72,13 @@ def fitted(folder: Path, combination: Combination, dataset: DataSet = DATASET) -
     return fit(dataset, folder, combination=combination, **TINY)
 
 
-def designed(learned: Approximations, images: int = 3) -> Designs:
+def designed(learned: Approximations, images: int = 3) -> Sequences:
     designer = Designer(learned, completions=12, shrink=False)  # own maps alone
     rows = torch.arange(images)
     return design_sequences(designer, DATASET["design"], rows, 3, designer.weights, seed=0)
 
 
-def same(one: Designs, other: Designs) -> bool:
+def same(one: Sequences, other: Sequences) -> bool:
     pairs = [(getattr(one, n), getattr(other, n)) for n in ("locations", "epe", "entropy", "epe_map")]
     return all(torch.equal(a, b) for a, b in pairs)
 

@@ -9,10 +9,11 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 
 from data.dataset import DataSet, Split
 from data.errors import StoreError
+from data.sequences import Sequences
 from hardattn.runs import train
 from hardattn.training.budget import Budget
 from hardattn.training.guidance import guided_images
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 DATASET = tiny_dataset()
 

@@ -17,6 +17,7 @@ from data.dataset import DataSet, Split
 from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
+from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.loading import open_trained
 from hardattn.model.looking import look_at_all
@@ -32,7 +33,7 @@ from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
 from supervision.batches import Batch, Maps, MixedBatches
 from supervision.parts import write_parts
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 DATASET, GRID = tiny_dataset(), GEOMETRY.grid()
 DESIGN = DATASET["design"]

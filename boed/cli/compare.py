@@ -22,7 +22,6 @@ from data.geometry import Geometry
 from data.registry import load
 from supervision.published import import_published
 from supervision.store import SequenceStore
-from supervision.timing import seconds_per_sequence
 
 SAME = ("dataset", "target", "fingerprint", "geometry")
 
@@ -192,8 +191,9 @@ def sources_of(stores: Sequence[SequenceStore]) -> list[Source]:
             )
         if len(rows) < len(store.ids):
             click.echo(f"{store.path}: {len(rows)} of {len(store.ids)} sequences are finished", err=True)
-        seconds = seconds_per_sequence(store.path)
-        found.append(Source(name, kind, store.ids[rows], store.load(rows).locations, seconds))
+        found.append(
+            Source(name, kind, store.ids[rows], store.load(rows).locations, store.seconds_per_sequence)
+        )
     return found
 
 

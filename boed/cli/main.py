@@ -34,7 +34,6 @@ from data.geometry import Geometry
 from data.registry import load
 from data.sample import choose_images, image_count
 from supervision.store import SequenceStore
-from supervision.timing import add_seconds
 
 SEQUENCES = "sequences"
 DESIGNED_FOR = ("design", "train")
@@ -172,7 +171,7 @@ def generate(images: str, part: str, source: str, out: Path | None, **options: A
     )
     before, start = int(store.done.sum()), time.perf_counter()
     generate_sequences(designer, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
-    add_seconds(path, time.perf_counter() - start, int(store.done.sum()) - before)
+    store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
     click.echo(f"{int(store.done.sum())} sequences of {glimpses} glimpses in {path}")
     if source == "design":
         done = store.ids[store.done]
