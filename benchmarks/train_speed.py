@@ -141,7 +141,7 @@ def loop_glimpses(images: Tensor, index: Tensor, locations: Tensor, geometry: Ge
     """The same glimpses by a loop over images, glimpses and scales, the image padded each time."""
     size, found = geometry.glimpse_size, []
     for image, own in zip(images[index], locations.tolist(), strict=True):
-        for row, col in own:
+        for row, col, _ in own:
             for scale in range(geometry.scales):
                 margin = (2**scale - 1) * size // 2
                 whole = pad(image.permute(2, 0, 1).float() / 255, [margin] * 4)

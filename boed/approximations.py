@@ -32,6 +32,7 @@ from data.dataset import DataSet, Split
 from data.errors import CheckpointError
 from data.files import write_json
 from data.geometry import Geometry
+from data.places import with_sides, without_sides
 from data.registry import load as open_data
 from data.settings import from_json
 from data.tensors import load_tensors, save_tensors
@@ -71,7 +72,7 @@ class Approximations:
     Attributes:
         q: the posterior, calibrated, in evaluation mode.
         bank: labelled images that q was not trained on: completions and reference for averages.
-        places: (L, 2) the codebook of candidate locations; where every history starts with a glance, it is
+        places: (L, 3) the codebook of candidates; where every history starts with a glance, it is
             the last of them.
         geometry: sensor and grid.
         settings: what was asked for, and of what it was fitted.
@@ -182,7 +183,8 @@ class Approximations:
         hasher = hashlib.sha256(self.bank.fingerprint.encode())
         networks = [self.q, self.generator.network if self.generator else None, self.estimator]
         tensors = [value for network in networks if network is not None for value in _values(network)]
-        facts = [self.places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
+        places = without_sides(self.places, self.geometry)  # as ever, so that stores stay what they were
+        facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
         for tensor in [*tensors, *facts]:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()
@@ -241,19 +243,19 @@ class Approximations:
         settings = saved_settings(folder / POSTERIOR, about)
         facts = TaskFacts(**about.get("facts", {})) if dataset is None else TaskFacts.of(dataset)
         train = _training_images(folder, settings, about, dataset, facts)
-        geometry = Geometry(**about["geometry"])
+        geometry, places = Geometry(**about["geometry"]), tensors["places"]
+        places = places if places.shape[1] == 3 else with_sides(places, geometry)
         q = POSTERIORS.require(settings.posterior).new(
             geometry,
             replace(settings, pretrained=False),  # published weights would be overwritten
-            tensors["places"],
+            places,
             classes=facts.classes,
             attributes=facts.attributes,
         )
         _restore(q, tensors, folder)
         rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
         bank = train.take(rows).to(device)
-        places = tensors["places"].to(device)
-        return cls(q.eval().to(device), bank, places, geometry, settings, facts=facts)
+        return cls(q.eval().to(device), bank, places.to(device), geometry, settings, facts=facts)
 
 
 def saved_settings(path: Path, about: Mapping[str, Any]) -> FittedSettings:

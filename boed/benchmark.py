@@ -222,7 +222,7 @@ def _rank_correlation(found: Tensor, truth: Tensor) -> float:
 
 @torch.no_grad()
 def _calibration(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> list[float]:
-    """Calibration error of q after each glimpse at `locations` (B, T, 2)."""
+    """Calibration error of q after each glimpse at `locations` (B, T, 3)."""
     learned = designer.learned
     glimpses = learned.geometry.retina()(split.images, rows, locations)
     totals = learned.q.embed(glimpses, learned.geometry.centres(locations)).cumsum(1)

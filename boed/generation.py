@@ -74,7 +74,7 @@ def describe(designer: Designer, split: Split, ids: Tensor, locations: Tensor, *
 
     Args:
         split: holds the images.
-        ids, locations: (N,) images and their sequences (N, T, 2), made by `designer` with `seed`.
+        ids, locations: (N,) images and their sequences (N, T, 3), made by `designer` with `seed`.
     """
     some = sample_rows(len(ids), min(REPORTED, len(ids)))
     rows = torch.searchsorted(split.ids.cpu(), ids[some]).to(split.images.device)
@@ -120,5 +120,5 @@ def design_settings(
 
 
 def candidates_of(approximations: Approximations, source: str) -> Tensor:
-    """(L, 2) places that a source has maps over; none for most."""
+    """(L, 3) places that a source has maps over; none for most."""
     return approximations.places.cpu()[: None if source in WITH_MAPS else 0]

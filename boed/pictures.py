@@ -13,7 +13,7 @@ from torch import Tensor
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.grid import GLANCE, is_glance
+from data.places import is_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,8 +32,8 @@ def draw_sequences(
 
     Args:
         split: holds the images `ids` (B).
-        locations: (B, T, 2).
-        epe_map: (B, T, L) nats over the `candidates` (L, 2); L may be 0.
+        locations: (B, T, 3).
+        epe_map: (B, T, L) nats over the `candidates` (L, 3); L may be 0.
 
     Raises:
         SettingsError: an id is not in the split.
@@ -74,10 +74,10 @@ def image_of(split: Split, image_id: int) -> np.ndarray:
 def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: Geometry, title: str) -> None:
     from matplotlib.patches import Rectangle
 
-    side = geometry.glimpse_size
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-    for number, (row, col) in enumerate(locations.tolist(), 1):
-        if row == GLANCE:
+    shown = ~is_whole(locations, geometry)
+    for number, (row, col, side) in enumerate(locations.tolist(), 1):
+        if not shown[number - 1]:
             continue
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime"))
         axes.text(
@@ -91,15 +91,15 @@ def _draw_map(
     axes: Axes, image: np.ndarray, scores: Tensor, candidates: Tensor, chosen: Tensor, geometry: Geometry
 ) -> None:
     """The places coloured by score, bright where it is small, and a cross on the chosen one."""
-    half = geometry.glimpse_size / 2 - 0.5
-    rows, cols = (candidates + half).T
-    shown = scores.isfinite() & ~is_glance(candidates)
+    rows, cols = (candidates[:, :2] + candidates[:, 2:] / 2 - 0.5).T
+    shown = scores.isfinite() & ~is_whole(candidates, geometry)
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
     dots = axes.scatter(
         cols[shown], rows[shown], c=scores[shown], cmap="viridis_r", s=22, marker="s", linewidths=0
     )
-    if not is_glance(chosen):
-        axes.plot(chosen[1] + half, chosen[0] + half, "r+", markersize=8)
+    if not is_whole(chosen, geometry):
+        row, col = chosen[:2] + chosen[2] / 2 - 0.5
+        axes.plot(col, row, "r+", markersize=8)
     bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046)
     bar.ax.tick_params(labelsize=5)
     axes.axis("off")

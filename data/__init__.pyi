@@ -3,7 +3,8 @@
 from .dataset import SPLITS, DataSet, Split
 from .errors import CheckpointError, DataError, GlimpseError, SettingsError, StoreError
 from .geometry import Geometry
-from .grid import LocationGrid, denormalise, normalise
+from .grid import LocationGrid
+from .places import denormalise, normalise
 from .pool import ImagePool
 from .registry import DATASETS, load
 from .retina import Retina, gather_patches

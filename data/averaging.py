@@ -26,18 +26,23 @@ def area_weights(size: int, resolution: int) -> Tensor:
     return (ends.clamp(min=0) * resolution / size).float()
 
 
+def averages(images: Tensor, resolution: int) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, R, R, C) float32: means over equal rectangles, in grey levels.
+
+    >>> averages(torch.tensor([[0, 2], [4, 8]], dtype=torch.uint8).view(1, 2, 2, 1), 1).item()
+    3.5
+    """
+    _, height, width, channels = images.shape
+    rows, cols = (area_weights(side, resolution).to(images.device) for side in (height, width))
+    lines = rows @ images.float().flatten(2)  # (N, R, W*C)
+    means: Tensor = cols @ lines.view(-1, width, channels)
+    return means.view(-1, resolution, resolution, channels)
+
+
 def averaged_down(images: Tensor, resolution: int) -> Tensor:
-    """(N, H, W, C) uint8 -> (N, R, R, C) uint8: means over equal rectangles, rounded.
+    """(N, H, W, C) uint8 -> (N, R, R, C) uint8: `averages`, rounded.
 
     >>> averaged_down(torch.tensor([[0, 2], [4, 6]], dtype=torch.uint8).view(1, 2, 2, 1), 1).item()
     3
     """
-    _, height, width, channels = images.shape
-    rows, cols = (area_weights(side, resolution).to(images.device) for side in (height, width))
-
-    def smaller(part: Tensor) -> Tensor:
-        lines = rows @ part.float().flatten(2)  # (n, R, W*C)
-        return (cols @ lines.view(-1, width, channels)).round().to(torch.uint8)
-
-    parts = [smaller(part) for part in torch.split(images, AT_ONCE)]
-    return torch.cat(parts).view(-1, resolution, resolution, channels)
+    return torch.cat([averages(part, resolution).round().to(torch.uint8) for part in images.split(AT_ONCE)])

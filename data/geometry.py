@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from data.errors import SettingsError
-from data.glance import GlancingRetina
-from data.grid import LocationGrid, normalise
+from data.grid import LocationGrid
+from data.places import normalise
 from data.retina import Retina
 
 SMALLEST = 2  # what two strided convolutions can take
@@ -25,11 +25,11 @@ class Geometry:
         scales: of the retina.
         per_axis: grid positions per axis.
         last_excluded: see `LocationGrid.evenly`.
-        first_glance: whether the first glimpse is the whole image at a glance, see `data.glance`.
+        first_glance: whether the first glimpse is the whole image at a glance, see `data.places`.
 
     >>> geometry = Geometry(60, 60, 1, glimpse_size=12, scales=1, per_axis=13)
     >>> len(geometry.grid()), geometry.grid().locations[-1].tolist()
-    (169, [48, 48])
+    (169, [48, 48, 12])
     """
 
     height: int
@@ -52,20 +52,25 @@ class Geometry:
                 "choose a larger --glimpse-size"
             )
 
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return (self.height, self.width)
+
     def grid(self) -> LocationGrid:
         """The candidate locations; raises SettingsError when the glimpse is larger than the image."""
         grid = LocationGrid.evenly(
-            (self.height, self.width), self.glimpse_size, self.per_axis, last_excluded=self.last_excluded
+            self.image_size, self.glimpse_size, self.per_axis, last_excluded=self.last_excluded
         )
         return replace(grid, first_glance=self.first_glance)
 
-    def centres(self, locations: Tensor) -> Tensor:
-        """Normalised centres in [-1, 1] of glimpses at top-left pixels (..., 2), by `data.grid.normalise`."""
-        return normalise(locations, self.glimpse_size, (self.height, self.width))
+    def centres(self, places: Tensor) -> Tensor:
+        """(..., 2) normalised centres of places (..., 3), by `data.places.normalise`."""
+        return normalise(places, self)
 
     def retina(self) -> Retina:
-        kind = GlancingRetina if self.first_glance else Retina
-        return kind(self.glimpse_size, self.scales)
+        """The sensor."""
+        return Retina(self.glimpse_size, self.scales)
 
     def glimpse_shape(self) -> tuple[int, int, int]:
         """(S*C, G, G) of one glimpse."""

@@ -1,4 +1,4 @@
-"""Where a glimpse may go: candidate locations, their indices and their normalised form."""
+"""Where a glimpse may go: candidate places of one side, and their indices."""
 
 from __future__ import annotations
 
@@ -10,65 +10,7 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-
-GLANCE = -(2**15)
-"""Row and column of a glance, which is no place: no shift of a glimpse leads there, and int16 holds it."""
-GLANCE_CENTRE = 1.5
-"""Its normalised row and column: outside the image, where its features are like those of no glimpse."""
-
-
-def is_glance(locations: Tensor) -> Tensor:
-    """(...) which of the locations (..., 2) are the whole image at a glance.
-
-    >>> is_glance(torch.tensor([[GLANCE, GLANCE], [0, 0]])).tolist()
-    [True, False]
-    """
-    return (locations == GLANCE).all(-1)
-
-
-def with_glance(locations: Tensor) -> Tensor:
-    """(..., T+1, 2) the locations (..., T, 2) after a first glance.
-
-    >>> with_glance(torch.tensor([[3, 4]])).tolist()
-    [[-32768, -32768], [3, 4]]
-    """
-    return torch.cat([locations.new_full((*locations.shape[:-2], 1, 2), GLANCE), locations], -2)
-
-
-def but_glances(changed: Tensor, locations: Tensor) -> Tensor:
-    """(..., 2) `changed` locations; a glance stays what it was among the `locations` (..., 2)."""
-    return torch.where(is_glance(locations)[..., None], locations, changed)
-
-
-def normalise(locations: Tensor, glimpse_size: int, image_size: tuple[int, int]) -> Tensor:
-    """Centre of each glimpse in [-1, 1], (row, col); -1 and 1 are the image's outer edges.
-
-    That of a glance is outside, `GLANCE_CENTRE`, so that it is taken for no glimpse. This is the only place
-    where pixels become normalised coordinates.
-
-    Args:
-        locations: (..., 2) top-left pixels (row, col).
-        glimpse_size: side of the glimpse in pixels.
-        image_size: (height, width) in pixels.
-
-    >>> normalise(torch.tensor([[0, 12]]), 16, (28, 28))
-    tensor([[-0.4286,  0.4286]])
-    """
-    extent = torch.tensor(image_size, dtype=torch.float32, device=locations.device)
-    centres = (locations + glimpse_size / 2) * 2 / extent - 1
-    return centres.masked_fill(is_glance(locations)[..., None], GLANCE_CENTRE)
-
-
-def denormalise(centres: Tensor, glimpse_size: int, image_size: tuple[int, int]) -> Tensor:
-    """Top-left pixels (row, col), rounded to integers, of glimpses centred at `centres`.
-
-    The inverse of `normalise`:
-
-    >>> denormalise(torch.tensor([[-0.4286, 0.4286]]), 16, (28, 28))
-    tensor([[ 0, 12]])
-    """
-    extent = torch.tensor(image_size, dtype=torch.float32, device=centres.device)
-    return ((centres + 1) * extent / 2 - glimpse_size / 2).round().long()
+from data.places import normalise, places_at
 
 
 @dataclass(frozen=True)
@@ -85,8 +27,8 @@ class LocationGrid:
         SettingsError: the glimpse is larger than the image, or the grid is empty or not increasing.
 
     >>> grid = LocationGrid.evenly((224, 224), 16, 50, last_excluded=True)
-    >>> len(grid), grid.locations[51].tolist(), grid.index(torch.tensor([[4, 4]])).tolist()
-    (2500, [4, 4], [51])
+    >>> len(grid), grid.locations[51].tolist(), grid.index(torch.tensor([[4, 4, 16]])).tolist()
+    (2500, [4, 4, 16], [51])
     """
 
     rows: tuple[int, ...]
@@ -126,27 +68,30 @@ class LocationGrid:
 
     @cached_property
     def locations(self) -> Tensor:
-        """(L, 2) int64 top-left pixels."""
-        return torch.cartesian_prod(torch.tensor(self.rows), torch.tensor(self.cols)).view(-1, 2)
+        """(L, 3) int64 places: top-left pixels, and the side of a glimpse."""
+        corners = torch.cartesian_prod(torch.tensor(self.rows), torch.tensor(self.cols)).view(-1, 2)
+        return places_at(corners, self.glimpse_size)
 
     def index(self, locations: Tensor) -> Tensor:
-        """Index in the grid of each location (..., 2); raises SettingsError for one that is not on it."""
+        """Index in the grid of each place (..., 3); raises SettingsError for one that is not on it."""
         rows = torch.tensor(self.rows, device=locations.device)
         cols = torch.tensor(self.cols, device=locations.device)
         row = torch.searchsorted(rows, locations[..., 0].contiguous()).clamp(max=len(rows) - 1)
         col = torch.searchsorted(cols, locations[..., 1].contiguous()).clamp(max=len(cols) - 1)
         on_grid = (rows[row] == locations[..., 0]) & (cols[col] == locations[..., 1])
+        on_grid &= locations[..., 2] == self.glimpse_size
         if not bool(on_grid.all()):
             stray = locations[~on_grid][0].tolist()
             raise SettingsError(
-                f"expected locations on the {len(rows)} x {len(cols)} grid, found {stray}; "
+                f"expected places of side {self.glimpse_size} on the {len(rows)} x {len(cols)} grid, found "
+                f"{stray}; "
                 "use sequences made for this grid"
             )
         return row * len(cols) + col
 
     def normalised(self) -> Tensor:
         """(L, 2) centres in [-1, 1]."""
-        return normalise(self.locations, self.glimpse_size, self.image_size)
+        return normalise(self.locations, self)
 
 
 def _require_glimpse_inside(glimpse_size: int, image_size: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.grid import is_glance
+from data.places import is_whole
 
 RESAMPLES, BINS, LEVEL = 2000, 15, 0.95
 CHUNK = 100
@@ -104,7 +104,7 @@ def seen_pixels(locations: Tensor, geometry: Geometry) -> list[float]:
     """Pixels inside any of the first t glimpses, for each t, on average over images (N, T, 2).
 
     >>> geometry = Geometry(12, 12, 1, glimpse_size=4, per_axis=9)
-    >>> seen_pixels(torch.tensor([[[0, 0], [2, 0], [0, 0]]]), geometry)
+    >>> seen_pixels(torch.tensor([[[0, 0, 4], [2, 0, 4], [0, 0, 4]]]), geometry)
     [16.0, 24.0, 24.0]
     """
     return pixels_by_image(locations, geometry).double().mean(0).tolist()
@@ -114,21 +114,24 @@ def pixels_by_image(locations: Tensor, geometry: Geometry) -> Tensor:
     """(N, T) pixels inside any of the first t glimpses at each image.
 
     Args:
-        locations: (N, T, 2) top-left pixels. Of several scales the finest counts; a glance, averaged down
-            to the size of a glimpse, counts as that many pixels.
+        locations: (N, T, 3) places. Of several scales the finest counts; the whole image, averaged down to
+            the size of a glimpse, counts as that many pixels.
     """
     totals = torch.zeros(locations.shape[:2], dtype=torch.int64)
-    for places, total in zip(locations.split(CHUNK), totals.split(CHUNK), strict=True):
-        rows = _covered(places[..., 0], geometry.height, geometry.glimpse_size)
-        cols = _covered(places[..., 1], geometry.width, geometry.glimpse_size)
+    glances = is_whole(locations, geometry)
+    sides = locations[..., 2].masked_fill(glances, 0)
+    parts = (each.split(CHUNK) for each in (locations, sides, totals))
+    for places, side, total in zip(*parts, strict=True):
+        rows = _covered(places[..., 0], geometry.height, side)
+        cols = _covered(places[..., 1], geometry.width, side)
         seen = torch.zeros(len(places), geometry.height, geometry.width, dtype=torch.bool)
         for t in range(total.shape[1]):
             seen |= rows[:, t, :, None] & cols[:, t, None, :]
             total[:, t] = seen.sum((1, 2))
-    return totals + is_glance(locations).any(1, keepdim=True) * geometry.glimpse_size**2
+    return totals + (glances.long().cumsum(1) > 0) * geometry.glimpse_size**2
 
 
-def _covered(starts: Tensor, length: int, size: int) -> Tensor:
-    """(..., length) whether each pixel of an axis lies in [start, start + size)."""
+def _covered(starts: Tensor, length: int, sides: Tensor) -> Tensor:
+    """(..., length) whether each pixel of an axis lies in [start, start + side) of (...)."""
     offset = torch.arange(length) - starts[..., None]
-    return (offset >= 0) & (offset < size)
+    return (offset >= 0) & (offset < sides[..., None])

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from data.averaging import averages
+from data.glance import thumbnails
 
-def gather_patches(images: Tensor, index: Tensor, locations: Tensor, size: int) -> Tensor:
-    """Square patches at any location of any image; pixels outside the image read zero.
+LARGEST_FACTOR = 128  # pixels whose sum in a row int16 holds
+
+
+def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) -> Tensor:
+    """Square patches at any corner of any image; pixels outside the image read zero.
 
     One `index_select` over the overlapping pixel rows of all images: a patch of G x G x C bytes
     costs G copies of G*C contiguous bytes, and no other byte of the images is read.
@@ -17,7 +22,7 @@ def gather_patches(images: Tensor, index: Tensor, locations: Tensor, size: int) 
     Args:
         images: (N, H, W, C) uint8, contiguous, on any device (a memory map is fine).
         index: (B,) int64, which image.
-        locations: (B, T, 2) int64 top-left pixels (row, col), anywhere.
+        corners: (B, T, 2) int64 top-left pixels (row, col), anywhere.
         size: side G of the patch in pixels.
 
     Returns:
@@ -29,12 +34,12 @@ def gather_patches(images: Tensor, index: Tensor, locations: Tensor, size: int) 
     """
     _, height, width, channels = images.shape
     span = torch.arange(size, device=images.device)
-    rows = locations[..., 0, None] + span  # (B, T, G)
-    cols = locations[..., 1, None] + span
+    rows = corners[..., 0, None] + span  # (B, T, G)
+    cols = corners[..., 1, None] + span
     row_inside = (rows >= 0) & (rows < height)
-    pixel = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width + locations[..., 1, None]
+    pixel = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width + corners[..., 1, None]
     strips = _strips(images.view(-1), pixel * channels, size * channels)  # (B*T*G, G*C), a copy
-    patches = strips.view(*locations.shape[:2], size, size, channels)
+    patches = strips.view(*corners.shape[:2], size, size, channels)
     col_inside = (cols >= 0) & (cols < width)
     if not bool(row_inside.all() & col_inside.all()):
         patches *= row_inside.to(torch.uint8)[..., :, None, None]
@@ -80,17 +85,20 @@ def block_sums(patches: Tensor, factor: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Retina:
-    """A multi-scale glimpse: concentric patches of side G, 2G, 4G ... averaged down to G x G.
+    """The sensor: G x G values of the square at a place, or of concentric squares.
 
-    With `scales=1` it is the plain patch. Mnih et al. 2014, section 3.1 ("glimpse sensor").
+    The square of a place (row, col, side) is averaged down to G x G; of side G it is the pixels themselves,
+    and the whole image is a thumbnail. With several scales the squares are side, 2 side, 4 side, .. wide
+    around one centre: Mnih et al. 2014, section 3.1 ("glimpse sensor"). What reaches over the border reads
+    zeros.
 
     Args:
-        size: side G of the finest patch in pixels.
-        scales: number of patches S; patch s has side G * 2**s and the same centre.
+        size: G, side of what one square gives.
+        scales: number of squares S.
 
     >>> sensor = Retina(4, scales=2)
     >>> images = torch.full((1, 16, 16, 3), 255, dtype=torch.uint8)
-    >>> glimpses = sensor(images, torch.tensor([0]), torch.tensor([[[6, 6]]]))
+    >>> glimpses = sensor(images, torch.tensor([0]), torch.tensor([[[6, 6, 4]]]))
     >>> tuple(glimpses.shape), glimpses.mean().item()
     ((1, 1, 6, 4, 4), 1.0)
     """
@@ -98,26 +106,52 @@ class Retina:
     size: int
     scales: int = 1
 
-    def __call__(self, images: Tensor, index: Tensor, locations: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         """Glimpses in [0, 1], finest scale first.
 
         Args:
             images: (N, H, W, C) uint8.
             index: (B,) int64.
-            locations: (B, T, 2) int64 top-left pixels of the finest patch.
+            places: (B, T, 3) int64 rows, columns and sides of the finest squares.
 
         Returns:
             (B, T, S*C, G, G) float32.
         """
-        return torch.cat([self._scale(images, index, locations, s) for s in range(self.scales)], dim=2)
+        wide = places[..., 2] != self.size
+        if not bool(wide.any()):
+            return self._squares(images, index, places[..., :2], self.size)
+        narrow = places[..., :2].masked_fill(wide[..., None], 0)
+        glimpses = self._squares(images, index, narrow, self.size)
+        for side in places[..., 2][wide].unique().tolist():
+            where = places[..., 2] == side
+            image, step = where.nonzero().T  # (M,) each
+            glimpses[image, step] = self._wide(images, index[image], places[image, step], side)
+        return glimpses
 
-    def _scale(self, images: Tensor, index: Tensor, locations: Tensor, scale: int) -> Tensor:
-        factor = 2**scale
-        margin = (factor - 1) * self.size // 2
-        patches = gather_patches(images, index, locations - margin, self.size * factor)
-        batch = patches.flatten(0, 1) if factor == 1 else block_sums(patches.flatten(0, 1), factor)
-        glimpses: Tensor = batch.permute(0, 3, 1, 2).float() / (255 * factor * factor)
-        return glimpses.view(*patches.shape[:2], *glimpses.shape[1:])
+    def _wide(self, images: Tensor, index: Tensor, places: Tensor, side: int) -> Tensor:
+        """(M, S*C, G, G) of squares (M, 3) of one side, not G; the whole image is the same at all scales."""
+        if side >= max(images.shape[1:3]):
+            small = thumbnails(images, self.size)[index].permute(0, 3, 1, 2).float() / 255
+            return small.repeat(1, self.scales, 1, 1)
+        return self._squares(images, index, places[:, None, :2], side)[:, 0]
+
+    def _squares(self, images: Tensor, index: Tensor, corners: Tensor, side: int) -> Tensor:
+        """(B, T, S*C, G, G) of all scales, the finest of one side, at corners (B, T, 2)."""
+        return torch.cat([self._scale(images, index, corners, side, s) for s in range(self.scales)], dim=2)
+
+    def _scale(self, images: Tensor, index: Tensor, corners: Tensor, side: int, scale: int) -> Tensor:
+        width = side * 2**scale
+        patches = gather_patches(images, index, corners - (width - side) // 2, width)
+        glimpses = self._averaged(patches.flatten(0, 1)).permute(0, 3, 1, 2)
+        return glimpses.reshape(*patches.shape[:2], *glimpses.shape[1:])
+
+    def _averaged(self, patches: Tensor) -> Tensor:
+        """(N, G, G, C) in [0, 1] of patches (N, P, P, C) uint8."""
+        factor, rest = divmod(patches.shape[1], self.size)
+        if rest or factor > LARGEST_FACTOR:
+            return averages(patches, self.size) / 255
+        values = patches.float() if factor == 1 else block_sums(patches, factor)
+        return values / (255 * factor * factor)
 
     def pixels(self) -> int:
         """Values that one glimpse delivers per colour channel."""

@@ -13,7 +13,7 @@ class Sequences:
     """Glimpse sequences of B images.
 
     Attributes:
-        locations: (B, T, 2) int64 top-left pixels.
+        locations: (B, T, 3) int64 places.
         epe: (B, T) score of the chosen location in nats (an estimate of, or bound on, the EPE).
         entropy: (B, T+1) posterior entropy before the first and after each glimpse, in nats.
         epe_map: (B, T, L) score of every candidate in nats; infinite where it was seen already, or not
@@ -27,9 +27,9 @@ class Sequences:
 
     @classmethod
     def unscored(cls, locations: Tensor, entropy: Tensor | None = None) -> Sequences:
-        """Locations (B, T, 2) that no score belongs to, and no entropy (B, T+1) unless it is given.
+        """Places (B, T, 3) that no score belongs to, and no entropy (B, T+1) unless it is given.
 
-        >>> Sequences.unscored(torch.zeros(7, 3, 2, dtype=torch.int64)).epe_map.shape
+        >>> Sequences.unscored(torch.zeros(7, 3, 3, dtype=torch.int64)).epe_map.shape
         torch.Size([7, 3, 0])
         """
         count, steps = locations.shape[:2]

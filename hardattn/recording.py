@@ -62,7 +62,7 @@ def record(
     split = run.dataset[part]
     ids = choose_images(split, image_count(images, len(split)))
     path = out or run_folder.resolve().parent / f"{RECORDED}{'' if part == SPLITS[0] else f'-{part}'}.h5"
-    steps, nowhere = int(run.settings["glimpses"]), torch.zeros(0, 2, dtype=torch.int64)
+    steps, nowhere = int(run.settings["glimpses"]), torch.zeros(0, 3, dtype=torch.int64)
     store = SequenceStore.write_to(path, record_settings(run, split), ids, steps, nowhere, origin=run.origin)
     _fill(store, network, split, Geometry(**run.settings["geometry"]), ids)
     return store

@@ -21,7 +21,7 @@ class Maps:
 
     Attributes:
         values: (M, T, L') score of each place before each glimpse, in nats; infinite where none was computed.
-        places: (L', 2) top-left pixels.
+        places: (L', 3).
     """
 
     values: Tensor
@@ -35,7 +35,7 @@ class Batch:
     Attributes:
         index: (B,) images of the pool.
         labels: (B,) int64.
-        locations: (B, T, 2) locations to imitate; zeros where `supervised` is False.
+        locations: (B, T, 3) places to imitate; zeros where `supervised` is False.
         supervised: (B,) bool.
         maps: (G, T, L') values of `Maps` of the G supervised images; None where there are none.
         gains: (G, T) information gain in nats that their designs expected; None where it is not wanted.
@@ -57,7 +57,7 @@ class MixedBatches:
         glimpses: T.
         batch_size: B.
         supervised: images with sequences (the design split), or None.
-        locations: (M, T', 2) their sequences, T' >= T.
+        locations: (M, T', 3) their sequences, T' >= T.
         maps: of these images, which every batch carries; None: none are wanted.
         gains: (M, T) expected information gain of the glimpses of these images; None: it is not wanted.
         supervised_share: share of each batch that is supervised.
@@ -88,7 +88,7 @@ class MixedBatches:
         self.sizes = (batch_size - guided, guided)
         device = unsupervised.images.device
         count = 0 if supervised is None else len(supervised)
-        self.locations = torch.zeros(count, glimpses, 2, dtype=torch.int64, device=device)
+        self.locations = torch.zeros(count, glimpses, 3, dtype=torch.int64, device=device)
         if locations is not None:
             _require_sequences(locations, count, glimpses)
             self.locations[:] = locations[:, :glimpses].to(device)
@@ -107,7 +107,7 @@ class MixedBatches:
         plain, guided = plain.to(device), guided.to(device)
         index = torch.cat([plain, guided + self.unsupervised_count])
         locations = torch.cat(
-            [self.locations.new_zeros(len(plain), self.glimpses, 2), self.locations[guided]]
+            [self.locations.new_zeros(len(plain), self.glimpses, 3), self.locations[guided]]
         )
         supervised = torch.arange(len(index), device=device) >= len(plain)
         maps = None if self.maps is None else self.maps.values[guided]
@@ -143,7 +143,7 @@ def _shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Ten
 def supervised_split(
     store: SequenceSource, split: Split, glimpses: int, count: int | None = None
 ) -> tuple[Split, Tensor]:
-    """The images of `split` that have a finished sequence, and their locations (M, T, 2).
+    """The images of `split` that have a finished sequence, and their places (M, T, 3).
 
     Where these are all images of the split it is the split itself, whose images are not copied.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.places import places_at
 from data.sequences import Sequences
 from supervision.annotations import Annotations
 from supervision.store import SequenceStore
@@ -31,7 +32,7 @@ PATTERN = (
 
 
 def part_sequences(boxes: Tensor, geometry: Geometry, glimpses: int) -> Tensor:
-    """(N, T, 2) grid locations: the middle of the image first, then the parts of the object in turn.
+    """(N, T, 3) places of the grid: the middle of the image first, then the parts of the object in turn.
 
     What is annotated is where the object is; a network that has only seen the middle has to find it.
 
@@ -42,7 +43,7 @@ def part_sequences(boxes: Tensor, geometry: Geometry, glimpses: int) -> Tensor:
 
     >>> geometry = Geometry(40, 40, 1, glimpse_size=8, per_axis=9)
     >>> part_sequences(torch.tensor([[0, 20, 16, 36]]), geometry, 3).tolist()
-    [[[16, 16], [4, 24], [0, 20]]]
+    [[[16, 16, 8], [4, 24, 8], [0, 20, 8]]]
     """
     turns = torch.tensor([PATTERN[t % len(PATTERN)] for t in range(glimpses - 1)]).view(-1, 2)
     corner, extent = boxes[:, None, :2], boxes[:, None, 2:] - boxes[:, None, :2]
@@ -52,11 +53,11 @@ def part_sequences(boxes: Tensor, geometry: Geometry, glimpses: int) -> Tensor:
 
 
 def nearest_on_grid(corners: Tensor, geometry: Geometry) -> Tensor:
-    """The grid location nearest to each top-left corner (..., 2), given in pixels."""
+    """(..., 3) the place of the grid nearest to each top-left corner (..., 2), given in pixels."""
     grid = geometry.grid()
     axes = (torch.tensor(grid.rows), torch.tensor(grid.cols))
     found = [axis[(corners[..., a, None] - axis).abs().argmin(-1)] for a, axis in enumerate(axes)]
-    return torch.stack(found, -1)
+    return places_at(torch.stack(found, -1), geometry.glimpse_size)
 
 
 def write_parts(
@@ -97,7 +98,7 @@ def write_parts(
         "geometry": geometry.to_json(),
         "design": _described(annotations),
     }
-    wanted, none = images.ids.cpu() if ids is None else ids, torch.zeros(0, 2, dtype=torch.int64)
+    wanted, none = images.ids.cpu() if ids is None else ids, torch.zeros(0, 3, dtype=torch.int64)
     store = SequenceStore.write_to(path, settings, wanted, glimpses, none, origin=origin)
     rows = store.pending()
     rows = rows[torch.isin(store.ids[rows], wanted)]

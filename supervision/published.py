@@ -24,6 +24,7 @@ from torch import Tensor
 from data.dataset import DataSet
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
+from data.places import places_at
 from data.sequences import Sequences
 from supervision.store import SequenceStore
 
@@ -52,7 +53,7 @@ class PublishedSequences:
 
     Attributes:
         ids: (N,) int64 image ids, increasing.
-        locations: (N, T, 2) int64 top-left pixels.
+        locations: (N, T, 2) int64 top-left pixels, as in the files.
     """
 
     ids: Tensor
@@ -155,10 +156,11 @@ def import_published(
         "sequences": _digest(found),
     }
     kept = found if dataset is None else _of_images(found, dataset["design"].ids, path)
-    steps, nowhere = kept.locations.shape[1], torch.zeros(0, 2, dtype=torch.int64)
+    steps, nowhere = kept.locations.shape[1], torch.zeros(0, 3, dtype=torch.int64)
     store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)
     rows = store.pending()
-    store.write(rows, Sequences.unscored(kept.locations[torch.searchsorted(kept.ids, store.ids[rows])]))
+    corners = kept.locations[torch.searchsorted(kept.ids, store.ids[rows])]
+    store.write(rows, Sequences.unscored(places_at(corners, geometry.glimpse_size)))
     return store
 
 

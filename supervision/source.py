@@ -21,7 +21,7 @@ class SequenceSource(Protocol):
         settings: what they depend on, JSON-able.
         ids: (N,) int64 images, increasing.
         done: (N,) bool which of them have a finished sequence.
-        candidates: (L, 2) int64 places that the maps are over.
+        candidates: (L, 3) int64 places that the maps are over.
         steps: T.
     """
 

@@ -1,8 +1,8 @@
 """The HDF5 store of glimpse sequences: one file per data set, target, geometry and design settings.
 
-Layout (schema 1): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets
-`image_id` (N,), `locations` (N, T, 2) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats,
-`epe_map` (N, T, L) float16, `candidates` (L, 2) int16, and `done` (N,) which is written last. All of it is
+Layout (schema 2): root attributes `schema`, `settings`, `origin` (JSON) and `software`; data sets
+`image_id` (N,), `places` (N, T, 3) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats,
+`epe_map` (N, T, L) float32, `candidates` (L, 3) int16, and `done` (N,) which is written last. All of it is
 allocated when the file is made, beside its name and then renamed, so that a run killed at any moment leaves
 a readable file and a resumed one the same bytes as one that never stopped, but for those of three numbers
 in root attributes of fixed size, `seconds`, `sequences_timed` and `made_in`: how long it took.
@@ -24,11 +24,14 @@ import torch
 from torch import Tensor
 
 from data.errors import StoreError
+from data.geometry import Geometry
+from data.places import with_sides
 from data.sequences import Sequences
 from data.version import SOFTWARE
 from supervision.source import SequenceSource
 
-SCHEMA = 1
+SCHEMA = 2
+READ = (1, 2)  # schema 1 has places without a side
 TIMES = ("seconds", "sequences_timed", "made_in")  # attributes of eight bytes each
 
 
@@ -54,7 +57,7 @@ class SequenceStore(SequenceSource):
         arrays: dict[str, np.ndarray],
         times: dict[str, float],
     ) -> None:
-        self.path, self.settings, self.origin = path, settings, origin
+        self.path, self.settings, self.origin, self.schema = path, settings, origin, int(arrays["schema"])
         self.seconds, self.made_in = times["seconds"], times["made_in"]
         self.sequences_timed = int(times["sequences_timed"])
         self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
@@ -67,11 +70,13 @@ class SequenceStore(SequenceSource):
         """Opens a store; raises StoreError when it is missing, truncated or no store."""
         with _opened(path, "r") as file:
             try:
-                if file.attrs["schema"] != SCHEMA:
+                if file.attrs["schema"] not in READ:
                     raise ValueError(f"schema {file.attrs['schema']}")
                 settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
-                arrays = {name: file[name][()] for name in ("image_id", "done", "candidates")}
-                arrays["steps"] = np.asarray(file["locations"].shape[1])
+                arrays = {name: file[name][()] for name in ("image_id", "done")}
+                arrays["candidates"] = _with_sides(file["candidates"][()], settings)
+                arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
+                arrays["schema"] = np.asarray(file.attrs["schema"])
                 times = {name: float(file.attrs.get(name, 0)) for name in TIMES}
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(
@@ -107,7 +112,7 @@ class SequenceStore(SequenceSource):
         store = cls.read(path)
         store.require(settings)
         store._require_sizes(steps, candidates)
-        if not bool(torch.isin(ids, store.ids).all()):
+        if store.schema != SCHEMA or not bool(torch.isin(ids, store.ids).all()):
             store._rearrange(ids)
         return cls.read(path)
 
@@ -126,7 +131,7 @@ class SequenceStore(SequenceSource):
         """Writes the sequences of these rows (increasing) and then marks them done."""
         chosen = rows.numpy()
         with _opened(self.path, "r+") as file:
-            file["locations"][chosen] = sequences.locations.cpu().numpy()
+            file["places"][chosen] = sequences.locations.cpu().numpy()
             file["epe"][chosen] = sequences.epe.cpu().numpy()
             file["entropy"][chosen] = sequences.entropy.cpu().numpy()
             if len(self.candidates):  # h5py cannot select rows of an array without elements
@@ -161,9 +166,10 @@ class SequenceStore(SequenceSource):
         """The sequences of these rows (default: all that are done)."""
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
         with _opened(self.path, "r") as file:
+            places = _with_sides(file[_places_name(file)][()][chosen], self.settings)
             maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
-                torch.from_numpy(file["locations"][()][chosen].astype(np.int64)),
+                torch.from_numpy(places.astype(np.int64)),
                 torch.from_numpy(file["epe"][()][chosen]),
                 torch.from_numpy(file["entropy"][()][chosen]),
                 torch.from_numpy(maps.astype(np.float32)),
@@ -202,12 +208,28 @@ def _allocate(
             file.attrs[name] = np.float64(0)
         file["image_id"] = ids.cpu().numpy()
         file["candidates"] = candidates.cpu().numpy().astype(np.int16)
-        file["locations"] = np.zeros((count, steps, 2), np.int16)
+        file["places"] = np.zeros((count, steps, 3), np.int16)
         file["epe"] = np.zeros((count, steps), np.float32)
         file["entropy"] = np.zeros((count, steps + 1), np.float32)
-        file["epe_map"] = np.zeros((count, steps, places), np.float16)
+        file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
     beside.replace(path)
+
+
+def _places_name(file: h5py.File) -> str:
+    """Of the data set of places, in any schema that is read."""
+    return "places" if file.attrs["schema"] == SCHEMA else "locations"
+
+
+def _with_sides(places: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+    """(..., 3) places of any schema; those of schema 1 (..., 2) get the side of a glimpse, or of the image.
+
+    Raises:
+        KeyError: a store of schema 1 that does not say what a glimpse is.
+    """
+    if places.shape[-1] == 3:
+        return places
+    return with_sides(torch.from_numpy(places), Geometry(**settings["geometry"])).numpy()
 
 
 @contextmanager

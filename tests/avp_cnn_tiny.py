@@ -10,6 +10,7 @@ from torch import Tensor
 
 from boed.posteriors.avp_cnn import AvpCnnPosterior
 from data.geometry import Geometry
+from data.places import places_at
 
 COLOUR = Geometry(24, 24, 3, glimpse_size=8)
 INSIDE = [[0, 0], [3, 9], [16, 16]]  # do not overlap in COLOUR
@@ -27,7 +28,7 @@ def look(geometry: Geometry, locations: list[list[int]], count: int = 2) -> tupl
     generator = torch.Generator().manual_seed(1)
     shape = (count, geometry.height, geometry.width, geometry.channels)
     images = torch.randint(1, 256, shape, dtype=torch.uint8, generator=generator)
-    places = torch.tensor(locations).expand(count, -1, -1)
+    places = places_at(torch.tensor(locations), geometry.glimpse_size).expand(count, -1, -1)
     glimpses = geometry.retina()(images, torch.arange(count), places)
     return images.permute(0, 3, 1, 2).float() / 255, glimpses, geometry.centres(places)
 

@@ -20,6 +20,7 @@ from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
+from data.places import places_at
 from data.store import ImageStore
 from supervision.store import TIMES
 
@@ -160,9 +161,9 @@ def random_images(count: int, geometry: Geometry = SMALL, seed: int = 0) -> Spli
     return Split(images, torch.zeros(count).long(), torch.arange(count), "")
 
 
-def look(split: Split, locations: Tensor, geometry: Geometry = SMALL) -> tuple[Tensor, Tensor]:
-    """Glimpses of all images at the same locations (t, 2), and these for each image."""
-    places = locations.expand(len(split), -1, -1)
+def look(split: Split, corners: Tensor, geometry: Geometry = SMALL) -> tuple[Tensor, Tensor]:
+    """Glimpses of all images at the same corners (t, 2), and their places for each image."""
+    places = places_at(corners, geometry.glimpse_size).expand(len(split), -1, -1)
     return geometry.retina()(split.images, torch.arange(len(split)), places), places
 
 

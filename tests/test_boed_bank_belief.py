@@ -50,7 +50,7 @@ def belief_of(
     offsets, completion = OFFSETS[[row % 5 for row in rows]], RetrievalCompletion(bank.split, retina)
     belief = BankBelief(bank, completion, offsets, targets, count, score, excluded)
     for place in places:
-        location = PLACES[place].expand(len(rows), 1, 2)
+        location = PLACES[place].expand(len(rows), 1, 3)
         glimpses = retina(split.images, torch.tensor(rows), location)[:, 0]
         belief.observe(glimpses, torch.full((len(rows),), place))
     return belief
@@ -66,7 +66,7 @@ def naive_distances(bank: Bank, image: Tensor, places: list[int]) -> Tensor:
     """(M,) of integers."""
     gaps = []
     for place in places:
-        top, left = PLACES[place].tolist()
+        top, left, _ = PLACES[place].tolist()
         one, all_ = (x[..., top : top + 4, left : left + 4, :].long() for x in (image, bank.split.images))
         gaps.append((one - all_).square().flatten(1).sum(1))
     return torch.stack(gaps).sum(0).double()

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from boed.completions.canvas_state import enlarged, observed_cells, paste, random_seen, to_cells, within_cells
 from data.geometry import Geometry
+from data.places import places_at
 
 
 def canvas_by_loops(glimpses: Tensor, locations: Tensor, geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +19,7 @@ def canvas_by_loops(glimpses: Tensor, locations: Tensor, geometry: Geometry) -> 
     for scale in reversed(range(geometry.scales)):
         side, margin = 2**scale, (2**scale - 1) * size // 2
         total, number = np.zeros_like(canvas), np.zeros(shape)
-        for glimpse, (row, col) in zip(glimpses.numpy(), locations.tolist(), strict=True):
+        for glimpse, (row, col, _) in zip(glimpses.numpy(), locations.tolist(), strict=True):
             patch = glimpse[scale * channels : (scale + 1) * channels]
             for i, j in np.ndindex(size, size):
                 top, left = row - margin + i * side, col - margin + j * side
@@ -39,7 +40,7 @@ def test_observed_cells_are_means_of_pasted_pixels(scales: int, cells: int) -> N
     geometry = Geometry(11, 9, 2, glimpse_size=3, scales=scales)
     split = random_images(3, geometry)
     places = [[[0, 0], [1, 2], [7, 6]], [[-1, 7], [9, -2], [40, 3]], [[4, 4], [4, 4], [5, 3]]]
-    locations = torch.tensor(places)
+    locations = places_at(torch.tensor(places), 3)
     glimpses = geometry.retina()(split.images, torch.arange(3), locations).double()
     seen = observed_cells(glimpses, locations, geometry, cells)
     for n in range(3):
@@ -81,7 +82,7 @@ def test_enlarging_keeps_pixels_and_goes_between_cells() -> None:
 def test_nothing_is_pasted_without_glimpses() -> None:
     images = random_images(2).images[:, None].clone()
     before = images.clone()
-    paste(images, torch.zeros(2, 0, 1, 3, 3), torch.zeros(2, 0, 2).long())
+    paste(images, torch.zeros(2, 0, 1, 3, 3), torch.zeros(2, 0, 3).long())
     assert torch.equal(images, before)
 
 

@@ -68,7 +68,7 @@ def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
         store = SequenceStore.read(run_dir / f"sequences{name}.h5")
         assert store.done.all() and store.steps == 2
         assert store.ids.tolist() == design.ids[sample_rows(len(design), count)].tolist()
-        assert store.candidates.shape == (places, 2)
+        assert store.candidates.shape == (places, 3)
         assert store.settings["fingerprint"] == design.fingerprint
         assert store.origin["data_root"] == str(photos.resolve())
 

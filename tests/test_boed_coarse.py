@@ -57,7 +57,7 @@ def reached(full: Tensor, geometry: Geometry, seen: Tensor) -> list[set[int]]:
         found.append(
             {
                 n
-                for n, (top, left) in enumerate(places)
+                for n, (top, left, _) in enumerate(places)
                 for k in ranked[:KEPT]
                 if max(abs(top - places[k][0]), abs(left - places[k][1])) <= reach
             }
@@ -115,7 +115,7 @@ def test_any_map_is_computed_near_its_best_coarse_places(
 def test_a_map_is_found_with_fewer_places() -> None:
     geometry = Geometry(60, 60, 1, glimpse_size=12, per_axis=13)
     places = places_of(geometry)
-    full = (places - torch.tensor([20, 32])).square().sum(-1).double()[None]
+    full = (places[:, :2] - torch.tensor([20, 32])).square().sum(-1).double()[None]
     found, asked = searched(full, geometry, nothing_seen(full))
     assert found.argmin() == full.argmin()
     assert len(asked) < 0.7 * len(places) and found.isinf().sum() > 0.4 * len(places)
@@ -135,14 +135,14 @@ def test_what_was_seen_does_not_attract() -> None:
 
 
 def place_at(geometry: Geometry, top: int, left: int) -> int:
-    return places_of(geometry).tolist().index([top, left])
+    return places_of(geometry).tolist().index([top, left, geometry.glimpse_size])
 
 
 def test_images_get_the_map_near_their_own_minimum_alone() -> None:
     geometry = Geometry(60, 60, 1, glimpse_size=12, per_axis=13)
     places = places_of(geometry)
     corners = torch.tensor([[0, 0], [48, 48]])
-    full = (places - corners[:, None]).abs().amax(-1).double()
+    full = (places[:, :2] - corners[:, None]).abs().amax(-1).double()
     together, _ = searched(full, geometry, nothing_seen(full))
     for row in (0, 1):
         part = full[row : row + 1]

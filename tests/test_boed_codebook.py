@@ -36,7 +36,7 @@ def test_small_grids_are_taken_whole_and_large_ones_by_information() -> None:
     split = pointer_split(200, 0)
     places, information = codebook_of(split, GEOMETRY, 2)
     assert sorted(places.tolist()) == PLACES.tolist()
-    assert (information.diff() <= 0).all() and places[0].tolist() == [4, 4]
+    assert (information.diff() <= 0).all() and places[0].tolist() == [4, 4, 4]
     fine = Geometry(12, 12, 1, glimpse_size=2, per_axis=11)  # 121 places
     assert len(codebook_of(split, fine, 20)[0]) == 121
     image = pointer_split(60, 0)

@@ -18,6 +18,7 @@ from boed.comparison.verdict import sentence, table, verdict
 from data.dataset import DataSet
 from data.errors import SettingsError, StoreError
 from data.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
+from data.places import places_at
 
 DATASET = pointer_dataset()
 DESIGN, COUNT = DATASET["design"], len(DATASET["design"])
@@ -70,13 +71,14 @@ def test_calibration_error_by_hand() -> None:
 
 
 def test_seen_pixels_are_those_of_a_canvas() -> None:
-    places = torch.randint(-2, 11, (7, 5, 2), generator=torch.Generator().manual_seed(0))
+    corners = torch.randint(-2, 11, (7, 5, 2), generator=torch.Generator().manual_seed(0))
+    places = places_at(corners, 4)
     for t, found in enumerate(seen_pixels(places, GEOMETRY), start=1):
         total = 0
         for sequence in places[:, :t].tolist():
-            inside = {(row + r, col + c) for row, col in sequence for r in range(4) for c in range(4)} & set(
-                itertools.product(range(12), repeat=2)
-            )
+            inside = {
+                (row + r, col + c) for row, col, _ in sequence for r in range(4) for c in range(4)
+            } & set(itertools.product(range(12), repeat=2))
             total += len(inside)
         assert found == pytest.approx(total / 7)
 
@@ -133,7 +135,7 @@ def test_equal_sequences_differ_by_exactly_nothing() -> None:
 def test_differences_are_paired(oracle: list[Masks]) -> None:
     """A source that is a little better at every image: its interval does not see how images differ."""
     fixed = source("fixed-order", "fixed-order")
-    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1]))
+    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1, 0]))
     gap = compared(fixed, better).differences["design"]["nll"]
     low, high = gap.interval()
     own_low, own_high = compared(fixed, better).measures["nll"].interval()
@@ -142,7 +144,7 @@ def test_differences_are_paired(oracle: list[Masks]) -> None:
 
 def test_fewer_glimpses_and_other_images(oracle: list[Masks]) -> None:
     ids, locations = common([source("a", "design"), source("b", "random", steps=2)])
-    assert locations.shape == (2, COUNT, 2, 2) and torch.equal(ids, DESIGN.ids)
+    assert locations.shape == (2, COUNT, 2, 3) and torch.equal(ids, DESIGN.ids)
     with pytest.raises(StoreError, match="found none in common of 10 of a, 20 of b"):
         compared(source("a", "design", ids=DESIGN.ids[:10]), source("b", "random", ids=DESIGN.ids[10:30]))
     with pytest.raises(StoreError, match=r"found none of \[2, 5\]; use the same --data-root"):
@@ -211,7 +213,7 @@ def test_the_verdict(accuracy: tuple[float, float], nll: tuple[float, float], wo
 
 def test_the_sentence_says_the_intervals(oracle: list[Masks]) -> None:
     fixed = source("fixed-order", "fixed-order")
-    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1]))
+    better = Source("design", "design", fixed.ids, fixed.locations + torch.tensor([0, 1, 0]))
     said = sentence(compared(better, fixed))
     assert said.startswith("On pointer label the adaptive design beats the fixed order: averaged over 1 to 3")
     assert said.count(" to ") == 3 and "+0.0 (+0.0 to +0.0) points" in said

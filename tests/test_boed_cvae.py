@@ -134,7 +134,7 @@ def test_draws_differ_where_nothing_was_seen(network: ConditionalVae) -> None:
     prior = std[std > 20].mean().item()
     assert found.std_observed < 12 and found.rmse_observed < 15
     assert found.std_unobserved > prior / 2
-    nothing = completion.complete(torch.zeros(1, 0, 1, 4, 4), torch.zeros(1, 0, 2).long(), noise_for(1, 200))
+    nothing = completion.complete(torch.zeros(1, 0, 1, 4, 4), torch.zeros(1, 0, 3).long(), noise_for(1, 200))
     spread = nothing[0].float().std(0)
     outside = torch.ones(12, 12, 1, dtype=torch.bool)
     outside[4:8, 4:8] = False

@@ -231,12 +231,12 @@ def test_two_hundred_histories_take_seconds(finite: Enumeration, some: Tensor) -
 def test_locations_are_found_among_the_places() -> None:
     world = Enumerated()
     exact = Enumeration(world.split.images, world.split.labels, GEOMETRY, PLACES[[7, 2, 5]])
-    assert exact.index(PLACES[[5, 5, 7]].view(3, 1, 2)).tolist() == [[2], [2], [0]]
+    assert exact.index(PLACES[[5, 5, 7]].view(3, 1, 3)).tolist() == [[2], [2], [0]]
     assert exact.epe(torch.ones(1, 24, dtype=torch.bool))[0].tolist() == pytest.approx(
         [world.epe(0, [])[place] for place in (7, 2, 5)]
     )
-    with pytest.raises(SettingsError, match=r"expected locations among the 3 places, found \[0, 0\]"):
-        exact.index(torch.tensor([[8, 4], [0, 0]]))
+    with pytest.raises(SettingsError, match=r"expected locations among the 3 places, found \[0, 0, 4\]"):
+        exact.index(torch.tensor([[8, 4, 4], [0, 0, 4]]))
 
 
 def test_the_bank_holds_the_templates() -> None:

@@ -15,6 +15,7 @@ from boed.completions.quality import completion_quality
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.places import places_at
 
 FACTORS = 5
 
@@ -146,7 +147,8 @@ def test_completions_keep_the_contract() -> None:
     geometry = Geometry(11, 9, 3, glimpse_size=3, scales=2)
     split = random_images(4, geometry)
     completion = FactorAnalysisCompletion(known_model(geometry, resolution=6))
-    locations = torch.tensor([[[0, 1], [5, 4]], [[8, 6], [-1, 7]], [[4, 4], [4, 5]], [[0, 0], [30, 3]]])
+    corners = [[[0, 1], [5, 4]], [[8, 6], [-1, 7]], [[4, 4], [4, 5]], [[0, 0], [30, 3]]]
+    locations = places_at(torch.tensor(corners), 3)
     glimpses = geometry.retina()(split.images, torch.arange(4), locations)
     noise = torch.randn(4, 6, completion.noise, generator=torch.Generator().manual_seed(0))
     found = completion.complete(glimpses, locations, noise)
@@ -160,7 +162,7 @@ def test_completions_keep_the_contract() -> None:
     assert (completion.complete(glimpses, locations, noise.flip(1)) != found).any()
     observed = torch.zeros(4, 11, 9, dtype=torch.bool)
     for mask, places in zip(observed, locations.tolist(), strict=True):
-        for row, col in places:
+        for row, col, _ in places:
             mask[max(row, 0) : row + 3, col : col + 3] = True
     error = (found.int() - split.images[:, None].int()).abs().amax((1, 4))
     assert error[observed].max() == 0 and error[~observed].min() > 0
@@ -173,7 +175,7 @@ def test_completions_keep_the_contract() -> None:
 def test_with_nothing_seen_completions_are_draws_of_the_prior() -> None:
     completion = FactorAnalysisCompletion(known_model())
     noise = torch.randn(1, 3000, FACTORS, generator=torch.Generator().manual_seed(0))
-    found = completion.complete(torch.zeros(1, 0, 1, 3, 3), torch.zeros(1, 0, 2).long(), noise)[0]
+    found = completion.complete(torch.zeros(1, 0, 1, 3, 3), torch.zeros(1, 0, 3).long(), noise)[0]
     network = completion.network
     assert isinstance(network, FactorAnalysis)
     expected = enlarged(network.decode(noise[0].double()), SMALL)
@@ -213,7 +215,7 @@ def test_quality_of_completions_with_known_errors() -> None:
     geometry = Geometry(8, 8, 1, glimpse_size=5)
     images = torch.full((3, 8, 8, 1), 100, dtype=torch.uint8)
     split = Split(images, torch.zeros(3).long(), torch.arange(3), "")
-    places = torch.tensor([[0, 0], [0, 3]])
+    places = torch.tensor([[0, 0, 5], [0, 3, 5]])
     found = completion_quality(Constant(split), split, torch.arange(3), places, geometry, draws=4)
     assert found.rmse_observed == pytest.approx(math.sqrt(100 / 5))
     assert found.std_observed == 0

@@ -84,7 +84,7 @@ def belief_of(
 
 def look(belief: GeneratedBelief, split: Split, rows: Sequence[int], places: list[int]) -> None:
     for place in places:
-        location = PLACES[place].expand(len(rows), 1, 2)
+        location = PLACES[place].expand(len(rows), 1, 3)
         glimpses = GEOMETRY.retina()(split.images, torch.tensor(rows), location)[:, 0]
         belief.observe(glimpses, torch.full((len(rows),), place))
 
@@ -117,7 +117,7 @@ def test_a_map_is_the_mean_over_what_is_made(q: GlimpseSetPosterior, places: lis
         pages = Album.pages(album.asked[row][2])[0].tolist()
         assert len(set(pages)) > 2
         for place in range(9):
-            shown = GEOMETRY.retina()(KNOWN.images, torch.tensor(pages), PLACES[place].expand(MADE, 1, 2))
+            shown = GEOMETRY.retina()(KNOWN.images, torch.tensor(pages), PLACES[place].expand(MADE, 1, 3))
             centre = GEOMETRY.grid().normalised()[place].expand(1, 2)
             after = [q.logits(totals[row].float() + q.embed(y, centre)[0], count) for y in shown]
             p = torch.stack([one.softmax(-1) for one in after])

@@ -35,13 +35,14 @@ from boed.search.registry import SOURCES
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.glance import thumbnails
-from data.grid import GLANCE, is_glance
 from data.measures import seen_pixels
+from data.places import is_whole, whole_image
 from supervision.store import SequenceStore
 
 DATASET, GLANCING = pointer_dataset(train=100), replace(GEOMETRY, first_glance=True)
 TINY: dict[str, Any] = {"iterations": 24, "width": 8}
 DESIGN = DATASET["design"]
+WHOLE = whole_image(GEOMETRY.image_size)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def begun(designer: Designer, rows: Tensor) -> History:
 
 
 def test_the_glance_is_the_last_place(learned: Approximations, folder: Path) -> None:
-    assert is_glance(learned.places).tolist() == [False] * 9 + [True]
+    assert is_whole(learned.places, GEOMETRY).tolist() == [False] * 9 + [True]
     assert learned.glance == 9
     again = fit(DATASET, folder)
     assert again.geometry == GLANCING and again.digest() == learned.digest()
@@ -119,7 +120,7 @@ def test_average_map_and_own_map_are_given_the_glance(designer: Designer) -> Non
     assert torch.equal(average, average[:1].expand(5, -1))
     assert not torch.equal(own, own[:1].expand(5, -1))  # images differ from the second glimpse on
     with_it = designer.q.embed(
-        GLANCING.retina()(DESIGN.images, torch.arange(5), torch.full((5, 1, 2), GLANCE)).double(),
+        GLANCING.retina()(DESIGN.images, torch.arange(5), WHOLE.expand(5, 1, 3)).double(),
         torch.full((5, 1, 2), 1.5, dtype=torch.float64),
     )
     torch.testing.assert_close(history.total, with_it[:, 0])
@@ -128,7 +129,7 @@ def test_average_map_and_own_map_are_given_the_glance(designer: Designer) -> Non
 def test_designs_start_with_it_and_do_not_depend_on_the_batch(learned: Approximations) -> None:
     rows, designer = torch.arange(6), Designer(learned)
     together = design_sequences(designer, DESIGN, rows, 3, (0.0, 1.0, 1.0), seed=0)
-    assert is_glance(together.locations).tolist() == [[True, False, False]] * 6
+    assert is_whole(together.locations, GEOMETRY).tolist() == [[True, False, False]] * 6
     assert (together.locations[:, 1] != together.locations[:, 2]).any(1).all()
     assert together.epe.isfinite().all() and together.entropy.isfinite().all()
     torch.testing.assert_close(together.epe[:, 0], together.epe_map[:, 0, 9])
@@ -142,13 +143,13 @@ def test_designs_start_with_it_and_do_not_depend_on_the_batch(learned: Approxima
 def test_other_searches_do_not_return_to_it(learned: Approximations, search: str) -> None:
     designer = Designer(learned, search=search)
     found = design_sequences(designer, DESIGN, torch.arange(3), 3, (1.0,) * 3, seed=0)
-    assert is_glance(found.locations).tolist() == [[True, False, False]] * 3
+    assert is_whole(found.locations, GEOMETRY).tolist() == [[True, False, False]] * 3
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_starts_with_it(designer: Designer, source: str) -> None:
     found = SOURCES[source](designer, DESIGN, torch.arange(4), 3, 0)
-    assert is_glance(found.locations).tolist() == [[True, False, False]] * 4
+    assert is_whole(found.locations, GEOMETRY).tolist() == [[True, False, False]] * 4
     assert (found.locations[:, 1] != found.locations[:, 2]).any(1).all()
     assert found.entropy.shape == (4, 4) and found.entropy.isfinite().all()
 
@@ -165,7 +166,7 @@ def test_stores_with_and_without_it_are_shown_and_compared(
     tmp_path: Path, designer: Designer, pointer_fit: Approximations
 ) -> None:
     glancing = stored(tmp_path / "g.h5", designer)
-    assert is_glance(glancing.load().locations[:, 0]).all()
+    assert is_whole(glancing.load().locations[:, 0], GEOMETRY).all()
     sample = sample_sizes(designer, DESIGN, torch.arange(4), glancing.load().locations[:4], seed=0)
     assert len(sample) == 2
     shown = glancing.load(torch.arange(2))
@@ -191,7 +192,7 @@ def test_stores_with_and_without_it_are_shown_and_compared(
 
 
 def test_a_judge_sees_a_mirrored_image_at_a_mirrored_glance() -> None:
-    places = torch.full((2, 1, 2), GLANCE)
+    places = WHOLE.expand(2, 1, 3)
     straight, flipped = torch.tensor([False, False]), torch.tensor([True, True])
     one, other = (look(DESIGN, torch.arange(2), places, GLANCING, flip) for flip in (straight, flipped))
     assert torch.equal(one.flip(-1), other)
@@ -242,5 +243,5 @@ def test_the_option_makes_the_geometry() -> None:
 
 
 def test_a_glance_counts_as_many_pixels_as_it_has() -> None:
-    places = torch.tensor([[[GLANCE, GLANCE], [0, 0], [2, 0]]])
+    places = torch.tensor([[[0, 0, 12], [0, 0, 4], [2, 0, 4]]])
     assert seen_pixels(places, GEOMETRY) == [16.0, 32.0, 40.0]

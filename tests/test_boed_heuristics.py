@@ -18,28 +18,31 @@ from boed.search.heuristics import (
     saliency_sequences,
 )
 from data import Geometry, SettingsError, load
+from data.places import places_at
 
 FACES = Geometry(224, 224, 3, glimpse_size=16, per_axis=50, last_excluded=True)
 
 
 def test_centre_is_ordered_by_distance_and_the_same_for_all() -> None:
     found = centre_sequences(FACES, 7, 40)
-    assert found.shape == (7, 40, 2) and (found == found[0]).all()
-    distance = (found[0] + 8 - 112).double().square().sum(-1)
+    assert found.shape == (7, 40, 3) and (found == found[0]).all()
+    distance = (found[0, :, :2] + 8 - 112).double().square().sum(-1)
     assert (distance.diff() >= 0).all()
     others = {tuple(place) for place in FACES.grid().locations.tolist()}
     others -= {tuple(place) for place in found[0].tolist()}
     assert len(others) == 2500 - 40  # distinct, and on the grid
-    assert min((r - 104) ** 2 + (c - 104) ** 2 for r, c in others) >= distance[-1]
+    assert min((r - 104) ** 2 + (c - 104) ** 2 for r, c, _ in others) >= distance[-1]
 
 
 def test_centre_of_an_image_that_is_not_square() -> None:
-    assert centre_sequences(Geometry(16, 48, 1, glimpse_size=16, per_axis=5), 1, 1).tolist() == [[[0, 16]]]
+    assert centre_sequences(Geometry(16, 48, 1, glimpse_size=16, per_axis=5), 1, 1).tolist() == [
+        [[0, 16, 16]]
+    ]
 
 
 def draws(epe_map: Tensor, count: int = 4000, glimpses: int = 2, k: float = 5.0, seed: int = 0) -> Tensor:
     """(N, T) numbers of the places drawn."""
-    places = torch.arange(len(epe_map))[:, None].expand(-1, 2)
+    places = torch.arange(len(epe_map))[:, None].expand(-1, 3)
     return saliency_sequences(epe_map, places, torch.arange(count), glimpses, k=k, seed=seed)[..., 0]
 
 
@@ -62,7 +65,7 @@ def test_saliency_depends_on_seed_and_id_alone() -> None:
         assert torch.equal(saliency_sequences(epe_map, PLACES, i[None], 4, k=5, seed=1)[0], together[row])
     assert torch.equal(saliency_sequences(epe_map, PLACES, ids, 2, k=5, seed=1), together[:, :2])
     assert not torch.equal(saliency_sequences(epe_map, PLACES, ids, 4, k=5, seed=2), together)
-    assert saliency_sequences(epe_map, PLACES, ids[:0], 4, k=5, seed=1).shape == (0, 4, 2)
+    assert saliency_sequences(epe_map, PLACES, ids[:0], 4, k=5, seed=1).shape == (0, 4, 3)
 
 
 def test_saliency_keeps_an_images_noise_when_the_map_moves_by_a_constant() -> None:
@@ -96,7 +99,7 @@ def test_linear_looks_first_where_the_label_shows() -> None:
     cells[:, 2] = 30 + 80 * np.where(random.random(400) < 0.7, labels, random.integers(0, 3, 400))
     information = linear_information(split_of(cells, labels, noise=8), GEOMETRY, 3)
     found = linear_sequences(information, GEOMETRY, 6, 2)
-    assert found.shape == (6, 2, 2) and (found == PLACES[[5, 2]]).all()
+    assert found.shape == (6, 2, 3) and (found == PLACES[[5, 2]]).all()
 
 
 def test_linear_keeps_its_glimpses_apart() -> None:
@@ -122,6 +125,6 @@ def test_published_first_glimpses_are_among_the_best_of_the_linear_map(
     sets = [load("celebahq", real_data("celebahq"), attribute=name) for name in published]
     labels = torch.stack([data["valid"].labels for data in sets], 1)
     information = linear_information(sets[0]["valid"], FACES, 2, labels=labels)
-    where = FACES.grid().index(torch.tensor(list(published.values())))
+    where = FACES.grid().index(places_at(torch.tensor(list(published.values())), 16))
     better = (information > information.gather(0, where[None])).sum(0)
     assert (better < 125).all()

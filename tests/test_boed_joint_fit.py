@@ -66,7 +66,7 @@ def test_each_attribute_has_the_approximations_of_an_ordinary_fit(root: Path) ->
         designs = design_sequences(
             Designer(alone), both().only(name)["design"], torch.arange(4), 3, [0.5] * 3, seed=0
         )
-        assert designs.locations.shape == (4, 3, 2)
+        assert designs.locations.shape == (4, 3, 3)
 
 
 def test_attributes_share_the_network_and_have_heads_of_their_own(root: Path) -> None:

@@ -14,6 +14,7 @@ from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import DataSet, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
+from data.places import places_at
 
 DATASET = pointer_dataset()
 DESIGN, COUNT = DATASET["design"], len(DATASET["design"])
@@ -21,7 +22,7 @@ LABELS = DESIGN.labels
 
 
 def at(cells: Tensor) -> Tensor:
-    """(N, T, 2) of the cells (N, T)."""
+    """(N, T, 3) of the cells (N, T)."""
     return PLACES[cells]
 
 
@@ -174,7 +175,8 @@ def some(count: int, seed: int = 0) -> tuple[Split, Geometry]:
 
 def test_a_mirrored_glimpse_is_a_glimpse_of_the_mirrored_image() -> None:
     split, geometry = some(6)
-    places = torch.randint(-3, 12, (6, 2, 2), generator=torch.Generator().manual_seed(1))
+    corners = torch.randint(-3, 12, (6, 2, 2), generator=torch.Generator().manual_seed(1))
+    places = places_at(corners, 4)
     flipped = torch.tensor([True, False] * 3)
     turned = Split(split.images.flip(2).contiguous(), split.labels, split.ids, "")
     rows, straight = torch.arange(6), torch.zeros(6, dtype=torch.bool)
@@ -189,7 +191,7 @@ def test_pairing_takes_masks_of_the_source_that_is_asked_for() -> None:
     for alike in (1, 4):
         generator = torch.Generator().manual_seed(0)
         found = pair(MASKS, sources, DATASET["train"], rows, straight, alike, generator)
-        assert found.shape == (90, 3, 2)
+        assert found.shape == (90, 3, 3)
         for source in range(3):
             offered = {tuple(mask.flatten().tolist()) for mask in MASKS.locations[source]}
             assert {tuple(mask.flatten().tolist()) for mask in found[sources == source]} <= offered
@@ -198,7 +200,7 @@ def test_pairing_takes_masks_of_the_source_that_is_asked_for() -> None:
 def test_of_many_masks_an_image_takes_that_of_the_image_most_like_it() -> None:
     split, geometry = some(8)
     generator = torch.Generator().manual_seed(2)
-    locations = torch.randint(0, 8, (1, 8, 3, 2), generator=generator)
+    locations = places_at(torch.randint(0, 8, (1, 8, 3, 2), generator=generator), 4)
     masks = Masks(locations, split, torch.arange(8), geometry)
     sources, rows = torch.zeros(8, dtype=torch.int64), torch.arange(8)
     straight = torch.zeros(8, dtype=torch.bool)
@@ -213,7 +215,7 @@ def test_of_many_masks_an_image_takes_that_of_the_image_most_like_it() -> None:
 
 def test_batches_are_shifted_and_mirrored_but_told_the_place() -> None:
     split, geometry = some(1)
-    masks = Masks(torch.full((1, 1, 1, 2), 4), split, torch.arange(1), geometry)
+    masks = Masks(torch.full((1, 1, 1, 3), 4), split, torch.arange(1), geometry)
     for mirror in (False, True):
         glimpses, centres, labels = draw(split, masks, 1, torch.Generator().manual_seed(0), mirror=mirror)
         assert len(centres.flatten(0, 1).unique(dim=0)) == 1 and labels.tolist() == [0] * 128

@@ -194,10 +194,10 @@ def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:
         assert one is not None and other is not None and one.noise == other.noise
         assert not other.network.training
         glimpses = DATASET.geometry.retina()(
-            DATASET["design"].images, torch.arange(3), torch.tensor([[[4, 4]]] * 3)
+            DATASET["design"].images, torch.arange(3), torch.tensor([[[4, 4, 4]]] * 3)
         )
         noise = torch.randn(3, 4, one.noise, generator=torch.Generator().manual_seed(0))
-        made = [part.complete(glimpses, torch.tensor([[[4, 4]]] * 3), noise) for part in (one, other)]
+        made = [part.complete(glimpses, torch.tensor([[[4, 4, 4]]] * 3), noise) for part in (one, other)]
         assert torch.equal(*made) and made[0].shape == (3, 4, 12, 12, 1)
 
 

@@ -8,6 +8,7 @@ from boed.search.pooling import PooledSensor, box_sums
 from boed.search.proposal import ridge_information
 from data.dataset import Split
 from data.geometry import Geometry
+from data.places import places_at
 from data.retina import Retina
 
 IMAGES = torch.randint(0, 256, (5, 40, 28, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
@@ -18,9 +19,10 @@ LOCATIONS = torch.tensor([[0, 0], [3, 7], [24, 12], [-5, 20], [36, -3], [3, 7]])
 def test_it_is_the_pooled_glimpse_everywhere(size: int, scales: int) -> None:
     """On the border and beyond it too, and for sides that 4 does not divide."""
     retina = Retina(size, scales)
-    glimpses = retina(IMAGES, torch.arange(5), LOCATIONS.expand(5, -1, -1))  # (B, L, S*C, G, G)
+    places = places_at(LOCATIONS, size)
+    glimpses = retina(IMAGES, torch.arange(5), places.expand(5, -1, -1))  # (B, L, S*C, G, G)
     pooled = adaptive_avg_pool2d(glimpses.flatten(0, 1), 4).view(5, len(LOCATIONS), scales, 3, 16) - 0.5
-    found = PooledSensor(retina, LOCATIONS)(IMAGES)
+    found = PooledSensor(retina, places)(IMAGES)
     assert found.shape == (len(LOCATIONS), 48 * scales + 1, 5)
     assert (found[:, -1] == 1).all()
     order = (1, 2, 3, 4, 0) if size % 4 else (1, 2, 4, 3, 0)  # the pixels of a scale in another order

@@ -71,10 +71,11 @@ def test_places_keep_their_distance_and_come_best_first() -> None:
     chosen = choose_places(information, locations, 9, 6.0)
     assert len(chosen) == 9 and chosen[0] == information.argmax()
     assert (information[chosen].diff() <= 0).all()
-    gaps = (locations[chosen][:, None] - locations[chosen]).abs().amax(-1).fill_diagonal_(99)
+    corners = locations[:, :2]
+    gaps = (corners[chosen][:, None] - corners[chosen]).abs().amax(-1).fill_diagonal_(99)
     assert gaps.min() >= 6
     # greedy: nothing better than the last one was left out that keeps its distance from those before
-    free = (locations[:, None] - locations[chosen[:-1]]).abs().amax(-1).amin(1) >= 6
+    free = (corners[:, None] - corners[chosen[:-1]]).abs().amax(-1).amin(1) >= 6
     assert information[free].max() == information[chosen[-1]]
 
 

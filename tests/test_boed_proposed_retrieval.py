@@ -16,6 +16,7 @@ from boed.completions.proposed_retrieval import ProposedRetrieval, Variants, new
 from data.dataset import Split
 from data.geometry import Geometry
 from data.grey import grey_levels
+from data.places import places_at
 
 GEOMETRY = Geometry(24, 24, 1, glimpse_size=8, per_axis=5)
 LOOKED = torch.tensor([[[2, 3], [12, 14], [9, 5]]])
@@ -41,9 +42,9 @@ def completion_of(
     return ProposedRetrieval(new_model(fitted.network, bank, symmetric=symmetric), bank, target)
 
 
-def look(images: Tensor, locations: Tensor = LOOKED, geometry: Geometry = GEOMETRY) -> tuple[Tensor, Tensor]:
-    """Glimpses of images (B, H, W, C) at the same locations (1, t, 2), and these for each."""
-    places = locations.expand(len(images), -1, -1)
+def look(images: Tensor, corners: Tensor = LOOKED, geometry: Geometry = GEOMETRY) -> tuple[Tensor, Tensor]:
+    """Glimpses of images (B, H, W, C) at the same corners (1, t, 2), and their places for each."""
+    places = places_at(corners, geometry.glimpse_size).expand(len(images), -1, -1)
     return geometry.retina()(images, torch.arange(len(images)), places), places
 
 
@@ -249,7 +250,7 @@ def test_distances_are_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_with_nothing_seen_all_proposals_weigh_the_same() -> None:
     r = completion_of(blobs(12))
-    _, log_weights = r.weighted(torch.zeros(1, 0, 1, 8, 8), torch.zeros(1, 0, 2).long())
+    _, log_weights = r.weighted(torch.zeros(1, 0, 1, 8, 8), torch.zeros(1, 0, 3).long())
     assert log_weights.exp()[0].tolist() == pytest.approx([1 / 108] * 108)
 
 

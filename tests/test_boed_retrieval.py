@@ -28,9 +28,9 @@ def weights_of(distances: Tensor, target: float) -> Tensor:
 
 
 def distances_at(bank: Split, retina: Retina, glimpses: Tensor, place: Tensor) -> Tensor:
-    """(B, M) squared distances of glimpses (B, S*C, G, G) to the whole bank's at a place (2,)."""
+    """(B, M) squared distances of glimpses (B, S*C, G, G) to the whole bank's at a place (3,)."""
     rows = torch.arange(len(bank))
-    shown = retina(bank.images, rows, place.expand(len(rows), 1, 2))[:, 0]
+    shown = retina(bank.images, rows, place.expand(len(rows), 1, 3))[:, 0]
     return squared_distances(grey_levels(glimpses), grey_levels(shown))
 
 
@@ -39,7 +39,7 @@ def test_weights_are_those_of_the_pyro_model(scales: int) -> None:
     """Two glimpses of another image: the log-joint of the model for every image of the bank, normalised."""
     bank, other, retina = noise_split(15, channels=2), noise_split(1, channels=2, seed=5), Retina(4, scales)
     r = RetrievalCompletion(bank, retina, target_ess=4)
-    places = torch.tensor([[0, 3], [7, 6]])
+    places = torch.tensor([[0, 3, 4], [7, 6, 4]])
     glimpses = retina(other.images, torch.tensor([0]), places[None])  # (1, 2, S*C, G, G)
     distances = torch.stack([distances_at(bank, retina, glimpses[:, i], places[i]) for i in (0, 1)]).sum(0)
     found = r.log_weights(distances)
@@ -162,9 +162,9 @@ def test_a_completion_has_a_target_of_its_own_unless_it_is_told() -> None:
 def test_squared_distances_are_exact(scales: int) -> None:
     """In units of grey levels, against integers: blocks of 4**s pixels are averaged, sums are counted."""
     bank, seen, retina = noise_split(9, channels=3), noise_split(6, channels=3, seed=1), Retina(4, scales)
-    place = torch.tensor([5, 2])
+    place = torch.tensor([5, 2, 4])
     rows = torch.arange(6)
-    glimpses = retina(seen.images, rows, place.expand(6, 1, 2))[:, 0]
+    glimpses = retina(seen.images, rows, place.expand(6, 1, 3))[:, 0]
     found = distances_at(bank, retina, glimpses, place)
     for i in range(6):
         for n in range(9):
@@ -194,14 +194,16 @@ def test_the_nearest_image_is_found() -> None:
     cells = np.random.default_rng(0).integers(0, 256, (12, 9))
     bank = split_of(cells, np.zeros(12, int))
     r = RetrievalCompletion(bank, Retina(4), target_ess=1)
-    glimpses = Retina(4)(bank.images, torch.arange(12), torch.tensor([4, 8]).expand(12, 1, 2))[:, 0]
-    distances = distances_at(bank, Retina(4), glimpses, torch.tensor([4, 8]))
+    glimpses = Retina(4)(bank.images, torch.arange(12), torch.tensor([4, 8, 4]).expand(12, 1, 3))[:, 0]
+    distances = distances_at(bank, Retina(4), glimpses, torch.tensor([4, 8, 4]))
     assert distances.diagonal().tolist() == [0] * 12
     assert torch.equal(r.log_weights(distances).argmax(1), torch.arange(12))
 
 
 def test_the_model_samples_images_and_glimpses() -> None:
     r = RetrievalCompletion(noise_split(5), Retina(4), 2)
-    trace = pyro.poutine.trace(r.model).get_trace(torch.tensor([[0, 0], [4, 4]]), torch.tensor(0.1).double())
+    trace = pyro.poutine.trace(r.model).get_trace(
+        torch.tensor([[0, 0, 4], [4, 4, 4]]), torch.tensor(0.1).double()
+    )
     assert trace.nodes["glimpses"]["value"].shape[-4:] == (2, 1, 4, 4)
     assert 0 <= trace.nodes["image"]["value"].item() < 5

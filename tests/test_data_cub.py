@@ -201,7 +201,7 @@ def test_parts_by_the_command_line(root: Path, tmp_path: Path) -> None:
     beak, belly = torch.tensor([20.0, 15]) * 128 / 40, torch.tensor([10.0, 20]) * 128 / 40
     expected = nearest_on_grid(torch.stack([beak, belly]) - 16, birds.geometry)
     assert torch.equal(store.load().locations[store.ids == LANDSCAPE][0], expected)
-    assert expected[0].tolist() == [48, 32]
+    assert expected[0].tolist() == [48, 32, 32]
     assert call("parts", *task, "--run", tmp_path / "other").exit_code == 0
     for order, complaint in (("beak,crown", "expected part crown"), ("tail", "none in")):
         refused = call("parts", *task, "--run", tmp_path / "no", "--order", order)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.dataset import Split
+from data.places import places_at
 from data.pool import ImagePool
 from data.retina import Retina, gather_patches
 
@@ -79,7 +80,7 @@ def test_retina_equals_a_loop(scales: int) -> None:
     generator = torch.Generator().manual_seed(0)
     index = torch.randint(0, 3, (4,), generator=generator)
     locations = torch.randint(-6, 14, (4, 3, 2), generator=generator)
-    glimpses = Retina(4, scales)(images, index, locations)
+    glimpses = Retina(4, scales)(images, index, places_at(locations, 4))
     assert glimpses.dtype == torch.float32
     assert torch.allclose(glimpses, naive_retina(images, index, locations, 4, scales), atol=1e-6)
 
@@ -87,7 +88,7 @@ def test_retina_equals_a_loop(scales: int) -> None:
 def test_scales_of_the_retina_share_their_centre() -> None:
     images = torch.zeros(1, 40, 40, 1, dtype=torch.uint8)
     images[0, 20, 20] = images[0, 19, 20] = images[0, 20, 19] = images[0, 19, 19] = 255
-    glimpse = Retina(4, scales=3)(images, torch.tensor([0]), torch.tensor([[[18, 18]]]))[0, 0]
+    glimpse = Retina(4, scales=3)(images, torch.tensor([0]), torch.tensor([[[18, 18, 4]]]))[0, 0]
     for scale in glimpse:  # symmetric about the centre
         assert torch.equal(scale, scale.flip(0))
         assert torch.equal(scale, scale.T)
@@ -97,14 +98,14 @@ def test_scales_of_the_retina_share_their_centre() -> None:
 def test_no_images_and_no_glimpses_give_empty_results() -> None:
     images = noise((2, 8, 8, 1), 0)
     sensor = Retina(4, scales=2)
-    assert sensor(images, torch.empty(0, dtype=torch.long), torch.zeros(0, 3, 2).long()).shape == (
+    assert sensor(images, torch.empty(0, dtype=torch.long), torch.zeros(0, 3, 3).long()).shape == (
         0,
         3,
         2,
         4,
         4,
     )
-    assert sensor(images, torch.tensor([1]), torch.zeros(1, 0, 2).long()).shape == (1, 0, 2, 4, 4)
+    assert sensor(images, torch.tensor([1]), torch.zeros(1, 0, 3).long()).shape == (1, 0, 2, 4, 4)
 
 
 def test_only_the_pixels_of_the_glimpse_are_read(tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_pool_mixes_splits_like_one_stack_of_images() -> None:
     pool, stack = ImagePool(splits), torch.cat(parts)
     generator = torch.Generator().manual_seed(0)
     for index in (torch.randint(0, 8, (20,), generator=generator), torch.tensor([7, 0]), torch.tensor([4])):
-        locations = torch.randint(-3, 8, (len(index), 2, 2), generator=generator)
+        locations = places_at(torch.randint(-3, 8, (len(index), 2, 2), generator=generator), 4)
         expected = Retina(4)(stack, index, locations)
         assert torch.equal(pool.glimpses(Retina(4), index, locations), expected)
     assert pool.ids.tolist() == [0, 1, 2, 3, 10, 20, 21, 22]

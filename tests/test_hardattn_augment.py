@@ -7,7 +7,8 @@ import torch
 
 from data.geometry import Geometry
 from data.grid import LocationGrid
-from hardattn.training.augment import Variation, mirrored, mirrored_columns
+from data.places import mirrored, places_at
+from hardattn.training.augment import Variation, mirrored_columns
 
 
 @pytest.mark.parametrize("scales", [1, 2])
@@ -18,7 +19,7 @@ def test_a_mirrored_glimpse_is_the_glimpse_of_the_mirrored_image(scales: int) ->
     varied = Variation.draw(6, geometry, mirror=True, tone=0.0, jitter=0, generator=generator)
     assert 0 < varied.flipped.sum() < 6
     index = torch.arange(6)
-    locations = torch.randint(-3, 12, (6, 2, 2), generator=generator)
+    locations = places_at(torch.randint(-3, 12, (6, 2, 2), generator=generator), 4)
     whole = torch.where(varied.flipped[:, None, None, None], images.flip(2), images)
     seen = varied.look(partial(geometry.retina(), images), geometry.grid())(index, locations)
     torch.testing.assert_close(seen, geometry.retina()(whole, index, locations))
@@ -30,7 +31,7 @@ def test_tone_and_mirror_can_be_left_out() -> None:
     varied = Variation.draw(50, geometry, mirror=False, tone=0.0, jitter=0, generator=generator)
     glimpses = torch.rand(50, 1, 1, 4, 4)
     look = varied.look(lambda _index, _locations: glimpses, geometry.grid())
-    assert torch.equal(look(torch.arange(50), torch.zeros(50, 1, 2)), glimpses)
+    assert torch.equal(look(torch.arange(50), torch.zeros(50, 1, 3)), glimpses)
 
 
 def test_jitter_reaches_its_largest_shift_and_no_further() -> None:
@@ -43,8 +44,8 @@ def test_jitter_reaches_its_largest_shift_and_no_further() -> None:
 
     generator = torch.Generator().manual_seed(0)
     varied = Variation.draw(200, geometry, mirror=False, tone=0.0, jitter=2, generator=generator)
-    varied.look(look, geometry.grid())(torch.arange(200), torch.full((200, 1, 2), 5))
-    assert taken[0].unique().tolist() == [3, 4, 5, 6, 7]
+    varied.look(look, geometry.grid())(torch.arange(200), places_at(torch.full((200, 1, 2), 5), 4))
+    assert taken[0][..., :2].unique().tolist() == [3, 4, 5, 6, 7]
 
 
 @pytest.mark.parametrize(("size", "glimpse", "per_axis"), [(224, 16, 50), (60, 12, 13), (40, 8, 9)])
@@ -64,6 +65,6 @@ def test_told_locations_mirror_with_their_images() -> None:
     varied = Variation.draw(
         40, geometry, mirror=True, tone=0.0, jitter=0, generator=torch.Generator().manual_seed(0)
     )
-    told = varied.locations(torch.tensor([[4, 8], [3, 5]]).expand(40, -1, -1), geometry.grid())
-    assert told[varied.flipped].unique(dim=0).tolist() == [[[4, 4], [3, 7]]]
-    assert told[~varied.flipped].unique(dim=0).tolist() == [[[4, 8], [3, 5]]]
+    told = varied.locations(torch.tensor([[4, 8, 4], [3, 5, 4]]).expand(40, -1, -1), geometry.grid())
+    assert told[varied.flipped].unique(dim=0).tolist() == [[[4, 4, 4], [3, 7, 4]]]
+    assert told[~varied.flipped].unique(dim=0).tolist() == [[[4, 8, 4], [3, 5, 4]]]

@@ -79,7 +79,7 @@ def draws() -> torch.Generator:
 
 def after_one(network: HardAttention, place: int) -> Tensor:
     """(COUNT,) cross-entropy in nats after one glimpse there."""
-    told = follow(network, LOOK, INDEX, GRID.locations[place].expand(COUNT, 1, 2), GRID)
+    told = follow(network, LOOK, INDEX, GRID.locations[place].expand(COUNT, 1, 3), GRID)
     return cross_entropy(told.logits[:, 0], SPLIT.labels, reduction="none")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.errors import SettingsError, StoreError
 from data.glance import thumbnails
-from data.grid import GLANCE, is_glance, with_glance
+from data.places import after_glance, is_whole, places_at, whole_image
 from data.pool import ImagePool
 from data.sequences import Sequences
 from data.tensors import load_tensors
@@ -51,9 +51,11 @@ def glancing_store(path: Path) -> SequenceStore:
         "fingerprint": split.fingerprint,
         "geometry": GLANCING.to_json(),
     }
-    candidates = torch.cat([grid.locations, torch.full((1, 2), GLANCE)])
+    candidates = torch.cat([grid.locations, whole_image(GEOMETRY.image_size)[None]])
     store = SequenceStore.write_to(path, facts, split.ids, 3, candidates)
-    places = with_glance(grid.locations[torch.tensor([4, 6])]).expand(len(split), -1, -1)
+    places = after_glance(grid.locations[torch.tensor([4, 6])], GEOMETRY.image_size).expand(
+        len(split), -1, -1
+    )
     zeros = torch.zeros(len(split), 4)
     maps = torch.rand(len(split), 3, 17)
     store.write(torch.arange(len(split)), Sequences(places, zeros[:, 1:], zeros, maps))
@@ -70,7 +72,7 @@ def rollout(policy: str = "categorical", mode: Mode = "sample", seed: int = 0) -
 @pytest.mark.parametrize("mode", ["sample", "greedy", "random"])
 def test_only_the_first_glimpse_is_a_glance(policy: str, mode: Mode) -> None:
     seen = rollout(policy, mode)
-    assert is_glance(seen.locations).tolist() == [[True, False, False, False]] * 8
+    assert is_whole(seen.locations, GEOMETRY).tolist() == [[True, False, False, False]] * 8
     assert (seen.locations[:, 1:] >= 0).all() and seen.chosen == slice(1, None)
     assert (seen.log_prob[:, 0] == 0).all()
 
@@ -96,7 +98,7 @@ def test_losses_of_the_policy_ask_nothing_of_a_glance(policy: str) -> None:
     later = {
         name: getattr(seen, name)[:, 1:] for name in ("locations", "log_prob", "baseline", "logits", "gain")
     }
-    cut = replace(seen, heads=None, **later) if hasattr(seen, "heads") else replace(seen, **later)
+    cut = replace(seen, heads=None, glances=0, **later)
     assert cut.chosen == slice(0, None)
     for one, other in (
         (losses.imitation(seen, everyone), losses.imitation(cut, everyone)),
@@ -116,11 +118,11 @@ def test_variations_mirror_a_glance_and_never_shift_it() -> None:
     generator = torch.Generator().manual_seed(0)
     flipped = torch.arange(8) % 2 == 0
     plain = Variation(flipped, torch.ones(8), torch.zeros(8, 1), 3, generator)
-    locations = with_glance(torch.zeros(8, 1, 2, dtype=torch.int64))
+    locations = after_glance(places_at(torch.zeros(8, 1, 2, dtype=torch.int64), 4), GEOMETRY.image_size)
     found = plain.look(LOOK, GRID)(EVERY, locations)[:, 0, 0]  # (B, G, G)
     straight = thumbnails(SPLIT.images, 4)[..., 0] / 255
     torch.testing.assert_close(found, torch.where(flipped[:, None, None], straight.flip(2), straight))
-    assert is_glance(plain.locations(locations, GRID)).tolist() == [[True, False]] * 8
+    assert is_whole(plain.locations(locations, GRID), GRID).tolist() == [[True, False]] * 8
 
 
 def weights(folder: Path) -> Mapping[str, Tensor]:
@@ -138,7 +140,7 @@ def test_a_run_of_each_method(tmp_path: Path, method: str) -> None:
     assert set(evaluate(folder, dataset=DATASET).accuracy_at) == {"1", "2", "3"}
     if method != "random":
         found = record(folder, dataset=DATASET, images="4", device="cpu").load().locations
-        assert is_glance(found).tolist() == [[True, False, False]] * 4
+        assert is_whole(found, GEOMETRY).tolist() == [[True, False, False]] * 4
 
 
 def test_a_run_taken_up_is_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

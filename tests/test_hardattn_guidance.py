@@ -23,7 +23,7 @@ def stored(path: Path, part: str, dataset: DataSet = DATASET, some: int | None =
     split, grid = dataset[part], dataset.geometry.grid()
     settings = {"dataset": "tiny", "target": "label", "fingerprint": split.fingerprint}
     ids = split.ids[:some]
-    store = SequenceStore.write_to(path, settings, ids, 3, torch.zeros(0, 2).long())
+    store = SequenceStore.write_to(path, settings, ids, 3, torch.zeros(0, 3).long())
     nothing = torch.zeros(len(ids), 3)
     places = grid.locations[torch.tensor([4, 6, 9])].expand(len(ids), -1, -1)
     store.write(torch.arange(len(ids)), Sequences(places, nothing, torch.zeros(len(ids), 4), nothing))
@@ -34,14 +34,14 @@ def stored(path: Path, part: str, dataset: DataSet = DATASET, some: int | None =
 def test_all_images_of_a_split_are_the_split_itself(tmp_path: Path, part: str) -> None:
     guided = guided_images(DATASET, stored(tmp_path / "s.h5", part), GEOMETRY, 3, None, "categorical")
     assert guided is not None and guided[0] is DATASET[part]
-    assert guided[1].tolist() == [[[4, 0], [4, 8], [8, 4]]] * len(DATASET[part])
+    assert guided[1].tolist() == [[[4, 0, 4], [4, 8, 4], [8, 4, 4]]] * len(DATASET[part])
 
 
 def test_some_images_are_a_growing_sample_of_those_with_a_sequence(tmp_path: Path) -> None:
     store, train = stored(tmp_path / "s.h5", "train", some=9), DATASET["train"]
     chosen = [guided_images(DATASET, store, GEOMETRY, 2, count, "categorical") for count in (5, 6)]
     few, more = (guided for guided in chosen if guided is not None)
-    assert few[1].shape == (5, 2, 2) and len(few[0]) == 5
+    assert few[1].shape == (5, 2, 3) and len(few[0]) == 5
     assert set(few[0].ids.tolist()) < set(more[0].ids.tolist()) <= set(train.ids[:9].tolist())
     assert torch.equal(few[0].images, train.images[torch.searchsorted(train.ids, few[0].ids)])
 

@@ -10,7 +10,7 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 from torch import Tensor
 
 from data.device import one_thread
-from data.grid import normalise
+from data.places import normalise
 from data.pool import ImagePool
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import log_normaliser
@@ -188,7 +188,7 @@ def test_distance_is_the_square_over_twice_the_variance() -> None:
         network.policy_head.linear.weight.zero_()
         network.policy_head.linear.bias.zero_()  # so that every mean is the middle
     result, everyone = roll(network), torch.ones(8, dtype=torch.bool)
-    centres = normalise(result.locations, 4, (16, 16))
+    centres = normalise(result.locations, GEOMETRY)
     expected = (centres.square().sum(-1) / (2 * 0.17**2)).sum(1).mean()
     earned = 1 + result.baseline.detach()
     loss = losses.reinforce(result, earned, everyone, log_normaliser(network.policy_head))

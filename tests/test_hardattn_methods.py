@@ -39,7 +39,7 @@ def everyone(tmp_path: Path) -> SequenceStore:
     """Sequences of all training images."""
     split, grid = DATASET["train"], DATASET.geometry.grid()
     settings = {"dataset": "tiny", "target": "label", "fingerprint": split.fingerprint}
-    store = SequenceStore.write_to(tmp_path / "s.h5", settings, split.ids, 3, torch.zeros(0, 2).long())
+    store = SequenceStore.write_to(tmp_path / "s.h5", settings, split.ids, 3, torch.zeros(0, 3).long())
     places, nothing = grid.locations[torch.tensor([4, 6, 9])], torch.zeros(len(split), 4)
     told = Sequences(
         places.expand(len(split), -1, -1), nothing[:, 1:], nothing, nothing[:, 1:, None][..., :0]

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from data.grid import LocationGrid, normalise
+from data.grid import LocationGrid
+from data.places import normalise, places_at
 from hardattn.model.policies import Categorical, GaussianMixture, GaussianPolicy, ProductPolicy
 
 GRID = LocationGrid.evenly((20, 30), 4, 4)
@@ -26,7 +27,7 @@ def test_density_of_a_gaussian_is_that_of_the_rounded_location() -> None:
     mean, deviation = torch.tensor([[0.1, -0.3]]), torch.tensor(0.2)
     policy = GaussianMixture(torch.zeros(1, 1), mean[:, None], deviation, GRID)
     used = policy.sample(torch.Generator().manual_seed(3))
-    centre = normalise(used, 4, (20, 30))
+    centre = normalise(used, GRID)
     expected = Normal(mean, deviation).log_prob(centre).sum(1)
     torch.testing.assert_close(policy.log_prob(used), expected)
 
@@ -35,8 +36,8 @@ def test_density_of_a_mixture() -> None:
     logits = torch.tensor([[0.3, -0.4, 1.0]])
     means = torch.tensor([[[0.0, 0.1], [0.5, -0.5], [-0.4, 0.2]]])
     policy = GaussianMixture(logits, means, torch.tensor(0.17), GRID)
-    location = torch.tensor([[7, 9]])
-    centre = normalise(location, 4, (20, 30))
+    location = torch.tensor([[7, 9, 4]])
+    centre = normalise(location, GRID)
     parts = Normal(means, 0.17).log_prob(centre[:, None]).sum(2) + logits.log_softmax(1)
     torch.testing.assert_close(policy.log_prob(location), parts.logsumexp(1))
 
@@ -46,12 +47,12 @@ def test_draws_of_a_gaussian_have_its_moments_and_stay_inside() -> None:
     policy = GaussianMixture(
         torch.zeros(20_000, 1), torch.tensor([[0.2, -0.1]]).expand(20_000, 1, 2), torch.tensor(0.17), grid
     )
-    centres = normalise(policy.sample(torch.Generator().manual_seed(0)), 4, (200, 200))
+    centres = normalise(policy.sample(torch.Generator().manual_seed(0)), grid)
     torch.testing.assert_close(centres.mean(0), torch.tensor([0.2, -0.1]), atol=5e-3, rtol=0)
     torch.testing.assert_close(centres.std(0), torch.full((2,), 0.17), atol=5e-3, rtol=0)
     wide = GaussianMixture(torch.zeros(500, 1), torch.zeros(500, 1, 2), torch.tensor(9.0), GRID)
     drawn = wide.sample(torch.Generator().manual_seed(0))
-    assert drawn.amin(0).tolist() == [0, 0] and drawn.amax(0).tolist() == [16, 26]
+    assert drawn.amin(0).tolist() == [0, 0, 4] and drawn.amax(0).tolist() == [16, 26, 4]
 
 
 def test_a_product_is_one_distribution_of_rows_times_one_of_columns() -> None:
@@ -64,7 +65,7 @@ def test_a_product_is_one_distribution_of_rows_times_one_of_columns() -> None:
     torch.testing.assert_close(table, rows[:, :, None] * cols[:, None])
     torch.testing.assert_close(rows, policy.linear(state)[:, : len(GRID.rows)].softmax(1))
     best = torch.stack([torch.tensor(GRID.rows)[rows.argmax(1)], torch.tensor(GRID.cols)[cols.argmax(1)]], 1)
-    assert torch.equal(found.mode(), best)
+    assert torch.equal(found.mode(), places_at(best, 4))
 
 
 @pytest.mark.parametrize("deviation", [0.3, None])

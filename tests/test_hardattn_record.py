@@ -157,9 +157,9 @@ def test_locations_off_the_grid_are_for_policies_without_one(tmp_path: Path) -> 
 def test_locations_outside_of_the_image_are_refused(tmp_path: Path) -> None:
     store = recorded(trained(tmp_path / "gaussian", "gaussian"))
     far = store.load()
-    far.locations[4, 1] = torch.tensor([3, 13])
+    far.locations[4, 1] = torch.tensor([3, 13, 4])
     store.write(torch.arange(12), far)
-    with pytest.raises(SettingsError, match=r"at most \[12, 12\], found \[3, 13\]"):
+    with pytest.raises(SettingsError, match=r"at most \[12, 12\], found \[3, 13, 4\]"):
         trained(tmp_path / "other", "gaussian", method="ps-ram", store=store)
 
 

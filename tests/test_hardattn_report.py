@@ -14,6 +14,7 @@ from report_tiny import digits_runs, write_frontier
 
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
+from data.places import places_at
 from hardattn.cli.main import main
 from hardattn.evaluation import EVALUATION
 from hardattn.loading import open_trained
@@ -76,9 +77,9 @@ def test_the_epe_map_is_smallest_where_the_network_looks_next(found: dict[str, A
     run = run_of(found, "epe-head-0")
     rows, cols = run["sensor"]["rows"], run["sensor"]["cols"]
     for walk in run["walks"]:
-        for t, (row, col) in enumerate(walk["locations"]):
+        for t, (row, col, _) in enumerate(walk["locations"]):
             epe = unpacked(walk["maps"][t], (len(rows), len(cols)))
-            for before_row, before_col in walk["locations"][:t]:
+            for before_row, before_col, _ in walk["locations"][:t]:
                 epe[rows.index(before_row), cols.index(before_col)] = np.inf
             level = (walk["maps"][t]["high"] - walk["maps"][t]["low"]) / 255
             assert epe[rows.index(row), cols.index(col)] <= epe.min() + level
@@ -95,9 +96,9 @@ def test_maps_are_those_of_the_policy_if_it_chose(found: dict[str, Any]) -> None
 
 def test_the_density_is_1_where_all_look_and_sums_to_the_images() -> None:
     geometry = Geometry(40, 40, 1, glimpse_size=8)
-    alone = density(torch.tensor([[16, 16]] * 5), geometry)
+    alone = density(places_at(torch.tensor([[16, 16]] * 5), geometry.glimpse_size), geometry)
     assert alone.max() == pytest.approx(1, abs=0.05) and alone[20, 20] == alone.max()
-    spread = density(torch.tensor([[8, 8], [24, 24]]), geometry)
+    spread = density(places_at(torch.tensor([[8, 8], [24, 24]]), geometry.glimpse_size), geometry)
     assert spread.sum() == pytest.approx(8**2, rel=0.01)
 
 

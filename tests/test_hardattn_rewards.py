@@ -11,6 +11,7 @@ from data.digits import load_digits
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.mnist import SIDE
+from data.places import mirrored, places_at
 from hardattn.model.rollout import Rollout
 from hardattn.objectives.registry import REWARDS
 from hardattn.objectives.rewards import box, entropy, information, log_likelihood, reachable, returns
@@ -23,7 +24,7 @@ LABELS = torch.tensor([0, 1, 0])
 def looked(logits: Tensor, locations: Tensor | None = None) -> Rollout:
     count, steps, _ = logits.shape
     nothing = torch.zeros(count, steps)
-    where = torch.zeros(count, steps, 2, dtype=torch.int64) if locations is None else locations
+    where = torch.zeros(count, steps, 3, dtype=torch.int64) if locations is None else locations
     return Rollout(where, nothing, torch.zeros(count, 2), logits, nothing, nothing)
 
 
@@ -50,7 +51,7 @@ def test_a_glimpse_that_touches_the_box_costs_nothing() -> None:
     geometry = Geometry(40, 40, 1, glimpse_size=8)
     boxes = reachable(torch.tensor([[10, 20, 14, 26]]), geometry)
     cost = {(3, 13): 0, (13, 25): 0, (2, 13): -1, (13, 29): -4, (0, 0): -13}
-    locations = torch.tensor(list(cost))[None]
+    locations = places_at(torch.tensor(list(cost)), 8)[None]
     result = looked(torch.zeros(1, len(cost), 2), locations)
     expected = torch.tensor([[value / 40 for value in cost.values()]])
     torch.testing.assert_close(box(result, LABELS[:1], boxes), expected)
@@ -86,8 +87,8 @@ def test_in_a_mirrored_image_the_box_is_mirrored() -> None:
     extent = torch.randint(1, 10, (200, 2), generator=generator)
     boxes = reachable(torch.cat([corner, corner + extent], 1), geometry)
     varied = Variation.draw(200, geometry, mirror=True, tone=0.0, jitter=0, generator=generator)
-    places = torch.randint(0, 17, (200, 3, 2), generator=generator)
-    other = torch.stack([places[..., 0], 24 - 4 - places[..., 1]], -1)
+    places = places_at(torch.randint(0, 17, (200, 3, 2), generator=generator), 4)
+    other = mirrored(places, geometry)
     as_it_was = torch.where(varied.flipped[:, None, None], other, places)
     nothing = torch.zeros(200, 3, 2)
     here = box(looked(nothing, places), LABELS, varied.reachable(boxes, geometry.grid()))

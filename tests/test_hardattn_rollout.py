@@ -64,9 +64,10 @@ def test_shapes_and_joined() -> None:
     result = run()
     every = {name: getattr(result, name) for name in Rollout.__dataclass_fields__}
     assert every.pop("candidates") is None  # nothing was asked about
+    assert every.pop("glances") == 0
     shapes: dict[str, tuple[int, ...]] = {name: tuple(value.shape) for name, value in every.items()}
     expected: dict[str, tuple[int, ...]] = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
-    expected |= {"locations": (COUNT, STEPS, 2), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
+    expected |= {"locations": (COUNT, STEPS, 3), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
     expected["heads"] = (COUNT, STEPS, sum(OUTPUTS.values()))
     assert shapes == expected
     both = joined([result, run(seed=1)])
@@ -92,7 +93,7 @@ def test_random_ignores_the_policy() -> None:
 
 def test_centre_is_the_middle_of_the_image() -> None:
     found = run("centre").locations
-    assert len(found.view(-1, 2).unique(dim=0)) == 1
+    assert len(found.view(-1, 3).unique(dim=0)) == 1
     assert (found[0, 0] + 2 - 8).abs().max() <= 2  # of 16 pixels, 4 at a time, every 4
 
 

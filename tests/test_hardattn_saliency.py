@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from data.dataset import DataSet, Split
 from data.digits import load_digits
 from data.errors import SettingsError, StoreError
+from data.places import places_at
 from data.pool import ImagePool
 from data.sequences import Sequences
 from hardattn.cli.main import main
@@ -113,7 +114,7 @@ def test_log_probabilities_of_candidates_are_those_of_the_policy_before_each_gli
 def test_batches_carry_the_maps_of_their_supervised_images() -> None:
     values = torch.arange(len(DESIGN), dtype=torch.float32)[:, None, None].expand(-1, 3, 4)
     batches = MixedBatches(
-        DATASET["train"], 3, 16, supervised=DESIGN, locations=torch.zeros(len(DESIGN), 3, 2).long(),
+        DATASET["train"], 3, 16, supervised=DESIGN, locations=torch.zeros(len(DESIGN), 3, 3).long(),
         maps=Maps(values, GRID.locations[:4]),
     )  # fmt: skip
     assert batches.pool.splits[1].images is DESIGN.images
@@ -123,11 +124,11 @@ def test_batches_carry_the_maps_of_their_supervised_images() -> None:
 
 
 def test_candidates_off_the_grid_are_left_out(tmp_path: Path) -> None:
-    places = torch.tensor([[0, 0], [0, 1], [4, 8], [3, 8]])
+    places = places_at(torch.tensor([[0, 0], [0, 1], [4, 8], [3, 8]]), 4)
     maps = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.75, 0.8], [1, 1, 1, 1]])
     store = mapped(tmp_path / "s.h5", maps, places)
     found = guided_maps(store, DESIGN, GEOMETRY, 2, "categorical")
-    assert found.places.tolist() == [[0, 0], [4, 8]]
+    assert found.places.tolist() == [[0, 0, 4], [4, 8, 4]]
     torch.testing.assert_close(found.values[5], torch.tensor([[0.1, 0.3], [0.5, 0.75]]), atol=1e-3, rtol=0)
 
 
@@ -152,7 +153,7 @@ def test_of_annotated_boxes_the_maps_say_where_the_object_is(tmp_path: Path) -> 
     maps = guided_maps(store, dataset["train"], GEOMETRY, 3, "categorical")
     assert torch.equal(maps.places, GRID.locations) and maps.values.shape == (48, 3, 16)
     on_it = maps.places[maps.values[:, 0].argmin(1)]
-    assert torch.equal(on_it, dataset["train"].boxes[:, :2])  # type: ignore[index]
+    assert torch.equal(on_it[:, :2], dataset["train"].boxes[:, :2])  # type: ignore[index]
     assert ((maps.values == 0).sum(-1) == 1).all() and (maps.values <= 1).all()
     recipe = Recipe(batch_size=16, hidden=16, supervised_share=1.0)
     budget = Budget(epochs=80)
@@ -173,7 +174,7 @@ def test_of_annotated_boxes_the_maps_say_where_the_object_is(tmp_path: Path) -> 
     ("maps", "candidates", "complaint"),
     [
         (torch.zeros(3, 0), GRID.locations[:0], "EPE maps of places on the grid"),
-        (torch.zeros(3, 2), torch.tensor([[1, 1], [2, 2]]), "EPE maps of places on the grid"),
+        (torch.zeros(3, 2), torch.tensor([[1, 1, 4], [2, 2, 4]]), "EPE maps of places on the grid"),
         (torch.full((3, 16), torch.nan), GRID.locations, "finite values"),
         (torch.full((3, 16), torch.inf), GRID.locations, "finite values"),
     ],
@@ -203,7 +204,7 @@ def test_terms_of_a_batch_by_hand(mirror: bool, monkeypatch: pytest.MonkeyPatch)
     values = torch.tensor([[[0.0, 0.01, 0.02]], [[0.02, 0.0, 0.03]]])
     places = torch.tensor([1, 4, 11])
     network, recipe = tiny_network(), Recipe(batch_size=2, supervised_share=1.0)
-    maps, told = Maps(values, GRID.locations[places]), torch.zeros(2, 1, 2).long()
+    maps, told = Maps(values, GRID.locations[places]), GRID.locations[:1].expand(2, 1, 3)
     batches = MixedBatches(
         DATASET["train"], 1, 2, supervised=DESIGN.take(torch.tensor([0, 1])), locations=told, maps=maps,
         supervised_share=1.0,

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
 
 from data.errors import SettingsError
+from data.places import places_at
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.evaluate import table
 from hardattn.cli.main import main
@@ -69,7 +70,8 @@ def test_one_is_the_greedy_one() -> None:
 
 
 def test_pixels_of_several_are_those_of_any() -> None:
-    where = torch.tensor([[[[0, 0], [0, 2]], [[0, 0], [8, 8]]], [[[0, 0], [0, 4]], [[4, 4], [0, 2]]]])
+    corners = [[[[0, 0], [0, 2]], [[0, 0], [8, 8]]], [[[0, 0], [0, 4]], [[4, 4], [0, 2]]]]
+    where = places_at(torch.tensor(corners), 4)
     seen = Predictions(torch.zeros(2, 2, 2), torch.zeros(2, 2))
     assert Looks(seen, where).pixels(GEOMETRY).tolist() == [[16, 40], [32, 48]]
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from data.dataset import Split
 from data.errors import SettingsError, StoreError
+from data.places import places_at
 from data.sequences import Sequences
 from supervision.batches import MixedBatches, supervised_split
 from supervision.store import SequenceStore
@@ -22,8 +23,9 @@ def split_of(ids: list[int]) -> Split:
 
 
 def locations_of(ids: torch.Tensor, steps: int = GLIMPSES) -> torch.Tensor:
-    """(M, T, 2), each telling its image id and step."""
-    return torch.stack([ids[:, None].expand(-1, steps), torch.arange(steps).expand(len(ids), -1)], dim=-1)
+    """(M, T, 3), each telling its image id and step."""
+    corners = torch.stack([ids[:, None].expand(-1, steps), torch.arange(steps).expand(len(ids), -1)], -1)
+    return places_at(corners, 8)
 
 
 PLAIN, GUIDED = split_of(list(range(100, 130))), split_of([3, 4, 8, 9, 12])
@@ -98,7 +100,7 @@ def test_sequences_that_do_not_fit_are_refused(locations: torch.Tensor) -> None:
 
 
 def stored(path: Path, ids: list[int], done: list[int], steps: int = 3) -> SequenceStore:
-    store = SequenceStore.write_to(path / "s.h5", {}, torch.tensor(ids), steps, torch.zeros(1, 2).long())
+    store = SequenceStore.write_to(path / "s.h5", {}, torch.tensor(ids), steps, torch.zeros(1, 3).long())
     rows = torch.tensor(done, dtype=torch.int64)
     locations = locations_of(store.ids[rows], steps)
     count = len(done)

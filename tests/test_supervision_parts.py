@@ -20,12 +20,13 @@ def test_parts_lie_on_the_object_and_the_first_glimpse_in_the_middle() -> None:
     boxes = digits["design"].boxes
     assert boxes is not None
     found = part_sequences(boxes, digits.geometry, 5)
-    assert found.shape == (len(boxes), 5, 2)
+    assert found.shape == (len(boxes), 5, 3)
     digits.geometry.grid().index(found)  # on the grid
-    assert (found[:, 0] == found[0, 0]).all() and found[0, 0].tolist() == [16, 16]
+    assert (found[:, 0] == found[0, 0]).all() and found[0, 0].tolist() == [16, 16, 8]
     low, high = reachable(boxes, digits.geometry)[:, None, :4].split(2, -1)
-    assert ((found[:, 1:] >= low) & (found[:, 1:] <= high)).all()
-    centres = found[:, 1:] + 4.0
+    corners = found[:, 1:, :2]
+    assert ((corners >= low) & (corners <= high)).all()
+    centres = corners + 4.0
     wanted = boxes[:, None, :2] + 16 * torch.tensor(PATTERN[:4])
     assert (centres - wanted).abs().max() <= 4 + 2  # half a pitch, and the border
 
@@ -34,7 +35,7 @@ def test_nearest_on_the_grid() -> None:
     geometry = Geometry(20, 30, 1, glimpse_size=4, per_axis=4)
     grid = geometry.grid()
     corners = torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([20.0, 30.0]) - 2
-    distance = (corners[:, None] - grid.locations).square().sum(2)
+    distance = (corners[:, None] - grid.locations[:, :2]).square().sum(2)
     chosen = grid.index(nearest_on_grid(corners, geometry))
     assert torch.allclose(distance.gather(1, chosen[:, None])[:, 0], distance.amin(1))
 

@@ -10,6 +10,7 @@ import torch
 
 from data.dataset import DataSet, Split
 from data.errors import DataError, SettingsError, StoreError
+from data.places import places_at
 from data.registry import load
 from data.store import ImageStore
 from hardattn.runs import geometry_for
@@ -163,9 +164,9 @@ def test_a_store_without_images(tmp_path: Path) -> None:
     store = SequenceStore.read(out)
     found = store.load()
     assert store.ids.tolist() == [2, 8] and bool(store.done.all()) and store.steps == 3
-    assert found.locations[0].tolist() == [[40, 48], [40, 64], [40, 64]]
+    assert found.locations[0].tolist() == [[40, 48, 32], [40, 64, 32], [40, 64, 32]]
     assert bool(found.epe.isnan().all()) and bool(found.entropy.isnan().all())
-    assert store.candidates.shape == (0, 2) and found.epe_map.shape == (2, 3, 0)
+    assert store.candidates.shape == (0, 3) and found.epe_map.shape == (2, 3, 0)
     assert store.settings["design"] == {"source": "published"}
     assert store.settings["dataset"] == "birds" and store.settings["target"] == "label"
     assert store.settings["fingerprint"] is None
@@ -182,7 +183,7 @@ def test_a_store_with_images_is_accepted_where_they_are_used(tmp_path: Path) -> 
     store.require({"dataset": "celebahq", "target": "Male", "fingerprint": dataset["design"].fingerprint})
     assert geometry_for(dataset, store, dataset.geometry) == dataset.geometry
     split, locations = supervised_split(store, dataset["design"], 2)
-    assert split.ids.tolist() == [0, 3] and locations.tolist() == FACE_PLACES[:2]
+    assert split.ids.tolist() == [0, 3] and locations[..., :2].tolist() == FACE_PLACES[:2]
     assert dataset.geometry.grid().index(locations).shape == (2, 2)
 
 
@@ -243,14 +244,14 @@ def test_all_published_faces_parse(real_data: Callable[[str], Path]) -> None:
         assert [[tuple(place) for place in each] for each in read.locations.tolist()] == [
             places[str(number)][n] for n in range(600)
         ]
-        GEOMETRIES["celebahq"].grid().index(read.locations)
+        GEOMETRIES["celebahq"].grid().index(places_at(read.locations, 16))
 
 
 def test_all_published_birds_parse(real_data: Callable[[str], Path], tmp_path: Path) -> None:
     store = import_published(real_data("published-sequences") / "birds.tar.gz", tmp_path / "birds.h5")
     locations = store.load().locations
-    assert locations.shape == (1000, 5, 2) and store.ids[:3].tolist() == [1, 8, 22]
-    assert locations[:, 0].unique(dim=0).tolist() == [[40, 48]]
+    assert locations.shape == (1000, 5, 3) and store.ids[:3].tolist() == [1, 8, 22]
+    assert locations[:, 0].unique(dim=0).tolist() == [[40, 48, 32]]
 
 
 def test_published_faces_go_with_the_real_images(real_data: Callable[[str], Path], tmp_path: Path) -> None:
@@ -259,4 +260,4 @@ def test_published_faces_go_with_the_real_images(real_data: Callable[[str], Path
     store = import_published(archive, tmp_path / "a.h5", attribute="Mouth_Slightly_Open", dataset=dataset)
     store.require({"fingerprint": dataset["design"].fingerprint})
     split, locations = supervised_split(store, dataset["design"], 5)
-    assert len(split) == 600 and locations.shape == (600, 5, 2)
+    assert len(split) == 600 and locations.shape == (600, 5, 3)

@@ -12,11 +12,12 @@ import torch
 from boed_tiny import timeless
 
 from data.errors import StoreError
+from data.places import places_at
 from data.sequences import Sequences
 from supervision.store import TIMES, SequenceStore
 
 STEPS, IDS = 3, torch.tensor([2, 5, 7, 11, 30])
-CANDIDATES = torch.cartesian_prod(torch.arange(0, 12, 4), torch.arange(0, 12, 4))
+CANDIDATES = places_at(torch.cartesian_prod(torch.arange(0, 12, 4), torch.arange(0, 12, 4)), 4)
 SETTINGS = {"data": "made-up", "glimpses": 3, "nested": {"share": 0.25, "list": [1, 2]}}
 
 
@@ -73,7 +74,7 @@ def test_rows_can_be_chosen(path: Path) -> None:
 def test_nothing_done_loads_nothing(path: Path) -> None:
     store = open_store(path)
     found = store.load()
-    assert found.locations.shape == (0, STEPS, 2)
+    assert found.locations.shape == (0, STEPS, 3)
     assert found.epe_map.shape == (0, STEPS, len(CANDIDATES))
     store.write(store.pending()[:0], found)
     assert not store.done.any()
@@ -195,7 +196,7 @@ def test_more_images_keep_what_is_done(path: Path) -> None:
     assert grown.ids[grown.done].tolist() == [5, 30]
     expected = sequences_of(torch.tensor([5, 30]))
     assert torch.equal(grown.load().locations, expected.locations)
-    assert torch.equal(grown.load().epe_map, expected.epe_map.half().float())
+    assert torch.equal(grown.load().epe_map, expected.epe_map)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
@@ -223,7 +224,7 @@ def test_what_is_no_store_is_refused(path: Path) -> None:
     with pytest.raises(StoreError, match="truncated or damaged"):
         SequenceStore.read(path)
     with h5py.File(path, "w") as file:
-        file["locations"] = np.zeros(3)
+        file["places"] = np.zeros(3)
     with pytest.raises(StoreError, match="without its parts"):
         SequenceStore.read(path)
     with pytest.raises(StoreError, match="found none"):
@@ -233,8 +234,8 @@ def test_what_is_no_store_is_refused(path: Path) -> None:
 def test_a_store_of_another_schema_is_refused(path: Path) -> None:
     open_store(path)
     with h5py.File(path, "r+") as file:
-        file.attrs["schema"] = 2
-    with pytest.raises(StoreError, match=r"expected .* \(schema 1\), found .*schema 2"):
+        file.attrs["schema"] = 3
+    with pytest.raises(StoreError, match=r"expected .* \(schema 2\), found .*schema 3"):
         SequenceStore.read(path)
 
 
@@ -286,3 +287,39 @@ SequenceStore.read(Path({str(path)!r}))
             [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
         )
     assert "found it in use by another process" in reader.stderr
+
+
+def as_schema_1(path: Path) -> None:
+    """Makes a store what version 0.1 wrote: places without a side, maps of half precision."""
+    with h5py.File(path, "r+") as file:
+        for name, old in (("places", "locations"), ("candidates", "candidates")):
+            corners = file[name][()][..., :2].astype(np.int16)
+            del file[name]
+            file[old] = corners
+        maps = file["epe_map"][()].astype(np.float16)
+        del file["epe_map"]
+        file["epe_map"] = maps
+        file.attrs["schema"] = 1
+
+
+def test_stores_of_schema_1_are_read_and_go_on(path: Path) -> None:
+    sizes = {"geometry": {"height": 12, "width": 12, "glimpse_size": 4}}
+    fill(open_store(path, settings=sizes), torch.tensor([1, 3]))
+    as_schema_1(path)
+    store, expected = SequenceStore.read(path), sequences_of(IDS[[1, 3]])
+    assert store.schema == 1 and torch.equal(store.candidates, CANDIDATES)
+    assert torch.equal(store.load().locations, expected.locations)
+    taken_up = open_store(path, settings=sizes)
+    fill(taken_up, taken_up.pending())
+    whole = SequenceStore.read(path)
+    assert whole.schema == 2 and whole.done.all()
+    assert torch.equal(whole.load().locations, sequences_of(IDS).locations)
+
+
+def test_a_first_glance_of_schema_1_is_the_whole_image(path: Path) -> None:
+    store = open_store(path, settings={"geometry": {"height": 12, "width": 9, "glimpse_size": 4}})
+    fill(store, torch.tensor([0]))
+    as_schema_1(path)
+    with h5py.File(path, "r+") as file:
+        file["locations"][0, 0] = -(2**15)
+    assert SequenceStore.read(path).load().locations[0, 0].tolist() == [0, 0, 12]

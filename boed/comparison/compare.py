@@ -32,7 +32,7 @@ class Source:
         name: unique among the sources compared.
         kind: how they were made: "design", "fixed-order", "random", "published" or another.
         ids: (N,) images, increasing.
-        locations: (N, T, 2) top-left pixels.
+        locations: (N, T, 3) places.
         seconds: it took per sequence, where known.
     """
 
@@ -135,13 +135,13 @@ def compare(
 
 
 def common(sources: Sequence[Source]) -> tuple[Tensor, Tensor]:
-    """Ids (N,) of the images of all sources, and their locations (S, N, T, 2) of the smallest T.
+    """Ids (N,) of the images of all sources, and their locations (S, N, T, 3) of the smallest T.
 
-    >>> a = Source("a", "design", torch.tensor([1, 3, 4]), torch.zeros(3, 5, 2))
-    >>> b = Source("b", "random", torch.tensor([3, 4, 9]), torch.zeros(3, 2, 2))
+    >>> a = Source("a", "design", torch.tensor([1, 3, 4]), torch.zeros(3, 5, 3))
+    >>> b = Source("b", "random", torch.tensor([3, 4, 9]), torch.zeros(3, 2, 3))
     >>> ids, locations = common([a, b])
     >>> ids.tolist(), tuple(locations.shape)
-    ([3, 4], (2, 2, 2, 2))
+    ([3, 4], (2, 2, 2, 3))
     """
     ids = sources[0].ids
     for source in sources:

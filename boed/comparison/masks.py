@@ -9,7 +9,7 @@ from torch import Tensor
 
 from data.dataset import Split
 from data.geometry import Geometry
-from data.grid import but_glances
+from data.places import mirrored, moved
 
 BATCH = 128
 JITTER = 0.18  # of the glimpse size, in each direction
@@ -20,7 +20,7 @@ class Masks:
     """Where each of S sources looks in the same N images.
 
     Attributes:
-        locations: (S, N, T, 2) top-left pixels.
+        locations: (S, N, T, 3) places.
         split: holds the images.
         rows: (N,) rows of the images in it.
         geometry: sensor and grid.
@@ -50,8 +50,8 @@ def draw(
     flipped = (torch.rand(BATCH, generator=generator) < 0.5 * mirror).to(device)
     places = pair(masks, sources, split, rows, flipped, alike, generator)
     reach = round(JITTER * masks.geometry.glimpse_size)
-    shift = torch.randint(-reach, reach + 1, places.shape, generator=generator).to(device)
-    glimpses = look(split, rows, but_glances(places + shift, places), masks.geometry, flipped)
+    shift = torch.randint(-reach, reach + 1, (*places.shape[:2], 2), generator=generator).to(device)
+    glimpses = look(split, rows, moved(places, shift, masks.geometry), masks.geometry, flipped)
     return glimpses, masks.geometry.centres(places), split.labels[rows]
 
 
@@ -64,7 +64,7 @@ def pair(
     alike: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """(B, T, 2) a mask for each image: of `alike` random ones, that whose own image looks most alike there.
+    """(B, T, 3) a mask for each image: of `alike` random ones, that whose own image looks most alike there.
 
     $\\arg\\min_m \\sum_t \\lVert y_{l_t(m)}(x) - y_{l_t(m)}(x_m) \\rVert^2$ over masks m made for images x_m.
     With one mask there is no choice. Labels are not looked at.
@@ -75,7 +75,7 @@ def pair(
     """
     count = len(rows)
     drawn = torch.randint(len(masks.rows), (count, alike), generator=generator)
-    offered = masks.locations[sources[:, None], drawn].to(rows.device)  # (B, P, T, 2)
+    offered = masks.locations[sources[:, None], drawn].to(rows.device)  # (B, P, T, 3)
     if alike == 1:
         return offered[:, 0]
     each = offered.flatten(0, 1)
@@ -87,12 +87,10 @@ def pair(
 
 
 def look(split: Split, rows: Tensor, places: Tensor, geometry: Geometry, flipped: Tensor) -> Tensor:
-    """(B, T, S*C, G, G) glimpses of images at places (B, T, 2), of which some are mirrored left to right.
+    """(B, T, S*C, G, G) glimpses of images at places (B, T, 3), of which some are mirrored left to right.
 
-    A glimpse of a mirrored image is the mirrored glimpse of the mirrored place, col -> W - G - col.
+    A glimpse of a mirrored image is the mirrored glimpse of the mirrored place.
     """
-    row, col = places.unbind(-1)
-    col = torch.where(flipped[:, None], geometry.width - geometry.glimpse_size - col, col)
-    taken = but_glances(torch.stack([row, col], -1), places)
+    taken = torch.where(flipped[:, None, None], mirrored(places, geometry), places)
     glimpses = geometry.retina()(split.images, rows, taken)
     return torch.where(flipped.view(-1, 1, 1, 1, 1), glimpses.flip(-1), glimpses)

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from data.dataset import Split
 from data.geometry import Geometry
+from data.places import moved
 
 CHUNK = 32  # images that are floats at a time
 JITTER = 0.25  # of the glimpse size, in each direction
@@ -103,13 +104,13 @@ def observed_cells(glimpses: Tensor, locations: Tensor, geometry: Geometry, cell
 
     Args:
         glimpses: (B, t, S*C, G, G) in [0, 1], finest scale first; t may be 0.
-        locations: (B, t, 2) int64 top-left pixels of the finest patch.
+        locations: (B, t, 3) int64 places of side G, the finest patch.
         geometry: of the sensor.
         cells: R.
     """
     total = glimpses.new_zeros(len(glimpses), geometry.channels + 1, cells, cells)
     for scale in range(geometry.scales):
-        total = total + _pasted(glimpses, locations, geometry, cells, scale)
+        total = total + _pasted(glimpses, locations[..., :2], geometry, cells, scale)
     coverage = total[:, -1:]
     return Seen(total[:, :-1] / coverage.clamp(min=1e-6), coverage)
 
@@ -164,7 +165,7 @@ def random_seen(
     shift = torch.randint(-reach, reach + 1, (*drawn.shape, 2), generator=generator)
     number = torch.randint(glimpses + 1, (len(index), 1), generator=generator)
     hidden = (torch.arange(glimpses) >= number).to(places.device)
-    locations = places[drawn.to(places.device)] + shift.to(places.device)
+    locations = moved(places[drawn.to(places.device)], shift.to(places.device), geometry)
     shown = geometry.retina()(split.images, index, locations)
     return observed_cells(shown, locations.masked_fill(hidden[..., None], NOWHERE), geometry, cells)
 
@@ -180,7 +181,11 @@ def enlarged(pixels: Tensor, geometry: Geometry) -> Tensor:
 
 
 def paste(images: Tensor, glimpses: Tensor, locations: Tensor) -> None:
-    """Writes the finest scale of glimpses (B, t, S*C, G, G) into images (B, N, H, W, C) uint8, in place."""
+    """Writes the finest scale of glimpses (B, t, S*C, G, G) at places (B, t, 3) into images, in place.
+
+    Args:
+        images: (B, N, H, W, C) uint8.
+    """
     height, width, channels = images.shape[-3:]
     span = torch.arange(glimpses.shape[-1], device=images.device)
     rows = (locations[..., 0, None] + span)[..., :, None].expand(*glimpses.shape[:2], len(span), len(span))

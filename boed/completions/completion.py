@@ -20,7 +20,7 @@ class CompletionTask:
 
     Attributes:
         bank: (M,) labelled images that q was not trained on.
-        places: (L, 2) codebook.
+        places: (L, 3) codebook.
         geometry: sensor and grid.
         settings: of the fit.
         symmetric: whether a mirrored image is as likely as the image.
@@ -59,7 +59,7 @@ class Completion(Protocol):
 
         Args:
             glimpses: (B, t, S*C, G, G) float in [0, 1], finest scale first.
-            locations: (B, t, 2) int64 top-left pixels.
+            locations: (B, t, 3) int64 places.
             noise: (B, N, self.noise) standard normal; the result for one image does not depend on the others.
 
         Returns:

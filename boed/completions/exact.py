@@ -43,7 +43,7 @@ class ExactCompletion(RetrievalCompletion):
         return torch.zeros_like(distances).masked_fill(~nearest, -torch.inf).log_softmax(1)
 
     def consistent_weights(self, glimpses: Tensor, locations: Tensor) -> Tensor:
-        """p(x | history) (B, M) for glimpses (B, t, S*C, G, G) at top-left pixels (B, t, 2)."""
+        """p(x | history) (B, M) for glimpses (B, t, S*C, G, G) at places (B, t, 3)."""
         distances = torch.zeros(len(glimpses), len(self.bank), dtype=torch.float64, device=glimpses.device)
         for seen, places in zip(glimpses.unbind(1), locations.unbind(1), strict=True):
             for place in places.unique(dim=0):
@@ -52,9 +52,9 @@ class ExactCompletion(RetrievalCompletion):
         return self.log_weights(distances).exp()
 
     def _levels(self, location: Tensor) -> Tensor:
-        """(M, S*C*G*G) grey levels of the whole bank at one location (2,)."""
+        """(M, S*C*G*G) grey levels of the whole bank at one place (3,)."""
         rows = torch.arange(len(self.bank), device=location.device)
-        return grey_levels(self.retina(self.bank.images, rows, location.expand(len(rows), 1, 2)))
+        return grey_levels(self.retina(self.bank.images, rows, location.expand(len(rows), 1, 3)))
 
 
 def of_templates(task: CompletionTask) -> ExactCompletion:

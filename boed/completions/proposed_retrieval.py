@@ -25,6 +25,7 @@ from data.errors import CheckpointError, DataError, SettingsError
 from data.folder import SUFFIXES
 from data.geometry import Geometry
 from data.grey import grey_levels
+from data.places import places_at
 
 PROPOSALS = 200  # bank images, or mirrored ones, whose glimpses are compared with those observed
 TARGET_ESS = 20.0  # variants that explain a history, effectively
@@ -145,8 +146,8 @@ class ProposedRetrieval:
     >>> geometry, images = Geometry(8, 8, 1, glimpse_size=4), torch.arange(64, dtype=torch.uint8)
     >>> bank = Split(images.view(1, 8, 8, 1), torch.zeros(1), torch.arange(1), "")
     >>> r = ProposedRetrieval(new_model(FactorAnalysis(geometry, factors=3), bank, symmetric=True), bank)
-    >>> glimpses = geometry.retina()(bank.images, torch.tensor([0]), torch.tensor([[[2, 2]]]))
-    >>> r.complete(glimpses, torch.tensor([[[2, 2]]]), torch.zeros(1, 5, r.noise)).shape
+    >>> glimpses = geometry.retina()(bank.images, torch.tensor([0]), torch.tensor([[[2, 2, 4]]]))
+    >>> r.complete(glimpses, torch.tensor([[[2, 2, 4]]]), torch.zeros(1, 5, r.noise)).shape
     torch.Size([1, 5, 8, 8, 1])
     """
 
@@ -215,12 +216,12 @@ class ProposedRetrieval:
         return torch.cat(parts, 1)
 
     def _shown(self, variants: Variants, locations: Tensor) -> Tensor:
-        """(n, t, S*C, G, G) what the sensor sees of variants at locations (t, 2), which alone are made."""
+        """(n, t, S*C, G, G) what the sensor sees of variants at places (t, 3), which alone are made."""
         margin = (2 ** (self.geometry.scales - 1) - 1) * self.geometry.glimpse_size // 2
         side = self.geometry.glimpse_size * 2 ** (self.geometry.scales - 1)  # of the coarsest scale
-        patches = variant_patches(self.bank.images, variants, locations - margin, (side, side))
+        patches = variant_patches(self.bank.images, variants, locations[:, :2] - margin, (side, side))
         each = torch.arange(patches.shape[0] * patches.shape[1], device=locations.device)
-        centre = locations.new_full((len(each), 1, 2), margin)
+        centre = places_at(locations.new_full((len(each), 1, 2), margin), self.geometry.glimpse_size)
         return self.geometry.retina()(patches.flatten(0, 1), each, centre).view(
             *patches.shape[:2], *self.geometry.glimpse_shape()
         )

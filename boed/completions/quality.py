@@ -52,7 +52,7 @@ def completion_quality(
     Args:
         completion: of any kind.
         split, rows: (B,) images, which the completion was not trained on.
-        locations: (t, 2) or (B, t, 2) top-left pixels.
+        locations: (t, 3) or (B, t, 3) places.
         geometry: of the sensor.
         draws: N >= 2 completions of each image.
         seed: of their noise.
@@ -78,9 +78,9 @@ def _sums(found: Tensor, images: Tensor, observed: Tensor) -> Tensor:
 
 
 def observed_pixels(locations: Tensor, geometry: Geometry) -> Tensor:
-    """(B, H, W) whether a pixel is in the finest patch at any of the locations (B, t, 2).
+    """(B, H, W) whether a pixel is in the finest patch at any of the places (B, t, 3).
 
-    >>> mask = observed_pixels(torch.tensor([[[0, -1]]]), Geometry(3, 3, 1, glimpse_size=2))
+    >>> mask = observed_pixels(torch.tensor([[[0, -1, 2]]]), Geometry(3, 3, 1, glimpse_size=2))
     >>> mask[0].int().tolist()
     [[1, 0, 0], [1, 0, 0], [0, 0, 0]]
     """

@@ -43,7 +43,7 @@ class RetrievalCompletion:
         self.target_ess = min(target_ess, float(len(bank)))
 
     def model(self, locations: Tensor, noise: Tensor) -> Tensor:
-        """The generative model as Pyro sees it: sites "image" and "glimpses" for locations (t, 2)."""
+        """The generative model as Pyro sees it: sites "image" and "glimpses" for places (t, 3)."""
         images = self.bank.images
         image = pyro.sample("image", Categorical(torch.ones(len(images), device=images.device)))
         rows = image.view(-1)

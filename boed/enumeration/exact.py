@@ -38,7 +38,7 @@ class Enumeration:
         images: (M, H, W, C) uint8 templates, equally likely.
         labels: (M,) int64.
         geometry: sensor, and grid for the default of the places.
-        places: (L, 2) top-left pixels of the candidates.
+        places: (L, 3) candidates.
 
     Attributes:
         codes: (M, L) int64.
@@ -79,7 +79,7 @@ class Enumeration:
         return Split.of(ImageStore.from_arrays(self.images.numpy(), self.labels.numpy()[:, None], ids))
 
     def index(self, locations: Tensor) -> Tensor:
-        """Numbers (...) of the places at top-left pixels (..., 2); raises SettingsError for any other."""
+        """Numbers (...) of the places of the candidates (..., 3); raises SettingsError for any other."""
         same = (locations[..., None, :] == self.places).all(-1)
         if not bool(same.any(-1).all()):
             stray = locations[~same.any(-1)][0].tolist()
@@ -137,7 +137,7 @@ class Enumeration:
     def _codes_at(self, place: Tensor) -> Tensor:
         """(M,) number of the pattern that each template shows at a place (2,)."""
         rows = torch.arange(len(self))
-        glimpses = self.geometry.retina()(self.images, rows, place.expand(len(rows), 1, 2))
+        glimpses = self.geometry.retina()(self.images, rows, place.expand(len(rows), 1, 3))
         return torch.from_numpy(np.unique(_as_scalars(glimpses.flatten(1).numpy()), return_inverse=True)[1])
 
 
@@ -153,7 +153,7 @@ class ExactDesigns:
 
     Attributes:
         places: (B, T) numbers of the places.
-        locations: (B, T, 2) their top-left pixels.
+        locations: (B, T, 3) these places.
         epe_map: (B, T, L) EPE of every place before each glimpse, nats; finite where one was seen, too.
         entropy: (B, T+1) entropy of the posterior before the first and after each glimpse, nats.
     """

@@ -11,7 +11,7 @@ from data.geometry import Geometry
 
 
 def enumeration(name: str, geometry: Geometry, places: Tensor) -> Enumeration:
-    """All images of the data set of this name at the places (L, 2).
+    """All images of the data set of this name at the places (L, 3).
 
     Raises:
         SettingsError: they cannot be enumerated.

@@ -53,7 +53,7 @@ class AmortisedBelief:
 
     Args:
         estimator: trained.
-        places: (L, 2) candidates.
+        places: (L, 3) candidates.
         geometry: sensor and grid.
         images: B.
     """

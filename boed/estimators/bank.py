@@ -21,7 +21,7 @@ MEMORY_GB = 4.0
 def embed_places(
     q: Posterior, images: Tensor, rows: Tensor, places: Tensor, geometry: Geometry, width: int = 0
 ) -> Iterator[Tensor]:
-    """q's statistics (b, L, D) of the images `rows`, block by block, at every place (L, 2).
+    """q's statistics (b, L, D) of the images `rows`, block by block, at every place (L, 3).
 
     A block is small enough that neither its glimpses nor its statistics, of size `width`, take much memory.
     """
@@ -43,7 +43,7 @@ class Bank:
     Args:
         q: posterior.
         split: the images.
-        places: (L, 2) top-left pixels.
+        places: (L, 3).
         geometry: sensor and grid.
         memory_gb: budget for what is kept, in 2**30 bytes.
     """
@@ -113,7 +113,7 @@ class Bank:
         """(M, S*C*G*G) double: every image's glimpse at one place, in exact multiples of a grey level."""
         if place in self._kept_glimpses:
             return self._kept_glimpses[place].double() / GREY_STEPS
-        location = self.places[place].expand(len(self._rows), 1, 2)
+        location = self.places[place].expand(len(self._rows), 1, 3)
         levels = grey_levels(self.geometry.retina()(self.split.images, self._rows, location)[:, 0])
         if 2 * levels.numel() <= self._left:
             self._left -= 2 * levels.numel()

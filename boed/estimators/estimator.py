@@ -64,7 +64,7 @@ class BeliefParts:
     Attributes:
         q: the posterior.
         bank: labelled images that q was not trained on, with their statistics.
-        places: (L, 2) codebook.
+        places: (L, 3) codebook.
         geometry: sensor and grid.
         score: one of `boed.estimators.registry.SCORES`.
         noise: (B, T) uniform numbers fixed by the image.
@@ -96,7 +96,7 @@ class EstimatorTask:
 
     Attributes:
         bank: makes the bank of labelled images that q was not trained on, with their statistics.
-        places: (L, 2) codebook.
+        places: (L, 3) codebook.
         geometry: sensor and grid.
         settings: of the fit.
         score: one of `boed.estimators.registry.SCORES`.

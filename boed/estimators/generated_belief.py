@@ -22,7 +22,7 @@ class GeneratedBelief:
     Args:
         q: posterior.
         completion: makes images.
-        places: (L, 2) candidates.
+        places: (L, 3) candidates.
         geometry: sensor and grid.
         seeds: (B,) int64, the noise of each image.
         count: number of completions N.
@@ -66,7 +66,7 @@ class GeneratedBelief:
         return Completed(statistics, None, torch.full((len(rows),), 1 / len(rows), device=images.device))
 
     def history(self) -> tuple[Tensor, Tensor]:
-        """Glimpses (B, t, S*C, G, G) so far, and where they are (B, t, 2)."""
+        """Glimpses (B, t, S*C, G, G) so far, and where they are (B, t, 3)."""
         return torch.stack(self.glimpses, 1), torch.stack(self.locations, 1)
 
     def _images(self, image: int, *, keep: bool) -> Tensor:

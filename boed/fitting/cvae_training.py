@@ -60,7 +60,7 @@ def train_cvae(
         split, rows: (M,) training images.
         geometry: of images and sensor.
         glimpses: T; the partial encoder is trained on 0 to T glimpses of an image.
-        places: (L, 2) top-left pixels; a glimpse is at one of them, shifted a little.
+        places: (L, 3); a glimpse is at one of them, shifted a little.
         iterations: in all, each of 64 images.
         seed: of weights and draws.
         state: see `boed.fitting.fit_state.seeded_iterations`.

@@ -33,7 +33,7 @@ from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError
 from data.files import write_json
 from data.geometry import Geometry
-from data.grid import GLANCE
+from data.places import whole_image
 from data.settings import from_json
 from data.tensors import load_tensors
 
@@ -158,7 +158,7 @@ def learn(
         train, rows, geometry, places=settings.places, glimpses=settings.glimpses, classes=facts.classes
     )
     if geometry.first_glance:
-        places = torch.cat([places, places.new_full((1, 2), GLANCE)])
+        places = torch.cat([places, whole_image(geometry.image_size).to(places)[None]])
     torch.manual_seed(settings.seed)
     kind = POSTERIORS.require(settings.posterior)
     q = kind.new(geometry, settings, places.cpu(), classes=facts.classes, attributes=facts.attributes).to(

@@ -14,7 +14,7 @@ from boed.fitting.fit_state import seeded_iterations
 from boed.posteriors.posterior import Posterior, negative_log_posterior
 from data.dataset import Split
 from data.geometry import Geometry
-from data.grid import is_glance
+from data.places import moved
 
 BATCH = 128
 LEARNING_RATE = 3e-3
@@ -45,7 +45,7 @@ def train_posterior(
 
     Args:
         rows: (M,) training images of `split`.
-        places: (L, 2) codebook.
+        places: (L, 3) codebook.
         sample: draws the places of a batch.
         iterations, seed, state, task, title, learning_rate: see `train`.
         jitter: whether glimpses are gathered a little beside their places, an augmentation for images in
@@ -58,8 +58,8 @@ def train_posterior(
 
     def loss(generator: torch.Generator) -> Tensor:
         index = rows[torch.randint(len(rows), (BATCH,), generator=generator).to(device)]
-        locations = places[sample(BATCH, generator).to(device)]  # (B, T, 2)
-        shifted = locations + _jitter(locations, geometry, generator) if jitter else locations
+        locations = places[sample(BATCH, generator).to(device)]  # (B, T, 3)
+        shifted = _jittered(locations, geometry, generator) if jitter else locations
         glimpses = geometry.retina()(split.images, index, shifted)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
             return negative_log_posterior(q, glimpses, geometry.centres(locations), split.labels[index])
@@ -120,8 +120,8 @@ def one_cycle(progress: float) -> float:
     return min(progress / 0.1 + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - 0.1) / 0.9)))
 
 
-def _jitter(locations: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
-    """Small random shifts of where the glimpse is gathered: an augmentation."""
+def _jittered(places: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
+    """Places (B, T, 3) with small random shifts of where the glimpse is gathered: an augmentation."""
     reach = round(JITTER * geometry.glimpse_size)
-    shift = torch.randint(-reach, reach + 1, locations.shape, generator=generator).to(locations.device)
-    return shift.masked_fill(is_glance(locations)[..., None], 0)
+    shift = torch.randint(-reach, reach + 1, (*places.shape[:-1], 2), generator=generator)
+    return moved(places, shift.to(places.device), geometry)

@@ -12,7 +12,7 @@ from boed.posteriors.heads import Heads
 from boed.posteriors.posterior import Posterior
 from boed.settings import FitSettings
 from data.geometry import Geometry
-from data.grid import denormalise
+from data.places import denormalise
 
 MEAN, DEVIATION = 0.45, 0.225  # of pixels in [0, 1]: those of ImageNet, averaged over the colours
 UNCOVERED = 1e-12  # below the smallest positive coverage of any image
@@ -113,7 +113,7 @@ class AvpCnnPosterior(Posterior):
         size, scales = geometry.glimpse_size, geometry.scales
         patches = glimpses.reshape(-1, scales, geometry.channels, size, size)
         lengths = 2 ** torch.arange(scales, device=centres.device)
-        tops = denormalise(centres.reshape(-1, 1, 2), size, (geometry.height, geometry.width))
+        tops = denormalise(centres.reshape(-1, 1, 2), geometry)[..., :2]
         starts = tops - ((lengths - 1) * size // 2)[:, None]  # (N, S, 2): all scales have one centre
         rows = overlap(starts[..., 0], lengths, size, geometry.height, self.resolution).to(patches.dtype)
         cols = overlap(starts[..., 1], lengths, size, geometry.width, self.resolution).to(patches.dtype)

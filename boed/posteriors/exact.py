@@ -12,7 +12,7 @@ from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.geometry import Geometry
 from data.grey import grey_levels
-from data.grid import normalise
+from data.places import normalise
 
 
 class ExactPosterior(Posterior):
@@ -54,7 +54,7 @@ class ExactPosterior(Posterior):
         buffers = {
             "patterns": _patterns(world),  # (L, P, S*C*G*G)
             "codes": world.codes.T[:, world.labels.argsort(stable=True)],  # (L, M)
-            "centres": normalise(world.places, geometry.glimpse_size, (geometry.height, geometry.width)),
+            "centres": normalise(world.places, geometry),
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
@@ -81,7 +81,7 @@ class ExactPosterior(Posterior):
 def _patterns(world: Enumeration) -> Tensor:
     """(L, P, S*C*G*G) grey levels: what is to be seen at each place."""
     shape = world.examples.shape
-    locations = world.places[:, None].expand(*shape, 2).reshape(-1, 1, 2)
+    locations = world.places[:, None].expand(*shape, 3).reshape(-1, 1, 3)
     glimpses = world.geometry.retina()(world.images, world.examples.view(-1), locations)
     return grey_levels(glimpses).view(*shape, -1)
 

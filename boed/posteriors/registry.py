@@ -22,7 +22,7 @@ class PosteriorKind:
     """One posterior of the registry.
 
     Args:
-        new: (geometry, settings, places (L, 2), *, classes, attributes) -> an untrained posterior of the
+        new: (geometry, settings, places (L, 3), *, classes, attributes) -> an untrained posterior of the
             size that the settings name, for A attributes of K classes each; trained by `boed fit` as any
             other, and loaded into by its `state_dict`.
         exact: whether it knows the images of the task: then nothing is learned or calibrated, and only

@@ -15,7 +15,7 @@ KEPT = 4  # coarse places that are refined
 
 
 def coarse_places(locations: Tensor, geometry: Geometry) -> Tensor:
-    """Numbers (L',) of places (L, 2) that keep three quarters of a glimpse apart, and cover the others.
+    """Numbers (L',) of places (L, 3) that keep three quarters of a glimpse apart, and cover the others.
 
     >>> grid = Geometry(16, 16, 1, glimpse_size=4, per_axis=13)
     >>> len(coarse_places(grid.grid().locations, grid)), len(grid.grid())
@@ -37,7 +37,7 @@ def coarse_to_fine(
 
     Args:
         evaluate: which places are wanted of each image (B, L) -> the map (B, L), infinite elsewhere.
-        locations: (L, 2) all places.
+        locations: (L, 3) all places.
         geometry: for the glimpse size.
         seen: (B, L) where the map must not be taken.
     """
@@ -46,6 +46,6 @@ def coarse_to_fine(
     found = evaluate(first)
     best = found.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
     reach = SPACING * geometry.glimpse_size
-    near = (locations[:, None] - locations[coarse]).abs().amax(-1) <= reach  # (L, L')
+    near = (locations[:, None, :2] - locations[coarse, :2]).abs().amax(-1) <= reach  # (L, L')
     fine = near.T[best].any(1) & ~first  # (B, L)
     return torch.where(fine, evaluate(fine), found)

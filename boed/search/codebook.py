@@ -39,7 +39,7 @@ def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
 def codebook(
     split: Split, rows: Tensor, geometry: Geometry, *, places: int, glimpses: int, classes: int
 ) -> tuple[Tensor, Tensor]:
-    """(L, 2) places, most informative first, and their information (L,) in nats.
+    """(L, 3) places, most informative first, and their information (L,) in nats.
 
     Of several attributes it is (L, A), and a place counts as much as it does for the attribute that it tells
     most of, compared with that attribute's best place.

@@ -25,7 +25,7 @@ def sample_sizes(
     Args:
         designer: with completions that are weighted; without, the list is empty.
         split, rows: images (B,).
-        locations: (B, T, 2) of their sequences, all in the codebook.
+        locations: (B, T, 3) of their sequences, all in the codebook.
     """
     history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
     found = []
@@ -53,7 +53,7 @@ def coarse_agreement(
     Args:
         designer: one that searches from coarse to fine.
         split, rows: images (B,).
-        locations: (B, T, 2) that it chose.
+        locations: (B, T, 3) that it chose.
     """
     history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
     same = []
@@ -66,5 +66,5 @@ def coarse_agreement(
 
 
 def place_numbers(designer: Designer, locations: Tensor) -> Tensor:
-    """(...) numbers in the codebook of locations (..., 2)."""
+    """(...) numbers in the codebook of places (..., 3)."""
     return (locations[..., None, :] == designer.learned.places).all(-1).long().argmax(-1)

@@ -6,7 +6,7 @@
   its formula out, so how much more likely is a parameter here.
 - *linear*: the places at which a ridge regression reads the class best, the same for all images.
 
-Each returns locations (N, T, 2), top-left pixels, distinct within a sequence.
+Each returns places (N, T, 3), distinct within a sequence.
 """
 
 from __future__ import annotations
@@ -37,18 +37,20 @@ def centre_sequences(geometry: Geometry, count: int, glimpses: int) -> Tensor:
         glimpses: T.
 
     Returns:
-        (N, T, 2) int64.
+        (N, T, 3) int64.
 
     Raises:
         SettingsError: there are fewer places than glimpses.
 
     >>> centre_sequences(Geometry(60, 60, 1, glimpse_size=12, per_axis=13), count=2, glimpses=3)[1].tolist()
-    [[24, 24], [20, 24], [24, 20]]
+    [[24, 24, 12], [20, 24, 12], [24, 20, 12]]
     """
     locations = geometry.grid().locations
     _require(glimpses, len(locations), "more grid positions")
     extent = torch.tensor([geometry.height, geometry.width])
-    distance = (2 * locations + geometry.glimpse_size - extent).square().sum(-1)  # exact, so ties are ties
+    distance = (
+        (2 * locations[:, :2] + geometry.glimpse_size - extent).square().sum(-1)
+    )  # exact, so ties are ties
     return _for_all(locations[distance.argsort(stable=True)[:glimpses]], count)
 
 
@@ -65,22 +67,22 @@ def saliency_sequences(
 
     Args:
         epe_map: (L,) nats; a place with an infinite value is never taken.
-        locations: (L, 2) top-left pixels.
+        locations: (L, 3) places.
         ids: (N,) image ids.
         glimpses: T.
         k: how strongly low values are preferred, per nat; 0 is uniform. See `SHARPNESS`.
         seed: of the draws.
 
     Returns:
-        (N, T, 2) on the device of the locations.
+        (N, T, 3) on the device of the locations.
 
     Raises:
         SettingsError: k is negative or not finite, the map holds NaN, or fewer of its values are finite than
             there are glimpses.
 
-    >>> places = torch.tensor([[0, 0], [0, 8], [8, 0]])
+    >>> places = torch.tensor([[0, 0, 4], [0, 8, 4], [8, 0, 4]])
     >>> saliency_sequences(torch.tensor([.6, .1, .3]), places, torch.arange(2), 2, k=500, seed=0).tolist()
-    [[[0, 8], [8, 0]], [[0, 8], [8, 0]]]
+    [[[0, 8, 4], [8, 0, 4]], [[0, 8, 4], [8, 0, 4]]]
     """
     if not (math.isfinite(k) and k >= 0):
         raise SettingsError(f"expected a sharpness k of at least 0, found {k}")
@@ -126,14 +128,14 @@ def linear_sequences(information: Tensor, geometry: Geometry, count: int, glimps
         glimpses: T.
 
     Returns:
-        (N, T, 2) int64, the most informative first.
+        (N, T, 3) int64, the most informative first.
 
     Raises:
         SettingsError: fewer locations than glimpses keep apart.
 
     >>> geometry = Geometry(20, 20, 1, glimpse_size=8, per_axis=3)
     >>> linear_sequences(torch.arange(9.0), geometry, count=1, glimpses=2).tolist()
-    [[[12, 12], [12, 6]]]
+    [[[12, 12, 8], [12, 6, 8]]]
     """
     locations = geometry.grid().locations
     spacing = SPACING * geometry.glimpse_size

@@ -26,9 +26,9 @@ class PooledSensor:
 
     Args:
         retina: the sensor; D = 16 S C + 1 for S scales and C channels.
-        locations: (L, 2) top-left pixels, anywhere.
+        locations: (L, 3) places, anywhere, all of side G.
 
-    >>> sensor = PooledSensor(Retina(8), torch.tensor([[0, 0], [3, 5]]))
+    >>> sensor = PooledSensor(Retina(8), torch.tensor([[0, 0, 8], [3, 5, 8]]))
     >>> sensor(torch.full((6, 20, 20, 3), 255, dtype=torch.uint8)).shape
     torch.Size([2, 49, 6])
     """
@@ -47,7 +47,7 @@ class PooledSensor:
     def _scale(self, images: Tensor, factor: int) -> Tensor:
         """(L, 16 C, B) of the patch that is `factor` times as wide as the finest."""
         side = self.retina.size * factor
-        corners = self.locations - (factor - 1) * self.retina.size // 2
+        corners = self.locations[:, :2] - (factor - 1) * self.retina.size // 2
         inside, corners = _padded(images, corners, side)
         box = side // POOLED
         sums = box_sums(inside, box)  # (H', W', C, B)

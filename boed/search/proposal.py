@@ -39,7 +39,7 @@ def ridge_information(
 
     Args:
         split: images and labels.
-        locations: (L, 2) candidates.
+        locations: (L, 3) candidates.
         retina: the sensor; each glimpse is pooled to 4 x 4.
         classes: K.
         ridge: penalty, in units of one observation of unit variance.
@@ -89,7 +89,8 @@ def _held_out_error(
 def choose_places(information: Tensor, locations: Tensor, count: int, spacing: float) -> Tensor:
     """Indices (<= count,) of the most informative locations that keep `spacing` pixels apart, best first.
 
-    >>> choose_places(torch.tensor([3., 2., 1.]), torch.tensor([[0, 0], [0, 1], [0, 9]]), 2, 4.0).tolist()
+    >>> places = torch.tensor([[0, 0, 4], [0, 1, 4], [0, 9, 4]])
+    >>> choose_places(torch.tensor([3.0, 2.0, 1.0]), places, count=2, spacing=4.0).tolist()
     [0, 2]
     """
     remaining = information.clone()
@@ -97,7 +98,7 @@ def choose_places(information: Tensor, locations: Tensor, count: int, spacing: f
     while len(chosen) < count and bool(remaining.isfinite().any()):
         best = int(remaining.argmax())
         chosen.append(best)
-        distance = (locations - locations[best]).abs().amax(-1)
+        distance = (locations[:, :2] - locations[best, :2]).abs().amax(-1)
         remaining[distance < spacing] = -torch.inf
         remaining[best] = -torch.inf
     return torch.tensor(chosen)

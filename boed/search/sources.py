@@ -18,7 +18,7 @@ from boed.search.heuristics import (
 )
 from boed.search.registry import SOURCES
 from data.dataset import Split
-from data.grid import with_glance
+from data.places import after_glance
 from data.sequences import Sequences
 
 Source = Callable[[Designer, Split, Tensor, int, int], Sequences]
@@ -82,7 +82,7 @@ def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tens
     """Given locations (B, T, 2), after a first glance if any, with the entropies of q along them; no map."""
     learned, locations = designer.learned, locations.to(split.images.device)
     if learned.glance is not None:
-        locations = with_glance(locations)
+        locations = after_glance(locations, learned.geometry.image_size)
     glimpsed = learned.geometry.retina()(split.images, rows, locations).double()
     totals = designer.q.embed(glimpsed, learned.geometry.centres(locations).double()).cumsum(1)
     counts = torch.arange(1, locations.shape[1] + 1, device=totals.device)

@@ -18,6 +18,7 @@ from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.grid import LocationGrid
 from data.pool import ImagePool
 from hardattn.baselines.early_exit import confidence_thresholds
 from hardattn.baselines.layers import Baseline
@@ -122,7 +123,7 @@ def one_glimpse(geometry: Geometry) -> Geometry:
         SettingsError: the image is no square, as glimpses are.
 
     >>> one_glimpse(Geometry(60, 60, 1, glimpse_size=12)).grid().locations.tolist()
-    [[0, 0]]
+    [[0, 0, 60]]
     """
     if geometry.height != geometry.width:
         raise SettingsError(
@@ -131,11 +132,12 @@ def one_glimpse(geometry: Geometry) -> Geometry:
     return Geometry(geometry.height, geometry.width, geometry.channels, geometry.height, per_axis=1)
 
 
-def whole(look: Look) -> Callable[[Tensor], Tensor]:
-    """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: their glimpses as large as they at (0, 0)."""
+def whole(look: Look, grid: LocationGrid) -> Callable[[Tensor], Tensor]:
+    """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: glimpses at `one_glimpse`'s only place."""
+    place = grid.locations
 
     def images(index: Tensor) -> Tensor:
-        return look(index, torch.zeros(len(index), 1, 2, dtype=torch.int64, device=index.device))[:, 0]
+        return look(index, place.to(index.device).expand(len(index), 1, 3))[:, 0]
 
     return images
 
@@ -161,7 +163,7 @@ class WholeImageTrainer(Trainer):
         """One iteration, `fraction` of the budget being used."""
         index, labels = batch.index.to(self.device), batch.labels.to(self.device)
         varied = self.variation(len(index), self.generator())
-        images = whole(varied.look(self.look, self.grid))(index)
+        images = whole(varied.look(self.look, self.grid), self.grid)(index)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             said = self.network.train().at_exits(images)
             loss = cross_entropy(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
@@ -179,7 +181,8 @@ def logits_of(network: Baseline, split: Split, geometry: Geometry) -> Tensor:
         geometry: of these images.
     """
     network.eval()
-    images = whole(look_of(ImagePool([split]), geometry.retina(), network.device))
+    look = look_of(ImagePool([split]), geometry.retina(), network.device)
+    images = whole(look, geometry.grid())
     parts = torch.arange(len(split), device=network.device).split(EVALUATED_AT_ONCE)
     with one_thread():
         return torch.cat([network.at_exits(images(index)) for index in parts]).cpu()

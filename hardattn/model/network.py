@@ -47,7 +47,7 @@ class HardAttention(nn.Module):
     >>> state = network.initial(4)
     >>> state = network.step(torch.rand(4, 3, 16, 16), torch.zeros(4, 2), state)
     >>> network.classify(state).shape, network.policy(state).mode().shape, network.gain(state).shape
-    (torch.Size([4, 2]), torch.Size([4, 2]), torch.Size([4]))
+    (torch.Size([4, 2]), torch.Size([4, 3]), torch.Size([4]))
     """
 
     def __init__(

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from data.errors import SettingsError
-from data.grid import LocationGrid, denormalise, normalise
+from data.grid import LocationGrid
+from data.places import denormalise, normalise, places_at
 from hardattn.model.linear import Linear
 from hardattn.model.registry import POLICIES
 
@@ -23,15 +24,15 @@ class Locations(Protocol):
     """A distribution over the locations of the next glimpse of B images."""
 
     def sample(self, generator: torch.Generator | None) -> Tensor:
-        """(B, 2) int64 top-left pixels, drawn."""
+        """(B, 3) int64 places, drawn."""
         ...
 
     def mode(self) -> Tensor:
-        """(B, 2) the most likely location, or nearly."""
+        """(B, 3) the most likely place, or nearly."""
         ...
 
     def log_prob(self, locations: Tensor) -> Tensor:
-        """(B,) of the locations (B, 2) that are used; no gradient flows through them."""
+        """(B,) of the places (B, 3) that are used; no gradient flows through them."""
         ...
 
 
@@ -45,7 +46,7 @@ class Categorical:
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
     >>> policy = Categorical(torch.tensor([[0.0, 9.0, 0.0, 0.0]]), grid)
     >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
-    ([[0, 4]], -0.0004)
+    ([[0, 4, 4]], -0.0004)
     """
 
     def __init__(self, logits: Tensor, grid: LocationGrid) -> None:
@@ -82,7 +83,7 @@ class EpeMap:
     >>> fresh = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4)
     >>> later = fresh.without(torch.tensor([[False, True, False, False]]))
     >>> later.mode().tolist(), round(later.smallest().item(), 4)
-    ([[4, 0]], 0.3)
+    ([[4, 0, 4]], 0.3)
     >>> round(later.log_prob(later.mode()).exp().item(), 4)
     0.7333
     """
@@ -133,7 +134,7 @@ class GaussianMixture:
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
     >>> policy = GaussianMixture(torch.zeros(1, 1), torch.zeros(1, 1, 2), torch.tensor(0.5), grid)
     >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
-    ([[2, 2]], -0.4516)
+    ([[2, 2, 4]], -0.4516)
     """
 
     def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: LocationGrid) -> None:
@@ -150,7 +151,7 @@ class GaussianMixture:
         return self._pixels(self._mean(self.log_shares.detach().argmax(1, keepdim=True)))
 
     def log_prob(self, locations: Tensor) -> Tensor:
-        centres = normalise(locations, self.grid.glimpse_size, self.grid.image_size)
+        centres = normalise(locations, self.grid)
         scaled = (centres[:, None] - self.means) / self.deviation
         density = -0.5 * scaled.square().sum(2) - self.deviation.log().sum() - math.log(2 * math.pi)
         return (self.log_shares + density).logsumexp(1)
@@ -162,8 +163,8 @@ class GaussianMixture:
     def _pixels(self, centres: Tensor) -> Tensor:
         size, (height, width) = self.grid.glimpse_size, self.grid.image_size
         last = torch.tensor([height - size, width - size], device=centres.device)
-        inside = denormalise(centres, size, (height, width)).clamp(min=0)
-        return torch.minimum(inside, last)
+        corners = denormalise(centres, self.grid)[..., :2].clamp(min=0)
+        return places_at(torch.minimum(corners, last), size)
 
 
 class CategoricalPolicy(nn.Module):

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-from data.grid import GLANCE, LocationGrid, is_glance, normalise, with_glance
+from data.grid import LocationGrid
+from data.places import after_glance, is_whole, normalise, whole_image
 from hardattn.model.heads import Said
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import Categorical, Locations
 
 Mode = Literal["sample", "greedy", "random", "centre"]
 Look = Callable[[Tensor, Tensor], Tensor]
-"""(B,) image numbers, (B, T, 2) locations -> (B, T, C, G, G) glimpses."""
+"""(B,) image numbers, (B, T, 3) places -> (B, T, C, G, G) glimpses."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Rollout:
     """What happened to B images in T glimpses.
 
     Attributes:
-        locations: (B, T, 2) the locations used, top-left pixels.
+        locations: (B, T, 3) the places used.
         log_prob: (B, T) log pi of the location used; 0 of a first glance, which no policy chose.
         prior: (B, K) class logits before any glimpse.
         logits: (B, T, K) class logits after each glimpse.
@@ -35,6 +35,7 @@ class Rollout:
         candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
             about; None: it was not.
         heads: (B, T, S) what the stopping heads say before each glimpse; None: they were not asked.
+        glances: how many glimpses no policy chose: 1 with a first glance, else 0.
     """
 
     locations: Tensor
@@ -45,21 +46,23 @@ class Rollout:
     gain: Tensor
     candidates: Tensor | None = None
     heads: Tensor | None = None
+    glances: int = 0
+
+    @property
+    def chosen(self) -> slice:
+        """The glimpses whose place a policy chose."""
+        return slice(self.glances, None)
 
     @property
     def said(self) -> Said | None:
         """What the stopping heads say, by its meaning."""
         return None if self.heads is None else Said.of(self.heads)
 
-    @cached_property
-    def chosen(self) -> slice:
-        """The glimpses whose location a policy chose: all, or all but a first glance."""
-        return slice(int(bool(is_glance(self.locations[:, 0]).all())), None)
-
     def cpu(self) -> Rollout:
         """The same on the CPU."""
         known = {part.name: getattr(self, part.name) for part in fields(self)}
-        return Rollout(**{name: value.cpu() for name, value in known.items() if value is not None})
+        tensors = {name: value.cpu() for name, value in known.items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,9 @@ def joined(parts: Sequence[Rollout]) -> Rollout:
     """Rollouts of some images, and of others, as one."""
     names = [part.name for part in fields(Rollout)]
     every = {name: [getattr(part, name) for part in parts] for name in names}
-    known = {name: [value for value in values if value is not None] for name, values in every.items()}
-    return Rollout(**{name: torch.cat(values) for name, values in known.items() if values})
+    known = {name: [value for value in values if isinstance(value, Tensor)] for name, values in every.items()}
+    whole = {name: torch.cat(values) for name, values in known.items() if values}
+    return replace(parts[0], **whole)  # type: ignore[arg-type]
 
 
 def explore(
@@ -126,10 +130,11 @@ def walk(
 ) -> Walk:
     """The glimpses of `explore`, "sample" or "greedy", before the heads read the states."""
     states, log_probs = [network.initial(len(index))], list[Tensor]()
-    locations, mask = index.new_zeros(len(index), 0, 2), network.mask(len(index))
+    locations, mask = index.new_zeros(len(index), 0, 3), network.mask(len(index))
     for step in range(steps):
         if grid.first_glance and step == 0:
-            location, log_prob = index.new_full((len(index), 2), GLANCE), states[0].new_zeros(len(index))
+            location = whole_image(grid.image_size).to(index).expand(len(index), 3)
+            log_prob = states[0].new_zeros(len(index))
         else:
             policy = network.policy(states[-1], _seen(network, locations, grid))
             location = policy.mode() if mode == "greedy" else policy.sample(generator)
@@ -149,13 +154,13 @@ def follow(
     grid: LocationGrid,
     candidates: Tensor | None = None,
 ) -> Rollout:
-    """Runs the network on images `index` at the given locations (B, T, 2).
+    """Runs the network on images `index` at the given places (B, T, 3).
 
     As nothing has to be waited for, the glimpses of all steps are gathered and encoded in one batch, and so
     are the heads on all states; only the core goes step by step.
 
     Args:
-        candidates: (B, L', 2) other places on the grid, whose log-probability before each glimpse is wanted.
+        candidates: (B, L', 3) other places on the grid, whose log-probability before each glimpse is wanted.
     """
     count, steps = locations.shape[:2]
     glimpses = look(index, locations).flatten(0, 1)
@@ -173,10 +178,10 @@ def follow(
 
 
 def _log_prob(policy: Locations, locations: Tensor, grid: LocationGrid) -> Tensor:
-    """(B,) log pi of the locations (B, 2); 0 of a glance."""
+    """(B,) log pi of the places (B, 3); 0 of a glance."""
     if not grid.first_glance:
         return policy.log_prob(locations)
-    glances, any_place = is_glance(locations), grid.locations[0].to(locations.device)
+    glances, any_place = is_whole(locations, grid), grid.locations[0].to(locations.device)
     return policy.log_prob(torch.where(glances[:, None], any_place, locations)).masked_fill(glances, 0.0)
 
 
@@ -202,11 +207,12 @@ def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
         baseline=network.baseline(before),
         gain=network.gain(before, seen) if network.predicts_epe else Said.of(heads).gain,
         heads=heads,
+        glances=int(grid.first_glance),
     )
 
 
 def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
-    """(B, L) which places the locations (B, t, 2) are; None where the policy may return to them."""
+    """(B, L) which of the grid the places (B, t, 3) are; None where the policy may return to them."""
     if not network.predicts_epe:
         return None
     places = grid.index(locations[:, int(grid.first_glance) :])
@@ -216,14 +222,14 @@ def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tens
 
 
 def _seen_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
-    """(B, T, L) the same before each of the glimpses at (B, T, 2)."""
+    """(B, T, L) the same before each of the glimpses at (B, T, 3)."""
     found = [_seen(network, locations[:, :t], grid) for t in range(locations.shape[1])]
     known = [seen for seen in found if seen is not None]
     return torch.stack(known, 1) if known else None
 
 
 def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:
-    return normalise(locations, grid.glimpse_size, grid.image_size)
+    return normalise(locations, grid)
 
 
 def _blind(
@@ -234,12 +240,12 @@ def _blind(
     device: torch.device,
     generator: torch.Generator | None,
 ) -> Tensor:
-    """(B, T, 2) grid locations that no network chooses."""
+    """(B, T, 3) places that no network chooses."""
     if grid.first_glance:
         plain = replace(grid, first_glance=False)
-        return with_glance(_blind(count, plain, steps - 1, mode, device, generator))
+        return after_glance(_blind(count, plain, steps - 1, mode, device, generator), grid.image_size)
     candidates = grid.locations.to(device)
     if mode == "centre":
         nearest = grid.normalised().square().sum(1).argmin()
-        return candidates[nearest].expand(count, steps, 2)
+        return candidates[nearest].expand(count, steps, 3)
     return candidates[torch.randint(len(grid), (count, steps), generator=generator, device=device)]

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.grid import is_glance
 from hardattn.model.rollout import Rollout
 from hardattn.objectives.registry import REWARDS
 
@@ -64,8 +63,9 @@ def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     if boxes is None:
         raise SettingsError("expected a data set that knows boxes for the reward box, found one without")
     first, last, side = boxes[:, None, :2], boxes[:, None, 2:4], boxes[:, 4, None]
-    outside = (first - rollout.locations).clamp(min=0) + (rollout.locations - last).clamp(min=0)
-    return -outside.amax(2).masked_fill(is_glance(rollout.locations), 0).float() / side
+    corners, sides = rollout.locations[..., :2], rollout.locations[..., 2]
+    outside = (first - corners).clamp(min=0) + (corners - last).clamp(min=0)
+    return -outside.amax(2).masked_fill(sides >= side, 0).float() / side  # a glance is at no distance
 
 
 def reachable(boxes: Tensor, geometry: Geometry) -> Tensor:

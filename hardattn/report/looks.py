@@ -18,7 +18,8 @@ from torch.nn.functional import one_hot
 from data.dataset import Split
 from data.device import one_thread
 from data.geometry import Geometry
-from data.grid import LocationGrid, is_glance, normalise
+from data.grid import LocationGrid
+from data.places import is_whole, normalise
 from data.pool import ImagePool
 from hardattn.loading import Trained
 from hardattn.model.looking import look_at_all, look_of
@@ -39,7 +40,7 @@ class Looks:
     Attributes:
         network, geometry: of the run.
         split: B images.
-        locations: (B, T, 2).
+        locations: (B, T, 3).
         chosen: whether the network chose them, and not chance.
     """
 
@@ -108,11 +109,9 @@ class Looks:
 
 
 def states_along(network: HardAttention, glimpses: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
-    """(T+1, W) of one image: before any glimpse, and after each (T, S*C, G, G) at locations (T, 2)."""
+    """(T+1, W) of one image: before any glimpse, and after each (T, S*C, G, G) at places (T, 3)."""
     states = [network.initial(1)]
-    for glimpse, centre in zip(
-        glimpses, normalise(locations, grid.glimpse_size, grid.image_size), strict=True
-    ):
+    for glimpse, centre in zip(glimpses, normalise(locations, grid), strict=True):
         states.append(network.step(glimpse[None], centre[None], states[-1]))
     return torch.cat(states)
 
@@ -137,19 +136,19 @@ def _on_grid(network: HardAttention, states: Tensor, grid: LocationGrid) -> Tens
 
 
 def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
-    """(h, w) density of the centres of glimpses at locations (B, 2), on cells of the image.
+    """(h, w) density of the centres of glimpses at places (B, 3), on cells of the image.
 
     A histogram, smoothed by a Gaussian of variance G^2 / 2 pi, in units of the share of images per area of a
     glimpse: it is 1 where all images are looked at in the same place.
 
-    >>> share = density(torch.tensor([[4, 4], [4, 4], [4, 4], [12, 12]]), Geometry(20, 20, 1, 4))
+    >>> share = density(torch.tensor([[4, 4, 4]] * 3 + [[12, 12, 4]]), Geometry(20, 20, 1, 4))
     >>> share.shape, tuple(map(int, np.unravel_index(share.argmax(), share.shape)))
     ((20, 20), (6, 6))
     """
     cell = math.ceil(max(geometry.height, geometry.width) / CELLS)
     shape = math.ceil(geometry.height / cell), math.ceil(geometry.width / cell)
-    locations = locations[~is_glance(locations)]  # a glance has no centre
-    row, col = ((locations + geometry.glimpse_size // 2) // cell).T
+    locations = locations[~is_whole(locations, geometry)]  # a glance has no centre
+    row, col = ((locations[:, :2] + locations[:, 2:] // 2) // cell).T
     row, col = row.clamp(0, shape[0] - 1), col.clamp(0, shape[1] - 1)
     counts = torch.bincount(row * shape[1] + col, minlength=shape[0] * shape[1]).view(shape)
     side = geometry.glimpse_size / cell

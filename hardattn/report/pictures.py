@@ -15,7 +15,6 @@ from PIL import Image
 
 from data.errors import SettingsError
 from data.files import write_atomically
-from data.grid import GLANCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,11 +127,11 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
     panels = _panels(figure, len(runs), 1 + max(len(run["heat"]) for run in runs))
     image, extent = decoded(task["images"][number]["picture"]), _extent(task)
     for row, run in enumerate(runs):
-        walk, side = run["walks"][number], run["sensor"]["glimpse_size"]
+        walk = run["walks"][number]
         panels[row, 0].imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
-        for t, (top, left) in enumerate(walk["locations"]):
+        for t, (top, left, side) in enumerate(walk["locations"]):
             _map(panels[row, 1 + t], run, walk, t, extent)
-            if top == GLANCE:
+            if side >= max(extent):
                 continue  # the whole image
             box = Rectangle((left, top), side, side, fill=False, edgecolor="gold")
             panels[row, 0].add_patch(box)
@@ -148,9 +147,9 @@ def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: 
         values = unpacked(walk["maps"][t], (len(rows), len(cols)))
         colours = "viridis_r" if run["map"] == "epe" else "viridis"
         axes.pcolormesh(np.array(cols) + half, np.array(rows) + half, values, cmap=colours, shading="nearest")
-        top, left = walk["locations"][t]
-        if top != GLANCE:
-            axes.plot(left + half, top + half, "r+")
+        top, left, side = walk["locations"][t]
+        if side < max(extent):
+            axes.plot(left + side / 2, top + side / 2, "r+")
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     name = {"epe": "EPE", "policy": "policy", None: ""}[run["map"]]
     axes.set_title(f"{name} before {t + 1}" if name else "", fontsize=8)

@@ -32,7 +32,7 @@ class Looks:
 
     Attributes:
         seen: what stopping rules read.
-        locations: (N, M, T, 2) top-left pixels of M trajectories.
+        locations: (N, M, T, 3) places of M trajectories.
     """
 
     seen: Predictions

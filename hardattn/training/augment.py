@@ -12,20 +12,9 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.grid import LocationGrid, but_glances, is_glance
+from data.grid import LocationGrid
+from data.places import is_whole, mirrored, moved
 from hardattn.model.rollout import Look
-
-
-def mirrored(locations: Tensor, grid: LocationGrid) -> Tensor:
-    """Where (..., 2) locations come to lie when the image is mirrored left to right.
-
-    >>> mirrored(torch.tensor([[3, 0], [3, 10]]), LocationGrid.evenly((28, 28), 8, 5))
-    tensor([[ 3, 20],
-            [ 3, 10]])
-    """
-    row, col = locations.unbind(-1)
-    other = torch.stack([row, grid.image_size[1] - grid.glimpse_size - col], dim=-1)
-    return but_glances(other, locations)
 
 
 def mirrored_columns(grid: LocationGrid) -> Tensor:
@@ -99,11 +88,11 @@ class Variation:
 
         def varied(index: Tensor, locations: Tensor) -> Tensor:
             if not self.mirrors:
-                glimpses = look(index, locations + self._shift(locations))
+                glimpses = look(index, self._shifted(locations, grid))
             else:
                 flip = self.flipped[:, None, None]
                 taken = torch.where(flip, mirrored(locations, grid), locations)
-                glimpses = look(index, taken + self._shift(locations))
+                glimpses = look(index, self._shifted(taken, grid))
                 glimpses = torch.where(flip[..., None, None], glimpses.flip(-1), glimpses)
             if not self.tones:
                 return glimpses
@@ -112,15 +101,16 @@ class Variation:
         return varied
 
     def locations(self, locations: Tensor, grid: LocationGrid) -> Tensor:
-        """(B, T, 2) locations in the images -> those of the same places in the varied images.
+        """(B, T, 3) places in the images -> those of the same places in the varied images.
 
         Locations of the grid stay on it.
         """
         if not self.mirrors:
             return locations
-        row, col = locations.unbind(-1)
-        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col.clamp(min=0)]], -1)
-        return torch.where(self.flipped[:, None, None], but_glances(other, locations), locations)
+        row, col, side = locations.unbind(-1)
+        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col], side], -1)
+        flipped = self.flipped[:, None] & ~is_whole(locations, grid)
+        return torch.where(flipped[..., None], other, locations)
 
     def reachable(self, boxes: Tensor, grid: LocationGrid) -> Tensor:
         """(B, 5) of `hardattn.objectives.rewards.reachable` in the images -> in the varied images."""
@@ -131,9 +121,10 @@ class Variation:
         other = torch.stack([row, border - last, last_row, border - first, side], 1)
         return torch.where(self.flipped[:, None], other, boxes)
 
-    def _shift(self, locations: Tensor) -> Tensor:
+    def _shifted(self, locations: Tensor, grid: LocationGrid) -> Tensor:
+        """Places (B, T, 3), each a little beside itself."""
         if not self.jitter:
-            return torch.zeros_like(locations)
-        span = (-self.jitter, self.jitter + 1)
-        shift = torch.randint(*span, locations.shape, generator=self.generator, device=locations.device)
-        return shift.masked_fill(is_glance(locations)[..., None], 0)
+            return locations
+        span, shape = (-self.jitter, self.jitter + 1), (*locations.shape[:-1], 2)
+        shift = torch.randint(*span, shape, generator=self.generator, device=locations.device)
+        return moved(locations, shift, grid)

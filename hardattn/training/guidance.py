@@ -10,13 +10,13 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
-from data.grid import is_glance
+from data.places import is_whole
 from hardattn.model.policies import ON_GRID
 from supervision.batches import Maps, supervised_split
 from supervision.store import SequenceStore
 
 Guided = tuple[Split, Tensor]
-"""Images, and their locations (M, T, 2)."""
+"""Images, and their places (M, T, 3)."""
 
 
 def guided_images(
@@ -114,8 +114,9 @@ def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
     [[0.0, 0.5, 1.0], [0.5, 0.75, 1.0], [1.0, 1.0, 1.0]]
     """
     places, size = geometry.grid().locations, geometry.glimpse_size
+    corners = places[:, :2]
     first, last = boxes[:, None, :2], boxes[:, None, 2:]
-    sides = torch.minimum(places + size, last) - torch.maximum(places, first)  # (M, L, 2)
+    sides = torch.minimum(corners + size, last) - torch.maximum(corners, first)  # (M, L, 2)
     shown = sides.clamp(min=0).prod(-1)
     smaller = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(max=size**2)
     missed = 1 - shown / smaller[:, None]
@@ -153,7 +154,7 @@ def require_everyone(guided: Guided, train: Split) -> None:
     """Raises SettingsError where some of the training images have nothing to imitate.
 
     >>> images = Split(torch.zeros(2, 8, 8, 1), torch.arange(2), torch.arange(2), "")
-    >>> require_everyone((images, torch.zeros(2, 3, 2)), images)
+    >>> require_everyone((images, torch.zeros(2, 3, 3)), images)
     """
     if not torch.equal(guided[0].ids.cpu(), train.ids.cpu()):
         raise SettingsError(
@@ -163,12 +164,12 @@ def require_everyone(guided: Guided, train: Split) -> None:
 
 
 def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> None:
-    """Raises SettingsError for locations (..., 2) that a policy cannot choose.
+    """Raises SettingsError for places (..., 3) that a policy cannot choose.
 
-    >>> off_grid = torch.tensor([[1, 2]])
+    >>> off_grid = torch.tensor([[1, 2, 4]])
     >>> require_reachable(off_grid, Geometry(8, 8, 1, glimpse_size=4, per_axis=2), "gaussian")
     """
-    if bool(is_glance(locations).any()) != geometry.first_glance:
+    if bool(is_whole(locations, geometry).any()) != geometry.first_glance:
         found = "none" if geometry.first_glance else "one"
         raise SettingsError(
             f"expected sequences with a first glance exactly where the task has one, found {found}; make "
@@ -181,7 +182,8 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         except SettingsError as error:
             raise SettingsError(f"{error}, or a policy without one: --policy gaussian") from None
     last = torch.tensor([geometry.height, geometry.width]) - geometry.glimpse_size
-    outside = ((locations < 0) | (locations > last)).any(-1)
+    corners = locations[..., :2]
+    outside = ((corners < 0) | (corners > last)).any(-1)
     if bool(outside.any()):
         stray = locations[outside][0].tolist()
         raise SettingsError(

@@ -125,7 +125,7 @@ class Learner(Trainer):
         return joined(parts)
 
     def _places(self, varied: Variation) -> Tensor | None:
-        """(B, L', 2) where the places of the EPE maps are in varied images."""
+        """(B, L', 3) where the places of the EPE maps are in varied images."""
         if self.places is None:
             return None
         return varied.locations(self.places.expand(len(varied.flipped), -1, -1), self.grid)

@@ -94,18 +94,18 @@ function player(task) {
       el("svg:image", { href: picture, width, height, opacity: 0.3, preserveAspectRatio: "none" }), ...parts));
   }
 
-  const glance = (place) => place[0] <= -32768; // a first glance: the whole image, coarsely
+  const glance = (place) => place[2] >= Math.max(width, height); // the whole image, coarsely
   const square = (place, kind) => glance(place)
     ? el("svg:rect", { class: kind, x: 0, y: 0, width, height })
-    : el("svg:rect", { class: kind, x: place[1], y: place[0], width: run().sensor.glimpse_size, height: run().sensor.glimpse_size });
+    : el("svg:rect", { class: kind, x: place[1], y: place[0], width: place[2], height: place[2] });
 
   /** The image, lit where it was looked at. */
   function looked() {
-    const size = run().sensor.glimpse_size, taken = walk().locations.slice(0, state.step), id = `seen-${task.name}-${state.step}`.replace(/[^\w-]/g, "");
+    const taken = walk().locations.slice(0, state.step), id = `seen-${task.name}-${state.step}`.replace(/[^\w-]/g, "");
     const clip = el("svg:clipPath", { id }, ...taken.filter((place) => !glance(place)).map((place) => square(place, null)));
     const lit = el("svg:image", { href: task.images[state.image].picture, width, height, preserveAspectRatio: "none", "clip-path": `url(#${id})` });
     const windows = taken.map((place, number) => square(place, "window" + (number === state.step - 1 ? " now" : "")));
-    const numbers = taken.map(([row, col]) => el("svg:text", { class: "number", x: col + size / 2, y: row + size / 2, "font-size": size * 0.42, "stroke-width": size * 0.08 },
+    const numbers = taken.map(([row, col, size]) => el("svg:text", { class: "number", x: col + size / 2, y: row + size / 2, "font-size": size * 0.42, "stroke-width": size * 0.08 },
       taken.flatMap((place, number) => (place[0] === row && place[1] === col ? [number + 1] : [])).join(" ")));
     const pictures = state.step ? walk().glimpses[state.step - 1] : [];
     const scales = pictures.map((source, scale) => el("img", { src: source, alt: `Glimpse ${state.step}` + (pictures.length > 1 ? `, ${2 ** scale} times as wide` : "") }));

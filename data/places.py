@@ -1,0 +1,146 @@
+"""A place is (row, col, side): a glimpse's top-left pixel, and the side of the square that is averaged down.
+
+A plain glimpse of G x G values has side G: the pixels themselves. A wider square shows more, coarsely. A
+square at (0, 0) that is at least as wide as the image is the whole image at a glance.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+WHOLE_CENTRE = 1.5
+"""Normalised row and column of the whole image: outside, where the features of its centre are those of no
+glimpse. An embedding of the centre alone tells it from a glimpse in the middle by that."""
+NOWHERE = -(2**15)
+"""Row and column of the whole image in files that keep places without a side."""
+
+
+class Sizes(Protocol):
+    """What places are measured by: `data.geometry.Geometry` and `data.grid.LocationGrid` both say it."""
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) of the image in pixels."""
+
+    @property
+    def glimpse_size(self) -> int:
+        """G, the side of a plain glimpse in pixels."""
+
+
+def places_at(corners: Tensor, side: int) -> Tensor:
+    """(..., 3) the squares of one side at top-left pixels (..., 2).
+
+    >>> places_at(torch.tensor([[3, 4]]), 16).tolist()
+    [[3, 4, 16]]
+    """
+    return torch.cat([corners, torch.full_like(corners[..., :1], side)], -1)
+
+
+def whole_image(image_size: tuple[int, int]) -> Tensor:
+    """(3,) the place that is the whole image at a glance.
+
+    >>> whole_image((60, 40)).tolist()
+    [0, 0, 60]
+    """
+    return torch.tensor([0, 0, max(image_size)])
+
+
+def is_whole(places: Tensor, sizes: Sizes) -> Tensor:
+    """(...) which of the places (..., 3) are the whole image at a glance: wider than G, so averaged down.
+
+    >>> from data.geometry import Geometry
+    >>> is_whole(torch.tensor([[0, 0, 8], [0, 0, 4]]), Geometry(8, 8, 1, glimpse_size=4)).tolist()
+    [True, False]
+    >>> is_whole(torch.tensor([[0, 0, 8]]), Geometry(8, 8, 1, glimpse_size=8)).tolist()
+    [False]
+    """
+    sides = places[..., 2]
+    return (sides >= max(sizes.image_size)) & (sides != sizes.glimpse_size)
+
+
+def after_glance(places: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """(..., T+1, 3) the places (..., T, 3) after a first glance at the whole image.
+
+    >>> after_glance(torch.tensor([[3, 4, 4]]), (8, 8)).tolist()
+    [[0, 0, 8], [3, 4, 4]]
+    """
+    first = whole_image(image_size).to(places).expand(*places.shape[:-2], 1, 3)
+    return torch.cat([first, places], -2)
+
+
+def moved(places: Tensor, shift: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 3) places (..., 3) shifted by rows and columns (..., 2); the whole image stays where it is.
+
+    >>> from data.geometry import Geometry
+    >>> one = Geometry(8, 8, 1, glimpse_size=4)
+    >>> moved(torch.tensor([[3, 4, 4], [0, 0, 8]]), torch.tensor([-1, 2]), one).tolist()
+    [[2, 6, 4], [0, 0, 8]]
+    """
+    shift = (shift * ~is_whole(places, sizes)[..., None]).to(places)
+    return torch.cat([places[..., :2] + shift, places[..., 2:]], -1)
+
+
+def mirrored(places: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 3) where places (..., 3) come to lie when the image is mirrored left to right.
+
+    >>> from data.geometry import Geometry
+    >>> mirrored(torch.tensor([[3, 0, 8], [0, 0, 28]]), Geometry(28, 28, 1, glimpse_size=8)).tolist()
+    [[3, 20, 8], [0, 0, 28]]
+    """
+    row, col, side = places.unbind(-1)
+    other = torch.where(is_whole(places, sizes), col, sizes.image_size[1] - side - col)
+    return torch.stack([row, other, side], -1)
+
+
+def normalise(places: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 2) centre of each place (..., 3) in [-1, 1], (row, col); -1 and 1 are the image's outer edges.
+
+    That of the whole image is outside, `WHOLE_CENTRE`. This is the only place where pixels become normalised
+    coordinates.
+
+    >>> from data.geometry import Geometry
+    >>> normalise(torch.tensor([[0, 12, 16]]), Geometry(28, 28, 1, glimpse_size=16))
+    tensor([[-0.4286,  0.4286]])
+    """
+    extent = torch.tensor(sizes.image_size, dtype=torch.float32, device=places.device)
+    centres = (places[..., :2] + places[..., 2:] / 2) * 2 / extent - 1
+    return centres.masked_fill(is_whole(places, sizes)[..., None], WHOLE_CENTRE)
+
+
+def denormalise(centres: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 3) the plain glimpses, of side G, around `centres` (..., 2), at rounded pixels.
+
+    The inverse of `normalise`, of all places but the whole image:
+
+    >>> from data.geometry import Geometry
+    >>> denormalise(torch.tensor([[-0.4286, 0.4286]]), Geometry(28, 28, 1, glimpse_size=16))
+    tensor([[ 0, 12, 16]])
+    """
+    side, extent = sizes.glimpse_size, torch.tensor(sizes.image_size, device=centres.device).float()
+    return places_at(((centres + 1) * extent / 2 - side / 2).round().long(), side)
+
+
+def with_sides(corners: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 3) places of files that keep them without a side (..., 2).
+
+    >>> from data.geometry import Geometry
+    >>> with_sides(torch.tensor([[3, 4], [NOWHERE, NOWHERE]]), Geometry(8, 8, 1, glimpse_size=4)).tolist()
+    [[3, 4, 4], [0, 0, 8]]
+    """
+    whole = (corners == NOWHERE).all(-1, keepdim=True)
+    return torch.where(
+        whole, whole_image(sizes.image_size).to(corners), places_at(corners, sizes.glimpse_size)
+    )
+
+
+def without_sides(places: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 2) what files without sides keep of places (..., 3); hashes of approximations go by it.
+
+    >>> from data.geometry import Geometry
+    >>> without_sides(torch.tensor([[3, 4, 4], [0, 0, 8]]), Geometry(8, 8, 1, glimpse_size=4)).tolist()
+    [[3, 4], [-32768, -32768]]
+    """
+    return places[..., :2].masked_fill(is_whole(places, sizes)[..., None], NOWHERE)
