@@ -3,6 +3,7 @@
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -42,7 +43,7 @@ def test_a_line_for_each_rule_from_cheap_to_dear(tmp_path: Path, monkeypatch: py
     draw_curve(POINTS, "digits label", tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     [axes] = drawn[0].axes
-    lines = {str(line.get_label()): line.get_xydata().tolist() for line in axes.get_lines()}
+    lines = {str(line.get_label()): np.asarray(line.get_xydata()).tolist() for line in axes.get_lines()}
     assert lines == {
         "until the predicted gain is small": [[1.0, 25.0], [3.0, 50.0]],
         "at one exit": [[2.0, 100.0]],
