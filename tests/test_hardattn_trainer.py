@@ -64,15 +64,13 @@ def test_a_state_of_other_weights_is_refused() -> None:
 
 
 def test_draws_of_a_training_leave_those_of_others_alone() -> None:
+    trainer = LineTrainer()
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    trainer = LineTrainer.__new__(LineTrainer)
-    trainer.seed, trainer.iteration, trainer.device = 7, 0, torch.device("cpu")
     with trainer.draws() as generator:
         first = torch.rand(2), torch.rand(2, generator=generator)
     assert torch.equal(torch.rand(2), expected)
     with trainer.draws() as generator:
-        assert torch.equal(torch.rand(2), first[0]) and torch.equal(
-            torch.rand(2, generator=generator), first[1]
-        )
+        again = torch.rand(2), torch.rand(2, generator=generator)
+    assert torch.equal(again[0], first[0]) and torch.equal(again[1], first[1])
