@@ -14,8 +14,15 @@ from importlib import import_module
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-MODULES = ("boed.cli", "hardattn.cli", "hardattn.report.page", "sklearn.datasets", "torch._dynamo")
-"""What the commands import, the optimiser of torch and the built-in digits when they are first used."""
+MODULES = (
+    "boed.cli",
+    "hardattn.cli",
+    "sklearn.datasets",
+    "torch._dynamo",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.pyplot",
+)
+"""What the commands import, some of it only when the digits, an optimiser or a picture is first needed."""
 THREADS = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "MKL", "OPENBLAS"))
 
 

@@ -3,6 +3,7 @@
 import math
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 from boed_tiny import FINE, PLACES, POINTER, pointer_split
@@ -12,13 +13,14 @@ import boed.search.shrinkage
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.estimators.bank_belief import BankBelief
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.generation import generate
 from boed.search.choices import SEARCHES
-from boed.search.designer import Designer, Designs, History, image_noise
+from boed.search.designer import Designer, History, image_noise
 from boed.search.registry import SOURCES
 from boed.search.shrinkage import AverageMaps
 from data.dataset import Split
+from data.sequences import Sequences
 
 STEPS = 3
 WAYS = [(way, score) for way in SEARCHES for score in SCORES if way == "greedy" or score != "information"]
@@ -34,7 +36,9 @@ def designer(pointer_fit: Approximations) -> Designer:
     return Designer(pointer_fit)
 
 
-def made(designer: Designer, split: Split, source: str, rows: Tensor | None = None, seed: int = 0) -> Designs:
+def made(
+    designer: Designer, split: Split, source: str, rows: Tensor | None = None, seed: int = 0
+) -> Sequences:
     rows = torch.arange(len(split)) if rows is None else rows
     return SOURCES[source](designer, split, rows, STEPS, seed)
 
@@ -49,14 +53,14 @@ def realised(learned: Approximations, split: Split, locations: Tensor) -> Tensor
     return -logits.log_softmax(-1)[rows, :, split.labels].mean(0)
 
 
-def places_of(designs: Designs) -> Tensor:
+def places_of(designs: Sequences) -> Tensor:
     """(B, T) numbers of the grid's places."""
     return (designs.locations[..., None, :] == PLACES).all(-1).long().argmax(-1)
 
 
-def same(one: Designs, other: Designs, rows: Tensor) -> bool:
+def same(one: Sequences, other: Sequences, rows: Tensor) -> bool:
     """Bit for bit, in the precision of the store."""
-    pairs = [(getattr(one, field.name)[rows], getattr(other, field.name)) for field in fields(Designs)]
+    pairs = [(getattr(one, field.name)[rows], getattr(other, field.name)) for field in fields(Sequences)]
     return all(torch.equal(a.float().nan_to_num(-1), b.float().nan_to_num(-1)) for a, b in pairs)
 
 
@@ -163,7 +167,7 @@ def test_without_shrinkage_the_own_map_is_taken_as_it_is(pointer_fit: Approximat
         history.look(places)
 
 
-def places_of_codebook(designer: Designer, designs: Designs) -> Tensor:
+def places_of_codebook(designer: Designer, designs: Sequences) -> Tensor:
     """(B, T) numbers in the codebook."""
     return (designs.locations[..., None, :] == designer.learned.places).all(-1).long().argmax(-1)
 
@@ -243,6 +247,7 @@ def test_completions_depend_on_the_seed(designer: Designer, unseen: Split) -> No
     noise = image_noise(unseen.ids, STEPS, 0)
     assert noise.shape == (80, STEPS) and (noise >= 0).all() and (noise < 1).all()
     assert torch.equal(image_noise(unseen.ids[30:40], STEPS, 0), noise[30:40])
+    assert noise[3].tolist() == np.random.default_rng([0, int(unseen.ids[3])]).random(STEPS).tolist()
     assert len(noise.unique()) == 240 and not torch.equal(image_noise(unseen.ids, STEPS, 1), noise)
     one, other = (made(designer, unseen, "design", seed=seed) for seed in (0, 1))
     assert not torch.equal(one.epe_map, other.epe_map)
@@ -257,7 +262,7 @@ class Kept:
     def pending(self) -> Tensor:
         return (~self.done).nonzero().view(-1)
 
-    def write(self, rows: Tensor, sequences: Designs) -> None:
+    def write(self, rows: Tensor, sequences: Sequences) -> None:
         self.written |= dict(zip(rows.tolist(), sequences.locations, strict=True))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -144,6 +145,32 @@ def test_wake_sleep_is_the_gradient_of_the_log_of_the_mean_likelihood() -> None:
     loss = losses.wake_sleep(result, torch.zeros(count, dtype=torch.int64), every, count)
     (estimate,) = torch.autograd.grad(loss, theta)
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
+
+
+def test_wake_sleep_by_hand_and_of_nobody() -> None:
+    """Two trajectories of one image, of likelihoods 1/4 and 3/4, beside an image that is supervised."""
+    logits = torch.tensor([[[9.0, 9.0], [1, 3]], [[9, 9], [3, 1]], [[5, 1], [7, 1]]]).log()
+    log_prob = torch.tensor([[-1.0, -2.0], [-4.0, -1.0], [-9.0, -9.0]])
+    result, labels = made_up(log_prob, logits, torch.zeros(3, 2)), torch.zeros(3, dtype=torch.int64)
+    free = torch.tensor([True, True, False])
+    told = -(math.log(1 / 4) / 4 + 3 * math.log(3 / 4) / 4)
+    paths = -((1 / 4 - 1 / 2) * -3 + (3 / 4 - 1 / 2) * -5)
+    assert losses.wake_sleep(result, labels, free, 2).item() == pytest.approx(told + paths)
+    assert losses.wake_sleep(result, labels, torch.zeros(3, dtype=torch.bool), 2).item() == 0.0
+
+
+def test_what_is_said_before_any_glimpse_counts_once() -> None:
+    """Before it the label has probability 1/5; afterwards it is certain."""
+    logits = torch.tensor([[[50.0, 0.0], [50.0, 0.0], [50.0, 0.0]]])
+    result = replace(
+        made_up(torch.zeros(1, 3), logits, torch.zeros(1, 3)), prior=torch.tensor([[1.0, 4.0]]).log()
+    )
+    label = torch.tensor([0])
+    for loss_at, share in (("every", 1 / 4), ("both", 1 / 8), ("last", 0.0), ((1.0, 1.0, 1.0), 0.0)):
+        found = losses.classification(result, label, loss_at).item()
+        assert found == pytest.approx(share * math.log(5), abs=1e-6)
+    halves = losses.classification(result, torch.tensor([[0.5, 0.5]]), "every").item()
+    assert halves == pytest.approx((math.log(5) / 2 + math.log(5 / 4) / 2 + 3 * 25) / 4)
 
 
 @pytest.mark.parametrize("loss_at", [*LOSS_AT, (3.0, 1.0)])

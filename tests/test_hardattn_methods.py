@@ -12,9 +12,11 @@ from hardattn_tiny import tiny_dataset, tiny_store
 from torch import Tensor
 
 from data.errors import SettingsError
+from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.experiments.frontier.grid import grids, read_grid
 from hardattn.experiments.reproduce.settings import read_table, table_names
+from hardattn.objectives.choices import IMITATE_FOR
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.terms import LossInputs, terms
@@ -23,7 +25,7 @@ from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe, require_used
 from hardattn.training.run_folder import read_log
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 DATASET = tiny_dataset()
 SHORT: dict[str, Any] = {
@@ -58,6 +60,43 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Method, Objective, int]]
 
     monkeypatch.setattr(learner, "terms", noted)
     return found
+
+
+HEADS = {"accuracy-gain", "act", "stochastic"}
+OWN = {
+    "nogs-all": {"imitation"},
+    "nogs-finetuned": {"imitation"},
+    "saliency": {"saliency", "reinforce", "baseline"},
+    "ram": {"reinforce", "baseline"},
+    "wsram": {"wake-sleep"},
+    "epe-head": {"epe"},
+    "random": set[str](),
+    "centre": set[str](),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_terms_of_a_method(name: str) -> None:
+    """Its own beside the classification and the stopping heads, whose gain is the map's of epe-head."""
+    own = OWN.get(name, {"imitation", "reinforce", "baseline"})  # the others imitate on some images
+    heads = HEADS if name == "epe-head" else HEADS | {"gain"}
+    weights = dict(METHODS[name].weights)
+    assert set(weights) == {"classification", *own, *heads}
+    beside = "reinforce" in weights and METHODS[name].supervised
+    assert weights.pop("reinforce", 1.0) == (0.1 if beside else 1.0)
+    assert set(weights.values()) == {1.0}
+
+
+def test_how_a_method_looks() -> None:
+    """It explores in training, not in evaluation; those without a policy do the same in both."""
+    looks = {name: (method.training, method.evaluation) for name, method in METHODS.items()}
+    blind = {name: (name, name) for name in ("random", "centre")}
+    assert looks == dict.fromkeys(METHODS, ("sample", "greedy")) | blind
+    assert {name: method.trajectories for name, method in METHODS.items() if method.trajectories > 1} == {
+        "wsram": 5
+    }
+    shares = {name: method.supervised_share for name, method in METHODS.items() if method.supervised_share}
+    assert shares == {"nogs-all": 1.0, "nogs-finetuned": 1.0} and IMITATE_FOR == 0.7
 
 
 @pytest.mark.parametrize(("fraction", "weight"), [(0.0, 3.0), (0.5, 1.5), (1.0, 0.0)])

@@ -1,5 +1,6 @@
 """The method saliency: a policy regressed on EPE maps, by hand and on a task where the maps tell."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -19,6 +20,7 @@ from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.places import places_at
 from data.pool import ImagePool
+from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.loading import open_trained
 from hardattn.model.looking import look_at_all
@@ -34,7 +36,7 @@ from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
 from supervision.batches import Batch, Maps, MixedBatches
 from supervision.parts import write_parts
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 DATASET, GRID = tiny_dataset(), GEOMETRY.grid()
 DESIGN = DATASET["design"]
@@ -82,6 +84,14 @@ def test_gradient_vanishes_where_the_policy_is_the_target() -> None:
     other = torch.zeros_like(maps).requires_grad_()
     saliency(asked(other.log_softmax(-1)), maps).backward()
     assert other.grad is not None and other.grad.abs().max() > 0.01
+
+
+def test_a_tenth_of_a_nat_is_wanted_five_times_in_the_exponent() -> None:
+    """k is 50 per nat: places that are 0.1 nats apart are wanted as e^5 to 1, however they are spread."""
+    maps, policy = torch.tensor([[[0.3, 0.4]]]), torch.tensor([[[0.25, 0.75]]]).log()
+    better = 1 / (1 + math.exp(-5))
+    expected = -(better * math.log(0.25) + (1 - better) * math.log(0.75))
+    assert saliency(asked(policy), maps).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_maps_it_is_nothing() -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-from hardattn.model.heads import PONDER_COSTS
+from hardattn.model.heads import PONDER_COSTS, halting
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Predictions, Stops, gain, quantiles, rules_for, until_below
 
@@ -110,6 +110,47 @@ def test_first_glimpse_is_always_taken_and_alone_leaves_nothing_to_sweep() -> No
     assert until_below(gain, predicted, 100.0).taken.tolist() == [1, 1, 1]
     assert quantiles(gain, predicted) == [] and RULES["fixed"].thresholds(predicted) == [1.0]
     assert RULES["act"].thresholds(predicted) == RULES["stochastic"].thresholds(predicted) == []
+
+
+def test_halting_need_not_reach_one_exactly() -> None:
+    """0.01 below it is enough: Graves's epsilon."""
+    halt = torch.tensor([[0.5, 0.491, 0.3, 0.0], [0.5, 0.485, 0.3, 0.0]], dtype=torch.float64)
+    weights, taken, remainder = halting(halt)
+    assert taken.tolist() == [2, 3]
+    torch.testing.assert_close(remainder, torch.tensor([0.5, 0.015], dtype=torch.float64))
+    torch.testing.assert_close(weights.sum(1), torch.ones(2, dtype=torch.float64))
+    assert weights[:, 3].tolist() == [0, 0]
+
+
+def test_thresholds_spread_the_stopping_over_all_scores_but_the_first() -> None:
+    gains = torch.linspace(0, 1, 64).view(8, 8)
+    later = gains[:, 1:].double().flatten()
+    found = torch.tensor(quantiles(gain, predictions_of(gains)), dtype=torch.float64)
+    assert len(found) == 21
+    torch.testing.assert_close(
+        found[[0, 10, 20]], torch.stack([later.min(), later.quantile(0.5), later.max()])
+    )
+    below = (later[:, None] < found[1:-1] + 1e-9).double().mean(0)
+    torch.testing.assert_close(below, torch.linspace(0.05, 0.95, 19, dtype=torch.float64), atol=0.02, rtol=0)
+
+
+def predictions_of(gains: Tensor) -> Predictions:
+    return Predictions(torch.zeros(*gains.shape, 2), gains)
+
+
+def test_ponder_costs_are_those_of_saved_heads() -> None:
+    """A head of a saved network is known by its number alone."""
+    assert RULES["act"].thresholds(predictions()) == [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4]
+    assert RULES["act"].thresholds(predictions()) == RULES["stochastic"].thresholds(predictions())
+
+
+def test_draws_of_images_are_those_of_one_seed() -> None:
+    draws = torch.rand(50, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)[:, 0]
+    half = torch.full((50, 2), 0.5)
+    heads = torch.zeros(50, 2, len(PONDER_COSTS))
+    heads[:, 1, 2] = 0.5
+    seen = Predictions(half[..., None].expand(-1, -1, 2).log(), {"stochastic": heads})
+    assert stops("stochastic", COST, seen).taken.tolist() == (1 + (draws >= 0.5).long()).tolist()
 
 
 def test_rules_that_need_heads_are_refused_without() -> None:

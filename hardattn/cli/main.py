@@ -10,6 +10,7 @@ PLACES = {
     "evaluate": "hardattn.cli.evaluate:evaluate",
     "frontier": "hardattn.cli.frontier:frontier",
     "parts": "hardattn.cli.parts:parts",
+    "predict": "hardattn.cli.predict:predict",
     "record": "hardattn.cli.record:record",
     "report": "hardattn.cli.report:report",
     "reproduce": "hardattn.cli.reproduce:reproduce",

@@ -49,6 +49,7 @@ NAMES = (
     "anneal_supervision",
     "imitate_for",
     "gain_target",
+    "dropout",
     *ONLY_BASELINE,
     "batch_size",
     "learning_rate",
@@ -238,6 +239,12 @@ def _augmentation_options() -> list[click.Parameter]:
             default=None,
             help="Shift, mirror (where the class does not mind) and tint training glimpses. "
             "[default: augment]",
+        ),
+        Option(
+            ["--dropout"],
+            type=click.FloatRange(0, 1, max_open=True),
+            help="Share of the features that is left out in training; 0 learns faster at first. "
+            "[default: 0.2]",
         ),
     )
 

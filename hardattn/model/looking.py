@@ -16,6 +16,8 @@ from data.retina import Retina
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Look, Mode, Rollout, explore, joined
 
+BATCH = 1000  # images that are looked at together
+
 
 def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:
     """Glimpses of the pool's images for a network on `device`; the images stay where they are."""
@@ -36,7 +38,7 @@ def look_at_all(
     *,
     mode: Mode,
     seed: int = 0,
-    batch_size: int = 1000,
+    batch_size: int = BATCH,
 ) -> Rollout:
     """One trajectory for every image of a split, in evaluation mode; results on the CPU.
 

@@ -18,6 +18,8 @@ from hardattn.model.network import HardAttention
 from hardattn.model.policies import ActMode
 
 Mode = Literal["sample", "greedy", "random", "centre"]
+BLIND: tuple[Mode, ...] = ("random", "centre")
+"""Modes in which no network chooses."""
 Look = Callable[[Tensor, Tensor], Tensor]
 """(B,) image numbers, (B, T, 3) places -> (B, T, C, G, G) glimpses."""
 
@@ -115,9 +117,9 @@ def explore(
         index: (B,) numbers of the images.
         generator: of the draws, on the device of `index`.
     """
-    if mode in ("random", "centre"):
+    if mode in BLIND:
         return follow(
-            network, look, index, _blind(len(index), grid, steps, mode, index.device, generator), grid
+            network, look, index, blind_places(len(index), grid, steps, mode, index.device, generator), grid
         )
     return read(network, walk(network, look, index, grid, steps, mode=mode, generator=generator), grid)
 
@@ -140,7 +142,7 @@ def walk(
             location = whole_image(grid.image_size).to(index).expand(len(index), 3)
             log_prob = states[0].new_zeros(len(index))
         else:
-            taken = _taken(network, locations, grid)
+            taken = taken_places(network, locations, grid)
             location, scored = network.act(states[-1], cast(ActMode, mode), generator, taken)
             log_prob = states[0].new_full((len(index),), torch.nan) if scored is None else scored
         glimpses = look(index, location[:, None])[:, 0]
@@ -219,7 +221,7 @@ def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
     )
 
 
-def _taken(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+def taken_places(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
     """(B, L) which of the grid the places (B, t, 3) are; None where the policy may return to them."""
     if network.policy_head.repeats:
         return None
@@ -230,7 +232,7 @@ def _taken(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Ten
 
 def _taken_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
     """(B, T, L) the same before each of the glimpses at (B, T, 3)."""
-    taken = [_taken(network, locations[:, :t], grid) for t in range(locations.shape[1])]
+    taken = [taken_places(network, locations[:, :t], grid) for t in range(locations.shape[1])]
     known = [places for places in taken if places is not None]
     return torch.stack(known, 1) if known else None
 
@@ -239,7 +241,7 @@ def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:
     return normalise(locations, grid)
 
 
-def _blind(
+def blind_places(
     count: int,
     grid: LocationGrid,
     steps: int,
@@ -250,7 +252,7 @@ def _blind(
     """(B, T, 3) places that no network chooses."""
     if grid.first_glance:
         plain = replace(grid, first_glance=False)
-        return after_glance(_blind(count, plain, steps - 1, mode, device, generator), grid.image_size)
+        return after_glance(blind_places(count, plain, steps - 1, mode, device, generator), grid.image_size)
     candidates = grid.locations.to(device)
     if mode == "centre":
         nearest = grid.normalised().square().sum(1).argmin()

@@ -131,7 +131,7 @@ def _check(
         learner.best = figures["nll"]
         save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
     with (folder / checkpoint.LOG).open("a") as log:
-        log.write(json.dumps(line) + "\n")
+        log.write(log_text([line]))
     save_tensors(folder / checkpoint.LAST, *learner.state())
     if tracker is not None:
         tracker.log(_metrics(line), learner.iteration)
@@ -146,8 +146,12 @@ def _metrics(line: Mapping[str, Any]) -> dict[str, float]:
 def _cut_log(path: Path, iteration: int) -> None:
     """Drops the lines after `iteration`: what was logged but not saved is done again."""
     if path.exists():
-        kept = [line for line in read_log(path) if line["iteration"] <= iteration]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(path, log_text([line for line in read_log(path) if line["iteration"] <= iteration]))
+
+
+def log_text(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Lines of log.jsonl."""
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
