@@ -14,8 +14,9 @@ from boed.combination import Combination, require_unseen
 from boed.completions.completion import Completion
 from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
-from boed.estimators.bank import MEMORY_GB, Bank
+from boed.estimators.bank import Bank
 from boed.estimators.bank_belief import BankBelief
+from boed.estimators.choices import MEMORY_GB
 from boed.estimators.estimator import Belief
 from boed.estimators.generated_belief import GeneratedBelief
 from boed.posteriors.posterior import Posterior

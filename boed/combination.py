@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.errors import SettingsError
-from data.geometry import Geometry
+
+if TYPE_CHECKING:
+    from data.geometry import Geometry  # slow to import, and no name needs it
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "posterior": ("glimpse-set", "avp-cnn", "exact"),
@@ -105,6 +108,7 @@ def require_glance(combination: Combination, geometry: Geometry, glimpses: int) 
 
     What makes images from what was seen pastes it where it was seen, and a glance was seen nowhere.
 
+    >>> from data.geometry import Geometry
     >>> require_glance(Combination(), Geometry(8, 8, 1, glimpse_size=4, first_glance=True), 2)
     """
     if not geometry.first_glance:

@@ -16,6 +16,7 @@ from data.dataset import DataSet, Split
 from data.decode import photo_store
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
+from data.registry import register
 
 ANNOTATIONS = "CelebAMask-HQ-attribute-anno.txt"
 IMAGES = "CelebA-HQ-img"
@@ -29,10 +30,10 @@ RANGES = {
 DEFAULT_ATTRIBUTE = "Male"
 SIZE = 224
 
-
 EVERY = "all"
 
 
+@register("celebahq", "an attribute of faces, 224 x 224", layout=LAYOUT, options=("attribute",))
 def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
     """A binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
 

@@ -6,10 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from data.arrays import checked_images, checked_labels, default_geometry, drawn_splits
 from data.errors import DataError
 from data.geometry import Geometry
 from data.store import ImageStore
@@ -17,9 +21,9 @@ from data.store import ImageStore
 SPLITS = ("design", "train", "valid", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Split:
-    """Images of one split.
+    """Images of one split; two of them are equal where they are the same object.
 
     Attributes:
         images: (N, H, W, C) uint8.
@@ -107,6 +111,9 @@ class DataSet:
         attributes: names and classes of the A attributes that labels (N, A) tell together; each has as many
             classes. Empty where there is one target.
         parts: split name -> the annotated parts of its images. None: not known.
+
+    Attributes:
+        origin: what `data.registry.load` was called with; None: not opened by it.
     """
 
     def __init__(
@@ -128,8 +135,67 @@ class DataSet:
         self.geometry, self.glimpses, self.note = geometry, glimpses, note
         self.symmetric, self.aligned, self.parts = symmetric, aligned, parts
         self.attributes = dict(attributes or {})
+        self.origin: dict[str, Any] | None = None
         self._openers = dict(openers)
         self._splits: dict[str, Split] = {}
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: ArrayLike,
+        labels: ArrayLike,
+        *,
+        classes: Sequence[str] | None = None,
+        name: str = "arrays",
+        valid: float = 0.1,
+        test: float = 0.2,
+        design: float = 0.15,
+        seed: int = 0,
+        glimpse_size: int | None = None,
+        glimpses: int = 5,
+        aligned: bool = False,
+        symmetric: bool = False,
+    ) -> DataSet:
+        """A task from one's own images, parted into the four splits by a seeded draw.
+
+        An image's id is its row. Images that belong together, such as several of one person, may come into
+        different splits: then open the splits yourself, with `groups`.
+
+        Args:
+            images: (N, H, W) or (N, H, W, C) uint8.
+            labels: (N,) integers 0 to K - 1.
+            classes: names of the K classes; default their numbers.
+            name: of the task.
+            valid, test, design: shares of the images, or numbers of them; the others are for training.
+            seed: of the draw.
+            glimpse_size: side of a glimpse in pixels; default a fifth of the images', up to 16.
+            glimpses: T.
+            aligned: whether the same part is at the same place in all images.
+            symmetric: whether a mirrored image is as likely as the image, and of the same class.
+
+        Raises:
+            DataError: images or labels of another type or shape, labels that are not 0 to K - 1, or too few
+                images for a split.
+            SettingsError: a glimpse larger than the images.
+
+        >>> images = np.random.default_rng(0).integers(0, 256, (60, 20, 20), dtype=np.uint8)
+        >>> dataset = DataSet.from_arrays(images, np.arange(60) % 3)
+        >>> {split: len(dataset[split]) for split in SPLITS}, dataset.geometry.glimpse_size
+        ({'design': 9, 'train': 33, 'valid': 6, 'test': 12}, 4)
+        """
+        pixels = checked_images(images)
+        numbers = checked_labels(labels, len(pixels), classes)
+        rows = drawn_splits(len(pixels), {"design": design, "valid": valid, "test": test}, seed)
+
+        def opener(split: str) -> Split:
+            some = rows[split]
+            return Split.of(ImageStore.from_arrays(pixels[some], numbers[some], some))
+
+        names = tuple(classes or map(str, np.unique(numbers)))
+        openers = {split: partial(opener, split) for split in SPLITS}
+        geometry = default_geometry(pixels.shape, glimpse_size)
+        geometry.grid()
+        return cls(name, "label", names, geometry, glimpses, openers, aligned=aligned, symmetric=symmetric)
 
     def __getitem__(self, split: str) -> Split:
         if split not in self._splits:
@@ -149,7 +215,7 @@ class DataSet:
         def opener(split: str) -> Split:
             return replace(self[split], labels=self[split].labels[:, column].contiguous())
 
-        return DataSet(
+        one = DataSet(
             self.name,
             attribute,
             self.attributes[attribute],
@@ -161,6 +227,8 @@ class DataSet:
             aligned=self.aligned,
             parts=self.parts,
         )
+        one.origin = self.origin and self.origin | {"attribute": attribute}
+        return one
 
     def fingerprint(self, *splits: str) -> str:
         """One hash for the named splits (all four without a name)."""

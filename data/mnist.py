@@ -23,6 +23,7 @@ from data.canvas import confined, digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
+from data.registry import register
 from data.store import ImageStore, cached_store
 
 LAYOUT = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"
@@ -48,6 +49,12 @@ VARIANTS = {
     "cluttered-mnist": Variant(True, glimpse_size=12, stride=4, glimpses=8, pieces=4),
 }
 PIECE_SIZE = 8
+SUMMARIES = {
+    "mnist": "MNIST, 28 x 28",
+    "translated-mnist": "MNIST anywhere on a canvas",
+    "cluttered-mnist": "the same among clutter",
+}
+ON_CANVAS = ("canvas", "seed", "region", "placements")
 
 
 def load_mnist(
@@ -195,3 +202,8 @@ def read_idx(path: Path) -> np.ndarray:
             f"expected {math.prod(shape)} bytes after the header of {path}, found {found}; fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+for _name, _variant in VARIANTS.items():
+    _options = ON_CANVAS if _variant.on_canvas else ()
+    register(_name, SUMMARIES[_name], layout=LAYOUT, options=_options)(partial(load_mnist, variant=_name))

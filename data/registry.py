@@ -1,18 +1,28 @@
-"""Data sets by name: what the command lines offer, and which options each of them takes."""
+"""Data sets by name, and the options that each of them takes; nothing is imported for a name alone.
+
+A data set is a function that makes it, with what a list of data sets has to say about it:
+
+    @register("digits", "1,797 small digits among clutter, 40 x 40, built in", options=("seed",))
+    def load_digits(seed: int = 0) -> DataSet: ...
+
+Other packages register theirs in the same way, in a module named by an entry point of
+`boed_hardattn.data_sets`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from data import celebahq, cub, folder, mnist
-from data.dataset import DataSet
-from data.digits import load_digits
 from data.errors import DataError, SettingsError
-from data.finite import load_finite
+from data.plugins import Registry
+
+if TYPE_CHECKING:
+    from data.dataset import DataSet  # torch, for which names do not wait
+
+Opener = TypeVar("Opener", bound=Callable[..., "DataSet"])
 
 
 @dataclass(frozen=True)
@@ -32,48 +42,50 @@ class Entry:
     options: tuple[str, ...] = ()
 
 
-def _mnist(variant: str) -> Callable[..., DataSet]:
-    return partial(mnist.load_mnist, variant=variant)
+_MNIST = "data.mnist"
+
+DATASETS: Registry[Entry] = Registry(
+    "data set",
+    {
+        "digits": "data.digits",
+        "mnist": _MNIST,
+        "translated-mnist": _MNIST,
+        "cluttered-mnist": _MNIST,
+        "celebahq": "data.celebahq",
+        "cub": "data.cub",
+        "folder": "data.folder",
+        "finite": "data.finite",
+    },
+)
 
 
-ON_CANVAS = ("canvas", "seed", "region", "placements")
-DATASETS: dict[str, Entry] = {
-    "digits": Entry(load_digits, "1,797 small digits among clutter, 40 x 40, built in", options=("seed",)),
-    "mnist": Entry(_mnist("mnist"), "MNIST, 28 x 28", mnist.LAYOUT),
-    "translated-mnist": Entry(
-        _mnist("translated-mnist"), "MNIST anywhere on a canvas", mnist.LAYOUT, ON_CANVAS
-    ),
-    "cluttered-mnist": Entry(_mnist("cluttered-mnist"), "the same among clutter", mnist.LAYOUT, ON_CANVAS),
-    "celebahq": Entry(
-        celebahq.load_celebahq, "an attribute of faces, 224 x 224", celebahq.LAYOUT, ("attribute",)
-    ),
-    "cub": Entry(cub.load_cub, "birds with boxes and named parts, 128 x 128", cub.LAYOUT),
-    "folder": Entry(folder.load_folder, "photographs in class folders, 128 x 128", folder.LAYOUT),
-    "finite": Entry(load_finite, "draws from 5,760 known images, 32 x 32, built in", options=("seed",)),
-}
+def register(
+    name: str, summary: str, *, layout: str = "", options: tuple[str, ...] = ()
+) -> Callable[[Opener], Opener]:
+    """Decorator that makes a function a data set of the registry; see `Entry`."""
+
+    def add(opener: Opener) -> Opener:
+        DATASETS.register(name)(Entry(opener, summary, layout, options))
+        return opener
+
+    return add
 
 
-def load(
-    name: str,
-    data_root: str | Path | None = None,
-    *,
-    attribute: str | None = None,
-    canvas: int | None = None,
-    seed: int | None = None,
-    region: str | None = None,
-    placements: int | None = None,
-) -> DataSet:
+def load(name: str, data_root: str | Path | None = None, **options: Any) -> DataSet:
     """The data set of that name; images are read or made when a split is first asked for.
 
     Args:
         name: a key of `DATASETS`.
         data_root: folder of the images, in the layout that the entry names.
-        attribute: what to predict (celebahq; default Male).
-        canvas: side in pixels (translated-mnist, cluttered-mnist; default 60).
-        seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of draws (finite); default 0.
-        region: where on the canvas digits lie (translated-mnist, cluttered-mnist): all (default), inner or
-            outer, see `data.canvas.confined`.
-        placements: of each training digit on a canvas (translated-mnist, cluttered-mnist; default 1).
+        options: those that the entry names; what is None takes its default. Of the data sets here:
+            attribute: what to predict (celebahq; default Male).
+            canvas: side in pixels (translated-mnist, cluttered-mnist; default 60).
+            seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of draws (finite);
+            default 0.
+            region: where on the canvas digits lie (translated-mnist, cluttered-mnist): all (default),
+            inner or outer, see `data.canvas.confined`.
+            placements: of each training digit on a canvas (translated-mnist, cluttered-mnist; default 1).
+            size: side of the images in pixels (cub, folder; default 128).
 
     Raises:
         SettingsError: unknown name, or an option that this data set does not take.
@@ -82,28 +94,33 @@ def load(
     >>> load("digits").geometry.height
     40
     """
-    if name not in DATASETS:
-        raise SettingsError(f"expected a data set of {', '.join(DATASETS)}; found {name!r}")
-    entry = DATASETS[name]
-    given = {"attribute": attribute, "canvas": canvas, "seed": seed, "region": region}
-    given |= {"placements": placements}
-    options = {option: value for option, value in given.items() if value is not None}
-    _require_applicable(name, entry, options)
+    entry = DATASETS.require(name)
+    given = {option: value for option, value in options.items() if value is not None}
+    _require_applicable(name, entry, given)
+    dataset = entry.open(*_root_of(name, entry, data_root), **given)
+    kept = data_root and str(Path(data_root).resolve())
+    dataset.origin = {"name": name, "data_root": kept or None, **given}
+    return dataset
+
+
+def _root_of(name: str, entry: Entry, data_root: str | Path | None) -> tuple[Path, ...]:
+    """The data root, where the data set has one."""
     if not entry.layout:
         if data_root is not None:
             raise SettingsError(f"expected no data root for {name}, found {data_root}; leave it out")
-        return entry.open(**options)
+        return ()
     if data_root is None:
         raise DataError(
             f"expected a folder with {entry.layout} for {name}, found none given; set --data-root"
         )
-    return entry.open(Path(data_root), **options)
+    return (Path(data_root),)
 
 
-def _require_applicable(name: str, entry: Entry, options: dict[str, Any]) -> None:
+def _require_applicable(name: str, entry: Entry, options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option not in entry.options:
             takers = [other for other, its in DATASETS.items() if option in its.options]
             raise SettingsError(
-                f"expected no {option} for {name}, found {value!r}; it applies to {', '.join(takers)}"
+                f"expected no {option} for {name}, found {value!r}; it applies to "
+                f"{', '.join(takers) or 'no data set'}"
             )

@@ -18,7 +18,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ("data", "supervision", "boed", "hardattn")
 MAPPED = (*LIBRARY, "benchmarks")
-NOT_REFERRED_TO = {"__main__", "cli", "commands"}  # command lines explain themselves by --help
+NOT_REFERRED_TO = {"__main__", "cli"}  # command lines explain themselves by --help
 MAP, REFERENCE = "file-map.md", "reference"
 LOADED = re.compile(  # what a browser fetches by itself, as opposed to links that a reader follows
     r"""<(?:script|img|iframe|source|video|audio|embed|input)\b[^>]*?\bsrc(?:set)?"""
@@ -104,8 +104,11 @@ def reference_pages(root: Path) -> dict[str, str]:
             if NOT_REFERRED_TO.isdisjoint(folder.parts):
                 name = ".".join(folder.parts)
                 names = [f"{name}.{path.stem}" for path in modules if path.stem not in NOT_REFERRED_TO]
-                package_file = root / folder / "__init__.py"
-                pages[name] = _reference(name, summary(package_file), exports(package_file), names)
+                about, offered = (
+                    summary(root / folder / "__init__.py"),
+                    exports(root / folder / "__init__.pyi"),
+                )
+                pages[name] = _reference(name, about, offered, names)
     return pages
 
 
@@ -115,9 +118,9 @@ def _reference(package: str, about: str, exported: list[str], modules: list[str]
     return "\n\n".join(filter(None, [f"# {package}", about, names, *blocks])) + "\n"
 
 
-def exports(package_file: Path) -> list[str]:
-    """The names in a package's `__all__`, where it is written out."""
-    statements = ast.parse(package_file.read_text()).body if package_file.exists() else []
+def exports(stub: Path) -> list[str]:
+    """The names in `__all__` of a package's `__init__.pyi`, where there is one."""
+    statements = ast.parse(stub.read_text()).body if stub.exists() else []
     for statement in statements:
         match statement:
             case ast.Assign(targets=[ast.Name("__all__")], value=ast.List(names) | ast.Tuple(names)):

@@ -14,9 +14,8 @@ from hardattn.baselines.layers import Baseline
 from hardattn.baselines.training import read_at_exits
 from hardattn.loading import TrainedNetwork, open_trained
 from hardattn.training.checkpoint import weights_digest
+from hardattn.training.choices import TEACHER_SHARE
 from hardattn.training.settings import Distillation
-
-SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Teacher:
     """
 
     run: TrainedNetwork
-    share: float = SHARE
+    share: float = TEACHER_SHARE
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -74,7 +73,9 @@ def mixture(labels: Tensor, told: Tensor, share: float) -> Tensor:
     return (1 - share) * one_hot(labels, told.shape[1]) + share * told
 
 
-def teacher_of(run_folder: Path, *, dataset: DataSet, share: float = SHARE, device: str = "auto") -> Teacher:
+def teacher_of(
+    run_folder: Path, *, dataset: DataSet, share: float = TEACHER_SHARE, device: str = "auto"
+) -> Teacher:
     """The baseline that `hardattn train --baseline` left in a folder, as a teacher for the same task.
 
     Raises:

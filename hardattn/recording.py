@@ -21,11 +21,10 @@ from hardattn.model.rollout import Rollout
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.training import checkpoint
+from supervision.choices import RECORDED, SPLITS
 from supervision.store import Sequences, SequenceStore
 
 BLOCK = 60
-RECORDED = "sequences-recorded"
-SPLITS = ("design", "train")
 
 
 def record(

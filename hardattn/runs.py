@@ -17,10 +17,9 @@ from data.geometry import Geometry
 from hardattn.distillation import Teacher
 from hardattn.loading import build
 from hardattn.objectives.losses import step_weights
-from hardattn.objectives.methods import method_of
+from hardattn.objectives.methods import method_of, require_policy
 from hardattn.objectives.registry import METHODS
 from hardattn.training.budget import Budget
-from hardattn.training.epe_learner import learner_of, require_policy
 from hardattn.training.guidance import (
     Guided,
     designed_gains,
@@ -31,6 +30,7 @@ from hardattn.training.guidance import (
 )
 from hardattn.training.learner import Validator
 from hardattn.training.recipe import Recipe, require_used
+from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
 from supervision.batches import MixedBatches
@@ -114,7 +114,9 @@ def train(
         batches = MixedBatches(images, steps, recipe.batch_size, supervised_share=share, seed=seed, **told)
         look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
         targets = torch.cat([teacher.targets(split) for split in batches.pool.splits]) if teacher else None
-        learner = learner_of(name)(network, METHODS[name], batches, geometry, recipe, seed, targets)
+        learner = LEARNERS[METHODS[name].learner](
+            network, METHODS[name], batches, geometry, recipe, seed, targets
+        )
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, look, run_folder, budget, total, tracker)
     return run_folder

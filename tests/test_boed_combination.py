@@ -6,7 +6,7 @@ import pytest
 
 from boed.combination import CHOICES, LABELLED, Combination, require_search
 from boed.estimators.epe import SCORES
-from boed.search.lookahead import SEARCHES
+from boed.search.choices import SEARCHES
 from data.errors import SettingsError
 
 

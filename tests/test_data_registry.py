@@ -1,9 +1,13 @@
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from data import DATASETS, DataError, SettingsError, load
+from data import DATASETS, DataError, DataSet, SettingsError, load
+from data.registry import register
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
@@ -24,7 +28,7 @@ def test_a_data_root_that_is_absent_is_named(name: str, tmp_path: Path) -> None:
         load(name, tmp_path / "absent")
 
 
-OPTIONS: dict[str, Any] = {"attribute": "Male", "canvas": 60, "seed": 0}
+OPTIONS: dict[str, Any] = {"attribute": "Male", "canvas": 60, "seed": 0, "size": 64, "region": "inner"}
 INAPPLICABLE = [
     (name, key) for name, entry in DATASETS.items() for key in OPTIONS if key not in entry.options
 ]
@@ -52,3 +56,45 @@ def test_every_data_set_has_a_one_line_summary(name: str) -> None:
     summary = DATASETS[name].summary
     assert summary
     assert "\n" not in summary
+
+
+def test_the_options_that_there_are_are_named() -> None:
+    with pytest.raises(SettingsError, match="expected no colour for digits, found 3; its options are seed"):
+        load("digits", colour=3)
+    with pytest.raises(SettingsError, match="its options are canvas, seed, region, placements"):
+        load("cluttered-mnist", "somewhere", size=3)
+
+
+def test_the_size_of_photographs_is_an_option(tmp_path: Path, write_photo: Callable[..., None]) -> None:
+    for part in ("train", "val"):
+        write_photo(tmp_path / part / "cat" / "1.jpg", seed=0)
+    assert load("folder", tmp_path, size=48).geometry.height == 48
+    assert load("folder", tmp_path).geometry.height == 128
+
+
+def test_what_opened_a_data_set_opens_it_again(tmp_path: Path, write_photo: Callable[..., None]) -> None:
+    write_photo(tmp_path / "val" / "cat" / "1.jpg", seed=0)
+    opened = load("folder", tmp_path, size=48)
+    assert opened.origin == {"name": "folder", "data_root": str(tmp_path.resolve()), "size": 48}
+    assert load(**opened.origin)["test"].fingerprint == opened["test"].fingerprint
+    assert load("digits", canvas=None).origin == {"name": "digits", "data_root": None}
+
+
+def test_a_data_set_is_one_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DATASETS, "_known", dict(DATASETS._known))
+
+    @register("mine", "made up", options=("seed",))
+    def mine(seed: int = 0) -> DataSet:
+        return load("digits", seed=seed + 1)
+
+    assert load("mine")["valid"].fingerprint == load("digits", seed=1)["valid"].fingerprint
+    assert "mine" in DATASETS and load("mine", seed=3).origin == {
+        "name": "mine",
+        "data_root": None,
+        "seed": 3,
+    }
+
+
+def test_names_do_not_wait_for_torch() -> None:
+    code = "import sys; from data.registry import DATASETS; list(DATASETS); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -20,7 +20,7 @@ from boed.approximations import FILE, Approximations
 from boed.combination import Combination, require_glance
 from boed.fitting.parts import PARTS, add_parts
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
-from boed.posteriors.backbones import BACKBONES
+from boed.posteriors.choices import BACKBONES
 from boed.posteriors.registry import new_posterior, require_enumerable
 from boed.search.codebook import codebook, partition
 from data.dataset import DataSet
@@ -48,6 +48,10 @@ class FitSettings:
         backbone: of an AVP-CNN, see `boed.posteriors.backbones`.
         pretrained: whether a backbone of torchvision starts from its published weights.
         seed: of everything that is drawn.
+        trial_images: that designs are tried on, at most, while fitting (for the states that q meets, its
+            calibration and the weights of an image's own map), and that average maps are made of where
+            images have looked at different places. The fewer the faster, and the noisier what is estimated.
+            None: 400 to 1,000, and for the weights 100,000 over the number of places.
     """
 
     glimpses: int
@@ -58,11 +62,13 @@ class FitSettings:
     backbone: str = BACKBONES[0]
     pretrained: bool = False
     seed: int = 0
+    trial_images: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("glimpses", "places", "iterations", "width", "resolution"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
+        for name in ("glimpses", "places", "iterations", "width", "resolution", "trial_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"expected {name} of at least 1, found {value}")
         if not 0 <= self.seed < LARGEST_SEED:
             raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")
 

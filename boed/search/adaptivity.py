@@ -35,7 +35,8 @@ def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tenso
 
 
 def affordable(learned: Approximations, wanted: int) -> int:
-    """How many images to design for when something is estimated: fewer where a map is dear."""
+    """How many images to design for when something is estimated: fewer where maps are dear, or if asked."""
+    wanted = min(wanted, learned.settings.get("trial_images") or wanted)
     cheap = learned.estimator is not None or (learned.generator is None and learned.embedded().kept)
     return wanted if cheap else min(wanted, FEW_IMAGES)
 
@@ -61,7 +62,7 @@ def estimate_adaptivity(
         realised = _realised(designer, history, rows)
         average = history.average_map()
         choices = []
-        for target, own in _own_maps(history).items():
+        for target, own in history.own_maps(TARGETS).items():
             weight = choose_weight(average, own, realised, errors)
             choices.append((_loss(average, own, weight, realised), weight, target))
         best = min(choices)
@@ -70,17 +71,6 @@ def estimate_adaptivity(
         _set_target(history, step - 1, best[2])
         history.look(history.choose(best[1])[0])
     return Adaptivity(tuple(weights), (*targets[1:], targets[-1]))
-
-
-def _own_maps(history: History) -> dict[float, Tensor]:
-    """The images' own maps by effective sample size, where one is set."""
-    if history.count == 0 or not isinstance(history.belief, BankBelief):
-        return {TARGETS[1]: history.own_map()}
-    maps = {}
-    for target in TARGETS:
-        _set_target(history, history.count - 1, target)
-        maps[target] = history.own_map()
-    return maps
 
 
 def _set_target(history: History, step: int, target: float) -> None:

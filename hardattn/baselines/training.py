@@ -115,9 +115,9 @@ def train_baseline(
         open_run(run_folder, settings, opened_with, command=command)
         train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
         batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
-        seen = seen_at(geometry, recipe.resolution)
-        validate = WholeImageValidator(at_home(valid, target), seen)
-        learner = WholeImageTrainer(network, batches.pool, seen, recipe, seed)
+        reduced = seen_at(geometry, recipe.resolution)
+        validate = WholeImageValidator(at_home(valid, target), reduced)
+        learner = WholeImageTrainer(network, batches.pool, reduced, recipe, seed)
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker)
     return run_folder
@@ -180,11 +180,13 @@ class WholeImageTrainer(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         index, labels = batch.index.to(self.device), batch.labels.to(self.device)
-        varied = self.variation(len(index), self.generator())
-        images = whole(varied.look(self.look, self.grid), self.grid)(index)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            said = self.network.train().at_exits(images)
-            loss = cross_entropy(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator:
+            varied = self.variation(len(index), generator)
+            images = whole(varied.look(self.look, self.grid), self.grid)(index)
+            with autocast:
+                logits = self.network.train().at_exits(images)
+                loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
         self.descend(loss, fraction)
         if is_check(self.iteration):
             self.terms = {"loss_classification": round(loss.item(), 5)}

@@ -5,38 +5,46 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.cli.options import PATH, one_line_errors
+from data.cli.commands import Command
+from data.cli.options import PATH, Option, device_option, json_option, panel
 from data.errors import SettingsError
-from data.files import rows_text
-from hardattn.images import image_paths
-from hardattn.models import Model, load
 from hardattn.stopping.registry import RULES
-from hardattn.stopping.stop import Stop
+
+if TYPE_CHECKING:
+    from hardattn.models import Model
+    from hardattn.stopping.stop import Stop
 
 COLUMNS = ("file", "label", "probability", "glimpses", "pixels")
 
 
-@click.command()
+_STOPPING = panel(
+    "Stopping",
+    Option(
+        ["--stop"],
+        metavar="RULE=THRESHOLD",
+        help=f"When to stop looking: {', '.join(RULES)}. [default: after all glimpses]",
+    ),
+    Option(
+        ["--budget-glimpses"],
+        type=float,
+        help="Stop by the rule and threshold that did best on validation images with so many in the mean.",
+    ),
+    device_option(),
+)
+_OUTPUT = panel(
+    "Output",
+    json_option(),
+    Option(["--csv", "as_csv"], is_flag=True, help="Print comma-separated values."),
+)
+
+
+@click.command(cls=Command, params=[*_STOPPING, *_OUTPUT])
 @click.argument("run_folder", metavar="RUN_DIR", type=PATH)
 @click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
-@click.option(
-    "--stop",
-    metavar="RULE=THRESHOLD",
-    help=f"When to stop looking: {', '.join(RULES)}. [default: after all glimpses]",
-)
-@click.option(
-    "--budget-glimpses",
-    type=float,
-    help="Stop by the rule and threshold that did best on validation images with so many in the mean.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all places looked at.")
-@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated values.")
-@one_line_errors
 def predict(
     run_folder: Path,
     images: Sequence[Path],
@@ -56,6 +64,10 @@ def predict(
       hardattn predict runs/faces/hardattn-ps-nogs-0 photos --stop gain=0.02 --csv
       hardattn predict runs/faces/hardattn-ps-nogs-0 photos --budget-glimpses 2 --json
     """
+    from data.files import rows_text
+    from hardattn.images import image_paths
+    from hardattn.models import load
+
     if as_json and as_csv:
         raise SettingsError("expected --json or --csv, found both; leave one out")
     model, paths = load(run_folder, device=device), [path for each in images for path in image_paths(each)]
@@ -72,6 +84,8 @@ def predict(
 
 def stop_of(model: Model, stop: str | None, budget_glimpses: float | None) -> Stop | None:
     """The rule that the options name; raises SettingsError for both."""
+    from hardattn.stopping.stop import Stop
+
     if stop is not None and budget_glimpses is not None:
         raise SettingsError("expected --stop or --budget-glimpses, found both; leave one out")
     if budget_glimpses is not None:

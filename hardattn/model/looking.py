@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -39,11 +40,16 @@ def look_at_all(
     seed: int = 0,
     batch_size: int = BATCH,
 ) -> Rollout:
-    """One trajectory for every image of a split, in evaluation mode; results on the CPU."""
+    """One trajectory for every image of a split, in evaluation mode; results on the CPU.
+
+    Places between the pixels are told as the nearest of whole pixels.
+    """
     network.eval()
     device = network.device
     look = look_of(ImagePool([split]), geometry.retina(), device)
     generator = torch.Generator(device).manual_seed(seed)
     run = partial(explore, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
     with one_thread():
-        return joined([run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]).cpu()
+        parts = [run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]
+    rollout = joined(parts).cpu()
+    return replace(rollout, locations=rollout.locations.round().long())

@@ -14,10 +14,9 @@ from torch import Tensor
 
 from data.grid import LocationGrid
 from data.places import normalise, whole_image
-from hardattn.model.heads import Said
 from hardattn.model.looking import BATCH
 from hardattn.model.network import HardAttention
-from hardattn.model.rollout import BLIND, Look, Mode, blind_places, seen_places
+from hardattn.model.rollout import BLIND, Look, Mode, blind_places, taken_places
 from hardattn.stopping.rules import Predictions, Rule, Stops
 
 
@@ -36,8 +35,8 @@ class Walker:
     Attributes:
         states: (N, W) after the glimpses so far.
         locations: (N, T, 3) places of the glimpses so far; 0 of the others.
-        seen: (N, T) what was predicted so far, for stopping rules; 0 where nothing was. Of the columns that a
-            rule looks at before it stops, all are there.
+        predictions: of N images and T glimpses, so far; 0 where there is none. All that a rule looks at
+            before it stops is there.
     """
 
     def __init__(
@@ -55,13 +54,9 @@ class Walker:
         self.blind = _blind(count, grid, steps, mode, device, seed)
         self.states = network.initial(count).clone()
         self.locations = torch.zeros(count, steps, 3, dtype=torch.int64, device=device)
-        classes, heads = network.classify(self.states[:1]), network.stopping(self.states[:1])
-        self.log_probs = torch.zeros(count, steps, classes.shape[-1])
-        self.gain, self.heads = torch.zeros(count, steps), torch.zeros(count, steps, heads.shape[-1])
-
-    @property
-    def seen(self) -> Predictions:
-        return Predictions(self.log_probs, self.gain, Said.of(self.heads))
+        classes, said = network.classify(self.states[:1]), network.said(self.states[:1])
+        heads = {head: torch.zeros(count, steps, *values.shape[1:]) for head, values in said.items()}
+        self.predictions = Predictions(torch.zeros(count, steps, classes.shape[-1]), heads)
 
     def until(self, rule: Rule, threshold: float) -> Stops:
         """Looks at all images until the rule stops; images that have stopped leave the batch."""
@@ -73,7 +68,7 @@ class Walker:
             stopped, active = self._parted(active, step, rule, threshold)
             if not rule.classifies:
                 self._classify(stopped, step)
-        return rule.stops(self.seen, threshold)
+        return rule.stops(self.predictions, threshold)
 
     def _parted(self, active: Tensor, step: int, rule: Rule, threshold: float) -> tuple[Tensor, Tensor]:
         """Of images that were looked at so often those that stop, and those that go on."""
@@ -81,7 +76,7 @@ class Walker:
             return active, active[:0]
         if rule.head:
             self._ask_heads(active, step + 1)
-        stops = rule.stops(self.seen, threshold).taken[active] <= step + 1
+        stops = rule.stops(self.predictions, threshold).taken[active] <= step + 1
         return active[stops], active[~stops]
 
     def _glimpse(self, active: Tensor, step: int) -> None:
@@ -98,21 +93,21 @@ class Walker:
         """(B, 3) where to look next; the first may be a glance."""
         if self.grid.first_glance and before.shape[1] == 0:
             return whole_image(self.grid.image_size).to(before).expand(len(before), 3)
-        return self.network.policy(states, seen_places(self.network, before, self.grid)).mode()
+        taken = taken_places(self.network, before, self.grid)
+        return self.network.act(states, "greedy", None, taken).places
 
     def _classify(self, rows: Tensor, step: int) -> None:
         """What the class is after glimpse number `step`."""
         for some in self._blocks(rows):
             logits = self.network.classify(self.states[some]).float()
-            self.log_probs[some.cpu(), step] = logits.log_softmax(-1).cpu()
+            self.predictions.log_probs[some.cpu(), step] = logits.log_softmax(-1).cpu()
 
     def _ask_heads(self, rows: Tensor, step: int) -> None:
         """What is predicted for stopping before glimpse number `step`."""
         for some in self._blocks(rows):
-            states, kept = self.states[some], some.cpu()
-            used = seen_places(self.network, self.locations[some, :step], self.grid)
-            self.gain[kept, step] = self.network.gain(states, used).float().cpu()
-            self.heads[kept, step] = self.network.stopping(states).cpu()
+            taken = taken_places(self.network, self.locations[some, :step], self.grid)
+            for head, values in self.network.said(self.states[some], taken).items():
+                self.predictions.said[head][some.cpu(), step] = values.float().cpu()
 
     def _blocks(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Numbers of images that are computed together, where the network is."""

@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from torch import nn
+from typing import TYPE_CHECKING, Any
 
 from data.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from torch import nn  # slow to import, and no file needs it
 
 RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
 COMMAND = "hardattn train"
@@ -54,6 +55,7 @@ def require_same(path: Path, expected: Mapping[str, Any], found: Mapping[str, An
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of the weights with their names.
 
+    >>> from torch import nn
     >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
     (True, False)
