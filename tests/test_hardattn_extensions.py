@@ -9,10 +9,11 @@ import torch
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny_store
 from torch import Tensor, nn
 
+import hardattn
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.plugins import Registry
-from hardattn.evaluation import evaluate
+from hardattn.evaluation import evaluate, looked_at
 from hardattn.model.looking import look_at_all
 from hardattn.model.policies import Action, Policy
 from hardattn.model.registry import POLICIES
@@ -20,6 +21,7 @@ from hardattn.objectives.methods import Method
 from hardattn.objectives.registry import METHODS, TERMS
 from hardattn.objectives.terms import LossInputs, Term
 from hardattn.runs import train
+from hardattn.stopping.registry import RULES
 from hardattn.training.budget import Budget
 from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
@@ -146,3 +148,15 @@ def test_a_run_with_parts_of_a_package(tmp_path: Path, monkeypatch: pytest.Monke
     assert batches == [16] * 3
     result = evaluate(folder, dataset=DATASET)
     assert set(result.accuracy_at) == {"1", "2", "3"}
+
+
+def test_predictions_of_places_between_the_pixels_are_those_of_the_curve() -> None:
+    model = hardattn.train(DATASET, method="end-to-end", **SHORT)
+    looks, _ = looked_at(model.run, DATASET["test"])
+    noted = [point["threshold"] for point in model.run.about["stopping"] if point["rule"] == "entropy"]
+    stops = RULES["entropy"].stops(looks.seen, noted[10])
+    answers = model.predict(DATASET["test"].images, hardattn.Entropy(noted[10]))
+    assert answers.taken.tolist() == stops.taken.tolist() and 1 < answers.taken.mean() < 3
+    torch.testing.assert_close(torch.from_numpy(answers.probabilities), stops.log_probs.exp())
+    whole = model.predict(DATASET["test"].images)
+    assert torch.equal(torch.from_numpy(whole.places), looks.locations[:, 0])
