@@ -21,7 +21,7 @@ from torch.nn.functional import cross_entropy
 
 from benchmarks.fitted import fitted_options, open_fitted
 from boed.combination import Combination
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.search.designer import Designer, design_sequences
 from boed.search.sources import random
 from data import GlimpseError

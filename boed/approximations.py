@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,56 @@ from torch import Tensor, nn
 from boed.combination import Combination, require_unseen
 from boed.completions.completion import Completion
 from boed.completions.retrieval import RetrievalCompletion
-from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
 from boed.estimators.bank import Bank
-from boed.estimators.bank_belief import BankBelief
 from boed.estimators.choices import MEMORY_GB
-from boed.estimators.estimator import Belief
-from boed.estimators.generated_belief import GeneratedBelief
+from boed.estimators.estimator import Belief, BeliefParts
+from boed.estimators.registry import ESTIMATORS
+from boed.part_files import (
+    BANK,
+    COMBINATION,
+    POSTERIOR,
+    completion_file,
+    estimator_file,
+    shrinkage_file,
+)
 from boed.posteriors.posterior import Posterior
-from boed.posteriors.registry import new_posterior
+from boed.posteriors.registry import POSTERIORS
+from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError
+from data.files import write_json
 from data.geometry import Geometry
+from data.places import with_sides, without_sides
+from data.registry import load as open_data
+from data.settings import from_json
 from data.tensors import load_tensors, save_tensors
+from data.version import SOFTWARE
 
-FILE = "approximations.safetensors"
-TOGETHER = "together"  # setting: the attributes that q was trained on
+FILE = POSTERIOR
 TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What approximations need to know of their data set to be used without it.
+
+    Args:
+        classes: K.
+        attributes: A, of K classes each.
+        symmetric: whether a mirrored image is as likely as the image.
+        origin: what `data.registry.load` opens the data set with; None: it cannot.
+    """
+
+    classes: int = 0
+    attributes: int = 1
+    symmetric: bool = False
+    origin: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, dataset: DataSet) -> TaskFacts:
+        """Those of a data set."""
+        attributes = len(dataset.attributes) or 1
+        return cls(len(dataset.classes), attributes, dataset.symmetric, dataset.origin)
 
 
 @dataclass
@@ -41,27 +76,28 @@ class Approximations:
         places: (L, 3) the codebook of candidates; where every history starts with a glance, it is
             the last of them.
         geometry: sensor and grid.
-        settings: what was asked for, JSON-able.
+        settings: what was asked for, and of what it was fitted.
         combination: which parts these are.
         generator: the completion that makes images, where one does.
-        estimator: the amortised network, where there is one.
+        estimator: the network of the estimator, where it has one.
         retrieval: the completion from the bank, where it is not the tempered one.
         weights: (T,) weight of an image's own map at each step; the rest is the average map.
         targets: (T,) effective sample size of retrieval after each glimpse.
-        training_rows: (R,) images of the train split, all but the bank's, that q was trained on.
+        facts: of the data set.
     """
 
     q: Posterior
     bank: Split
     places: Tensor
     geometry: Geometry
-    settings: dict[str, Any]
+    settings: FittedSettings
     combination: Combination = field(default_factory=Combination)
     generator: Completion | None = None
-    estimator: AmortisedEstimator | None = None
+    estimator: nn.Module | None = None
     retrieval: RetrievalCompletion | None = None
     weights: tuple[float, ...] = ()
     targets: tuple[float, ...] = ()
+    facts: TaskFacts = field(default_factory=TaskFacts)
 
     def __post_init__(self) -> None:
         self.weights = self.weights or (0.0,) * self.glimpses
@@ -70,7 +106,7 @@ class Approximations:
 
     @property
     def glimpses(self) -> int:
-        return int(self.settings["glimpses"])
+        return self.settings.glimpses
 
     @property
     def glance(self) -> int | None:
@@ -91,8 +127,16 @@ class Approximations:
     def of_attribute(self, number: int, target: str) -> Approximations:
         """Those of one of the attributes that q was trained on together, with the same statistics."""
         bank = replace(self.bank, labels=self.bank.labels[:, number].contiguous())
-        settings = self.settings | {"target": target, TOGETHER: self.settings["target"]}
-        one = Approximations(self.q.attribute(number), bank, self.places, self.geometry, settings)
+        settings = replace(self.settings, target=target, together=self.settings.target)
+        origin = self.facts.origin and self.facts.origin | {"attribute": target}
+        one = Approximations(
+            self.q.attribute(number),
+            bank,
+            self.places,
+            self.geometry,
+            settings,
+            facts=replace(self.facts, attributes=1, origin=origin),
+        )
         one._embedded = self.embedded().of_attribute(one.q, bank)
         return one
 
@@ -105,16 +149,21 @@ class Approximations:
             completions: N.
             excluded: (B,) bank image that must not complete each image, -1 for none; or None.
         """
-        if self.estimator is not None:
-            return AmortisedBelief(self.estimator, self.places, self.geometry, len(noise))
-        score = self.combination.score
-        if self.generator is not None:
-            seeds = (noise[:, 0] * 2**53).long()
-            return GeneratedBelief(
-                self.q, self.generator, self.places, self.geometry, seeds, completions, score
-            )
-        retrieval = self.retrieval or RetrievalCompletion(self.bank, self.geometry.retina())
-        return BankBelief(bank, retrieval, noise, self.targets, completions, score, excluded)
+        parts = BeliefParts(
+            self.q,
+            bank,
+            self.places,
+            self.geometry,
+            self.combination.score,
+            noise,
+            completions,
+            self.targets,
+            excluded,
+            self.generator,
+            self.retrieval,
+            self.estimator,
+        )
+        return ESTIMATORS.require(self.combination.estimator).belief(parts)
 
     def own_rows(self, split: Split, rows: Tensor) -> Tensor | None:
         """(B,) where in the bank the images `rows` (B,) of a split are, -1 where not; None for another split.
@@ -135,45 +184,111 @@ class Approximations:
         hasher = hashlib.sha256(self.bank.fingerprint.encode())
         networks = [self.q, self.generator.network if self.generator else None, self.estimator]
         tensors = [value for network in networks if network is not None for value in _values(network)]
-        facts = [self.places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
+        places = without_sides(self.places, self.geometry)  # as ever, so that stores stay what they were
+        facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
         for tensor in [*tensors, *facts]:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()
 
-    def save(self, folder: Path) -> None:
-        """Writes q, the codebook and the bank's ids; the other parts have files of their own."""
+    def save(self, folder: Path | str) -> None:
+        """Writes all parts; `boed.load` reads them again."""
+        folder = Path(folder)
+        self.save_posterior(folder)
+        if self.generator is not None:
+            self.save_network(folder / completion_file(self.combination), self.generator.network)
+        if self.estimator is not None:
+            self.save_network(folder / estimator_file(self.combination), self.estimator)
+        if not self.combination.exact:
+            self.save_adaptivity(folder / shrinkage_file(self.combination))
+        write_json(folder / COMBINATION, asdict(self.combination))
+
+    def save_posterior(self, folder: Path) -> None:
+        """Writes q, the codebook and the bank's ids; its images too where no data set has them."""
         tensors = {f"q.{name}": value for name, value in self.q.state_dict().items()}
         tensors |= {"places": self.places, "bank_ids": self.bank.ids}
         about = {
-            "settings": self.settings,
+            "software": SOFTWARE,
+            "settings": self.settings.to_json(),
             "geometry": self.geometry.to_json(),
             "train_fingerprint": self.bank.fingerprint,
+            "facts": asdict(self.facts),
         }
-        save_tensors(folder / FILE, tensors, about)
+        save_tensors(folder / POSTERIOR, tensors, about)
+        if self.facts.origin is None:
+            bank = {name: getattr(self.bank, name) for name in ("images", "labels", "ids")}
+            save_tensors(folder / BANK, bank, {"fingerprint": self.bank.fingerprint})
+
+    def save_network(self, path: Path, network: nn.Module) -> None:
+        """Writes the network of a completion or an estimator."""
+        save_tensors(path, network.state_dict(), {"settings": self.settings.to_json()})
+
+    def save_adaptivity(self, path: Path) -> None:
+        """Writes the weights of an image's own map, and the sample sizes behind it."""
+        write_json(path, {"weights": self.weights, "targets": self.targets})
 
     @classmethod
-    def load(cls, folder: Path, dataset: DataSet, device: torch.device | str = "cpu") -> Approximations:
-        """q, codebook and bank; `boed.fitting.fit.fit` adds the parts of a combination.
+    def load(
+        cls, folder: Path, dataset: DataSet | None = None, device: torch.device | str = "cpu"
+    ) -> Approximations:
+        """q, codebook and bank; `boed.fitting.parts.add_parts` adds the parts of a combination.
+
+        Args:
+            folder: of a fit.
+            dataset: that was fitted on; default the one that it was opened from, or the bank that was saved.
+            device: where to compute.
 
         Raises:
-            CheckpointError: missing, damaged, or fitted on other training images.
+            CheckpointError: missing, damaged, fitted on other training images, or written by another version.
         """
-        tensors, about = load_tensors(folder / FILE, "boed fit")
-        train = dataset["train"]
-        if about["train_fingerprint"] != train.fingerprint or about["settings"]["target"] != dataset.target:
-            raise CheckpointError(
-                f"expected approximations of {dataset.name} {dataset.target} ({train.fingerprint[:12]}) in "
-                f"{folder}, found those of {about['settings']['dataset']} {about['settings']['target']} "
-                f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
-            )
-        geometry = Geometry(**about["geometry"])
-        untrained = about["settings"] | {"pretrained": False}  # published weights would be overwritten
-        q = new_posterior(geometry, dataset, untrained, tensors["places"])
+        tensors, about = load_tensors(folder / POSTERIOR, "boed fit")
+        settings = saved_settings(folder / POSTERIOR, about)
+        facts = TaskFacts(**about.get("facts", {})) if dataset is None else TaskFacts.of(dataset)
+        train = _training_images(folder, settings, about, dataset, facts)
+        geometry, places = Geometry(**about["geometry"]), tensors["places"]
+        places = places if places.shape[1] == 3 else with_sides(places, geometry)
+        q = POSTERIORS.require(settings.posterior).new(
+            geometry,
+            replace(settings, pretrained=False),  # published weights would be overwritten
+            places,
+            classes=facts.classes,
+            attributes=facts.attributes,
+        )
         _restore(q, tensors, folder)
         rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
         bank = train.take(rows).to(device)
-        places = tensors["places"].to(device)
-        return cls(q.eval().to(device), bank, places, geometry, about["settings"])
+        return cls(q.eval().to(device), bank, places.to(device), geometry, settings, facts=facts)
+
+
+def saved_settings(path: Path, about: Mapping[str, Any]) -> FittedSettings:
+    """The settings in the header of a file; raises CheckpointError for those of another version."""
+    return from_json(FittedSettings, about["settings"], path=path, software=about.get("software", ""))
+
+
+def _training_images(
+    folder: Path,
+    settings: FittedSettings,
+    about: Mapping[str, Any],
+    dataset: DataSet | None,
+    facts: TaskFacts,
+) -> Split:
+    """The images that the bank is among: of the data set, or the saved bank itself."""
+    if dataset is None and (folder / BANK).exists():
+        tensors, kept = load_tensors(folder / BANK, "boed fit")
+        return Split(tensors["images"], tensors["labels"], tensors["ids"], kept["fingerprint"])
+    if dataset is None and facts.origin is None:
+        raise CheckpointError(
+            f"expected in {folder} what the data set {settings.dataset} was opened with, or the file {BANK}, "
+            "found neither; give the data set that it was fitted on"
+        )
+    dataset = dataset or open_data(**(facts.origin or {}))
+    train = dataset["train"]
+    if about["train_fingerprint"] != train.fingerprint or settings.target != dataset.target:
+        raise CheckpointError(
+            f"expected approximations of {dataset.name} {dataset.target} ({train.fingerprint[:12]}) in "
+            f"{folder}, found those of {settings.dataset} {settings.target} "
+            f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
+        )
+    return train
 
 
 def _restore(q: Posterior, tensors: dict[str, Tensor], folder: Path) -> None:
@@ -183,7 +298,7 @@ def _restore(q: Posterior, tensors: dict[str, Tensor], folder: Path) -> None:
         q.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(
-            f"expected weights of this {type(q).__name__} in {folder / FILE}, found others "
+            f"expected weights of this {type(q).__name__} in {folder / POSTERIOR}, found others "
             f"({' '.join(str(error).split())}); fit again into another --run folder"
         ) from None
 

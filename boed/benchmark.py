@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.combination import CHOICES, LABELLED, Combination
+from boed.combination import CHOICES, Combination
+from boed.completions.registry import COMPLETIONS
 from boed.enumeration.exact import (
     Enumeration,
     ExactDesigns,
@@ -22,8 +23,9 @@ from boed.enumeration.exact import (
     exact_random,
     optimal_epe,
 )
+from boed.enumeration.task import enumeration
+from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
-from boed.posteriors.registry import enumeration
 from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet, Split
 from data.finite import template_of
@@ -108,14 +110,15 @@ def combinations() -> list[Combination]:
     >>> len(combinations())
     38
     """
-    found = []
-    for posterior, completion in product(CHOICES["posterior"], CHOICES["completion"]):
-        for score in CHOICES["score"]:
-            if completion in LABELLED or score != "cross-entropy":
-                found.append(Combination(posterior, completion, "completion", score))
-    for posterior, score in product(("glimpse-set",), ("cross-entropy", "entropy")):
-        found.append(Combination(posterior, CHOICES["completion"][0], "amortised", score))
-    return found
+    found, default = list[Combination](), Combination()
+    for posterior, completion, estimator, score in product(*CHOICES.values()):
+        kind = ESTIMATORS[estimator]
+        able = COMPLETIONS[completion].labelled or score != "cross-entropy"
+        if not kind.completes:
+            able = (posterior, completion) == (default.posterior, default.completion)
+        if able and score in kind.scores:
+            found.append(Combination(posterior, completion, estimator, score))
+    return sorted(found, key=lambda each: not ESTIMATORS[each.estimator].completes)
 
 
 def run_benchmark(
@@ -141,7 +144,7 @@ def run_benchmark(
     split = dataset["design"]
     rows = sample_rows(len(split), min(images, len(split)))
     templates = template_of(split.ids[rows])
-    world = enumeration(dataset, dataset.geometry, dataset.geometry.grid().locations)
+    world = enumeration(dataset.name, dataset.geometry, dataset.geometry.grid().locations)
     steps = int(settings.get("glimpses", dataset.glimpses))
     exact = exact_greedy(world, templates, steps)
     random = np.mean(
@@ -171,7 +174,7 @@ def measure(
     """Designs for the images `rows` and what exact enumeration says of them."""
     designer, steps = Designer(learned, completions=completions), learned.glimpses
     weights = designer.weights if adaptive else (0.0,) * steps
-    designs = design_sequences(designer, split, rows, steps, weights, seed=learned.settings["seed"])
+    designs = design_sequences(designer, split, rows, steps, weights, seed=learned.settings.seed)
     truth = exact_along(world, template_of(split.ids[rows]), world.index(designs.locations.cpu()))
     best = truth.epe_map.masked_fill(_seen_before(truth), torch.inf).amin(2)
     regret = (_epe_of_chosen(truth) - best).mean(0).tolist()

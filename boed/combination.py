@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from boed.completions.registry import COMPLETIONS
+from boed.estimators.registry import ESTIMATORS, SCORES
+from boed.posteriors.registry import POSTERIORS
 from data.errors import SettingsError
 
 if TYPE_CHECKING:
     from data.geometry import Geometry  # slow to import, and no name needs it
 
-CHOICES: dict[str, tuple[str, ...]] = {
-    "posterior": ("glimpse-set", "avp-cnn", "exact"),
-    "completion": ("retrieval", "cvae", "gaussian", "proposals", "exact"),
-    "estimator": ("completion", "amortised"),
-    "score": ("cross-entropy", "entropy", "information"),
+if TYPE_CHECKING:
+    from data.geometry import Geometry  # torch, for which a wrong choice does not wait
+
+CHOICES: Mapping[str, Collection[str]] = {
+    "posterior": POSTERIORS,
+    "completion": COMPLETIONS,
+    "estimator": ESTIMATORS,
+    "score": SCORES,
 }
-LABELLED = ("retrieval", "exact")  # completions that are images of a labelled set
+"""Names of what there is for each part, in the registries."""
+UNLABELLED_SCORE = "entropy"  # of completions without labels, where no other is asked for
 
 
 @dataclass(frozen=True)
@@ -50,24 +58,27 @@ class Combination:
                 raise SettingsError(
                     f"expected a {name} of {', '.join(choices)}; found {getattr(self, name)!r}"
                 )
-        if self.bank is not None and self.completion != "proposals":
+        if self.bank is not None and not COMPLETIONS[self.completion].takes_bank:
+            takers = " or ".join(name for name, kind in COMPLETIONS.items() if kind.takes_bank)
             raise SettingsError(
                 f"expected no bank for the completion {self.completion}, found {self.bank}; add --completion "
-                "proposals or leave out --bank"
+                f"{takers} or leave out --bank"
             )
-        if self.estimator == "completion" and not self.labelled and self.score == "cross-entropy":
+        estimator = ESTIMATORS[self.estimator]
+        if estimator.completes and not self.labelled and self.score == "cross-entropy":
             raise SettingsError(
                 f"expected the score entropy or information for {self.completion}, whose completions carry "
                 "no label, found cross-entropy; add --score entropy"
             )
-        if self.estimator == "amortised" and self.completion != CHOICES["completion"][0]:
+        if not estimator.completes and self.completion != type(self).completion:
             raise SettingsError(
-                f"expected no completion for amortised, which needs none, found {self.completion}; leave "
-                "one of them out"
+                f"expected no completion for {self.estimator}, which needs none, found {self.completion}; "
+                "leave one of them out"
             )
-        if self.estimator == "amortised" and self.score == "information":
+        if self.score not in estimator.scores:
             raise SettingsError(
-                "expected the score cross-entropy or entropy for amortised, found information; choose another"
+                f"expected the score {' or '.join(estimator.scores)} for {self.estimator}, found "
+                f"{self.score}; choose another"
             )
 
     @classmethod
@@ -78,14 +89,20 @@ class Combination:
         'entropy'
         """
         given = {name: value for name, value in chosen.items() if value is not None}
-        if given.get("completion", LABELLED[0]) not in LABELLED:
-            given.setdefault("score", "entropy")
+        completion = given.get("completion", cls.completion)
+        if completion in COMPLETIONS and not COMPLETIONS[completion].labelled:
+            given.setdefault("score", UNLABELLED_SCORE)
         return cls(**given)
 
     @property
     def labelled(self) -> bool:
         """Whether completions carry labels."""
-        return self.completion in LABELLED
+        return COMPLETIONS[self.completion].labelled
+
+    @property
+    def exact(self) -> bool:
+        """Whether a part knows the images of the task, which must then be enumerable."""
+        return POSTERIORS[self.posterior].exact or COMPLETIONS[self.completion].exact
 
     @property
     def tag(self) -> str:
@@ -96,8 +113,8 @@ class Combination:
         """
         default = Combination()
         parts = {name: value for name, value in asdict(self).items() if value != getattr(default, name)}
-        if self.completion == "exact":
-            parts["completion"] = "exact-completion"  # "exact" is the posterior
+        if self.completion in POSTERIORS:  # "exact" is the posterior
+            parts["completion"] = f"{self.completion}-completion"
         if self.bank is not None:
             parts["bank"] = Path(self.bank).name
         return "".join(f"-{part}" for part in parts.values())
@@ -113,11 +130,12 @@ def require_glance(combination: Combination, geometry: Geometry, glimpses: int) 
     """
     if not geometry.first_glance:
         return
-    for name in ("posterior", "completion", "estimator"):
-        found = getattr(combination, name)
-        if found != CHOICES[name][0]:
+    for registry in (POSTERIORS, COMPLETIONS, ESTIMATORS):
+        chosen = getattr(combination, registry.kind)
+        if not registry[chosen].first_glance:
+            able = " or ".join(name for name, kind in registry.items() if kind.first_glance)
             raise SettingsError(
-                f"expected the {name} {CHOICES[name][0]} with --first-glance, found {found}; leave one of "
+                f"expected the {registry.kind} {able} with --first-glance, found {chosen}; leave one of "
                 "them out"
             )
     if glimpses < 2:
@@ -128,7 +146,8 @@ def require_glance(combination: Combination, geometry: Geometry, glimpses: int) 
 
 def require_search(combination: Combination, search: str, coarse: bool) -> None:
     """Raises SettingsError for a search that the combination cannot serve."""
-    if search != "greedy" and (combination.estimator == "amortised" or combination.score == "information"):
+    completes = ESTIMATORS[combination.estimator].completes
+    if search != "greedy" and (not completes or combination.score == "information"):
         raise SettingsError(
             f"expected --search greedy for the estimator {combination.estimator} with the score "
             f"{combination.score}, found {search}; looking ahead needs completions and a score of each"
@@ -139,8 +158,9 @@ def require_search(combination: Combination, search: str, coarse: bool) -> None:
 
 def require_unseen(combination: Combination) -> None:
     """Raises SettingsError where images of the train split, designed for, would complete themselves."""
-    if combination.completion == "proposals" and combination.bank is None:
+    if COMPLETIONS[combination.completion].takes_bank and combination.bank is None:
         raise SettingsError(
-            "expected completions that can leave an image of the train split out of its own, found proposals "
-            "from its labelled images; add --bank DIR or choose another --completion"
+            "expected completions that can leave an image of the train split out of its own, found "
+            f"{combination.completion} from its labelled images; add --bank DIR or choose another "
+            "--completion"
         )

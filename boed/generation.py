@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.search.designer import Designer, Designs
+from boed.search.designer import Designer
 from boed.search.diagnostics import REPORTED, coarse_agreement, sample_sizes
 from boed.search.registry import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
@@ -65,7 +65,7 @@ def generate(
     with one_thread(), progress_bar(total=len(asked), initial=done, desc=source, unit="image") as bar:
         for rows in pending.split(BLOCK) if len(pending) else ():
             images = where[rows].to(split.images.device)
-            sink.write(rows, _on_cpu(SOURCES[source](designer, split, images, glimpses, seed)))
+            sink.write(rows, SOURCES[source](designer, split, images, glimpses, seed).cpu())
             bar.update(len(rows))
 
 
@@ -113,7 +113,7 @@ def design_settings(
         "fingerprint": dataset[split].fingerprint,
         "geometry": learned.geometry.to_json(),
         "design": {"source": source, "seed": seed, **designer.settings},
-        "fit": learned.settings,
+        "fit": learned.settings.to_json(),
         "weights": list(designer.weights),
         "approximations": learned.digest(),
     }
@@ -122,7 +122,3 @@ def design_settings(
 def candidates_of(approximations: Approximations, source: str) -> Tensor:
     """(L, 3) places that a source has maps over; none for most."""
     return approximations.places.cpu()[: None if source in WITH_MAPS else 0]
-
-
-def _on_cpu(designs: Designs) -> Designs:
-    return Designs(designs.locations.cpu(), designs.epe.cpu(), designs.entropy.cpu(), designs.epe_map.cpu())

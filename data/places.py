@@ -14,6 +14,8 @@ from torch import Tensor
 WHOLE_CENTRE = 1.5
 """Normalised row and column of the whole image: outside, where the features of its centre are those of no
 glimpse. An embedding of the centre alone tells it from a glimpse in the middle by that."""
+NOWHERE = -(2**15)
+"""Row and column of the whole image in files that keep places without a side."""
 
 
 class Sizes(Protocol):
@@ -119,3 +121,26 @@ def denormalise(centres: Tensor, sizes: Sizes) -> Tensor:
     """
     side, extent = sizes.glimpse_size, torch.tensor(sizes.image_size, device=centres.device).float()
     return places_at(((centres + 1) * extent / 2 - side / 2).round().long(), side)
+
+
+def with_sides(corners: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 3) places of files that keep them without a side (..., 2).
+
+    >>> from data.geometry import Geometry
+    >>> with_sides(torch.tensor([[3, 4], [NOWHERE, NOWHERE]]), Geometry(8, 8, 1, glimpse_size=4)).tolist()
+    [[3, 4, 4], [0, 0, 8]]
+    """
+    whole = (corners == NOWHERE).all(-1, keepdim=True)
+    return torch.where(
+        whole, whole_image(sizes.image_size).to(corners), places_at(corners, sizes.glimpse_size)
+    )
+
+
+def without_sides(places: Tensor, sizes: Sizes) -> Tensor:
+    """(..., 2) what files without sides keep of places (..., 3); hashes of approximations go by it.
+
+    >>> from data.geometry import Geometry
+    >>> without_sides(torch.tensor([[3, 4, 4], [0, 0, 8]]), Geometry(8, 8, 1, glimpse_size=4)).tolist()
+    [[3, 4], [-32768, -32768]]
+    """
+    return places[..., :2].masked_fill(is_whole(places, sizes)[..., None], NOWHERE)

@@ -10,7 +10,8 @@ from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
-from typing import Generic, TypeVar
+from pkgutil import resolve_name
+from typing import Any, Generic, TypeVar
 
 from data.errors import SettingsError
 
@@ -104,3 +105,18 @@ def options_of(implementation: Callable[..., object]) -> tuple[str, ...]:
     """
     parameters = signature(implementation).parameters.values()
     return tuple(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY)
+
+
+def deferred(name: str) -> Callable[..., Any]:
+    """The function "module:function", whose module is imported when it is first called.
+
+    So that what is known of an implementation does not wait for what it is implemented with.
+
+    >>> deferred("math:hypot")(3, 4)
+    5.0
+    """
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return resolve_name(name)(*args, **kwargs)
+
+    return call

@@ -13,6 +13,7 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.progress import progress_bar
 from data.sample import choose_images, image_count
+from data.sequences import Sequences
 from hardattn.baselines.layers import Baseline
 from hardattn.loading import Trained, open_trained
 from hardattn.model.looking import look_at_all
@@ -22,7 +23,7 @@ from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.training import checkpoint
 from supervision.choices import RECORDED, SPLITS
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 BLOCK = 60
 

@@ -12,7 +12,7 @@ from data.dataset import Split
 from data.errors import SettingsError, StoreError
 from data.pool import ImagePool
 from data.sample import sample_rows
-from supervision.store import SequenceStore
+from supervision.source import SequenceSource
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def _shuffled(count: int, size: int, generator: torch.Generator) -> Iterator[Ten
 
 
 def supervised_split(
-    store: SequenceStore, split: Split, glimpses: int, count: int | None = None
+    store: SequenceSource, split: Split, glimpses: int, count: int | None = None
 ) -> tuple[Split, Tensor]:
     """The images of `split` that have a finished sequence, and their places (M, T, 3).
 
@@ -158,18 +158,18 @@ def supervised_split(
         rows = rows[sample_rows(len(rows), count)]
     if len(rows) == 0:
         raise StoreError(
-            f"expected finished sequences in {store.path}, found none; run `boed generate` to its end"
+            f"expected finished sequences in {store.name}, found none; run `boed generate` to its end"
         )
     if store.steps < glimpses:
         raise StoreError(
-            f"expected sequences of at least {glimpses} glimpses in {store.path}, found {store.steps}; "
+            f"expected sequences of at least {glimpses} glimpses in {store.name}, found {store.steps}; "
             "generate longer ones or train with fewer glimpses"
         )
     ids = store.ids[rows]
     where = torch.searchsorted(split.ids.cpu(), ids).clamp(max=len(split) - 1)
     if not torch.equal(split.ids.cpu()[where], ids):
         raise StoreError(
-            f"expected the images of {store.path} in the data, found some missing; use the same --data-root"
+            f"expected the images of {store.name} in the data, found some missing; use the same --data-root"
         )
     chosen = split if len(where) == len(split) else split.take(where)
     return chosen, store.load(rows).locations[:, :glimpses]

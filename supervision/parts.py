@@ -12,8 +12,9 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.places import places_at
+from data.sequences import Sequences
 from supervision.annotations import Annotations
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 NEAR, FAR = 0.35, 0.65
 PATTERN = (
@@ -103,10 +104,10 @@ def write_parts(
     rows = rows[torch.isin(store.ids[rows], wanted)]
     if len(rows) and annotations is not None:
         centres = annotations.places(store.ids[rows], glimpses)
-        store.write(rows, _unscored(nearest_on_grid(centres - geometry.glimpse_size / 2, geometry)))
+        store.write(rows, Sequences.unscored(nearest_on_grid(centres - geometry.glimpse_size / 2, geometry)))
     elif len(rows) and boxes is not None:
         where = torch.searchsorted(images.ids.cpu(), store.ids[rows])
-        store.write(rows, _unscored(part_sequences(boxes[where], geometry, glimpses)))
+        store.write(rows, Sequences.unscored(part_sequences(boxes[where], geometry, glimpses)))
     return store
 
 
@@ -115,12 +116,6 @@ def _described(annotations: Annotations | None) -> dict[str, Any]:
     if annotations is None:
         return {"source": "parts"}
     return {"source": "annotated-parts", "order": list(annotations.order), "digest": annotations.digest}
-
-
-def _unscored(locations: Tensor) -> Sequences:
-    """Sequences (N, T, 3) that no score belongs to."""
-    unknown = torch.full((len(locations), locations.shape[1] + 1), torch.nan)
-    return Sequences(locations, unknown[:, 1:], unknown, unknown[:, 1:, None][..., :0])
 
 
 def _boxes(dataset: DataSet, images: Split) -> Tensor:

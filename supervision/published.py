@@ -25,7 +25,8 @@ from data.dataset import DataSet
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.places import places_at
-from supervision.store import Sequences, SequenceStore
+from data.sequences import Sequences
+from supervision.store import SequenceStore
 
 _NAMES = """
 5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair
@@ -159,7 +160,7 @@ def import_published(
     store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)
     rows = store.pending()
     corners = kept.locations[torch.searchsorted(kept.ids, store.ids[rows])]
-    store.write(rows, _without_scores(places_at(corners, geometry.glimpse_size)))
+    store.write(rows, Sequences.unscored(places_at(corners, geometry.glimpse_size)))
     return store
 
 
@@ -247,9 +248,3 @@ def _of_images(found: PublishedSequences, ids: Tensor, path: Path) -> PublishedS
             "use another --data-root, or none"
         )
     return PublishedSequences(found.ids[here], found.locations[here])
-
-
-def _without_scores(locations: Tensor) -> Sequences:
-    count, steps = locations.shape[:2]
-    nothing = torch.full((count, steps + 1), torch.nan)
-    return Sequences(locations, nothing[:, 1:], nothing, nothing[:, 1:, None][..., :0])

@@ -4,13 +4,17 @@ Layout (schema 2): root attributes `schema`, `settings`, `origin` (JSON) and `so
 `image_id` (N,), `places` (N, T, 3) int16, `epe` (N, T) and `entropy` (N, T+1) float32 in nats,
 `epe_map` (N, T, L) float32, `candidates` (L, 3) int16, and `done` (N,) which is written last. All of it is
 allocated when the file is made, beside its name and then renamed, so that a run killed at any moment leaves
-a readable file and a resumed one the same bytes as one that never stopped.
+a readable file and a resumed one the same bytes as one that never stopped, but for those of three numbers
+in root attributes of fixed size, `seconds`, `sequences_timed` and `made_in`: how long it took.
 """
 
 from __future__ import annotations
 
+import errno
 import json
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,40 +24,42 @@ import torch
 from torch import Tensor
 
 from data.errors import StoreError
+from data.geometry import Geometry
+from data.places import with_sides
+from data.sequences import Sequences
 from data.version import SOFTWARE
+from supervision.source import SequenceSource
 
 SCHEMA = 2
-READ = (1, 2)  # schema 1 has places without a side, and a first glance at (GLANCE, GLANCE)
-GLANCE = -(2**15)
+READ = (1, 2)  # schema 1 has places without a side
+TIMES = ("seconds", "sequences_timed", "made_in")  # attributes of eight bytes each
 
 
-@dataclass(frozen=True)
-class Sequences:
-    """Glimpse sequences of B images.
-
-    Attributes:
-        locations: (B, T, 3) int64 places.
-        epe: (B, T) score of the chosen location in nats (an estimate of, or bound on, the EPE).
-        entropy: (B, T+1) posterior entropy before the first and after each glimpse, in nats.
-        epe_map: (B, T, L) score of every candidate in nats.
-    """
-
-    locations: Tensor
-    epe: Tensor
-    entropy: Tensor
-    epe_map: Tensor
-
-
-class SequenceStore:
+class SequenceStore(SequenceSource):
     """Sequences on disk, row n for image `ids[n]`.
 
     Use `SequenceStore.write_to` to make or resume one, `SequenceStore.read` to use one.
+
+    Attributes:
+        origin: where the images came from.
+        seconds: wall-clock time that the timed sequences took.
+        sequences_timed: how many these are.
+        made_in: seconds in which the store was made, with all that was learned for it.
     """
 
+    path: Path
+
     def __init__(
-        self, path: Path, settings: dict[str, Any], origin: dict[str, Any], arrays: dict[str, np.ndarray]
+        self,
+        path: Path,
+        settings: dict[str, Any],
+        origin: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        times: dict[str, float],
     ) -> None:
         self.path, self.settings, self.origin, self.schema = path, settings, origin, int(arrays["schema"])
+        self.seconds, self.made_in = times["seconds"], times["made_in"]
+        self.sequences_timed = int(times["sequences_timed"])
         self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
         self.done = torch.from_numpy(arrays["done"].astype(bool))
         self.candidates = torch.from_numpy(arrays["candidates"].astype(np.int64))
@@ -71,12 +77,13 @@ class SequenceStore:
                 arrays["candidates"] = _with_sides(file["candidates"][()], settings)
                 arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
                 arrays["schema"] = np.asarray(file.attrs["schema"])
-            except (KeyError, OSError, TypeError, ValueError) as error:
+                times = {name: float(file.attrs.get(name, 0)) for name in TIMES}
+            except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
-                    f"its parts ({error}); make it again with `boed generate`"
+                    f"its parts ({error}); name another file, or make it with `boed generate`"
                 ) from None
-        return cls(path, settings, origin, arrays)
+        return cls(path, settings, origin, arrays, times)
 
     @classmethod
     def write_to(
@@ -109,33 +116,12 @@ class SequenceStore:
             store._rearrange(ids)
         return cls.read(path)
 
-    def require(self, settings: dict[str, Any]) -> None:
-        """Raises StoreError, naming both values, when the store was made with other settings."""
-        for name, expected in settings.items():
-            found = self.settings.get(name)
-            if json.dumps(found, sort_keys=True) != json.dumps(expected, sort_keys=True):
-                raise StoreError(
-                    f"expected {self.path} with {name} = {json.dumps(expected)}, found {json.dumps(found)}; "
-                    "use the same settings or another --out file"
-                )
-
     def _require_sizes(self, steps: int, candidates: Tensor) -> None:
         if self.steps != steps or not torch.equal(self.candidates, candidates.cpu()):
             raise StoreError(
                 f"expected {self.path} with {steps} glimpses and these {len(candidates)} candidates, found "
                 f"{self.steps} and {len(self.candidates)}; use the same settings or another --out file"
             )
-
-    def rows_of(self, ids: list[int]) -> Tensor:
-        """Rows of these images, increasing; raises StoreError for one without a finished sequence."""
-        finished = set(self.ids[self.done].tolist())
-        missing = [i for i in ids if i not in finished]
-        if missing or not ids:
-            raise StoreError(
-                f"expected finished sequences of the images asked for in {self.path}, found none of "
-                f"{missing}; there are {len(finished)} finished ones"
-            )
-        return torch.searchsorted(self.ids, torch.tensor(sorted(set(ids))))
 
     def pending(self) -> Tensor:
         """Rows that are not done, in order."""
@@ -153,6 +139,28 @@ class SequenceStore:
             file.flush()
             file["done"][chosen] = True
         self.done[rows] = True
+
+    @property
+    def seconds_per_sequence(self) -> float | None:
+        """Mean over the timed sequences; None where there are none."""
+        return self.seconds / self.sequences_timed if self.sequences_timed else None
+
+    def add_seconds(self, seconds: float, sequences: int) -> None:
+        """Adds the wall-clock seconds that so many sequences took; of none, nothing is written."""
+        if sequences:
+            self.seconds += seconds
+            self.sequences_timed += sequences
+            self._write_times()
+
+    def add_making(self, seconds: float) -> None:
+        """Adds seconds in which the store was being made."""
+        self.made_in += seconds
+        self._write_times()
+
+    def _write_times(self) -> None:
+        with _opened(self.path, "r+") as file:
+            for name in TIMES:
+                file.attrs.modify(name, np.float64(getattr(self, name)))
 
     def load(self, rows: Tensor | None = None) -> Sequences:
         """The sequences of these rows (default: all that are done)."""
@@ -172,10 +180,11 @@ class SequenceStore:
         union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
         beside = self.path.with_name(self.path.name + ".grown")
         _allocate(beside, self.settings, self.origin, union, self.steps, self.candidates)
-        done = self.done.nonzero().view(-1)
+        grown, done = SequenceStore.read(beside), self.done.nonzero().view(-1)
         if len(done):
-            grown = SequenceStore.read(beside)
             grown.write(torch.searchsorted(union, self.ids[done]), self.load(done))
+        grown.seconds, grown.sequences_timed = self.seconds, self.sequences_timed
+        grown.add_making(self.made_in)
         beside.replace(self.path)
 
 
@@ -190,11 +199,13 @@ def _allocate(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     count, places = len(ids), len(candidates)
-    with h5py.File(beside, "w") as file:
+    with _explained(path), h5py.File(beside, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["software"] = SOFTWARE
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["origin"] = json.dumps(origin, sort_keys=True)
+        for name in TIMES:
+            file.attrs[name] = np.float64(0)
         file["image_id"] = ids.cpu().numpy()
         file["candidates"] = candidates.cpu().numpy().astype(np.int16)
         file["places"] = np.zeros((count, steps, 3), np.int16)
@@ -218,25 +229,53 @@ def _with_sides(places: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     """
     if places.shape[-1] == 3:
         return places
-    geometry = settings["geometry"]
-    glance = (places == GLANCE).all(-1, keepdims=True)
-    side = np.where(glance, max(geometry["height"], geometry["width"]), geometry["glimpse_size"])
-    return np.concatenate([np.where(glance, 0, places), side], -1)
+    return with_sides(torch.from_numpy(places), Geometry(**settings["geometry"])).numpy()
 
 
-def _opened(path: Path, mode: str) -> h5py.File:
+@contextmanager
+def _opened(path: Path, mode: str) -> Iterator[h5py.File]:
+    """The file; whatever goes wrong with it while it is open is a StoreError."""
     if not path.is_file():
         raise StoreError(
             f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`"
         )
+    with _explained(path), h5py.File(path, mode) as file:
+        yield file
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Errors of HDF5 as StoreErrors that say what kind of trouble it is."""
     try:
-        return h5py.File(path, mode)
-    except BlockingIOError:
-        raise StoreError(
-            f"expected {path} to be free, found it in use by another process; wait for it"
-        ) from None
-    except OSError as error:
-        raise StoreError(
-            f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); "
-            "delete it and generate again"
-        ) from None
+        yield
+    except (OSError, RuntimeError) as error:  # on closing a file HDF5's errors are RuntimeErrors
+        raise StoreError(_trouble(path, error)) from None
+
+
+def _trouble(path: Path, error: OSError | RuntimeError) -> str:
+    """What was expected of a file, what was found, and what to do."""
+    number = _number(error)
+    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return f"expected {path} to be free, found it in use by another process; wait for it"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"expected leave to use {path}, found none ({error}); change its permissions, or name another"
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"expected room to write {path}, found none left; make room and run the same command again"
+    if number is not None:
+        return f"expected {path} to be readable, found: {error}; the file may be whole, try again"
+    return (
+        f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); bring back a copy, or "
+        "move it away and generate again"
+    )
+
+
+def _number(error: OSError | RuntimeError) -> int | None:
+    """The number of an error of the operating system, which HDF5 may have put into its message.
+
+    >>> _number(OSError(28, "")), _number(RuntimeError("unable to close, errno = 28, ..")), _number(OSError())
+    (28, 28, None)
+    """
+    told = re.search(r"errno = ([0-9]+)", str(error))
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    return int(told[1]) if told else None

@@ -10,9 +10,10 @@ import torch
 
 from data.dataset import DataSet, Split
 from data.geometry import Geometry
+from data.sequences import Sequences
 from data.store import ImageStore
 from hardattn.model.network import HardAttention
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 GEOMETRY = Geometry(16, 16, 1, glimpse_size=4, per_axis=4)
 

@@ -11,7 +11,7 @@ from benchmarks import demo, designs, figures, fitted, table
 from benchmarks.figures import Run
 from benchmarks.jobs import Job, JobError, run_all
 from benchmarks.plan import LONG, ROWS, Plan
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.fitting.fit import fit
 from data import SettingsError
 

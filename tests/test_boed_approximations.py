@@ -15,27 +15,29 @@ from boed.completions.exact import ExactCompletion
 from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.bank_belief import BankBelief
 from boed.posteriors.backbones import small_network
-from boed.posteriors.registry import new_posterior
+from boed.posteriors.registry import POSTERIORS
+from boed.settings import FittedSettings
 from data.dataset import Split
 from data.errors import CheckpointError
 from data.tensors import load_tensors, save_tensors
 
 DATASET = pointer_dataset(train=60)
-SETTINGS = {
-    "dataset": DATASET.name,
-    "target": DATASET.target,
-    "posterior": "avp-cnn",
-    "glimpses": 2,
-    "resolution": 12,
-    "width": 24,
-    "backbone": "densenet121",
-    "pretrained": True,
-}
+SETTINGS = FittedSettings(
+    dataset=DATASET.name,
+    target=DATASET.target,
+    posterior="avp-cnn",
+    glimpses=2,
+    resolution=12,
+    width=24,
+    backbone="densenet121",
+    pretrained=True,
+)
 
 
-def unfitted(settings: dict[str, Any]) -> Approximations:
+def unfitted(settings: FittedSettings) -> Approximations:
     torch.manual_seed(0)
-    q = new_posterior(GEOMETRY, DATASET, settings, PLACES).eval()
+    kind = POSTERIORS[settings.posterior]
+    q = kind.new(GEOMETRY, settings, PLACES, classes=len(DATASET.classes), attributes=1).eval()
     return Approximations(q, DATASET["train"].take(torch.arange(20)), PLACES, GEOMETRY, settings)
 
 
@@ -67,21 +69,21 @@ def belief_of(learned: Approximations) -> BankBelief:
 
 
 def test_completions_come_from_the_bank_as_it_is() -> None:
-    learned = unfitted(SETTINGS | {"posterior": "glimpse-set"})
+    learned = unfitted(replace(SETTINGS, posterior="glimpse-set"))
     assert type(belief_of(learned).completion) is RetrievalCompletion
     other: Split = DATASET["train"].take(torch.arange(20, 30))
     assert belief_of(replace(learned, bank=other)).completion.bank is other
 
 
 def test_a_completion_of_its_own_stays_with_what_was_learned() -> None:
-    learned = unfitted(SETTINGS | {"posterior": "glimpse-set"})
+    learned = unfitted(replace(SETTINGS, posterior="glimpse-set"))
     learned.retrieval = ExactCompletion(learned.bank, GEOMETRY.retina())
     assert belief_of(learned).completion is learned.retrieval
     assert belief_of(replace(learned, weights=(1.0, 1.0))).completion is learned.retrieval
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
-    saved = unfitted(SETTINGS | {"posterior": "glimpse-set"})
+    saved = unfitted(replace(SETTINGS, posterior="glimpse-set"))
     saved.save(tmp_path)
     tensors, about = load_tensors(tmp_path / FILE, "boed fit")
     older = {name.replace("head.linear", "head"): value for name, value in tensors.items()}

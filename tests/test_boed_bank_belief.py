@@ -13,7 +13,7 @@ import boed.estimators.shared_completions
 from boed.completions.retrieval import RetrievalCompletion, tempered
 from boed.estimators.bank import Bank
 from boed.estimators.bank_belief import BankBelief
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 

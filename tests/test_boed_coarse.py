@@ -12,10 +12,11 @@ from torch import Tensor
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.enumeration.exact import Enumeration, exact_greedy
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.search.coarse import KEPT, SPACING, coarse_places, coarse_to_fine
 from boed.search.designer import Designer, History, design_sequences
+from boed.settings import FittedSettings
 from data.dataset import Split
 from data.finite import load_finite, template_of, templates
 from data.geometry import Geometry
@@ -173,7 +174,9 @@ def learned() -> Approximations:
     torch.manual_seed(0)
     q = GlimpseSetPosterior((1, 4, 4), 4, 3, 8).eval()
     q.head.linear.weight.data.mul_(8)
-    return Approximations(q, enlarged(pointer_split(60, 0)), places_of(geometry), geometry, {"glimpses": 3})
+    return Approximations(
+        q, enlarged(pointer_split(60, 0)), places_of(geometry), geometry, FittedSettings(glimpses=3)
+    )
 
 
 def enlarged(split: Split) -> Split:

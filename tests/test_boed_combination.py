@@ -4,8 +4,9 @@ from itertools import product
 
 import pytest
 
-from boed.combination import CHOICES, LABELLED, Combination, require_search
-from boed.estimators.epe import SCORES
+from boed.combination import CHOICES, Combination, require_search
+from boed.completions.registry import COMPLETIONS
+from boed.estimators.registry import SCORES
 from boed.search.choices import SEARCHES
 from data.errors import SettingsError
 
@@ -20,10 +21,11 @@ def allowed() -> Iterator[Combination]:
 
 
 ALLOWED = list(allowed())
+LABELLED = [name for name, kind in COMPLETIONS.items() if kind.labelled]
 
 
 def test_the_first_of_each_kind_is_the_default() -> None:
-    assert Combination() == Combination(**{kind: names[0] for kind, names in CHOICES.items()})
+    assert Combination() == Combination(**{kind: next(iter(names)) for kind, names in CHOICES.items()})
     assert Combination() == Combination.of() and Combination().tag == ""
     assert CHOICES["score"] == SCORES
 

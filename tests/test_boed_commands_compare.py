@@ -17,8 +17,8 @@ import boed.comparison.compare
 import boed.comparison.stores
 from boed.comparison.compare import Source
 from data.dataset import DataSet
-from supervision.store import Sequences, SequenceStore
-from supervision.timing import add_seconds
+from data.sequences import Sequences
+from supervision.store import SequenceStore
 
 DESIGN = pointer_dataset()["design"]
 
@@ -51,7 +51,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
         parts = (given.locations, nothing[:, 1:], nothing, nothing[:, 1:, None][..., :0])
         store.write(rows, Sequences(*(part[rows] for part in parts)))
         if given.seconds is not None:
-            add_seconds(path, given.seconds * len(rows), len(rows))
+            store.add_seconds(given.seconds * len(rows), len(rows))
         return path
 
     monkeypatch.setattr(boed.comparison.stores, "load", load)

@@ -8,7 +8,8 @@ from boed_tiny import GEOMETRY, Enumerated, ExactPosterior, exact_approximations
 from torch import Tensor
 
 from boed.combination import Combination
-from boed.estimators.epe import SCORES, candidate_scores, entropy, expected_scores
+from boed.estimators.epe import candidate_scores, entropy, expected_scores
+from boed.estimators.registry import SCORES
 from boed.search.designer import Designer, design_sequences
 
 HISTORIES: list[list[int]] = [[], [0], [0, 5], [8, 1, 3]]

@@ -63,7 +63,12 @@ def test_an_interrupted_fit_ends_with_the_same_approximations(
         assert not (tmp_path / FILE).exists()
     found = fit(DATASET, tmp_path, **TINY)
     assert found.digest() == straight.digest()
-    assert sorted(file.name for file in tmp_path.iterdir()) == [FILE, "shrinkage.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        FILE,
+        "bank.safetensors",
+        "combination.json",
+        "shrinkage.json",
+    ]
 
 
 def saved_of(iterations: int) -> int:

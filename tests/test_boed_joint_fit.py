@@ -13,12 +13,12 @@ from cli_tiny import assert_refused
 from click.testing import CliRunner
 
 import boed.fitting.joint_fit
-import boed.fitting.parts
 import boed.fitting.training
 import hardattn.cli.main
 from boed.approximations import FILE, Approximations
 from boed.cli.main import main
 from boed.combination import Combination
+from boed.completions.registry import COMPLETIONS
 from boed.fitting.fit import fit
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.posterior import negative_log_posterior
@@ -63,7 +63,7 @@ def test_each_attribute_has_the_approximations_of_an_ordinary_fit(root: Path) ->
     for number, name in enumerate(CLASSES):
         alone = fit(both().only(name), root / name)
         assert alone.digest() == joint[name].digest()
-        assert alone.settings["target"] == name and alone.settings["together"] == "coarse,fine"
+        assert alone.settings.target == name and alone.settings.together == "coarse,fine"
         assert torch.equal(alone.bank.labels, joint["coarse"].bank.labels) == (number == 0)
         designs = design_sequences(
             Designer(alone), both().only(name)["design"], torch.arange(4), 3, [0.5] * 3, seed=0
@@ -143,13 +143,14 @@ def test_an_interrupted_joint_fit_ends_with_the_same_approximations(
 def test_a_completion_is_learned_once_for_all_attributes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls, learn = list[str](), boed.fitting.parts._learn_generator
+    calls, kind = list[str](), COMPLETIONS["gaussian"]
 
     def counted(*args: Any) -> Any:
         calls.append("learned")
-        return learn(*args)
+        assert kind.fit is not None
+        return kind.fit(*args)
 
-    monkeypatch.setattr(boed.fitting.parts, "_learn_generator", counted)
+    monkeypatch.setitem(COMPLETIONS._known, "gaussian", replace(kind, fit=counted))
     jointly(tmp_path, Combination.of(completion="gaussian"))
     assert len(calls) == 1
     name = "completion-gaussian.safetensors"

@@ -12,19 +12,22 @@ import pytest
 import torch
 from boed_tiny import pointer_dataset
 
-import boed.estimators.amortised
+import boed.fitting.estimator_training
 import boed.fitting.fit_state
 import boed.fitting.parts
 import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
 from boed.combination import CHOICES, Combination
+from boed.completions.registry import COMPLETIONS
 from boed.enumeration.exact import exact_along
+from boed.enumeration.task import enumeration
+from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
-from boed.posteriors.registry import enumeration
-from boed.search.designer import Designer, Designs, design_sequences
+from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.finite import TEMPLATES, load_finite, template_of
+from data.sequences import Sequences
 
 DATASET = pointer_dataset(train=60)
 TINY: dict[str, Any] = {"iterations": 8, "width": 12, "resolution": 12}
@@ -69,13 +72,13 @@ def fitted(folder: Path, combination: Combination, dataset: DataSet = DATASET) -
     return fit(dataset, folder, combination=combination, **TINY)
 
 
-def designed(learned: Approximations, images: int = 3) -> Designs:
+def designed(learned: Approximations, images: int = 3) -> Sequences:
     designer = Designer(learned, completions=12, shrink=False)  # own maps alone
     rows = torch.arange(images)
     return design_sequences(designer, DATASET["design"], rows, 3, designer.weights, seed=0)
 
 
-def same(one: Designs, other: Designs) -> bool:
+def same(one: Sequences, other: Sequences) -> bool:
     pairs = [(getattr(one, n), getattr(other, n)) for n in ("locations", "epe", "entropy", "epe_map")]
     return all(torch.equal(a, b) for a, b in pairs)
 
@@ -129,7 +132,8 @@ def test_the_order_in_which_parts_are_learned_does_not_matter(
     shutil.copy(root / combination.posterior / FILE, tmp_path / FILE)
     alone = fitted(tmp_path, combination)
     assert alone.digest() == fitted(root / combination.posterior, combination).digest()
-    assert files(tmp_path) == {FILE, f"shrinkage{combination.tag}.json", *parts_of(combination)}
+    parts = {f"shrinkage{combination.tag}.json", *parts_of(combination)}
+    assert files(tmp_path) == {FILE, "combination.json", *parts}
 
 
 @pytest.mark.parametrize("combination", [ALL[0], *ALL[3:11:2]], ids=lambda c: c.tag or "default")
@@ -143,8 +147,10 @@ def test_an_interrupted_fit_of_parts_ends_with_the_same(
         patch.setattr(boed.fitting.parts, "estimate_adaptivity", interrupted)
         fitted(tmp_path, combination)
     assert files(tmp_path) == {FILE, *parts_of(combination)}
-    for name in ("train_estimator", "train_cvae", "fit_factor_analysis"):
-        monkeypatch.setattr(boed.fitting.parts, name, interrupted)  # learned already
+    for registry in (COMPLETIONS, ESTIMATORS):  # learned already
+        for name, kind in registry.items():
+            if kind.fit is not None:
+                monkeypatch.setitem(registry._known, name, replace(kind, fit=interrupted))
     assert fitted(tmp_path, combination).digest() == straight.digest()
 
 
@@ -168,16 +174,16 @@ def test_an_interrupted_estimator_is_taken_up(
             raise KeyboardInterrupt
         return rollout(*arguments)
 
-    monkeypatch.setattr(boed.estimators.amortised, "_rollout_loss", counted)
+    monkeypatch.setattr(boed.fitting.estimator_training, "_rollout_loss", counted)
     stop = after + 1
     with pytest.raises(KeyboardInterrupt):
         fitted(tmp_path, combination)
-    assert files(tmp_path) == {FILE, boed.fitting.parts.NEW_ESTIMATOR}
+    assert files(tmp_path) == {FILE, "fit-state-estimator.safetensors"}
     stop = 10**6
     calls.clear()
     assert fitted(tmp_path, combination).digest() == straight.digest()
     assert len(calls) == 8 - after // 2 * 2
-    assert boed.fitting.parts.NEW_ESTIMATOR not in files(tmp_path)
+    assert "fit-state-estimator.safetensors" not in files(tmp_path)
 
 
 def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:
@@ -243,12 +249,13 @@ def test_a_combination_of_exact_parts_has_exact_values(tmp_path: Path) -> None:
     finite, combination = load_finite(), Combination("exact", "exact")
     coarse = replace(finite.geometry, per_axis=4)
     learned = fit(finite, tmp_path, combination=combination, glimpses=3, geometry=coarse)
-    assert learned.weights == (1.0,) * 3 and files(tmp_path) == {FILE}
+    assert learned.weights == (1.0,) * 3
+    assert not any("shrinkage" in name for name in files(tmp_path))  # there is nothing to shrink
     again = fit(finite, tmp_path, combination=combination, geometry=coarse)
     assert again.digest() == learned.digest() and len(again.bank) == TEMPLATES
     rows, designer = torch.arange(2), Designer(again, completions=200)
     found = design_sequences(designer, finite["design"], rows, 2, learned.weights, seed=0)
-    world = enumeration(finite, learned.geometry, learned.places)
+    world = enumeration(finite.name, learned.geometry, learned.places)
     exact = exact_along(world, template_of(finite["design"].ids[rows]), world.index(found.locations))
     assert torch.allclose(found.entropy, exact.entropy, atol=1e-5)
     unseen = found.epe_map[:, 1].isfinite()

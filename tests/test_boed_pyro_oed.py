@@ -20,7 +20,8 @@ from pyro.contrib.oed.eig import marginal_eig, nmc_eig, posterior_eig
 from pyro.distributions import Categorical, Delta, MultivariateNormal, Normal
 from torch import Tensor
 
-from boed.estimators.epe import SCORES, expected_scores
+from boed.estimators.epe import expected_scores
+from boed.estimators.registry import SCORES
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.posteriors.posterior import Posterior
 

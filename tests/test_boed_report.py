@@ -15,6 +15,7 @@ from boed.generation import describe
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.search.designer import Designer, History, design_sequences
 from boed.search.diagnostics import REPORTED, coarse_agreement, place_numbers, sample_sizes
+from boed.settings import FittedSettings
 from data.dataset import Split
 from data.geometry import Geometry
 
@@ -39,7 +40,9 @@ def learned() -> Approximations:
     q.head.linear.weight.data.mul_(8)
     places = GEOMETRY.grid().locations
     bank, targets = enlarged(pointer_split(60, 0)), (5.0, 12.0, 20.0, 20.0)
-    return Approximations(q, bank, places, GEOMETRY, {"glimpses": STEPS}, weights=WEIGHTS, targets=targets)
+    return Approximations(
+        q, bank, places, GEOMETRY, FittedSettings(glimpses=STEPS), weights=WEIGHTS, targets=targets
+    )
 
 
 def designed(designer: Designer) -> Tensor:

@@ -13,13 +13,14 @@ import boed.search.shrinkage
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.estimators.bank_belief import BankBelief
-from boed.estimators.epe import SCORES
+from boed.estimators.registry import SCORES
 from boed.generation import generate
 from boed.search.choices import SEARCHES
-from boed.search.designer import Designer, Designs, History, image_noise
+from boed.search.designer import Designer, History, image_noise
 from boed.search.registry import SOURCES
 from boed.search.shrinkage import AverageMaps
 from data.dataset import Split
+from data.sequences import Sequences
 
 STEPS = 3
 WAYS = [(way, score) for way in SEARCHES for score in SCORES if way == "greedy" or score != "information"]
@@ -35,7 +36,9 @@ def designer(pointer_fit: Approximations) -> Designer:
     return Designer(pointer_fit)
 
 
-def made(designer: Designer, split: Split, source: str, rows: Tensor | None = None, seed: int = 0) -> Designs:
+def made(
+    designer: Designer, split: Split, source: str, rows: Tensor | None = None, seed: int = 0
+) -> Sequences:
     rows = torch.arange(len(split)) if rows is None else rows
     return SOURCES[source](designer, split, rows, STEPS, seed)
 
@@ -50,14 +53,14 @@ def realised(learned: Approximations, split: Split, locations: Tensor) -> Tensor
     return -logits.log_softmax(-1)[rows, :, split.labels].mean(0)
 
 
-def places_of(designs: Designs) -> Tensor:
+def places_of(designs: Sequences) -> Tensor:
     """(B, T) numbers of the grid's places."""
     return (designs.locations[..., None, :] == PLACES).all(-1).long().argmax(-1)
 
 
-def same(one: Designs, other: Designs, rows: Tensor) -> bool:
+def same(one: Sequences, other: Sequences, rows: Tensor) -> bool:
     """Bit for bit, in the precision of the store."""
-    pairs = [(getattr(one, field.name)[rows], getattr(other, field.name)) for field in fields(Designs)]
+    pairs = [(getattr(one, field.name)[rows], getattr(other, field.name)) for field in fields(Sequences)]
     return all(torch.equal(a.float().nan_to_num(-1), b.float().nan_to_num(-1)) for a, b in pairs)
 
 
@@ -164,7 +167,7 @@ def test_without_shrinkage_the_own_map_is_taken_as_it_is(pointer_fit: Approximat
         history.look(places)
 
 
-def places_of_codebook(designer: Designer, designs: Designs) -> Tensor:
+def places_of_codebook(designer: Designer, designs: Sequences) -> Tensor:
     """(B, T) numbers in the codebook."""
     return (designs.locations[..., None, :] == designer.learned.places).all(-1).long().argmax(-1)
 
@@ -259,7 +262,7 @@ class Kept:
     def pending(self) -> Tensor:
         return (~self.done).nonzero().view(-1)
 
-    def write(self, rows: Tensor, sequences: Designs) -> None:
+    def write(self, rows: Tensor, sequences: Sequences) -> None:
         self.written |= dict(zip(rows.tolist(), sequences.locations, strict=True))
 
 

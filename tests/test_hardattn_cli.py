@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from data.digits import load_digits
+from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.model.registry import CORES
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 
 def call(*arguments: object) -> Result:

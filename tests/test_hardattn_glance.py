@@ -17,6 +17,7 @@ from data.errors import SettingsError, StoreError
 from data.glance import thumbnails
 from data.places import after_glance, is_whole, places_at, whole_image
 from data.pool import ImagePool
+from data.sequences import Sequences
 from data.tensors import load_tensors
 from hardattn.cli.main import main
 from hardattn.evaluation import evaluate
@@ -29,7 +30,7 @@ from hardattn.training import checkpoint, learner
 from hardattn.training.augment import Variation
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 DATASET, SPLIT = tiny_dataset(), tiny_split(8, 0)
 GLANCING = replace(GEOMETRY, first_glance=True)

@@ -20,6 +20,7 @@ from data.digits import load_digits
 from data.errors import SettingsError, StoreError
 from data.places import places_at
 from data.pool import ImagePool
+from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.loading import open_trained
 from hardattn.model.looking import look_at_all
@@ -35,7 +36,7 @@ from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
 from supervision.batches import Batch, Maps, MixedBatches
 from supervision.parts import write_parts
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 DATASET, GRID = tiny_dataset(), GEOMETRY.grid()
 DESIGN = DATASET["design"]

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from data.dataset import Split
 from data.errors import SettingsError, StoreError
 from data.places import places_at
+from data.sequences import Sequences
 from supervision.batches import MixedBatches, supervised_split
-from supervision.store import Sequences, SequenceStore
+from supervision.store import SequenceStore
 
 GLIMPSES = 2
 

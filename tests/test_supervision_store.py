@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -8,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from boed_tiny import timeless
 
 from data.errors import StoreError
 from data.places import places_at
-from supervision.store import Sequences, SequenceStore
+from data.sequences import Sequences
+from supervision.store import TIMES, SequenceStore
 
 STEPS, IDS = 3, torch.tensor([2, 5, 7, 11, 30])
 CANDIDATES = places_at(torch.cartesian_prod(torch.arange(0, 12, 4), torch.arange(0, 12, 4)), 4)
@@ -88,6 +91,82 @@ def test_resumed_store_has_the_bytes_of_an_uninterrupted_one(tmp_path: Path) -> 
     for rows in again.pending().split(1):  # also in other batches
         fill(again, rows)
     assert (tmp_path / "resumed.h5").read_bytes() == (tmp_path / "straight.h5").read_bytes()
+
+
+def test_how_long_it_took_is_all_that_differs_between_a_resumed_and_an_uninterrupted_store(
+    tmp_path: Path,
+) -> None:
+    straight, resumed = tmp_path / "straight.h5", tmp_path / "resumed.h5"
+    whole = open_store(straight)
+    fill(whole, torch.arange(5))
+    whole.add_seconds(2.0, 5)
+    for seconds, rows in ((1.0, torch.arange(2)), (7.0, torch.arange(2, 5))):
+        part = open_store(resumed)
+        fill(part, rows)
+        part.add_seconds(seconds, len(rows))
+        part.add_making(seconds)
+    assert straight.read_bytes() != resumed.read_bytes()
+    assert straight.stat().st_size == resumed.stat().st_size
+    assert timeless(straight) == timeless(resumed)
+
+
+def test_seconds_add_up_and_stay_with_the_store(path: Path) -> None:
+    store = open_store(path)
+    assert store.seconds_per_sequence is None and store.made_in == 0
+    store.add_seconds(2.0, 10)
+    store.add_seconds(4.0, 10)
+    store.add_making(9.0)
+    grown = open_store(path, torch.tensor([1, 2, 5]))
+    assert grown.seconds_per_sequence == pytest.approx(0.3) and grown.sequences_timed == 20
+    assert grown.made_in == 9.0
+
+
+def test_a_run_that_made_nothing_changes_nothing(path: Path) -> None:
+    store = open_store(path)
+    before = path.read_bytes()
+    store.add_seconds(2.0, 0)
+    assert path.read_bytes() == before and store.seconds_per_sequence is None
+
+
+def test_a_store_without_times_is_read_and_can_get_some(path: Path) -> None:
+    """As they were made before there were any."""
+    fill(open_store(path), torch.arange(5))
+    with h5py.File(path, "r+") as file:
+        for name in TIMES:
+            del file.attrs[name]
+    store = SequenceStore.read(path)
+    assert store.done.all() and store.seconds_per_sequence is None and store.made_in == 0
+    store.add_seconds(3.0, 2)
+    assert SequenceStore.read(path).seconds_per_sequence == 1.5
+
+
+TROUBLE = [
+    (OSError(errno.ENOSPC, "No space left"), "expected room to write .*sequences.h5, found none left"),
+    (RuntimeError("unable to close file, errno = 28, error message"), "expected room to write"),
+    (BlockingIOError(errno.EAGAIN, "unavailable"), "found it in use by another process; wait for it"),
+    (PermissionError(errno.EACCES, "denied"), "expected leave to use .*; change its permissions"),
+    (OSError(errno.EIO, "Input/output error"), "the file may be whole, try again"),
+    (OSError("bad object header"), "truncated or damaged .*move it away and generate again"),
+]
+
+
+@pytest.mark.parametrize(("error", "message"), TROUBLE, ids=[each[1][:30] for each in TROUBLE])
+def test_kinds_of_trouble_are_told_apart_and_nothing_is_to_be_deleted(
+    path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    store = open_store(path)
+    monkeypatch.setattr(h5py.File, "flush", lambda self: (_ for _ in ()).throw(error))
+    with pytest.raises(StoreError, match=message) as raised:
+        fill(store, torch.tensor([1]))
+    assert "delete" not in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written_to_is_no_damage(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StoreError, match="expected leave to use"):
+        open_store(tmp_path / "closed" / "sequences.h5")
 
 
 def test_other_settings_are_refused_with_both_values(path: Path) -> None:
@@ -200,7 +279,7 @@ def test_a_store_in_use_is_not_called_damaged(path: Path) -> None:
     with h5py.File(path, "r+"):
         code = f"""
 from pathlib import Path
-from supervision.store import SequenceStore
+from supervision.store import TIMES, SequenceStore
 SequenceStore.read(Path({str(path)!r}))
 """
         root = Path(__file__).resolve().parents[1]

@@ -148,7 +148,7 @@ def fit_arguments(dataset: DataSet, options: Mapping[str, Any]) -> dict[str, Any
     """What the options say about a fit, as keyword arguments of `boed.fitting.fit.fit`."""
     from dataclasses import fields, replace
 
-    from boed.fitting.fit import FitSettings
+    from boed.settings import FitSettings
     from data.device import choose_device
 
     given = {name: value for name, value in options.items() if value is not None}

@@ -120,7 +120,6 @@ def designed(
     from data.device import at_device, choose_device
     from data.sample import choose_images, image_count
     from supervision.store import SequenceStore
-    from supervision.timing import add_seconds
 
     split = at_device(task.dataset[part], choose_device(options["device"]))
     ids = choose_images(split, image_count(images, len(split)))
@@ -129,13 +128,13 @@ def designed(
     learned = _fitted_for_fewer(task, options)
     glimpses = options["glimpses"] or learned.glimpses
     require_glimpses(glimpses, learned)
-    designer, seed = Designer(learned, **{name: options[name] for name in SEARCH}), learned.settings["seed"]
+    designer, seed = Designer(learned, **{name: options[name] for name in SEARCH}), learned.settings.seed
     settings = design_settings(task.dataset, designer, source=source, seed=seed, split=part)
     places = candidates_of(learned, source)
     store = SequenceStore.write_to(path, settings, ids, glimpses, places, origin=task.origin)
     before, start = int(store.done.sum()), perf_counter()
     generate(designer, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
-    add_seconds(path, perf_counter() - start, int(store.done.sum()) - before)
+    store.add_seconds(perf_counter() - start, int(store.done.sum()) - before)
     if source != "design":
         return store, []
     return store, describe(designer, split, store.ids[store.done], store.load().locations, seed=seed)

@@ -18,7 +18,6 @@ from data.errors import StoreError
 from data.geometry import Geometry
 from data.registry import load
 from supervision.store import SequenceStore
-from supervision.timing import seconds_per_sequence
 
 SAME = ("dataset", "target", "fingerprint", "geometry")
 Say = Callable[[str], None]
@@ -118,7 +117,7 @@ def sources_of(stores: Sequence[SequenceStore], say: Say = print) -> list[Source
             )
         if len(rows) < len(store.ids):
             say(f"{store.path}: {len(rows)} of {len(store.ids)} sequences are finished")
-        seconds = seconds_per_sequence(store.path)
+        seconds = store.seconds_per_sequence
         found.append(Source(name, kind, store.ids[rows], store.load(rows).locations, seconds))
     return found
 

@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+from boed.settings import FittedSettings
+from data.dataset import Split
+from data.geometry import Geometry
+
+
+@dataclass(frozen=True)
+class CompletionTask:
+    """What a completion is made for.
+
+    Attributes:
+        bank: (M,) labelled images that q was not trained on.
+        places: (L, 3) codebook.
+        geometry: sensor and grid.
+        settings: of the fit.
+        symmetric: whether a mirrored image is as likely as the image.
+        folder: of images to retrieve from, where one was named.
+        path: of the file that its network is kept in.
+        state: of the file that an interrupted training may be kept in.
+    """
+
+    bank: Split
+    places: Tensor
+    geometry: Geometry
+    settings: FittedSettings
+    symmetric: bool
+    folder: Path | None
+    path: Path
+    state: Path
 
 
 class Completion(Protocol):
@@ -48,4 +80,19 @@ class WeightedCompletion(Completion, Protocol):
 
     def sample_size(self, glimpses: Tensor, locations: Tensor) -> Tensor:
         """(B,) effective sample sizes of B histories; see `Completion.complete`."""
+        ...
+
+
+@runtime_checkable
+class BankedCompletion(Completion, Protocol):
+    """A completion that retrieves images, and can leave some of them out.
+
+    Attributes:
+        bank: the images.
+    """
+
+    bank: Split
+
+    def without(self, rows: Tensor) -> AbstractContextManager[None]:
+        """Leaves images (U,) of the bank out of all completions for a while."""
         ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -14,11 +14,8 @@ from pyro.nn import PyroModule, pyro_method
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from boed.completions.canvas_state import (
-    LatentCompletion,
-    LatentModel,
-    Seen,
-)
+from boed.completions.canvas_state import LatentCompletion, LatentModel, Seen
+from boed.completions.completion import CompletionTask
 from data.geometry import Geometry
 
 Sites = TypeVar("Sites", bound=Callable[..., None])
@@ -163,6 +160,11 @@ class ConditionalVaeCompletion(LatentCompletion):
 
     def __init__(self, network: ConditionalVae, *, pasted: bool = True) -> None:
         super().__init__(network, pasted=pasted)
+
+
+def new_completion(task: CompletionTask, tensors: Mapping[str, Tensor]) -> ConditionalVaeCompletion:
+    """Untrained; its size does not depend on what it is trained on."""
+    return ConditionalVaeCompletion(ConditionalVae(task.geometry, resolution=task.settings.resolution))
 
 
 def _two_layers(inputs: int, width: int, outputs: int) -> Any:

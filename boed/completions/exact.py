@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from boed.completions.completion import CompletionTask
 from boed.completions.retrieval import RetrievalCompletion, squared_distances
+from boed.enumeration.task import enumeration
 from data.dataset import Split
 from data.grey import grey_levels
 from data.retina import Retina
@@ -53,3 +55,9 @@ class ExactCompletion(RetrievalCompletion):
         """(M, S*C*G*G) grey levels of the whole bank at one place (3,)."""
         rows = torch.arange(len(self.bank), device=location.device)
         return grey_levels(self.retina(self.bank.images, rows, location.expand(len(rows), 1, 3)))
+
+
+def of_templates(task: CompletionTask) -> ExactCompletion:
+    """All templates for the bank, and those that are consistent with a history for its completions."""
+    world = enumeration(task.settings.dataset, task.geometry, task.places.cpu())
+    return ExactCompletion(world.bank.to(task.places.device), task.geometry.retina())

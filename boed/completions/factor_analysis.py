@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pyro
 import torch
 from pyro.distributions import MultivariateNormal, Normal
@@ -9,12 +11,14 @@ from sklearn.decomposition import PCA
 from torch import Tensor
 
 from boed.completions.canvas_state import LatentCompletion, LatentModel, Seen, spread, to_cells, within_cells
+from boed.completions.completion import CompletionTask
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 
 FITTED_ON = 10_000
 WITHIN_ON = 1000
+FACTORS = 64  # at most
 
 
 class FactorAnalysis(LatentModel):
@@ -131,3 +135,21 @@ def fit_factor_analysis(
     network.variance.fill_(variance)
     network.within.copy_(within_cells(split.images, spread(rows, WITHIN_ON), network.cells))
     return FactorAnalysisCompletion(network.eval().to(split.images.device))
+
+
+def fit_completion(task: CompletionTask, train: Split, rows: Tensor) -> FactorAnalysisCompletion:
+    """As many factors as the images allow, at the resolution of the settings."""
+    factors = min(FACTORS, len(rows) - 1)
+    return fit_factor_analysis(
+        train, rows, task.geometry, factors=factors, resolution=task.settings.resolution
+    )
+
+
+def new_completion(task: CompletionTask, tensors: Mapping[str, Tensor]) -> FactorAnalysisCompletion:
+    """Not fitted, with as many factors as were saved."""
+    return FactorAnalysisCompletion(new_network(task, len(tensors["loadings"])))
+
+
+def new_network(task: CompletionTask, factors: int) -> FactorAnalysis:
+    """A factor analysis at the resolution of the settings, not fitted."""
+    return FactorAnalysis(task.geometry, factors=factors, resolution=task.settings.resolution)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from boed.completions.canvas_state import CHUNK, Seen, observed_cells, to_cells
-from boed.completions.factor_analysis import FactorAnalysis
+from boed.completions.completion import CompletionTask
+from boed.completions.factor_analysis import FactorAnalysis, new_network
+from boed.completions.factor_analysis import fit_completion as fit_factors
 from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances, tempered
 from data.dataset import Split
 from data.decode import photo_store
+from data.device import at_device
 from data.errors import CheckpointError, DataError, SettingsError
 from data.folder import SUFFIXES
 from data.geometry import Geometry
@@ -297,3 +300,25 @@ def image_files(root: Path) -> list[Path]:
     if not found:
         raise DataError(f"expected images ({', '.join(sorted(SUFFIXES))}) in {root}, found none; set --bank")
     return found
+
+
+def fit_completion(task: CompletionTask, train: Split, rows: Tensor) -> ProposedRetrieval:
+    """Retrieval with proposals by the factors of the images `rows` (M,)."""
+    bank = retrieved_from(task)
+    factors = fit_factors(task, train, rows).factors
+    return ProposedRetrieval(new_model(factors, bank, symmetric=task.symmetric), bank)
+
+
+def new_completion(task: CompletionTask, tensors: Mapping[str, Tensor]) -> ProposedRetrieval:
+    """Not fitted, for the codes that were saved; raises CheckpointError for codes of another bank."""
+    bank = retrieved_from(task)
+    require_bank(tensors["bank_digest"], bank, task.path)
+    faces, images, factors = tensors["codes"].shape
+    return ProposedRetrieval(ProposalModel(new_network(task, factors), images, faces), bank)
+
+
+def retrieved_from(task: CompletionTask) -> Split:
+    """The images of a folder if one was named, else the labelled ones."""
+    if task.folder is None:
+        return task.bank
+    return at_device(folder_bank(task.folder, task.geometry), task.places.device)

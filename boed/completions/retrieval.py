@@ -7,6 +7,7 @@ import torch
 from pyro.distributions import Categorical, Normal
 from torch import Tensor
 
+from boed.completions.completion import CompletionTask
 from data.dataset import Split
 from data.retina import Retina
 
@@ -66,6 +67,11 @@ class RetrievalCompletion:
         points = (torch.arange(count, device=offsets.device) + offsets[:, None]) / count
         drawn = torch.searchsorted(cumulative / cumulative[:, -1:], points, right=True)
         return drawn.clamp(max=log_weights.shape[1] - 1)
+
+
+def from_bank(task: CompletionTask) -> RetrievalCompletion:
+    """Retrieval from the labelled images that q has not seen."""
+    return RetrievalCompletion(task.bank, task.geometry.retina())
 
 
 def tempered(distances: Tensor, target_ess: float, prior: Tensor | None = None) -> Tensor:

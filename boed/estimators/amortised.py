@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from boed.estimators.estimator import Completed
+from boed.estimators.estimator import BeliefParts, Completed, EstimatorTask
 from boed.posteriors.glimpse_set import GlimpseEncoder
 from data.errors import SettingsError
 from data.geometry import Geometry
@@ -79,3 +79,15 @@ class AmortisedBelief:
         raise SettingsError(
             "expected an estimator with completions to look ahead, found amortised; use --search greedy"
         )
+
+
+def new_estimator(task: EstimatorTask) -> AmortisedEstimator:
+    """Untrained, for the places of the task."""
+    return AmortisedEstimator(task.geometry.glimpse_shape(), len(task.places), task.settings.glimpses)
+
+
+def amortised_belief(parts: BeliefParts) -> AmortisedBelief:
+    """What the network of the parts says; raises SettingsError without one."""
+    if not isinstance(parts.network, AmortisedEstimator):
+        raise SettingsError("expected the network of an amortised estimator, found none; fit it first")
+    return AmortisedBelief(parts.network, parts.places, parts.geometry, len(parts.noise))

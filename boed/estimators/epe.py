@@ -7,8 +7,6 @@ from torch import Tensor
 
 from boed.posteriors.posterior import Posterior
 
-SCORES = ("cross-entropy", "entropy", "information")
-
 
 def entropy(logits: Tensor) -> Tensor:
     """Entropy in nats over the last dimension; zero probabilities contribute zero.
@@ -30,7 +28,7 @@ def candidate_scores(logits: Tensor, labels: Tensor, score: str) -> Tensor:
     Args:
         logits: (..., L, K).
         labels: (...) int64 labels of the completions.
-        score: one of `SCORES`.
+        score: one of `boed.estimators.registry.SCORES`.
 
     Returns:
         (..., L) nats.

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from boed.completions.completion import Completion
+from boed.completions.retrieval import RetrievalCompletion
+from boed.estimators.bank import Bank
+from boed.posteriors.posterior import Posterior
+from boed.settings import FittedSettings
+from data.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,60 @@ class Belief(Protocol):
     def completed(self, image: int) -> Completed:
         """Completions of one image for a search that looks further ahead; raises SettingsError without."""
         ...
+
+
+@dataclass(frozen=True)
+class BeliefParts:
+    """What a belief of B images is made from.
+
+    Attributes:
+        q: the posterior.
+        bank: labelled images that q was not trained on, with their statistics.
+        places: (L, 3) codebook.
+        geometry: sensor and grid.
+        score: one of `boed.estimators.registry.SCORES`.
+        noise: (B, T) uniform numbers fixed by the image.
+        completions: N.
+        targets: (T,) effective sample size of retrieval after each glimpse.
+        excluded: (B,) bank image that must not complete each image, -1 for none; or None.
+        generator: the completion that makes images, where one does.
+        retrieval: the completion from the bank, where it is not the tempered one.
+        network: of the estimator, where it has one.
+    """
+
+    q: Posterior
+    bank: Bank
+    places: Tensor
+    geometry: Geometry
+    score: str
+    noise: Tensor
+    completions: int
+    targets: Sequence[float]
+    excluded: Tensor | None = None
+    generator: Completion | None = None
+    retrieval: RetrievalCompletion | None = None
+    network: nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class EstimatorTask:
+    """What an estimator's network is learned from.
+
+    Attributes:
+        bank: makes the bank of labelled images that q was not trained on, with their statistics.
+        places: (L, 3) codebook.
+        geometry: sensor and grid.
+        settings: of the fit.
+        score: one of `boed.estimators.registry.SCORES`.
+        state: of the file that an interrupted training may be kept in.
+    """
+
+    bank: Callable[[], Bank]
+    places: Tensor
+    geometry: Geometry
+    settings: FittedSettings
+    score: str
+    state: Path
 
 
 def image_maps(images: int, wanted: Tensor | None, score: Callable[[int, Tensor | None], Tensor]) -> Tensor:

@@ -12,13 +12,9 @@ from pyro.infer import SVI, TraceMeanField_ELBO
 from pyro.optim import ClippedAdam
 from torch import Tensor
 
-from boed.completions.canvas_state import (
-    random_seen,
-    spread,
-    to_cells,
-    within_cells,
-)
-from boed.completions.cvae import ConditionalVae
+from boed.completions.canvas_state import random_seen, spread, to_cells, within_cells
+from boed.completions.completion import CompletionTask
+from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion
 from boed.fitting.fit_state import seeded_iterations
 from data.dataset import Split
 from data.geometry import Geometry
@@ -27,6 +23,23 @@ BATCH = 64
 LEARNING_RATE, PARTIAL_RATE = 4e-3, 2e-3  # of the VAE, and of the partial encoder
 LAST_RATE = 0.02  # of the learning rate, at the end of each stage
 WITHIN_ON = 1000
+
+
+def fit_completion(task: CompletionTask, train: Split, rows: Tensor) -> ConditionalVaeCompletion:
+    """Learned with the iterations, the seed and the resolution of the settings."""
+    settings = task.settings
+    network = train_cvae(
+        train,
+        rows,
+        task.geometry,
+        glimpses=settings.glimpses,
+        places=task.places,
+        iterations=settings.iterations,
+        seed=settings.seed,
+        state=task.state,
+        resolution=settings.resolution,
+    )
+    return ConditionalVaeCompletion(network)
 
 
 def train_cvae(

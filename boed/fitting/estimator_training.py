@@ -12,6 +12,7 @@ from torch import Tensor
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
 from boed.estimators.epe import candidate_scores
+from boed.estimators.estimator import EstimatorTask
 from boed.fitting.training import train
 from data.errors import SettingsError
 
@@ -20,6 +21,21 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 EXPLORATION = 0.25  # of the glimpses in training go to arbitrary places
 SCORED_PLACES = 64  # of the map that an iteration regresses
+
+
+def fit_estimator(network: AmortisedEstimator, task: EstimatorTask) -> None:
+    """Trains with the iterations and the seed of the settings."""
+    settings = task.settings
+    train_estimator(
+        network,
+        task.bank(),
+        score=task.score,
+        glimpses=settings.glimpses,
+        iterations=settings.iterations,
+        seed=settings.seed,
+        state=task.state,
+        task=settings.to_json() | {"score": task.score},
+    )
 
 
 def train_estimator(

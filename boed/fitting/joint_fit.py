@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from boed.approximations import FILE, TOGETHER, Approximations
+from boed.approximations import Approximations
 from boed.combination import Combination, require_glance
-from boed.fitting.fit import FitSettings, finish, fit, learn, require_settings
-from boed.fitting.parts import add_parts
+from boed.fitting.fit import complete, finish, fit, learn, require_settings, seeded_apart
 from boed.fitting.posterior_fit import STATES
+from boed.part_files import POSTERIOR
+from boed.settings import FitSettings, FittedSettings
 from data.dataset import DataSet
-from data.device import one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
 
@@ -56,19 +56,23 @@ def fit_jointly(
     defaults = {"glimpses": dataset.glimpses, "places": PLACES, "width": WIDTH, "iterations": ITERATIONS}
     settings = FitSettings(**{**defaults, **chosen})
     require_glance(combination, geometry or dataset.geometry, settings.glimpses)
-    fixed = {"posterior": combination.posterior, "dataset": dataset.name, "target": dataset.target}
+    fixed: dict[str, Any] = {
+        "posterior": combination.posterior,
+        "dataset": dataset.name,
+        "target": dataset.target,
+    }
     for name in dataset.attributes:  # before anything is learned
-        if (folder_of(name) / FILE).exists():
-            asked = fixed | {"target": name, TOGETHER: dataset.target} | chosen
+        if (folder_of(name) / POSTERIOR).exists():
+            asked = fixed | {"target": name, "together": dataset.target} | chosen
             require_settings(folder_of(name), asked, geometry)
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices), one_thread():
-        if (folder / FILE).exists():
+    with seeded_apart():
+        if (folder / POSTERIOR).exists():
             require_settings(folder, fixed | chosen, geometry)
             shared = Approximations.load(folder, dataset, device)
         else:
-            shared = learn(dataset, folder, asdict(settings) | fixed, geometry or dataset.geometry, device)
-            shared.save(folder)
+            asked_all = FittedSettings(**asdict(settings), **fixed)
+            shared = learn(dataset, folder, asked_all, geometry or dataset.geometry, device)
+            shared.save_posterior(folder)
         for state in STATES:
             (folder / state).unlink(missing_ok=True)
         return {
@@ -86,13 +90,13 @@ def _of_attribute(
     combination: Combination,
 ) -> Approximations:
     """The approximations of one attribute; what a completion has learned of the images is common to all."""
-    if (own / FILE).exists():
+    if (own / POSTERIOR).exists():
         return fit(dataset, own, device=shared.places.device, combination=combination)
     learned = shared.of_attribute(number, dataset.target)
     finish(learned, own)
     for part in folder.glob("completion-*.safetensors"):
         shutil.copyfile(part, own / part.name)
-    add_parts(learned, combination, dataset, own)
+    complete(learned, combination, dataset, own)
     for part in own.glob("completion-*.safetensors"):
         shutil.copyfile(part, folder / part.name)
     return learned
@@ -103,5 +107,5 @@ def _require_attributes(dataset: DataSet, combination: Combination) -> None:
         raise SettingsError(
             f"expected at least two attributes, found {dataset.target}; name more, or fit it alone"
         )
-    if "exact" in (combination.posterior, combination.completion):
+    if combination.exact:
         raise SettingsError("expected parts that are learned, found exact; leave --posterior exact out")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from boed.approximations import TOGETHER, Approximations
+from boed.approximations import Approximations
 from boed.fitting.training import LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
 from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
@@ -49,10 +49,10 @@ def learn_posterior(
         jitter: see `boed.fitting.training.train_posterior`.
         attributes: names, where q is of several: then each has designs of its own.
     """
-    proposal, seed = place_probabilities(information.cpu()), int(learned.settings["seed"])
+    proposal, seed = place_probabilities(information.cpu()), learned.settings.seed
     if learned.glance is not None:
         proposal = pad(proposal, (0, 1))  # the glance comes first, and is drawn no more
-    task = learned.geometry.to_json() | learned.settings | {"images": train.fingerprint}
+    task = learned.geometry.to_json() | learned.settings.to_json() | {"images": train.fingerprint}
 
     def train_q(draw: PlaceSampler, iterations: int, number: int, title: str, rate: float) -> None:
         train_posterior(
@@ -72,7 +72,7 @@ def learn_posterior(
         )
         learned.forget()
 
-    many, first, *others = split_iterations(int(learned.settings["iterations"]))
+    many, first, *others = split_iterations(learned.settings.iterations)
     most = min(MANY * learned.glimpses, len(learned.places))
     gently = LEARNING_RATE / 3  # at the full rate q may fall silent before it has found anything
     train_q(informed(proposal, most, learned.glance), many, 0, "fit q, many glimpses", gently)
@@ -128,10 +128,11 @@ def on_policy(histories: Tensor, proposal: Tensor, glance: int | None = None) ->
 @torch.no_grad()
 def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
     """(M, T) places of a first design for some of q's own training images."""
-    images = CALIBRATION_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES
+    alone = learned.settings.together is None
+    images = CALIBRATION_IMAGES if alone else FEW_IMAGES
     adaptivity = estimate_adaptivity(learned, seed, images=images, errors=0)  # q must know what adapting sees
     learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
-    count = affordable(learned, ON_POLICY_IMAGES if TOGETHER not in learned.settings else FEW_IMAGES)
+    count = affordable(learned, ON_POLICY_IMAGES if alone else FEW_IMAGES)
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]
     history = History(Designer(learned), train, some, seed=seed)
     for weight in progress(learned.weights, desc="first designs", unit="glimpse"):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from boed.posteriors.backbones import make_backbone
 from boed.posteriors.heads import Heads
 from boed.posteriors.posterior import Posterior
+from boed.settings import FitSettings
 from data.geometry import Geometry
 from data.places import denormalise
 
@@ -144,3 +145,19 @@ class AvpCnnPosterior(Posterior):
         pixels, mask = self.masked_image(total)
         seen = (pixels - MEAN) / DEVIATION * (mask > 0)
         return torch.cat([seen.flatten(1, 2), mask.flatten(1, 2)], 1)
+
+
+def new_posterior(
+    geometry: Geometry, settings: FitSettings, places: Tensor, *, classes: int, attributes: int
+) -> AvpCnnPosterior:
+    """See `boed.posteriors.registry.PosteriorKind`."""
+    return AvpCnnPosterior(
+        geometry,
+        classes,
+        settings.glimpses,
+        resolution=min(settings.resolution, geometry.height, geometry.width),
+        width=max(4, settings.width // 6),
+        backbone=settings.backbone,
+        pretrained=settings.pretrained,
+        attributes=attributes,
+    )

@@ -7,7 +7,10 @@ from torch import Tensor
 
 from boed.completions.retrieval import squared_distances
 from boed.enumeration.exact import Enumeration
+from boed.enumeration.task import enumeration
 from boed.posteriors.posterior import Posterior
+from boed.settings import FittedSettings
+from data.geometry import Geometry
 from data.grey import grey_levels
 from data.places import normalise
 
@@ -81,3 +84,10 @@ def _patterns(world: Enumeration) -> Tensor:
     locations = world.places[:, None].expand(*shape, 3).reshape(-1, 1, 3)
     glimpses = world.geometry.retina()(world.images, world.examples.view(-1), locations)
     return grey_levels(glimpses).view(*shape, -1)
+
+
+def new_posterior(
+    geometry: Geometry, settings: FittedSettings, places: Tensor, *, classes: int, attributes: int
+) -> ExactPosterior:
+    """See `boed.posteriors.registry.PosteriorKind`; classes and attributes are those of the templates."""
+    return ExactPosterior(enumeration(settings.dataset, geometry, places), settings.glimpses)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from boed.posteriors.heads import Heads
 from boed.posteriors.posterior import Posterior
+from boed.settings import FitSettings
+from data.geometry import Geometry
 
 FREQUENCIES = 4
 DROPOUT = 0.1
@@ -100,3 +102,11 @@ class GlimpseSetPosterior(Posterior):
         """Unnormalised log-probabilities (..., K) from summed embeddings (..., D) of `count` glimpses."""
         hidden = torch.relu_(total + self.count_bias[count])  # the sum is ours: no copy
         return self.read(hidden, count)
+
+
+def new_posterior(
+    geometry: Geometry, settings: FitSettings, places: Tensor, *, classes: int, attributes: int
+) -> GlimpseSetPosterior:
+    """See `boed.posteriors.registry.PosteriorKind`."""
+    shape = geometry.glimpse_shape()
+    return GlimpseSetPosterior(shape, classes, settings.glimpses, settings.width, attributes)

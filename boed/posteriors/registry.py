@@ -1,60 +1,43 @@
-"""Posteriors by name, untrained."""
+"""Posteriors q by name, and what is to be known of them before one is made.
+
+A new one is a `boed.posteriors.posterior.Posterior` and a function that makes it, registered:
+
+    POSTERIORS.register("mine")(PosteriorKind(new_mine))
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from data.plugins import Registry, deferred
 
-from boed.enumeration.exact import Enumeration
-from boed.posteriors.avp_cnn import AvpCnnPosterior
-from boed.posteriors.exact import ExactPosterior
-from boed.posteriors.glimpse_set import GlimpseSetPosterior
-from boed.posteriors.posterior import Posterior
-from data.dataset import DataSet
-from data.errors import SettingsError
-from data.finite import templates
-from data.geometry import Geometry
+if TYPE_CHECKING:
+    from boed.posteriors.posterior import Posterior  # torch, for which names do not wait
 
 
-def new_posterior(
-    geometry: Geometry, dataset: DataSet, settings: dict[str, Any], places: Tensor
-) -> Posterior:
-    """A posterior of the kind and size that the settings name; the exact one needs no training.
+@dataclass(frozen=True)
+class PosteriorKind:
+    """One posterior of the registry.
 
     Args:
-        geometry: sensor and grid.
-        dataset: for its classes, and its templates where the posterior is exact.
-        settings: those of a fit.
-        places: (L, 3) codebook, for the exact posterior.
+        new: (geometry, settings, places (L, 3), *, classes, attributes) -> an untrained posterior of the
+            size that the settings name, for A attributes of K classes each; trained by `boed fit` as any
+            other, and loaded into by its `state_dict`.
+        exact: whether it knows the images of the task: then nothing is learned or calibrated, and only
+            images that can be enumerated will do.
+        first_glance: whether the first glimpse may be the whole image at a glance.
     """
-    glimpses, classes = int(settings["glimpses"]), len(dataset.classes)
-    attributes = len(dataset.attributes) or 1
-    if settings["posterior"] == "exact":
-        return ExactPosterior(enumeration(dataset, geometry, places), glimpses)
-    if settings["posterior"] == "avp-cnn":
-        return AvpCnnPosterior(
-            geometry,
-            classes,
-            glimpses,
-            resolution=min(settings["resolution"], geometry.height, geometry.width),
-            width=max(4, settings["width"] // 6),
-            backbone=settings["backbone"],
-            pretrained=settings["pretrained"],
-            attributes=attributes,
-        )
-    return GlimpseSetPosterior(geometry.glimpse_shape(), classes, glimpses, settings["width"], attributes)
+
+    new: Callable[..., Posterior]
+    exact: bool = False
+    first_glance: bool = False
 
 
-def enumeration(dataset: DataSet, geometry: Geometry, places: Tensor) -> Enumeration:
-    """All images of the data set at the places; raises SettingsError where they cannot be enumerated."""
-    require_enumerable(dataset)
-    return Enumeration(*templates(), geometry, places)
-
-
-def require_enumerable(dataset: DataSet) -> None:
-    """Raises SettingsError for a data set whose images cannot be enumerated."""
-    if dataset.name != "finite":
-        raise SettingsError(
-            f"expected the data set finite for what is exact, found {dataset.name}; add --dataset finite"
-        )
+POSTERIORS: Registry[PosteriorKind] = Registry("posterior")
+POSTERIORS.register("glimpse-set")(
+    PosteriorKind(deferred("boed.posteriors.glimpse_set:new_posterior"), first_glance=True)
+)
+POSTERIORS.register("avp-cnn")(PosteriorKind(deferred("boed.posteriors.avp_cnn:new_posterior")))
+POSTERIORS.register("exact")(PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True))

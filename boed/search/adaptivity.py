@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boed.approximations import TARGETS, TOGETHER, Approximations
+from boed.approximations import TARGETS, Approximations
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
@@ -36,7 +36,7 @@ def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tenso
 
 def affordable(learned: Approximations, wanted: int) -> int:
     """How many images to design for when something is estimated: fewer where maps are dear, or if asked."""
-    wanted = min(wanted, learned.settings.get("trial_images") or wanted)
+    wanted = min(wanted, learned.settings.trial_images or wanted)
     cheap = learned.estimator is not None or (learned.generator is None and learned.embedded().kept)
     return wanted if cheap else min(wanted, FEW_IMAGES)
 
@@ -52,7 +52,7 @@ def estimate_adaptivity(
     Bank images, each left out of its own completions, are designed for with every weight and every sample
     size; the pair whose choices do best on their true labels is taken, and the next step follows from it.
     """
-    pairs = TOGETHER_PLACES if TOGETHER in learned.settings else IMAGE_PLACES
+    pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
     wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
     rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -26,23 +26,7 @@ from boed.search.lookahead import planned
 from boed.search.shrinkage import AverageMaps, shrunk
 from data.dataset import Split
 from data.errors import SettingsError
-
-
-@dataclass(frozen=True)
-class Designs:
-    """Glimpse sequences of B images.
-
-    Attributes:
-        locations: (B, T, 3) int64 places.
-        epe: (B, T) score of the chosen places, nats.
-        entropy: (B, T+1) entropy of q before the first and after each glimpse, nats.
-        epe_map: (B, T, L) score of every place, nats; infinite where it was seen already, or not scored.
-    """
-
-    locations: Tensor
-    epe: Tensor
-    entropy: Tensor
-    epe_map: Tensor
+from data.sequences import Sequences
 
 
 class Designer:
@@ -95,7 +79,7 @@ class Designer:
     @cached_property
     def average(self) -> AverageMaps:
         """Average maps over the bank, for each image's own history."""
-        return AverageMaps(self.bank, self.score, images=self.learned.settings.get("trial_images"))
+        return AverageMaps(self.bank, self.score, images=self.learned.settings.trial_images)
 
     @cached_property
     def common_average(self) -> AverageMaps:
@@ -251,7 +235,7 @@ def design_sequences(
     weights: Sequence[float],
     *,
     seed: int,
-) -> Designs:
+) -> Sequences:
     r"""Designs for the images `rows` (B,) of `split`.
 
     $l_t = \arg\min_l \; (1 - w_t)\,\overline{\mathrm{EPE}}(l) + w_t\,\widehat{\mathrm{EPE}}(l)$
@@ -270,7 +254,7 @@ def design_sequences(
         history.look(places)
         entropies.append(history.predictive_entropy())
     locations = designer.learned.places[history.chosen]
-    return Designs(locations, torch.stack(scores, 1), torch.stack(entropies, 1), torch.stack(maps, 1))
+    return Sequences(locations, torch.stack(scores, 1), torch.stack(entropies, 1), torch.stack(maps, 1))
 
 
 def image_noise(ids: Tensor, steps: int, seed: int) -> Tensor:

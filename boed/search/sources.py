@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from boed.estimators.epe import entropy
-from boed.search.designer import Designer, Designs, design_sequences
+from boed.search.designer import Designer, design_sequences
 from boed.search.heuristics import (
     SHARPNESS,
     centre_sequences,
@@ -19,25 +19,26 @@ from boed.search.heuristics import (
 from boed.search.registry import SOURCES
 from data.dataset import Split
 from data.places import after_glance
+from data.sequences import Sequences
 
-Source = Callable[[Designer, Split, Tensor, int, int], Designs]
+Source = Callable[[Designer, Split, Tensor, int, int], Sequences]
 """(designer, split, rows, number of glimpses, seed) -> sequences of those images."""
 
 
 @SOURCES.register("design")
-def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """The near-optimal design: the search on the shrunk map."""
     return design_sequences(designer, split, rows, glimpses, designer.weights, seed=seed)
 
 
 @SOURCES.register("fixed-order")
-def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """The same places for every image: greedy on the average map alone, over the whole bank."""
     return design_sequences(designer, split, rows, glimpses, [0.0] * glimpses, seed=seed)
 
 
 @SOURCES.register("random")
-def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """Locations drawn uniformly from the whole grid, without replacement."""
     grid, places = designer.learned.geometry.grid().locations, beside_glance(designer, glimpses)
     drawn = [
@@ -48,14 +49,14 @@ def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: 
 
 
 @SOURCES.register("centre")
-def centre(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+def centre(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """The places nearest the centre of the image, the same for every image."""
     places = beside_glance(designer, glimpses)
     return without_maps(designer, split, rows, centre_sequences(designer.learned.geometry, len(rows), places))
 
 
 @SOURCES.register("linear")
-def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """The most informative places of a ridge regression on the bank, the same for every image."""
     geometry = designer.learned.geometry
     found = linear_sequences(designer.linear_map, geometry, len(rows), beside_glance(designer, glimpses))
@@ -65,7 +66,7 @@ def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: 
 def saliency(sharpness: float) -> Source:
     """Places sampled from the average map before the first of them, sharply (large k) or not."""
 
-    def draw(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Designs:
+    def draw(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
         learned = designer.learned
         before = torch.tensor([[] if learned.glance is None else [learned.glance]], dtype=torch.int64)
         first = designer.average(before)[0].index_fill(0, before[0].to(learned.places.device), torch.inf)
@@ -77,7 +78,7 @@ def saliency(sharpness: float) -> Source:
 
 
 @torch.no_grad()
-def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> Designs:
+def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> Sequences:
     """Given locations (B, T, 2), after a first glance if any, with the entropies of q along them; no map."""
     learned, locations = designer.learned, locations.to(split.images.device)
     if learned.glance is not None:
@@ -87,8 +88,7 @@ def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tens
     counts = torch.arange(1, locations.shape[1] + 1, device=totals.device)
     prior = designer.prior_entropy().expand(len(rows), 1)
     entropies = torch.cat([prior, entropy(designer.q.logits(totals, counts))], 1)
-    nothing = torch.full(locations.shape[:2], torch.nan, device=totals.device)
-    return Designs(locations, nothing, entropies, nothing[..., None][..., :0])
+    return Sequences.unscored(locations, entropies)
 
 
 def beside_glance(designer: Designer, glimpses: int) -> int:

@@ -1,0 +1,49 @@
+"""Names of the files in a folder of approximations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from boed.combination import Combination
+from boed.estimators.registry import ESTIMATORS
+
+POSTERIOR = "approximations.safetensors"
+BANK = "bank.safetensors"
+COMBINATION = "combination.json"
+PARTS = ("completion-*.safetensors", "estimator-*.safetensors", "shrinkage*.json")
+"""Patterns of what belongs to one q."""
+
+
+def completion_file(combination: Combination) -> str:
+    """Of the network of a completion, and of the folder that it retrieves from.
+
+    >>> completion_file(Combination.of(completion="proposals", bank="of/photographs"))
+    'completion-proposals-photographs.safetensors'
+    """
+    folder = f"-{Path(combination.bank).name}" if combination.bank else ""
+    return f"completion-{combination.completion}{folder}.safetensors"
+
+
+def estimator_file(combination: Combination) -> str:
+    """Of the network of an estimator, by what it estimates.
+
+    >>> estimator_file(Combination(estimator="amortised"))
+    'estimator-cross-entropy.safetensors'
+    """
+    stem = ESTIMATORS.require(combination.estimator).stem or f"estimator-{combination.estimator}"
+    return f"{stem}-{combination.score}.safetensors"
+
+
+def shrinkage_file(combination: Combination) -> str:
+    """Of the weights of an image's own map."""
+    return f"shrinkage{combination.tag}.json"
+
+
+def state_file(name: str) -> str:
+    """Of the interrupted training of the part in the file of this name.
+
+    >>> state_file("completion-cvae.safetensors"), state_file("estimator-entropy.safetensors")
+    ('fit-state-cvae.safetensors', 'fit-state-estimator.safetensors')
+    """
+    kind, _, rest = name.partition("-")
+    return f"fit-state-{rest}" if kind == "completion" else f"fit-state-{kind}.safetensors"
