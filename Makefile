@@ -1,5 +1,6 @@
-# make demo: the whole pipeline on the built-in data set. make test: the whole test suite.
-# Both make .venv when it is missing or when pyproject.toml or constraints.txt have changed.
+# make demo: the whole pipeline on the built-in data set. make test: linters, types, documentation and tests.
+# make docs: the documentation site, in site/.
+# All of them make .venv when it is missing or when pyproject.toml or constraints.txt have changed.
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -11,18 +12,21 @@ DATA ?= celebahq
 ROOT ?= data-root
 ARGS ?=
 
-.PHONY: demo test lint install table clean
+.PHONY: demo test lint docs install table clean
 
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo
 
-test: lint
+test: lint docs
 	@$(BIN)/python -m pytest --durations=15
 
 lint: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+docs: $(READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 table: $(READY)
 	@$(BIN)/python -m benchmarks.table $(DATA) --data-root $(ROOT) $(ARGS)
@@ -36,5 +40,5 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo
+	rm -rf .venv build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis runs/demo
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 from typing import Any
 
 from data.tensors import load_tensors
@@ -85,6 +86,15 @@ def spread(values: Sequence[float], digits: int = 1) -> str:
     """
     each = ", ".join(f"{value:.{digits}f}" for value in values)
     return each if len(values) == 1 else f"{mean(values):.{digits}f} ({each})"
+
+
+def deviation(values: Sequence[float]) -> str:
+    """The mean and the standard deviation of a sample.
+
+    >>> deviation([60.0, 62.0, 64.0])
+    '62.0 ± 2.0'
+    """
+    return f"{mean(values):.1f} ± {stdev(values):.1f}"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

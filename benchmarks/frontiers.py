@@ -12,7 +12,8 @@ from statistics import mean
 
 import click
 
-from data.cli.options import PATH, one_line_errors
+from data.cli.commands import one_line_errors
+from data.cli.options import PATH
 from hardattn.experiments.frontier.pareto import frontiers
 from hardattn.experiments.frontier.summary import BUDGETS, as_table, at_budgets, behind, pixel_share, verdict
 from hardattn.experiments.frontier.sweep import Frontier
@@ -42,7 +43,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 @click.command()
 @click.argument("paths", metavar="FRONTIER_JSON...", nargs=-1, required=True, type=PATH)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@one_line_errors
+@one_line_errors()
 def main(paths: tuple[Path, ...], as_json: bool) -> None:
     """Test accuracy by family and budget, mean over the tasks of files that `hardattn frontier` wrote.
 

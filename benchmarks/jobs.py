@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 TAIL = 2000
 REFRESH = 0.5
@@ -37,8 +37,40 @@ class Job:
     result: Path | None = None
 
 
+class Command(Protocol):
+    """A command line under way, as `subprocess.Popen` shows it."""
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None: ...
+
+    def terminate(self) -> None: ...
+
+    def wait(self) -> object: ...
+
+
+def spawned(arguments: Sequence[str], log: Path) -> Command:
+    """A Python interpreter of its own with one thread; what it says goes into `log`."""
+    threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
+    with log.open("wb") as said:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=said,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=os.environ | threads,
+        )
+
+
 def run_all(
-    jobs: Sequence[Job], notes: Path, *, at_once: int = 2, say: Callable[[str], None] = print
+    jobs: Sequence[Job],
+    notes: Path,
+    *,
+    at_once: int = 2,
+    say: Callable[[str], None] = print,
+    start: Callable[[Sequence[str], Path], Command] = spawned,
+    watch: Callable[[Mapping[str, Running], Collection[str]], None] | None = None,
 ) -> dict[str, float]:
     """Runs what is not done yet, in the given order where dependencies allow; returns seconds by name.
 
@@ -51,24 +83,27 @@ def run_all(
         notes: folder.
         at_once: how many run side by side.
         say: gets a line when a job starts and ends.
+        start: starts a command that logs into a file.
+        watch: gets twice a second what runs and the names of what is done; default a line on a terminal.
 
     Raises:
         JobError: a job failed, or the jobs need one another in a circle.
     """
     waiting = [job for job in jobs if not is_done(job, notes)]
     done = {job.name for job in jobs} - {job.name for job in waiting}
-    running: dict[str, _Running] = {}
+    running: dict[str, Running] = {}
+    watch = watch or _show
     try:
         while waiting or running:
             ready = [job for job in waiting if done.issuperset(job.needs)]
             for job in ready[: at_once - len(running)]:
                 say(f"{job.name} ...")
-                running[job.name] = _Running(job, notes)
+                running[job.name] = Running(job, notes, start)
                 waiting.remove(job)
             if not running:
                 raise JobError(f"expected jobs that can start, found {[job.name for job in waiting]} waiting")
             time.sleep(min(REFRESH, 0.05 * len(running)))
-            _show(running)
+            watch(running, done)
             for name in [name for name, its in running.items() if its.process.poll() is not None]:
                 say(f"{name}: {running.pop(name).close():.0f} s")
                 done.add(name)
@@ -91,27 +126,24 @@ def seconds(job: Job, notes: Path) -> float:
     return float(_read(notes / f"{job.name}.json").get("seconds", 0.0))
 
 
-class _Running:
+class Running:
     """A job under way."""
 
-    def __init__(self, job: Job, notes: Path) -> None:
+    def __init__(self, job: Job, notes: Path, start: Callable[[Sequence[str], Path], Command]) -> None:
         self.job, self.note = job, notes / f"{job.name}.json"
         self.note.parent.mkdir(parents=True, exist_ok=True)
         self.before, self.since = seconds(job, notes), time.monotonic()
         self.log = notes / f"{job.name}.log"
-        threads = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")}
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *job.arguments],
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | threads,
-            )
+        self.log.touch()
+        self.process = start(job.arguments, self.log)
+
+    def seconds(self) -> float:
+        """Since this start."""
+        return time.monotonic() - self.since
 
     def close(self) -> float:
         """Notes how it went; returns its seconds, or raises JobError when it failed."""
-        total = self.before + time.monotonic() - self.since
+        total = self.before + self.seconds()
         good = self.process.returncode == 0
         note = {"arguments": list(self.job.arguments), "seconds": round(total, 2), "done": good}
         self.note.write_text(json.dumps(note) + "\n")
@@ -139,7 +171,7 @@ class _Running:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _show(running: dict[str, _Running]) -> None:
+def _show(running: Mapping[str, Running], done: Collection[str]) -> None:
     """One line with the progress of all that runs, on a terminal only."""
     if sys.stderr.isatty():
         line = "  |  ".join(its.last_words()[:90] for its in running.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.jobs import Job
@@ -30,6 +30,8 @@ class Plan:
         budget: options that end training, for example `("--minutes", "4")`.
         images: how many to design sequences for; None for all.
         device: options of every command, for example `("--device", "cpu")`.
+        fit: more options of the fit, for example `("--iterations", "600")`.
+        designed_by: seed of the fit and the designs, where these serve several seeds; default `seed`.
     """
 
     run: Path
@@ -39,6 +41,8 @@ class Plan:
     budget: tuple[str, ...] = ()
     images: int | None = None
     device: tuple[str, ...] = ()
+    fit: tuple[str, ...] = ()
+    designed_by: int | None = None
 
     def name(self, *parts: str) -> str:
         """Name of a job, unique among the seeds."""
@@ -61,15 +65,20 @@ class Plan:
 
     def jobs(self, rows: Sequence[str], long_budget: tuple[str, ...] = ()) -> list[Job]:
         """All commands: what takes longest, or is needed by others, first."""
-        first = [self._fit()] if set(rows) & set(SUPERVISED) else []
+        designing = self._designing()
+        first = [designing._fit()] if set(rows) & set(SUPERVISED) else []
         order = sorted(rows, key=lambda row: (row != LONG, row in SUPERVISED))
-        generate = [self._generate(row) for row in rows if row in SUPERVISED]
+        generate = [designing._generate(row) for row in rows if row in SUPERVISED]
         plain = [job for row in order if row not in SUPERVISED for job in self._learn(row, long_budget)]
         guided = [job for row in order if row in SUPERVISED for job in self._learn(row, ())]
         return [*first, *generate, *plain[:1], *guided, *plain[1:]]
 
+    def _designing(self) -> Plan:
+        """The plan whose fit and designs this one uses."""
+        return self if self.designed_by is None else replace(self, seed=self.designed_by)
+
     def _fit(self) -> Job:
-        command = ["-m", "boed", "fit", *self._common(self.run), *self.sensor]
+        command = ["-m", "boed", "fit", *self._common(self.run), *self.sensor, *self.fit]
         return Job(self.name("fit"), command)
 
     def _generate(self, row: str) -> Job:
@@ -85,7 +94,7 @@ class Plan:
         needs: tuple[str, ...] = ()
         if row in SUPERVISED:
             command += ["--supervise", str(self.sequences(row))]
-            needs = (self.name("generate", row),)
+            needs = (self._designing().name("generate", row),)
         else:
             command += ["--method", "ram" if row == LONG else row]
         evaluate = ["-m", "hardattn", "evaluate", str(folder), "--json", *self.device]

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from boed.combination import Combination, require_unseen
 from boed.completions.completion import Completion
 from boed.completions.retrieval import RetrievalCompletion
-from boed.estimators.bank import MEMORY_GB, Bank
+from boed.estimators.bank import Bank
+from boed.estimators.choices import MEMORY_GB
 from boed.estimators.estimator import Belief, BeliefParts
 from boed.estimators.registry import ESTIMATORS
 from boed.part_files import (

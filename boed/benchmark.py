@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from scipy.stats import rankdata
 from torch import Tensor
-from tqdm import tqdm
 
 from boed.approximations import Approximations
 from boed.combination import CHOICES, Combination
@@ -31,6 +30,7 @@ from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet, Split
 from data.finite import template_of
 from data.measures import calibration_measure
+from data.progress import progress
 from data.sample import sample_rows
 
 OPTIMAL_STEPS = 2
@@ -152,7 +152,7 @@ def run_benchmark(
     )
     found: list[Row] = []
     fixed: list[float] = []
-    for combination in tqdm(chosen, desc="combinations"):
+    for combination in progress(chosen, desc="combinations"):
         folder = run / f"approximations{Combination.of(posterior=combination.posterior).tag}"
         learned = fit(dataset, folder, device=device, combination=combination, **settings)
         found.append(measure(learned, world, split, rows, completions))

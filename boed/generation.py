@@ -6,7 +6,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from boed.approximations import Approximations
 from boed.search.designer import Designer
@@ -15,6 +14,7 @@ from boed.search.registry import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
+from data.progress import progress_bar
 from data.sample import sample_rows
 
 BLOCK = 60
@@ -62,7 +62,7 @@ def generate(
     pending = sink.pending()
     pending = pending[torch.isin(sink.ids[pending], asked)]
     done = len(asked) - len(pending)
-    with one_thread(), tqdm(total=len(asked), initial=done, desc=source, unit="image") as bar:
+    with one_thread(), progress_bar(total=len(asked), initial=done, desc=source, unit="image") as bar:
         for rows in pending.split(BLOCK) if len(pending) else ():
             images = where[rows].to(split.images.device)
             sink.write(rows, SOURCES[source](designer, split, images, glimpses, seed).cpu())

@@ -25,6 +25,10 @@ class FitSettings:
         backbone: of an AVP-CNN, see `boed.posteriors.backbones`.
         pretrained: whether a backbone of torchvision starts from its published weights.
         seed: of everything that is drawn.
+        trial_images: that designs are tried on, at most, while fitting (for the states that q meets, its
+            calibration and the weights of an image's own map), and that average maps are made of where
+            images have looked at different places. The fewer the faster, and the noisier what is estimated.
+            None: 400 to 1,000, and for the weights 100,000 over the number of places.
 
     Raises:
         SettingsError: a size below 1, or an impossible seed.
@@ -38,13 +42,18 @@ class FitSettings:
     backbone: str = "small"
     pretrained: bool = False
     seed: int = 0
+    trial_images: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("glimpses", "places", "iterations", "width", "resolution"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
+        for name in ("glimpses", "places", "iterations", "width", "resolution", "trial_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"expected {name} of at least 1, found {value}")
         if not 0 <= self.seed < LARGEST_SEED:
             raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")
+
+
+LATER = ("together", "trial_images")
 
 
 @dataclass(frozen=True)
@@ -66,5 +75,5 @@ class FittedSettings(FitSettings):
     together: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As `FittedSettings(**...)` takes it; where a target was fitted alone, without others."""
-        return {name: value for name, value in asdict(self).items() if name != "together" or value}
+        """As `FittedSettings(**...)` takes it; what came later says nothing where it is not used."""
+        return {name: value for name, value in asdict(self).items() if name not in LATER or value}

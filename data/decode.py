@@ -46,11 +46,23 @@ def decode_square(path: Path, size: int) -> np.ndarray:
     Raises:
         DataError: the file cannot be read as an image; the message names it.
     """
-    with _opened(path) as image:
-        image.draft("RGB", (size, size))
-        (left, top), side = central_square(np.array(image.size))
-        box = (left, top, left + side[0], top + side[0])
-        return np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS, box))
+    with opened_photo(path) as image:
+        return squared(image, size, "RGB")
+
+
+def squared(image: Image.Image, size: int, mode: str) -> np.ndarray:
+    """(size, size, 3) uint8 of an image, (size, size) in grey: its central square, resampled (Lanczos).
+
+    Args:
+        mode: of Pillow, "RGB" or "L".
+
+    >>> squared(Image.new("RGB", (40, 30)), 16, "L").shape
+    (16, 16)
+    """
+    image.draft(mode, (size, size))
+    (left, top), side = central_square(np.array(image.size))
+    box = (left, top, left + side[0], top + side[0])
+    return np.asarray(image.convert(mode).resize((size, size), Image.Resampling.LANCZOS, box))
 
 
 def central_square(extents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,13 +102,13 @@ def photo_extents(paths: Sequence[Path]) -> np.ndarray:
     """
     extents = np.zeros((len(paths), 2), np.int64)
     for row, path in enumerate(paths):
-        with _opened(path) as image:
+        with opened_photo(path) as image:
             extents[row] = image.height, image.width
     return extents
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened_photo(path: Path) -> Iterator[Image.Image]:
     """The image of a file; whatever goes wrong while it is read is a DataError."""
     try:
         with Image.open(path) as image:

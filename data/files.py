@@ -36,14 +36,24 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> None:
-    """Writes one line of comma-separated values for each row, whole or not at all.
+    """Writes one line of comma-separated values for each row, whole or not at all, see `rows_text`."""
+    write_text(path, rows_text(rows, names))
+
+
+def rows_text(rows: Sequence[Mapping[str, Any]], names: Sequence[str] = ()) -> str:
+    """One line of comma-separated values for each row, after one with the names of the columns.
 
     Args:
         names: of the columns that are wanted; default all that any row has. What a row lacks stays empty.
+
+    >>> print(rows_text([{"a": 1, "b": 2}, {"a": 3}]), end="")
+    a,b
+    1,2
+    3,
     """
     columns = list(names) or list(dict.fromkeys(name for row in rows for name in row))
     table = io.StringIO()
     writer = csv.DictWriter(table, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, table.getvalue())
+    return table.getvalue()

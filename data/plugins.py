@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from inspect import Parameter, signature
 from pkgutil import resolve_name
 from typing import Any, Generic, TypeVar
 
@@ -66,9 +67,13 @@ class Registry(Mapping[str, T], Generic[T]):
         Raises:
             SettingsError: there is none; the message has the names that there are.
         """
+        self.require_name(name)
+        return self[name]
+
+    def require_name(self, name: str) -> None:
+        """Raises SettingsError for a name that there is not; imports nothing."""
         if name not in self:
             raise SettingsError(f"expected a {self.kind} of {', '.join(self)}; found {name!r}")
-        return self[name]
 
     def __getitem__(self, name: str) -> T:
         if name not in self._known and name in self._modules:
@@ -89,6 +94,17 @@ class Registry(Mapping[str, T], Generic[T]):
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+def options_of(implementation: Callable[..., object]) -> tuple[str, ...]:
+    """What can be chosen about an implementation: the names of its keyword-only arguments.
+
+    >>> def network(classes: int, *, width: float = 1.0) -> None: ...
+    >>> options_of(network)
+    ('width',)
+    """
+    parameters = signature(implementation).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY)
 
 
 def deferred(name: str) -> Callable[..., Any]:

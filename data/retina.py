@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from data.averaging import averages
+from data.crop import crops
 from data.glance import thumbnails
 
 LARGEST_FACTOR = 128  # pixels whose sum in a row int16 holds
@@ -112,11 +113,14 @@ class Retina:
         Args:
             images: (N, H, W, C) uint8.
             index: (B,) int64.
-            places: (B, T, 3) int64 rows, columns and sides of the finest squares.
+            places: (B, T, 3) int64 rows, columns and sides of the finest squares; float ones may lie between
+                the pixels and get a gradient, see `data.crop.crops`.
 
         Returns:
             (B, T, S*C, G, G) float32.
         """
+        if places.is_floating_point():
+            return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
         wide = places[..., 2] != self.size
         if not bool(wide.any()):
             return self._squares(images, index, places[..., :2], self.size)
@@ -127,6 +131,12 @@ class Retina:
             image, step = where.nonzero().T  # (M,) each
             glimpses[image, step] = self._wide(images, index[image], places[image, step], side)
         return glimpses
+
+    def _around(self, places: Tensor) -> list[Tensor]:
+        """The squares (B, T, 3) of each scale, around the centres of the finest."""
+        corners, side = places.split([2, 1], -1)
+        widths = [side * 2**scale for scale in range(self.scales)]
+        return [torch.cat([corners - (width - side) / 2, width], -1) for width in widths]
 
     def _wide(self, images: Tensor, index: Tensor, places: Tensor, side: int) -> Tensor:
         """(M, S*C, G, G) of squares (M, 3) of one side, not G; the whole image is the same at all scales."""

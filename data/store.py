@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from data.errors import DataError
 from data.files import write_text
+from data.progress import progress_bar
 
 CHUNK = 256
 
@@ -133,7 +133,7 @@ def _decode_all(
     title: str,
 ) -> None:
     images, done = _open_partial(folder, (len(ids), *shape))
-    with tqdm(total=len(ids), initial=done, desc=title, unit="image") as bar:
+    with progress_bar(total=len(ids), initial=done, desc=title, unit="image") as bar:
         for start in range(done, len(ids), CHUNK):
             rows = range(start, min(start + CHUNK, len(ids)))
             for row, image in zip(rows, decode(rows), strict=True):

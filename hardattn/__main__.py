@@ -2,4 +2,5 @@
 
 from hardattn.cli.main import main
 
-main()
+if __name__ == "__main__":
+    main(prog_name="hardattn")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor
 from torch.nn.functional import one_hot
@@ -13,10 +12,10 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.training import read_at_exits
-from hardattn.loading import Trained, open_trained
+from hardattn.loading import TrainedNetwork, open_trained
 from hardattn.training.checkpoint import weights_digest
-
-SHARE = 0.5
+from hardattn.training.choices import TEACHER_SHARE
+from hardattn.training.settings import Distillation
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Teacher:
         SettingsError: another share.
     """
 
-    run: Trained
-    share: float = SHARE
+    run: TrainedNetwork
+    share: float = TEACHER_SHARE
 
     def __post_init__(self) -> None:
         if not 0 < self.share <= 1:
@@ -53,17 +52,14 @@ class Teacher:
             "`hardattn train --baseline`"
         )
 
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Distillation:
         """What identifies it in the settings of a run."""
-        return {
-            "baseline": self.run.method,
-            "weights": weights_digest(self.network),
-            "share": self.share,
-        }
+        return Distillation(self.run.method, weights_digest(self.network), self.share)
 
     def targets(self, split: Split) -> Tensor:
         """(N, K) the mixture p for every image of a split, in evaluation mode; on the CPU."""
-        told = read_at_exits(self.network, split, self.run.settings)[:, -1].softmax(-1)
+        network, settings = self.run.whole_image()
+        told = read_at_exits(network, split, settings)[:, -1].softmax(-1)
         return mixture(split.labels.cpu(), told, self.share)
 
 
@@ -77,7 +73,9 @@ def mixture(labels: Tensor, told: Tensor, share: float) -> Tensor:
     return (1 - share) * one_hot(labels, told.shape[1]) + share * told
 
 
-def teacher_of(run_folder: Path, *, dataset: DataSet, share: float = SHARE, device: str = "auto") -> Teacher:
+def teacher_of(
+    run_folder: Path, *, dataset: DataSet, share: float = TEACHER_SHARE, device: str = "auto"
+) -> Teacher:
     """The baseline that `hardattn train --baseline` left in a folder, as a teacher for the same task.
 
     Raises:

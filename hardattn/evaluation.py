@@ -17,13 +17,11 @@ from data.dataset import DataSet, Split
 from data.device import at_home
 from data.errors import SettingsError
 from data.files import write_json
-from data.geometry import Geometry
 from data.measures import resampling
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.early_exit import exit_costs, exit_curve
 from hardattn.baselines.layers import Baseline
-from hardattn.loading import Trained, open_trained
-from hardattn.model.network import HardAttention
+from hardattn.loading import TrainedNetwork, open_trained
 from hardattn.objectives.registry import METHODS
 from hardattn.stopping.curve import Settings, curve, settings_within
 from hardattn.stopping.curve_files import draw_curve, write_csv
@@ -34,7 +32,6 @@ from hardattn.stopping.trajectories import Looks, predictions, require_trajector
 from hardattn.training import checkpoint
 from hardattn.training.convergence import convergence
 from hardattn.training.learner import accuracy_and_nll
-from hardattn.training.run_folder import read_log
 
 RESAMPLES = 1000  # of the images, for intervals
 EVALUATION, PICTURE, TABLE = "evaluation.json", "curve.png", "curve.csv"
@@ -110,9 +107,8 @@ def evaluate(
     """
     require_trajectories(trajectories)
     run = open_trained(run_folder, data_root, dataset=dataset, device=device)
-    limits = {"mean_glimpses": budget_glimpses, "mflops": budget_mflops}
-    budget = {name: most for name, most in limits.items() if most is not None}
-    result = measured(run_folder, run, "test", trajectories, stop=stop, budget=budget)
+    budget = limits(budget_glimpses, budget_mflops)
+    result = measured(run, run.dataset["test"], trajectories, stop=stop, budget=budget)
     figures, picture, rows = output_files(run_folder, data_root)
     write_json(figures, result.to_json())
     draw_curve(result.curve, f"{result.dataset} {result.target}: {result.method}", picture)
@@ -153,56 +149,62 @@ def known_or_evaluated(
     return checkpoint.read_json(path)
 
 
+def limits(glimpses: float | None = None, mflops: float | None = None) -> dict[str, float]:
+    """A budget by its names; what is None is no limit.
+
+    >>> limits(glimpses=2.0)
+    {'mean_glimpses': 2.0}
+    """
+    given = {"mean_glimpses": glimpses, "mflops": mflops}
+    return {name: most for name, most in given.items() if most is not None}
+
+
 def measured(
-    run_folder: Path,
-    run: Trained,
-    split: str,
+    run: TrainedNetwork,
+    split: Split,
     trajectories: int = 1,
     *,
     stop: Sequence[str] = (),
     budget: Mapping[str, float] | None = None,
 ) -> Evaluation:
-    """The figures of a run on one split of its data set; nothing is written.
+    """The figures of a network on a split; nothing is written.
 
     Args:
         stop: see `evaluate`.
         budget: largest "mean_glimpses" or "mflops".
+
+    Raises:
+        SettingsError: see `evaluate`; or images of another size or other classes than those of the training.
     """
-    settings, network = run.settings, run.network
+    require_images(run, split)
     wanted, chosen = stopping_settings(run, stop, budget or {}, trajectories)
-    images = at_home(run.dataset[split], network.device)
+    images = at_home(split, run.network.device)
     labels, counts = images.labels.cpu(), resampling(images.originals, seed=0, resamples=RESAMPLES)
-    if isinstance(network, Baseline):
-        every, costs = _whole_images(network, images, settings, trajectories)
+    if isinstance(run.network, Baseline):
+        every, costs = _whole_images(run, images, trajectories)
         logits, cost = every[:, -1:], costs[-1]
-        pixels = whole_image.seen_geometry(settings).retina().pixels()
+        pixels = whole_image.seen_geometry(run.whole_image()[1]).retina().pixels()
         points = exit_curve(every, labels, costs, run.about["thresholds"], counts, pixels)
         within = list[Point]()
     else:
         looks, its_costs = looked_at(run, images, trajectories)
         logits, cost = looks.seen.log_probs, its_costs.glimpse
-        figures = partial(
-            curve,
-            looks.seen,
-            labels,
-            costs=its_costs,
-            pixels=looks.pixels(Geometry(**settings["geometry"])),
-            counts=counts,
-        )
+        pixels_by_time = looks.pixels(run.settings.geometry)
+        figures = partial(curve, looks.seen, labels, costs=its_costs, pixels=pixels_by_time, counts=counts)
         points, within = figures(wanted), figures(chosen)
     accuracy, nll = accuracy_and_nll(logits, labels)
     return Evaluation(
-        run.dataset.name,
-        run.dataset.target,
+        run.settings.dataset,
+        run.settings.target,
         run.method,
-        settings["seed"],
+        run.settings.seed,
         len(labels),
         {str(t): value for t, value in enumerate(accuracy, start=1)},
         {str(t): value for t, value in enumerate(nll, start=1)},
-        *convergence(list(read_log(run_folder / checkpoint.LOG))),
+        *convergence(list(run.log)),
         cost,
         points,
-        parameters(network),
+        parameters(run.network),
         trajectories,
         dict(budget or {}),
         within,
@@ -210,8 +212,24 @@ def measured(
     )
 
 
+def require_images(run: TrainedNetwork, split: Split) -> None:
+    """Raises SettingsError for images of another size, or labels of other classes, than a network knows."""
+    geometry, classes = run.settings.geometry, len(run.settings.classes)
+    size = (geometry.height, geometry.width, geometry.channels)
+    if tuple(split.images.shape[1:]) != size:
+        raise SettingsError(
+            f"expected images (N, {', '.join(map(str, size))}), found {tuple(split.images.shape)}; take a "
+            "data set of the size that the network was trained on, or `predict`, which resizes"
+        )
+    if split.labels.ndim != 1 or int(split.labels.max()) >= classes:
+        raise SettingsError(
+            f"expected labels (N,) of {classes} classes, found {tuple(split.labels.shape)} up to "
+            f"{int(split.labels.max())}; take the task that the network was trained for"
+        )
+
+
 def stopping_settings(
-    run: Trained, stop: Sequence[str], budget: Mapping[str, float], trajectories: int = 1
+    run: TrainedNetwork, stop: Sequence[str], budget: Mapping[str, float], trajectories: int = 1
 ) -> tuple[Settings, Settings]:
     """Rules and thresholds to evaluate a run at: every one, and of each rule the one that meets a budget.
 
@@ -240,18 +258,17 @@ def stopping_settings(
     return wanted, settings_within(points, rules, budget) if budget else []
 
 
-def looked_at(run: Trained, split: Split, trajectories: int = 1) -> tuple[Looks, Costs]:
+def looked_at(run: TrainedNetwork, split: Split, trajectories: int = 1) -> tuple[Looks, Costs]:
     """What the network of a run predicts at the images of a split, and the MFLOPs of all its trajectories.
 
     Raises:
         SettingsError: the run is that of a baseline.
     """
-    settings, network = run.settings, run.network
-    if not isinstance(network, HardAttention):
-        raise SettingsError(f"expected a network that takes glimpses, found the baseline {run.method}")
-    geometry, mode = Geometry(**settings["geometry"]), METHODS[settings["method"]].evaluation
-    seed, steps = settings["seed"], settings["glimpses"]
-    looks = predictions(network, split, geometry, steps, mode=mode, seed=seed, trajectories=trajectories)
+    network, settings = run.glimpsing()
+    geometry, mode = settings.geometry, METHODS[settings.method].evaluation
+    looks = predictions(
+        network, split, geometry, settings.glimpses, mode=mode, seed=settings.seed, trajectories=trajectories
+    )
     return looks, costs_of(network, geometry.glimpse_shape()).times(trajectories)
 
 
@@ -265,11 +282,10 @@ def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:
     return own if data_root is None else [path.with_stem(f"{path.stem}-other") for path in own]
 
 
-def _whole_images(
-    network: Baseline, split: Split, settings: dict[str, Any], trajectories: int
-) -> tuple[Tensor, list[float]]:
+def _whole_images(run: TrainedNetwork, split: Split, trajectories: int) -> tuple[Tensor, list[float]]:
     """Logits (N, E, K) at every exit of a network on the whole image, and the MFLOPs up to each."""
     if trajectories > 1:
         raise SettingsError(f"expected 1 trajectory of a baseline, which has no choice, found {trajectories}")
+    network, settings = run.whole_image()
     image = whole_image.seen_geometry(settings).glimpse_shape()
     return whole_image.read_at_exits(network, split, settings), exit_costs(network, image)

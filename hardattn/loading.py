@@ -1,45 +1,89 @@
-"""A trained network with the task that it was trained for, from its run folder."""
+"""A trained network from its run folder, by itself or with the data set that it was trained for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data.dataset import DataSet
 from data.device import choose_device
-from data.errors import CheckpointError
-from data.geometry import Geometry
+from data.errors import CheckpointError, SettingsError
 from data.registry import load
+from data.settings import from_json
 from data.tensors import load_tensors
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.registry import BASELINES
+from hardattn.baselines.training import BaselineSettings
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
-from hardattn.training.recipe import Recipe
+from hardattn.training.run_folder import read_log
+from hardattn.training.settings import NetworkSettings, RunFile, read_run, require_fits
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What `train` left in a run folder.
+class TrainedNetwork:
+    """What `train` left in a run folder; all that is needed to look at images.
 
     Attributes:
-        network: with its best weights, on the device that was asked for.
-        method: how it was trained; of a baseline, its name.
+        network: with its best weights, on the device that was asked for, in evaluation mode.
         settings: of the run.
-        about: what was noted with the weights.
-        dataset: of the run, or the one that was given.
-        origin: the arguments of `data.registry.load` that open it again.
+        about: what was noted with the weights: the figures of their check, and the sweep of stopping rules
+            over validation images.
+        log: of the training, check by check.
+        origin: the arguments of `data.registry.load` that open the data set.
     """
 
     network: HardAttention | Baseline
-    method: str
-    settings: dict[str, Any]
-    about: dict[str, Any]
+    settings: NetworkSettings | BaselineSettings
+    about: Mapping[str, Any]
+    log: Sequence[Mapping[str, Any]]
+    origin: Mapping[str, Any]
+
+    @property
+    def method(self) -> str:
+        """How it was trained; of a baseline, its name."""
+        return self.settings.name
+
+    def glimpsing(self) -> tuple[HardAttention, NetworkSettings]:
+        """The network that takes glimpses; raises SettingsError for a baseline."""
+        if isinstance(self.network, HardAttention) and isinstance(self.settings, NetworkSettings):
+            return self.network, self.settings
+        raise SettingsError(f"expected a network that takes glimpses, found the baseline {self.method}")
+
+    def whole_image(self) -> tuple[Baseline, BaselineSettings]:
+        """The network on the whole image; raises SettingsError for any other."""
+        if isinstance(self.network, Baseline) and isinstance(self.settings, BaselineSettings):
+            return self.network, self.settings
+        raise SettingsError(f"expected the run of a baseline, found one of {self.method}")
+
+
+@dataclass(frozen=True)
+class Trained(TrainedNetwork):
+    """The same with its data set.
+
+    Attributes:
+        dataset: of the run, or the one that was given.
+    """
+
     dataset: DataSet
-    origin: dict[str, Any]
+
+
+def open_network(run_folder: Path, *, device: str = "auto") -> TrainedNetwork:
+    """Opens a run folder that `train` made, without any data set.
+
+    Raises:
+        CheckpointError: weights are missing, damaged or of another version.
+    """
+    run = read_run(run_folder)
+    settings = settings_of(run, run_folder)
+    network, about = _with_weights(run_folder, settings)
+    log = list(read_log(run_folder / checkpoint.LOG))
+    origin = {"name": settings.dataset, **run.opened_with}
+    return TrainedNetwork(network.eval().to(choose_device(device)), settings, about, log, origin)
 
 
 def open_trained(
@@ -53,38 +97,40 @@ def open_trained(
         dataset: the data set itself, where it is not one of the registry.
 
     Raises:
-        CheckpointError: weights are missing, damaged or of another task.
+        CheckpointError: weights are missing, damaged or of another task or version.
     """
-    run = checkpoint.read_json(run_folder / checkpoint.RUN)
-    try:
-        settings, opened_with = run["settings"], run["opened_with"]
-        origin, method = {"name": settings["dataset"]} | opened_with, _method(settings)
-    except KeyError as error:
-        raise CheckpointError(
-            f"expected a training run in {run_folder}, found run.json without {error}"
-        ) from None
-    origin |= {"data_root": str(data_root.resolve())} if data_root else {}
+    its = open_network(run_folder, device=device)
+    origin = {**its.origin, **({"data_root": str(data_root.resolve())} if data_root else {})}
     dataset = dataset or load(**origin)
-    checkpoint.require_fits(run_folder, settings, dataset)
-    network, about = _with_weights(run_folder, settings)
-    return Trained(network.to(choose_device(device)), method, settings, about, dataset, origin)
+    require_fits(run_folder, its.settings, dataset)
+    return Trained(its.network, its.settings, its.about, its.log, origin, dataset)
 
 
-def _method(settings: dict[str, Any]) -> str:
-    """The method or baseline of a run; raises KeyError for none, or one that is not known."""
-    kind, known = ("baseline", set(BASELINES)) if "baseline" in settings else ("method", set(METHODS))
-    name: str = settings[kind]
+def settings_of(run: RunFile, run_folder: Path) -> NetworkSettings | BaselineSettings:
+    """The settings that run.json has.
+
+    Raises:
+        CheckpointError: there is no method or baseline of this name, or another version wrote them.
+    """
+    path, values = run_folder / checkpoint.RUN, run.settings
+    if "baseline" in values:
+        _require_known(path, "baseline", values["baseline"], BASELINES)
+        return from_json(BaselineSettings, values, path=path, software=run.software)
+    _require_known(path, "method", values.get("method"), METHODS)
+    return from_json(NetworkSettings, values, path=path, software=run.software)
+
+
+def _require_known(path: Path, kind: str, name: object, known: Mapping[str, Any]) -> None:
     if name not in known:
-        raise KeyError(name)
-    return name
+        raise CheckpointError(f"expected a {kind} of {', '.join(known)} in {path}, found {name!r}")
 
 
 def _with_weights(
-    run_folder: Path, settings: dict[str, Any]
+    run_folder: Path, settings: NetworkSettings | BaselineSettings
 ) -> tuple[HardAttention | Baseline, dict[str, Any]]:
     """The network with its best weights, and what was noted with them."""
     tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
-    network = whole_image.build(settings) if "baseline" in settings else build(settings)
+    network = whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -95,8 +141,8 @@ def _with_weights(
     return network, about
 
 
-def build(settings: dict[str, Any]) -> HardAttention:
+def build(settings: NetworkSettings) -> HardAttention:
     """The network of these settings, untrained."""
-    geometry, recipe = Geometry(**settings["geometry"]), Recipe(**settings["recipe"])
+    geometry = settings.geometry
     channels, _, _ = geometry.glimpse_shape()
-    return HardAttention(channels, geometry.grid(), len(settings["classes"]), **recipe.network)
+    return HardAttention(channels, geometry.grid(), len(settings.classes), **settings.recipe.network)

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.progress import progress_bar
 from data.sample import choose_images, image_count
 from data.sequences import Sequences
 from hardattn.baselines.layers import Baseline
@@ -22,11 +22,10 @@ from hardattn.model.rollout import Rollout
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.training import checkpoint
+from supervision.choices import RECORDED, SPLITS
 from supervision.store import SequenceStore
 
 BLOCK = 60
-RECORDED = "sequences-recorded"
-SPLITS = ("design", "train")
 
 
 def record(
@@ -62,9 +61,10 @@ def record(
     split = run.dataset[part]
     ids = choose_images(split, image_count(images, len(split)))
     path = out or run_folder.resolve().parent / f"{RECORDED}{'' if part == SPLITS[0] else f'-{part}'}.h5"
-    steps, nowhere = int(run.settings["glimpses"]), torch.zeros(0, 3, dtype=torch.int64)
-    store = SequenceStore.write_to(path, record_settings(run, split), ids, steps, nowhere, origin=run.origin)
-    _fill(store, network, split, Geometry(**run.settings["geometry"]), ids)
+    settings, nowhere = run.glimpsing()[1], torch.zeros(0, 3, dtype=torch.int64)
+    steps, origin = settings.glimpses, dict(run.origin)
+    store = SequenceStore.write_to(path, record_settings(run, split), ids, steps, nowhere, origin=origin)
+    _fill(store, network, split, settings.geometry, ids)
     return store
 
 
@@ -83,11 +83,11 @@ def record_settings(run: Trained, split: Split) -> dict[str, Any]:
         "dataset": run.dataset.name,
         "target": run.dataset.target,
         "fingerprint": split.fingerprint,
-        "geometry": run.settings["geometry"],
+        "geometry": run.settings.geometry.to_json(),
         "design": {
             "source": "recorded",
             "method": run.method,
-            "seed": run.settings["seed"],
+            "seed": run.settings.seed,
             "weights": checkpoint.weights_digest(run.network),
         },
     }
@@ -100,7 +100,7 @@ def _fill(
     pending = store.pending()
     pending = pending[torch.isin(store.ids[pending], ids)]
     where = torch.searchsorted(split.ids.cpu(), store.ids)
-    with tqdm(total=len(ids), initial=len(ids) - len(pending), desc="record", unit="image") as bar:
+    with progress_bar(total=len(ids), initial=len(ids) - len(pending), desc="record", unit="image") as bar:
         for rows in pending.split(BLOCK) if len(pending) else ():
             # one by one: the bits of a matrix product depend on its shape, and so would those of an image
             # on where a run was interrupted

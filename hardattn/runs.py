@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,9 @@ from data.geometry import Geometry
 from hardattn.distillation import Teacher
 from hardattn.loading import build
 from hardattn.objectives.losses import step_weights
-from hardattn.objectives.methods import method_of
+from hardattn.objectives.methods import method_of, require_policy
 from hardattn.objectives.registry import METHODS
-from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
-from hardattn.training.epe_learner import learner_of, require_policy
 from hardattn.training.guidance import (
     Guided,
     designed_gains,
@@ -31,7 +30,9 @@ from hardattn.training.guidance import (
 )
 from hardattn.training.learner import Validator
 from hardattn.training.recipe import Recipe, require_used
-from hardattn.training.run_folder import open_run, require_seed, run_to_the_end
+from hardattn.training.registry import LEARNERS
+from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
+from hardattn.training.settings import NetworkSettings, task_of
 from supervision.batches import MixedBatches
 from supervision.store import SequenceStore
 
@@ -50,13 +51,16 @@ def train(
     recipe: Recipe | None = None,
     seed: int = 0,
     device: str = "auto",
-    opened_with: dict[str, Any] | None = None,
+    opened_with: Mapping[str, Any] | None = None,
+    command: Sequence[str] | None = None,
+    tracker: Tracker | None = None,
     **chosen: Any,
 ) -> Path:
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
 
     An interrupted run goes on from its last multiple of 100 iterations, and on the CPU ends with the same
-    weights as one that was never stopped (with a budget in iterations, not in minutes).
+    weights as one that was never stopped (with a budget in iterations, not in minutes). Generators, threads
+    and all else of the process are as before, also after an interrupt.
 
     Args:
         dataset: its train and valid splits are used, and the design split with a store of its images.
@@ -70,6 +74,8 @@ def train(
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
         recipe: default the one that suits method and data set.
         opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        command: the command line that was given, kept for the report.
+        tracker: is told the figures of every check.
         chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
@@ -86,18 +92,18 @@ def train(
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
     told = _told(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
-    settings = {
-        **checkpoint.describe(dataset, geometry),
-        "method": name,
-        "seed": seed,
-        "glimpses": steps,
-        "fingerprint": dataset.fingerprint("train", "valid"),
-        "supervision": supervision_settings(store, guided),
-        "distillation": teacher and teacher.settings(),
-        "budget": asdict(budget),
-        "recipe": asdict(recipe),
-    }
-    open_run(run_folder, settings, opened_with or {}, _imitated(run_folder, store, supervised_images))
+    settings = NetworkSettings(
+        **task_of(dataset, geometry),
+        method=name,
+        seed=seed,
+        glimpses=steps,
+        fingerprint=dataset.fingerprint("train", "valid"),
+        supervision=supervision_settings(store, guided),
+        distillation=teacher.settings() if teacher else None,
+        budget=budget,
+        recipe=recipe,
+    )
+    open_run(run_folder, settings, opened_with, _imitated(run_folder, store, supervised_images), command)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
@@ -108,9 +114,11 @@ def train(
         batches = MixedBatches(images, steps, recipe.batch_size, supervised_share=share, seed=seed, **told)
         look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
         targets = torch.cat([teacher.targets(split) for split in batches.pool.splits]) if teacher else None
-        learner = learner_of(name)(network, METHODS[name], batches, geometry, recipe, seed, targets)
+        learner = LEARNERS[METHODS[name].learner](
+            network, METHODS[name], batches, geometry, recipe, seed, targets
+        )
         total = budget.total(len(dataset["train"]), recipe.batch_size)
-        run_to_the_end(learner, batches, look, run_folder, budget, total)
+        run_to_the_end(learner, batches, look, run_folder, budget, total, tracker)
     return run_folder
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from data.dataset import DataSet
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
+from supervision.choices import COLUMNS
 
-COLUMNS = "image_id part_name row col visible"
 LARGEST = 2**63  # what an image's number is below
 Place = tuple[float, float]
 """Row and column, in pixels."""

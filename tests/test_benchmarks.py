@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from boed_tiny import pointer_dataset
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 
 from benchmarks import demo, designs, figures, fitted, table
@@ -73,10 +74,12 @@ def test_time_table_leaves_out_steps_that_a_row_does_not_have() -> None:
 
 
 def test_demo_summary_has_a_line_per_method() -> None:
-    lines = demo.summary({"one": run(), "other": run(last=0.5)}).splitlines()
+    groups = {"one": [run(0, 0.9), run(1, 0.92)], "other": [run(0, 0.5), run(1, 0.5)]}
+    lines = demo.summary(groups).splitlines()
     assert len(lines) == 4
-    assert "90.0" in lines[2]
-    assert "50.0" in lines[3]
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    assert cells[0][:3] == ["one", "80.0 ± 0.0", "91.0 ± 1.4"]
+    assert cells[1][:3] == ["other", "80.0 ± 0.0", "50.0 ± 0.0"]
 
 
 def test_plan_puts_every_job_after_what_it_needs_and_uses_all_options() -> None:
@@ -93,6 +96,18 @@ def test_plan_puts_every_job_after_what_it_needs_and_uses_all_options() -> None:
     assert by_name["seed-1/train-ram-long"][-4:] == ["--minutes", "10", "--method", "ram"]
     assert by_name["seed-1/train-design"][-2:] == ["--supervise", str(Path("r/sequences.h5"))]
     assert "600" in by_name["seed-1/generate-design"]
+
+
+def test_seeds_may_share_their_designs() -> None:
+    first, second = (Plan(Path("r"), seed, fit=("--iterations", "9"), designed_by=0) for seed in (0, 1))
+    jobs = {job.name: job for plan in (first, second) for job in plan.jobs(["design", "ram"])}
+    assert [name for name in jobs if "fit" in name or "generate" in name] == [
+        "seed-0/fit",
+        "seed-0/generate-design",
+    ]
+    assert list(jobs["seed-0/fit"].arguments)[-4:] == ["--seed", "0", "--iterations", "9"]
+    assert jobs["seed-1/train-design"].needs == ("seed-0/generate-design",)
+    assert list(jobs["seed-1/train-design"].arguments)[4:7] == ["r", "--seed", "1"]
 
 
 def test_plan_without_supervised_rows_fits_nothing() -> None:
@@ -123,7 +138,8 @@ def test_designs_are_judged_by_q_itself(tmp_path: Path, monkeypatch: pytest.Monk
     dataset = pointer_dataset(train=60)
     monkeypatch.setattr(fitted, "load", lambda name, **options: dataset)
     missing = CliRunner().invoke(designs.main, [str(tmp_path)])
-    assert missing.exit_code == 2 and "expected" in missing.stderr and not any(tmp_path.iterdir())
+    assert_refused(missing, f"saved weights at {tmp_path}", "found none", "boed fit")
+    assert not any(tmp_path.iterdir())
     fit(dataset, tmp_path / "approximations", iterations=4, width=8)
     result = CliRunner().invoke(designs.main, [str(tmp_path), "--images", "9"])
     assert result.exit_code == 0, result.output

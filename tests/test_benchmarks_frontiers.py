@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 
 from benchmarks.frontiers import averaged, main
@@ -45,8 +46,11 @@ def test_a_budget_that_one_task_has_no_point_for_has_no_mean() -> None:
     assert averaged([{"cnn": [0.5, 1.0]}, {"cnn": [None, 0.5]}]) == {"cnn": [None, 0.75]}
 
 
-@pytest.mark.parametrize("text", ["{}", '{"points": 3}', "nothing"])
-def test_other_files_are_refused_in_one_line(text: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{}", "'dataset'"), ('{"points": 3}', "'dataset'"), ("nothing", "found damage (Expecting value")],
+)
+def test_other_files_are_refused_in_one_line(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text(text)
     result = CliRunner().invoke(main, [str(tmp_path / "other.json")])
-    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1 and "expected" in result.stderr
+    assert_refused(result, f"in {tmp_path / 'other.json'}", words, "hardattn frontier")

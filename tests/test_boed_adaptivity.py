@@ -1,5 +1,6 @@
 """The weights and sample sizes of a design are the best of all that may be chosen, step by step."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -118,13 +119,13 @@ def test_own_maps_that_are_noise_get_no_weight(
     """So large that any share of them decides; at the first step there is no map of one's own."""
     generator = torch.Generator().manual_seed(0)
 
-    def noise(self: History) -> Tensor:
+    def noise(self: History, targets: Sequence[float]) -> dict[float, Tensor]:
         if self.count == 0:
-            return self.average_map()
+            return {targets[0]: self.average_map()}
         drawn = 1000 * torch.rand(self.seen.shape, generator=generator, dtype=torch.float64)
-        return drawn.masked_fill(self.seen, torch.inf)
+        return {targets[0]: drawn.masked_fill(self.seen, torch.inf)}
 
-    monkeypatch.setattr(History, "own_map", noise)
+    monkeypatch.setattr(History, "own_maps", noise)
     assert estimate_adaptivity(pointer_fit, 7).weights == (0.0, 0.0, 0.0)
 
 

@@ -12,7 +12,8 @@ import torch
 from avp_cnn_tiny import COLOUR, INSIDE, look, posterior, sites
 from torch import nn
 
-from boed.posteriors.backbones import BACKBONES, TORCHVISION, make_backbone
+from boed.posteriors.backbones import make_backbone
+from boed.posteriors.choices import BACKBONES, TORCHVISION
 from boed.posteriors.posterior import negative_log_posterior
 from data.errors import SettingsError
 

@@ -58,7 +58,7 @@ def one_by_one(q: GlimpseSetPosterior, split: Split, rows: Tensor, places: list[
 
 
 def statistic(q: GlimpseSetPosterior, split: Split, row: int, place: int) -> Tensor:
-    top, left = PLACES[place].tolist()
+    top, left, _ = PLACES[place].tolist()
     glimpse = split.images[row, top : top + 4, left : left + 4].permute(2, 0, 1) / 255
     return q.embed(glimpse[None], GEOMETRY.centres(PLACES[place : place + 1]))[0]
 
@@ -115,7 +115,7 @@ def test_kept_glimpses_are_exact(scales: int, place: tuple[int, int]) -> None:
     torch.manual_seed(0)
     q = GlimpseSetPosterior(geometry.glimpse_shape(), 9, 1, 4).eval()
     for budget in (0.0, 1.0):
-        bank = Bank(q, split, torch.tensor([place]), geometry, budget)
+        bank = Bank(q, split, torch.tensor([[*place, 4]]), geometry, budget)
         once, again = bank.grey_levels(0), bank.grey_levels(0)
         expected = torch.from_numpy(np.concatenate([block_means(images, place, s) for s in range(scales)], 1))
         assert torch.equal(once, expected.flatten(1)) and torch.equal(again, once)

@@ -9,6 +9,7 @@ from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, pointe
 from torch import Tensor
 
 import boed.estimators.bank_belief
+import boed.estimators.shared_completions
 from boed.completions.retrieval import RetrievalCompletion, tempered
 from boed.estimators.bank import Bank
 from boed.estimators.bank_belief import BankBelief
@@ -176,6 +177,51 @@ def test_maps_do_not_depend_on_the_images_beside(bank: Bank, seen: Split, score:
     for row in range(5):
         alone = belief_of(bank, seen, [row], [4, 0], score=score).own_map(totals[row : row + 1], 3)
         assert torch.equal(alone[0], whole[row])
+
+
+@pytest.mark.parametrize("score", SCORES)
+@torch.no_grad()
+def test_maps_of_several_sample_sizes_are_those_of_each(bank: Bank, seen: Split, score: str) -> None:
+    belief, totals = belief_of(bank, seen, range(5), [4], score=score), totals_of(bank, seen, range(5), [4])
+    found = belief.own_maps(totals, 2, (3.0, 8.0, 20.0))
+    assert found.shape == (3, 5, 9)
+    for target, own in zip((3.0, 8.0, 20.0), found, strict=True):
+        alone = belief_of(bank, seen, range(5), [4], score=score, targets=(target,) * STEPS)
+        torch.testing.assert_close(own, alone.own_map(totals, 2), rtol=0, atol=1e-6)
+    assert not torch.equal(found[0], found[2])
+
+
+@pytest.mark.parametrize("size", [1, 7])
+@torch.no_grad()
+def test_maps_do_not_depend_on_how_pairs_are_packed(
+    bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Neither an image's group nor the block that its pairs fall into changes a bit."""
+    totals = totals_of(bank, seen, range(5), [4, 0])
+    whole = belief_of(bank, seen, range(5), [4, 0]).own_map(totals, 3)
+    monkeypatch.setattr(boed.estimators.shared_completions, "IMAGES", 2)
+    monkeypatch.setattr(boed.estimators.shared_completions, "CACHED_VALUES", 9 * bank.width * size)
+    assert torch.equal(belief_of(bank, seen, range(5), [4, 0]).own_map(totals, 3), whole)
+
+
+@torch.no_grad()
+def test_a_pair_that_several_draws_have_is_scored_once(
+    bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scored, logits = list[int](), bank.q.logits
+
+    def counted(total: Tensor, count: int) -> Tensor:
+        scored.append(len(total))
+        return logits(total, count)
+
+    monkeypatch.setattr(bank.q, "logits", counted)
+    monkeypatch.setattr(boed.estimators.shared_completions, "CACHED_VALUES", 1)
+    belief, targets = belief_of(bank, seen, range(5), [4]), (3.0, 8.0, 20.0)
+    belief.own_maps(totals_of(bank, seen, range(5), [4]), 2, targets)
+    distances = belief.distances
+    drawn = [belief.completion.draw(tempered(distances, t), DRAWS, belief.offsets[:, 0]) for t in targets]
+    pairs = sum(len(torch.cat(rows).unique()) for rows in zip(*drawn, strict=True))
+    assert scored == [1] * pairs
 
 
 @torch.no_grad()

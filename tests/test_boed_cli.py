@@ -214,7 +214,9 @@ def test_a_damaged_store_is_refused(run_copy: Path, photos: Path, tmp_path: Path
     assert_refused(call("show", path), "sequences.h5", "truncated")
     assert contents(run_copy) == before
     unfitted = tmp_path / "unfitted"
-    assert_refused(call("generate", *task(photos, unfitted), *FIT, "--out", path), "truncated")
+    assert_refused(
+        call("generate", *task(photos, unfitted), *FIT, "--out", path), "sequences.h5", "truncated"
+    )
     assert not unfitted.exists()
 
 

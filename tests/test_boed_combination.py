@@ -7,7 +7,7 @@ import pytest
 from boed.combination import CHOICES, Combination, require_search
 from boed.completions.registry import COMPLETIONS
 from boed.estimators.registry import SCORES
-from boed.search.lookahead import SEARCHES
+from boed.search.choices import SEARCHES
 from data.errors import SettingsError
 
 

@@ -13,8 +13,8 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset, source
 from cli_tiny import assert_refused, call
 
-import boed.cli.compare
 import boed.comparison.compare
+import boed.comparison.stores
 from boed.comparison.compare import Source
 from data.dataset import DataSet
 from data.sequences import Sequences
@@ -54,7 +54,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
             store.add_seconds(given.seconds * len(rows), len(rows))
         return path
 
-    monkeypatch.setattr(boed.cli.compare, "load", load)
+    monkeypatch.setattr(boed.comparison.stores, "load", load)
     return made
 
 
@@ -144,11 +144,11 @@ def test_what_cannot_be_compared_is_refused_before_any_training(
     assert_refused(call("compare", elsewhere), "fingerprint", DESIGN.fingerprint)
     (tmp_path / "cut.h5").write_bytes(good.read_bytes()[:2000])
     assert_refused(call("compare", tmp_path / "cut.h5"), "truncated")
-    assert_refused(call("compare"), "STORE")
+    assert_refused(call("compare"), "Missing argument 'STORE")
     for option in ("--iterations", "--judges", "--alike"):
-        assert_refused(call("compare", good, option, 0), option.strip("-"))
-    assert_refused(call("compare", good, "--seed", -1), "seed")
-    assert_refused(call("compare", good, "--device", "abacus"), "abacus")
+        assert_refused(call("compare", good, option, 0), f"{option.strip('-')} of at least 1", "found 0")
+    assert_refused(call("compare", good, "--seed", -1), "seed of at least 0", "found -1")
+    assert_refused(call("compare", good, "--device", "abacus"), "device auto, cpu or cuda", "abacus")
 
 
 def test_import_writes_a_store_and_says_what_comes_next(tmp_path: Path) -> None:
@@ -172,19 +172,19 @@ def test_import_chooses_the_file_and_compare_refuses_what_has_no_images(
     result = call("import", ".", "--dataset", "birds")
     assert result.exit_code == 0, result.output
     assert SequenceStore.read(Path("runs/birds/sequences-published.h5")).ids.tolist() == [1]
-    assert_refused(call("compare", "runs/birds/sequences-published.h5"), "birds")
+    assert_refused(call("compare", "runs/birds/sequences-published.h5"), "a data set of", "'birds'")
 
 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--attribute", "Sleepy"], "Sleepy"),
+        (["--attribute", "Sleepy"], "found 'Sleepy'"),
         (["--attribute", "Male"], "celebhq/20"),
-        ([], "--attribute"),
-        (["--dataset", "birds", "--attribute", "Male"], "--attribute"),
-        (["--dataset", "birds", "--data-root", "."], "no data root"),
-        (["--dataset", "fish"], "fish"),
-        (["--attribute", "Male", "--data-root", "nowhere"], "nowhere"),
+        ([], "--attribute with celebahq and none with birds, found None with celebahq"),
+        (["--dataset", "birds", "--attribute", "Male"], "found Male with birds"),
+        (["--dataset", "birds", "--data-root", "."], "no data root for birds, found ."),
+        (["--dataset", "fish"], "'fish' is not one of 'celebahq', 'birds'"),
+        (["--attribute", "Male", "--data-root", "nowhere"], "no folder nowhere"),
     ],
 )
 def test_import_refuses_in_one_line_and_writes_nothing(

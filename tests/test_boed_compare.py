@@ -12,8 +12,8 @@ from torch import Tensor
 
 import boed.comparison.compare
 from boed.comparison.compare import Comparison, Source, average, common, compare
-from boed.comparison.judge import JudgeSettings
 from boed.comparison.masks import Masks
+from boed.comparison.settings import JudgeSettings
 from boed.comparison.verdict import sentence, table, verdict
 from data.dataset import DataSet
 from data.errors import SettingsError, StoreError

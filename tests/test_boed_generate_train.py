@@ -11,6 +11,7 @@ import click
 import pytest
 import torch
 from boed_tiny import pointer_dataset
+from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
 from torch import Tensor
 
@@ -222,10 +223,11 @@ def test_on_the_command_line_they_have_files_of_their_own(
         store = SequenceStore.read(path)
         assert store.done.all() and len(store.ids) == (count or len(store.ids))
     shown = CliRunner().invoke(boed.cli.main.main, ["show", str(run / "sequences-train.h5")])
-    assert shown.exit_code == 0 and (run / "sequences-train.png").is_file(), shown.output
+    assert shown.exit_code == 0, shown.output
+    assert (run / "sequences-train.png").read_bytes().startswith(b"\x89PNG")
     assert not (run / "sequences.h5").exists()
     refused = call("generate", photos, run, "--images", 2, "--out", run / "sequences-train.h5")
-    assert refused.exit_code == 2 and "fingerprint" in refused.stderr
+    assert_refused(refused, "sequences-train.h5 with fingerprint", progress=None)
 
 
 def test_on_the_command_line_they_are_imitated(tmp_path: Path, photos: Path, fitted_run: Path) -> None:
@@ -243,5 +245,5 @@ def test_on_the_command_line_they_are_imitated(tmp_path: Path, photos: Path, fit
 
 def test_on_the_command_line_proposals_are_refused_before_a_fit(tmp_path: Path, photos: Path) -> None:
     result = call("generate", photos, tmp_path, "--split", "train", "--completion", "proposals")
-    assert result.exit_code == 2 and "found proposals from its labelled images" in result.stderr
+    assert_refused(result, "found proposals from its labelled images", "--completion")
     assert list(tmp_path.iterdir()) == []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from boed_tiny import (
@@ -102,7 +103,8 @@ def test_the_completion_is_asked_about_what_was_seen(q: GlimpseSetPosterior) -> 
         assert torch.equal(
             glimpses, GEOMETRY.retina()(KNOWN.images, torch.tensor([row]), PLACES[[4, 0]][None])
         )
-        assert noise.shape == (1, MADE, 2) and noise.dtype == torch.float32
+        drawn = np.random.default_rng([int(SEEDS[row]), 2]).standard_normal((MADE, 2))  # after two glimpses
+        assert noise.dtype == torch.float32 and torch.equal(noise[0], torch.from_numpy(drawn).float())
 
 
 @pytest.mark.parametrize("places", [[4], [4, 0, 7]], ids=str)

@@ -11,17 +11,16 @@ from boed_tiny import GEOMETRY, pointer_dataset
 from click.testing import CliRunner
 from torch import Tensor
 
-import boed.cli.compare
 import boed.cli.main
 import boed.fitting.posterior_fit
 import boed.fitting.training
 from boed.approximations import Approximations
-from boed.cli.compare import by_target, geometry_of, sources_of
 from boed.cli.fit_options import fit_arguments
 from boed.combination import Combination
 from boed.comparison.compare import compare
-from boed.comparison.judge import JudgeSettings
 from boed.comparison.masks import look
+from boed.comparison.settings import JudgeSettings
+from boed.comparison.stores import by_target, geometry_of, sources_of
 from boed.completions.retrieval import tempered
 from boed.estimators.bank_belief import BankBelief
 from boed.fitting.fit import fit

@@ -8,8 +8,9 @@ from torch.nn.functional import nll_loss
 
 import boed.comparison.judge
 import boed.comparison.masks
-from boed.comparison.judge import JudgeSettings, folds, judge, train_judge
+from boed.comparison.judge import folds, judge, train_judge
 from boed.comparison.masks import Masks, draw, look, pair
+from boed.comparison.settings import JudgeSettings
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import DataSet, Split
 from data.errors import DataError, SettingsError

@@ -245,12 +245,13 @@ def test_what_is_exact_needs_a_finite_data_set(tmp_path: Path, part: str) -> Non
 
 
 def test_a_combination_of_exact_parts_has_exact_values(tmp_path: Path) -> None:
-    """Entropies to rounding; expected ones but for the draw of the completions."""
+    """Entropies to rounding; expected ones but for the draw of the completions. On 16 of the 64 places."""
     finite, combination = load_finite(), Combination("exact", "exact")
-    learned = fit(finite, tmp_path, combination=combination, glimpses=3)
+    coarse = replace(finite.geometry, per_axis=4)
+    learned = fit(finite, tmp_path, combination=combination, glimpses=3, geometry=coarse)
     assert learned.weights == (1.0,) * 3
     assert not any("shrinkage" in name for name in files(tmp_path))  # there is nothing to shrink
-    again = fit(finite, tmp_path, combination=combination)
+    again = fit(finite, tmp_path, combination=combination, geometry=coarse)
     assert again.digest() == learned.digest() and len(again.bank) == TEMPLATES
     rows, designer = torch.arange(2), Designer(again, completions=200)
     found = design_sequences(designer, finite["design"], rows, 2, learned.weights, seed=0)
@@ -259,4 +260,4 @@ def test_a_combination_of_exact_parts_has_exact_values(tmp_path: Path) -> None:
     assert torch.allclose(found.entropy, exact.entropy, atol=1e-5)
     unseen = found.epe_map[:, 1].isfinite()
     gaps = (found.epe_map[:, 1] - exact.epe_map[:, 1])[unseen]
-    assert gaps.abs().max() < 0.1 and gaps.abs().mean() < 0.03 < exact.epe_map[:, 1].std() / 4
+    assert gaps.abs().max() < 0.1 and gaps.abs().mean() < 0.02 < exact.epe_map[:, 1].std() / 10

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset, pointer_split
+from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
 from PIL import Image
 from torch import Tensor
@@ -251,28 +252,22 @@ def test_photographs_are_designed_for_with_a_bank_of_files(
         assert store.settings["design"]["bank"] == bank
     assert call("generate", *task, "--source", "fixed-order").exit_code == 0  # q is for all completions
     (pictures / "b.png").unlink()
-    refused(call("generate", *own, "--bank", pictures), "codes of the 4 images of the bank")
-
-
-def refused(result: Result, *words: str) -> None:
-    """In one line, after the progress of what came before."""
-    *_, line = result.stderr.splitlines()
-    assert result.exit_code == 2 and line.startswith("error: expected"), result.output
-    assert all(word in line for word in ("found", *words)), line
+    changed = call("generate", *own, "--bank", pictures)
+    assert_refused(changed, "codes of the 4 images of the bank", progress=None)
 
 
 @pytest.mark.parametrize("command", ["fit", "generate"])
 def test_a_bank_that_cannot_serve_is_refused_before_the_fit(
     command: str, tmp_path: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun = "boed.cli.fit_options.fit_task"
+    begun = "boed.fitting.fit.fit"
     monkeypatch.setattr(begun, lambda *_, **__: pytest.fail("a fit was begun"))
     run = ["--run", tmp_path / "run"]
     for completion in ("retrieval", "gaussian"):
         words = [f"no bank for the completion {completion}", "add --completion proposals"]
-        refused(call(command, *run, "--completion", completion, "--bank", pictures), *words)
+        assert_refused(call(command, *run, "--completion", completion, "--bank", pictures), *words)
     proposals = [*run, "--completion", "proposals", "--bank"]
-    refused(call(command, *proposals, tmp_path / "gone"), "no folder", "set --bank")
+    assert_refused(call(command, *proposals, tmp_path / "gone"), "no folder", "set --bank")
     (tmp_path / "empty").mkdir()
-    refused(call(command, *proposals, tmp_path / "empty"), "found none; set --bank")
+    assert_refused(call(command, *proposals, tmp_path / "empty"), "found none; set --bank")
     assert not (tmp_path / "run").exists()

@@ -3,6 +3,7 @@
 import math
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 import torch
 from boed_tiny import FINE, PLACES, POINTER, pointer_split
@@ -14,8 +15,8 @@ from boed.combination import Combination
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.registry import SCORES
 from boed.generation import generate
+from boed.search.choices import SEARCHES
 from boed.search.designer import Designer, History, image_noise
-from boed.search.lookahead import SEARCHES
 from boed.search.registry import SOURCES
 from boed.search.shrinkage import AverageMaps
 from data.dataset import Split
@@ -246,6 +247,7 @@ def test_completions_depend_on_the_seed(designer: Designer, unseen: Split) -> No
     noise = image_noise(unseen.ids, STEPS, 0)
     assert noise.shape == (80, STEPS) and (noise >= 0).all() and (noise < 1).all()
     assert torch.equal(image_noise(unseen.ids[30:40], STEPS, 0), noise[30:40])
+    assert noise[3].tolist() == np.random.default_rng([0, int(unseen.ids[3])]).random(STEPS).tolist()
     assert len(noise.unique()) == 240 and not torch.equal(image_noise(unseen.ids, STEPS, 1), noise)
     one, other = (made(designer, unseen, "design", seed=seed) for seed in (0, 1))
     assert not torch.equal(one.epe_map, other.epe_map)

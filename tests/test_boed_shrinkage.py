@@ -131,6 +131,26 @@ def test_fewer_images_where_pairs_or_statistics_would_be_too_many(
 
 
 @torch.no_grad()
+def test_an_average_of_fewer_images_is_theirs() -> None:
+    bank = FakeBank()
+    averages = AverageMaps(bank, "cross-entropy", images=5)
+    rows = torch.linspace(0, 69, 5).long().tolist()
+    found = averages(torch.tensor([[4, 2]]))[0].tolist()
+    assert found == pytest.approx(mean_score(bank, rows, [4, 2], "cross-entropy"), abs=1e-6)
+    whole = averages(torch.zeros(1, 0, dtype=torch.int64))[0].tolist()  # one map for all images: of all
+    assert whole == pytest.approx(mean_score(bank, list(range(70)), [], "cross-entropy"), abs=1e-6)
+
+
+@torch.no_grad()
+def test_an_average_does_not_depend_on_what_is_asked_beside_it() -> None:
+    histories = torch.tensor([[1, 5], [0, 8], [2, 3]])
+    together = AverageMaps(FakeBank(), "cross-entropy")(histories)
+    for row in range(3):
+        alone = AverageMaps(FakeBank(), "cross-entropy")(histories[row : row + 1])
+        assert torch.equal(alone[0], together[row])
+
+
+@torch.no_grad()
 def test_average_maps_do_not_depend_on_the_order_of_the_history() -> None:
     bank = FakeBank()
     averages = AverageMaps(bank, "cross-entropy")

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
 
 import boed.cli.main
 import hardattn.cli.main
-from data.cli.options import scales_of
+from data.cli.options import LOADED_WITH, data_options, scales_of
 from data.errors import SettingsError
+from data.registry import DATASETS, load
+from hardattn.loading import open_trained
 from hardattn.training import checkpoint
 from supervision.store import SequenceStore
 
@@ -45,7 +48,7 @@ def test_sequences_are_those_of_the_sensor(tmp_path: Path) -> None:
     assert SequenceStore.read(tmp_path / "sequences-parts.h5").settings["geometry"]["scales"] == 3
     imitate = ["--method", "ps-parts", "--supervise", "--epochs", 0.01]
     refused = call("hardattn", "train", "--run", tmp_path, *imitate, "--sensor", "patch")
-    assert refused.exit_code == 2 and "geometry" in refused.stderr
+    assert_refused(refused, "geometry", '"scales": 1', '"scales": 3')
 
 
 @pytest.mark.parametrize(
@@ -55,8 +58,7 @@ def test_sequences_are_those_of_the_sensor(tmp_path: Path) -> None:
 )
 def test_a_patch_of_several_scales_is_refused_in_one_line(command: tuple[str, str], tmp_path: Path) -> None:
     result = call(*command, "--run", tmp_path / "run", "--sensor", "patch", "--scales", 3)
-    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
-    assert "expected 1 scale with --sensor patch, found 3; take retina" in result.stderr
+    assert_refused(result, "expected 1 scale with --sensor patch, found 3; take retina")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -73,7 +75,7 @@ def test_designs_are_made_for_the_sensor(monkeypatch: pytest.MonkeyPatch, tmp_pa
         asked.append(arguments["geometry"].scales)  # type: ignore[attr-defined]
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("boed.cli.fit_options.fit_task", noted)
+    monkeypatch.setattr("boed.fitting.fit.fit", noted)
     for name, scales in (
         ("fit", ["--sensor", "retina"]),
         ("generate", ["--sensor", "retina", "--scales", 2]),
@@ -84,4 +86,46 @@ def test_designs_are_made_for_the_sensor(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_baseline_has_no_sensor(tmp_path: Path) -> None:
     result = call("hardattn", "train", "--run", tmp_path / "run", "--baseline", "fc", "--sensor", "retina")
-    assert result.exit_code == 2 and "expected no --sensor with --baseline" in result.stderr
+    assert_refused(result, "expected no --sensor with --baseline")
+
+
+def test_a_run_is_evaluated_on_the_data_that_it_was_trained_on(tmp_path: Path) -> None:
+    """Of another seed: the options of the data reach what opens it again."""
+    short = ["--hidden", 8, "--glimpses", 1, "--epochs", 0.01, "--device", "cpu", "--data-seed", 3]
+    for kind in (["--name", "glimpses"], ["--baseline", "fc", "--name", "whole"]):
+        words = short if "--baseline" not in kind else [*short[:2], *short[4:]]
+        result = call("hardattn", "train", "--run", tmp_path, *words, *kind)
+        assert result.exit_code == 0, result.output
+        folder = tmp_path / f"hardattn-{kind[-1]}-0"
+        noted = checkpoint.read_json(folder / checkpoint.RUN)
+        assert noted["opened_with"]["seed"] == 3
+        assert noted["settings"]["fingerprint"] == load("digits", seed=3).fingerprint("train", "valid")
+        again = open_trained(folder, device="cpu").dataset
+        assert again["test"].fingerprint == load("digits", seed=3)["test"].fingerprint
+
+
+def test_sequences_are_shown_on_the_data_that_they_were_made_for(tmp_path: Path) -> None:
+    made = call("hardattn", "parts", "--run", tmp_path, "--images", 4, "--data-seed", 3)
+    assert made.exit_code == 0, made.output
+    store = tmp_path / "sequences-parts.h5"
+    assert SequenceStore.read(store).origin["seed"] == 3
+    shown = call("boed", "show", store, "--out", tmp_path / "a.png")
+    assert shown.exit_code == 0 and (tmp_path / "a.png").is_file(), shown.output
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--region", "inner"), ("--placements", 2), ("--image-size", 64)]
+)
+def test_options_that_the_data_set_does_not_take_are_refused(option: str, value: object) -> None:
+    name = {"--image-size": "size"}.get(option, option.strip("-"))
+    result = call("hardattn", "train", option, value)
+    assert result.exit_code == 2, result.output
+    assert f"expected no {name} for digits, found {value!r}" in result.stderr
+
+
+def test_every_option_of_a_data_set_is_one_of_the_command_line() -> None:
+    """Of those that come with this project."""
+    known = {option for entry in DATASETS.values() for option in entry.options}
+    assert known == set(LOADED_WITH)
+    parameters = {parameter.name for parameter in data_options()}
+    assert parameters >= set(LOADED_WITH.values())

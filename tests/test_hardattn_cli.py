@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click import Option
 from click.testing import CliRunner, Result
 from PIL import Image
@@ -33,10 +34,11 @@ def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "target": "label",
         "fingerprint": split.fingerprint,
         "geometry": dataset.geometry.to_json(),
-        "design": {},
     }
     for name in ("sequences.h5", "fixed-order.h5"):
-        store = SequenceStore.write_to(folder / name, facts, split.ids[:20], 2, grid.locations)
+        store = SequenceStore.write_to(
+            folder / name, facts | {"design": {"file": name}}, split.ids[:20], 2, grid.locations
+        )
         places = grid.locations[torch.tensor([40, 20])].expand(20, -1, -1)
         zeros = torch.zeros(20, 3)
         store.write(rows, Sequences(places, zeros[:, :2], zeros, torch.zeros(20, 2, len(grid))))
@@ -63,7 +65,8 @@ def test_sequences_of_another_file_get_a_folder_of_their_own(run_dir: Path) -> N
     options = ["--glimpses", 2, "--epochs", 0.02, "--seed", 3]
     result = call("train", "--run", run_dir, "--supervise", run_dir / "fixed-order.h5", *options)
     assert result.exit_code == 0, result.output
-    assert (run_dir / "hardattn-ps-nogs-fixed-order-3" / "model.safetensors").is_file()
+    imitated = json.loads((run_dir / "hardattn-ps-nogs-fixed-order-3" / "run.json").read_text())
+    assert imitated["settings"]["supervision"]["settings"]["design"] == {"file": "fixed-order.h5"}
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -71,50 +74,52 @@ def test_every_core_trains(core: str, tmp_path: Path) -> None:
     words = ["--core", core, "--hidden", 16, "--glimpses", 2, "--epochs", 0.02]
     result = call("train", "--run", tmp_path, *words)
     assert result.exit_code == 0, result.output
-    assert (tmp_path / "hardattn-ram-0" / "model.safetensors").is_file()
+    settings = json.loads((tmp_path / "hardattn-ram-0" / "run.json").read_text())["settings"]
+    assert settings["recipe"]["core"] == core
+    evaluation = json.loads(call("evaluate", tmp_path / "hardattn-ram-0", "--json").stdout)
+    assert set(evaluation["accuracy_at"]) == {"1", "2"}
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "words"),
     [
-        ["--dataset", "letters"],
-        ["--dataset", "celebahq"],
-        ["--dataset", "celebahq", "--data-root", "nowhere"],
-        ["--attribute", "Male"],
-        ["--supervise", "missing.h5"],
-        ["--supervise", "--method", "ram"],
-        ["--method", "ps-nogs"],
-        ["--method", "best"],
-        ["--epochs", "1", "--minutes", "1"],
-        ["--epochs", "0"],
-        ["--minutes", "-1"],
-        ["--glimpses", "0"],
-        ["--glimpse-size", "41"],
-        ["--scales", "0"],
-        ["--supervised-images", "5"],
-        ["--device", "abacus"],
+        (["--dataset", "letters"], ("a data set of digits, mnist", "'letters'")),
+        (["--dataset", "celebahq"], ("CelebAMask-HQ-attribute-anno.txt", "none given", "--data-root")),
+        (
+            ["--dataset", "celebahq", "--data-root", "nowhere"],
+            ("CelebA-HQ-img", "no folder nowhere", "--data-root"),
+        ),
+        (["--attribute", "Male"], ("no attribute for digits", "'Male'", "celebahq")),
+        (["--supervise", "missing.h5"], ("glimpse sequences at missing.h5", "found none", "boed generate")),
+        (["--supervise", "--method", "ram"], ("no sequences for method ram", "leave out --supervise")),
+        (["--method", "ps-nogs"], ("sequences for method ps-nogs", "found none", "--supervise")),
+        (["--method", "best"], ("a method of ps-nogs", "'best'")),
+        (["--epochs", "1", "--minutes", "1"], ("--epochs or --minutes", "found both")),
+        (["--epochs", "0"], ("a finite budget above 0", "found 0.0")),
+        (["--minutes", "-1"], ("a finite budget above 0", "found -1.0")),
+        (["--glimpses", "0"], ("at least 1 glimpses", "found 0", "--glimpses")),
+        (["--glimpse-size", "41"], ("1 to 40 pixels", "found 41", "smaller glimpse")),
+        (["--scales", "0"], ("at least 1 scale", "found 0")),
+        (["--supervised-images", "5"], ("--supervise with --supervised-images", "found none")),
+        (["--device", "abacus"], ("device auto, cpu or cuda", "'abacus'")),
     ],
 )
 def test_bad_input_gets_one_line_and_writes_nothing(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = call("train", *arguments)
-    assert result.exit_code == 2, result.output
-    assert result.stdout == "" and len(result.stderr.splitlines()) == 1
-    assert "expected" in result.stderr and "found" in result.stderr
+    assert_refused(call("train", *arguments), *words)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_evaluate_refuses_what_is_no_run(tmp_path: Path) -> None:
-    result = call("evaluate", tmp_path)
-    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    assert_refused(call("evaluate", tmp_path), "a training run", f"no {tmp_path}/run.json", "hardattn train")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_sequences_made_with_another_glimpse_are_refused(run_dir: Path) -> None:
     result = call("train", "--run", run_dir, "--supervise", "--glimpse-size", 10, "--seed", 9)
-    assert result.exit_code == 2 and "geometry" in result.stderr
+    assert_refused(result, "geometry", '"glimpse_size": 10', '"glimpse_size": 8')
     assert not (run_dir / "hardattn-ps-nogs-9").exists()
 
 

@@ -11,7 +11,6 @@ from torch.nn.functional import one_hot
 
 from data.errors import CheckpointError, SettingsError
 from data.tensors import load_tensors
-from hardattn import runs as training
 from hardattn.baselines.training import BaselineRecipe, logits_of, one_glimpse, train_baseline
 from hardattn.cli.main import main
 from hardattn.distillation import Teacher, mixture, teacher_of
@@ -19,9 +18,9 @@ from hardattn.objectives.registry import METHODS
 from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
-from hardattn.training.epe_learner import learner_of
 from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
+from hardattn.training.registry import LEARNERS
 from supervision.batches import MixedBatches
 
 DATASET = tiny_dataset()
@@ -69,7 +68,7 @@ def test_targets_of_design_images_follow_those_of_training_images(
             super().__init__(*rest)
             found.append(self.targets)
 
-    monkeypatch.setattr(training, "learner_of", lambda name: Noted)
+    monkeypatch.setitem(LEARNERS._known, "rollout", Noted)
     store = tiny_store(tmp_path / "s.h5", DATASET)
     train(DATASET, tmp_path / "run", store=store, teacher=teacher, **SHORT)
     expected = [teacher.targets(DATASET[name]) for name in ("train", "design")]
@@ -107,7 +106,7 @@ def test_it_changes_what_is_learned_and_can_be_taken_up(
             raise KeyboardInterrupt
         (step if method == "ram" else own)(self, *rest)
 
-    kind = learner_of(method)
+    kind = LEARNERS[METHODS[method].learner]
     own = kind.step
     monkeypatch.setattr(kind, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +18,10 @@ from data.pool import ImagePool
 from data.tensors import load_tensors
 from hardattn.evaluation import evaluate
 from hardattn.loading import open_trained
+from hardattn.model.locations import EpeMap
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import EXPLORATION, EpeMap
+from hardattn.model.policies import EXPLORATION
 from hardattn.model.rollout import explore, follow, read, walk
 from hardattn.objectives.rewards import entropy
 from hardattn.runs import train
@@ -154,8 +156,8 @@ def test_draws_explore_as_the_schedule_says(fraction: float) -> None:
     epsilon = {0.0: 1.0, 0.25: (1 + EXPLORATION) / 2, 0.5: EXPLORATION, 1.0: EXPLORATION}[fraction]
     assert exploration(fraction) == pytest.approx(epsilon)
     seen = torch.arange(9) < 2
-    policy = EpeMap(torch.arange(9.0).expand(20_000, -1), GRID, exploration(fraction))
-    policy = policy.without(seen.expand(20_000, -1))
+    values, seen = torch.arange(9.0).expand(20_000, -1), seen.expand(20_000, -1)
+    policy = EpeMap(values, GRID, exploration(fraction), seen)
     places = GRID.index(policy.sample(draws()))
     share = (places != 2).double().mean().item()
     assert share == pytest.approx(epsilon * 6 / 7, abs=0.01) and places.min() == 2
@@ -166,7 +168,7 @@ def test_draws_explore_as_the_schedule_says(fraction: float) -> None:
 def test_training_follows_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found, weighted = list[float](), EpeLearner._weighted
 
-    def noted(self: EpeLearner, *arguments: Tensor) -> dict[str, Tensor]:
+    def noted(self: EpeLearner, *arguments: Any) -> dict[str, Tensor]:
         found.append(map_of(self.network, self.network.initial(1)).epsilon)
         return weighted(self, *arguments)
 
@@ -235,11 +237,15 @@ def test_resumed_run_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"policy": "gaussian"}, {"method": "ram", "policy": "epe"}, {"glimpses": 10}],
+    ("options", "words"),
+    [
+        ({"policy": "gaussian"}, "--policy epe with --method epe-head .* found gaussian with epe-head"),
+        ({"method": "ram", "policy": "epe"}, "and with no other, found epe with ram"),
+        ({"glimpses": 10}, "at most 9 glimpses, .* found 10"),
+    ],
     ids=str,
 )
-def test_what_does_not_go_together_is_refused(tmp_path: Path, options: dict[str, object]) -> None:
-    with pytest.raises(SettingsError, match="expected .* found"):
+def test_what_does_not_go_together_is_refused(tmp_path: Path, options: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
         train(pointer_dataset(), tmp_path / "run", **SHORT | options)
     assert not (tmp_path / "run").exists()

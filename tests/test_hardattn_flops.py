@@ -21,7 +21,7 @@ def test_by_hand(channels: int, size: int) -> None:
         "policy": hidden * places,
         "glimpse and core": glimpse + where + core,
         "classifier": hidden * classes,
-        **dict.fromkeys(("gain", "accuracy-gain", "act", "stochastic"), hidden * 32 + 32),
+        **dict.fromkeys(("gain", "accuracy_gain", "act", "stochastic"), hidden * 32 + 32),
     }
     counted = mflops_by_part(network, (channels, size, size))
     assert counted == pytest.approx({name: 2 * adds / 1e6 for name, adds in by_hand.items()})

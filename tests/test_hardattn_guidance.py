@@ -10,9 +10,12 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 from data.dataset import DataSet, Split
 from data.errors import StoreError
 from data.sequences import Sequences
+from hardattn.recording import record
 from hardattn.runs import train
+from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.guidance import guided_images
+from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
 DATASET = tiny_dataset()
@@ -67,7 +70,7 @@ def test_sequences_of_images_that_judge_are_refused(tmp_path: Path, part: str) -
 @pytest.mark.parametrize("method", ["ps-nogs", "nogs-all"])
 def test_training_images_are_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     splits = list[Split]()
-    monkeypatch.setattr("hardattn.model.looking.look_of", lambda pool, *_: splits.extend(pool.splits))
+    monkeypatch.setattr("hardattn.training.learner.look_of", lambda pool, *_: splits.extend(pool.splits))
     monkeypatch.setattr("hardattn.runs.run_to_the_end", lambda *_: None)
     store = stored(tmp_path / "s.h5", "train")
     train(DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=1), device="cpu")
@@ -75,10 +78,17 @@ def test_training_images_are_held_once(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize("method", ["ps-nogs", "nogs-all"])
-def test_a_training_imitates_sequences_of_its_own_images(tmp_path: Path, method: str) -> None:
+def test_a_training_imitates_sequences_of_its_own_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """All of them look at the same three places, in order: so does the network then."""
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 3)
     store = stored(tmp_path / "s.h5", "train")
     folder = train(
-        DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=2), device="cpu",
-        batch_size=16, hidden=16,
+        DATASET, tmp_path / "run", method=method, store=store, budget=Budget(epochs=40), device="cpu",
+        batch_size=16, hidden=16, learning_rate=1e-2,
     )  # fmt: skip
-    assert (folder / "model.safetensors").is_file()
+    losses = [line["loss_imitation"] for line in list(read_log(folder / checkpoint.LOG))[1:]]
+    assert losses[-1] < 0.1 * losses[0]
+    places = record(folder, dataset=DATASET, device="cpu").load().locations
+    assert places.unique(dim=0).tolist() == [[[4, 0], [4, 8], [8, 4]]]

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -13,9 +14,9 @@ from data.device import one_thread
 from data.places import normalise
 from data.pool import ImagePool
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import log_normaliser
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives import losses
+from hardattn.objectives.choices import LOSS_AT
 from hardattn.objectives.rewards import returns
 
 SPLIT = tiny_split(8, 0)
@@ -95,9 +96,8 @@ def test_no_image_gives_zero_loss_and_zero_gradient(name: str) -> None:
 
 def made_up(log_prob: Tensor, logits: Tensor, baseline: Tensor) -> Rollout:
     count, steps, _ = logits.shape
-    nothing = torch.zeros(count, steps)
     locations = torch.zeros(count, steps, 2, dtype=torch.int64)
-    return Rollout(locations, log_prob, logits[:, 0] * 0, logits, baseline, nothing)
+    return Rollout(locations, log_prob, logits[:, 0] * 0, logits, baseline)
 
 
 def test_terms_are_means_over_the_images_they_apply_to() -> None:
@@ -147,7 +147,33 @@ def test_wake_sleep_is_the_gradient_of_the_log_of_the_mean_likelihood() -> None:
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
 
 
-@pytest.mark.parametrize("loss_at", [*losses.LOSS_AT, (3.0, 1.0)])
+def test_wake_sleep_by_hand_and_of_nobody() -> None:
+    """Two trajectories of one image, of likelihoods 1/4 and 3/4, beside an image that is supervised."""
+    logits = torch.tensor([[[9.0, 9.0], [1, 3]], [[9, 9], [3, 1]], [[5, 1], [7, 1]]]).log()
+    log_prob = torch.tensor([[-1.0, -2.0], [-4.0, -1.0], [-9.0, -9.0]])
+    result, labels = made_up(log_prob, logits, torch.zeros(3, 2)), torch.zeros(3, dtype=torch.int64)
+    free = torch.tensor([True, True, False])
+    told = -(math.log(1 / 4) / 4 + 3 * math.log(3 / 4) / 4)
+    paths = -((1 / 4 - 1 / 2) * -3 + (3 / 4 - 1 / 2) * -5)
+    assert losses.wake_sleep(result, labels, free, 2).item() == pytest.approx(told + paths)
+    assert losses.wake_sleep(result, labels, torch.zeros(3, dtype=torch.bool), 2).item() == 0.0
+
+
+def test_what_is_said_before_any_glimpse_counts_once() -> None:
+    """Before it the label has probability 1/5; afterwards it is certain."""
+    logits = torch.tensor([[[50.0, 0.0], [50.0, 0.0], [50.0, 0.0]]])
+    result = replace(
+        made_up(torch.zeros(1, 3), logits, torch.zeros(1, 3)), prior=torch.tensor([[1.0, 4.0]]).log()
+    )
+    label = torch.tensor([0])
+    for loss_at, share in (("every", 1 / 4), ("both", 1 / 8), ("last", 0.0), ((1.0, 1.0, 1.0), 0.0)):
+        found = losses.classification(result, label, loss_at).item()
+        assert found == pytest.approx(share * math.log(5), abs=1e-6)
+    halves = losses.classification(result, torch.tensor([[0.5, 0.5]]), "every").item()
+    assert halves == pytest.approx((math.log(5) / 2 + math.log(5 / 4) / 2 + 3 * 25) / 4)
+
+
+@pytest.mark.parametrize("loss_at", [*LOSS_AT, (3.0, 1.0)])
 def test_cross_entropies_in_closed_form(loss_at: str | tuple[float, ...]) -> None:
     """Before any glimpse, after one and after two the label has probability 1/2, 3/4 and 9/10."""
     logits = torch.tensor([[[3.0, 1.0], [9.0, 1.0]]]).log()
@@ -165,7 +191,7 @@ def reinforced(deviation: float | None, form: str) -> tuple[Tensor, Tensor, floa
     network = tiny_network(policy="gaussian", deviation=deviation)
     result, everyone = roll(network), torch.ones(8, dtype=torch.bool)
     earned = torch.arange(24.0).view(8, 3) / 10
-    normaliser = log_normaliser(network.policy_head) if form == "distance" else None
+    normaliser = network.policy_head.log_normaliser() if form == "distance" else None
     loss = losses.reinforce(result, earned, everyone, normaliser)
     loss.backward()
     means, spread = network.policy_head.linear.weight.grad, network.policy_head.log_deviation.grad
@@ -191,5 +217,5 @@ def test_distance_is_the_square_over_twice_the_variance() -> None:
     centres = normalise(result.locations, GEOMETRY)
     expected = (centres.square().sum(-1) / (2 * 0.17**2)).sum(1).mean()
     earned = 1 + result.baseline.detach()
-    loss = losses.reinforce(result, earned, everyone, log_normaliser(network.policy_head))
+    loss = losses.reinforce(result, earned, everyone, network.policy_head.log_normaliser())
     torch.testing.assert_close(loss, expected)

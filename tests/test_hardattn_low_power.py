@@ -7,11 +7,11 @@ from data.errors import SettingsError
 from data.grid import LocationGrid
 from hardattn.baselines.layers import scaled
 from hardattn.baselines.low_power import SMALL_IMAGE, ShuffleUnit
-from hardattn.baselines.networks import OF_ANY_WIDTH, make_baseline
+from hardattn.baselines.networks import make_baseline, with_option
 from hardattn.model.network import HardAttention
 from hardattn.stopping.flops import mflops, parameters
 
-LOW_POWER = OF_ANY_WIDTH["width"]
+LOW_POWER = with_option("width")
 
 
 def counted(name: str, side: int, width: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset, tiny_store
 from torch import Tensor
@@ -15,10 +16,10 @@ from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.experiments.frontier.grid import grids, read_grid
 from hardattn.experiments.reproduce.settings import read_table, table_names
-from hardattn.model.rollout import Rollout
-from hardattn.objectives import methods
+from hardattn.objectives.choices import IMITATE_FOR
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
+from hardattn.objectives.terms import LossInputs, terms
 from hardattn.runs import train
 from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget
@@ -52,16 +53,50 @@ def everyone(tmp_path: Path) -> SequenceStore:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Method, Objective, int]]:
     """Method, objective and number of supervised images of every iteration that follows."""
     found = list[tuple[Method, Objective, int]]()
-    terms = methods.terms
 
-    def noted(
-        method: Method, rollout: Rollout, labels: Tensor, supervised: Tensor, *rest: Any, **more: Any
-    ) -> Mapping[str, Tensor]:
-        found.append((method, rest[0], int(supervised.sum())))
-        return terms(method, rollout, labels, supervised, *rest, **more)
+    def noted(method: Method, inputs: LossInputs) -> Mapping[str, Tensor]:
+        found.append((method, inputs.objective, int(inputs.supervised.sum())))
+        return terms(method, inputs)
 
     monkeypatch.setattr(learner, "terms", noted)
     return found
+
+
+HEADS = {"accuracy-gain", "act", "stochastic"}
+OWN = {
+    "nogs-all": {"imitation"},
+    "nogs-finetuned": {"imitation"},
+    "saliency": {"saliency", "reinforce", "baseline"},
+    "ram": {"reinforce", "baseline"},
+    "wsram": {"wake-sleep"},
+    "epe-head": {"epe"},
+    "random": set[str](),
+    "centre": set[str](),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_terms_of_a_method(name: str) -> None:
+    """Its own beside the classification and the stopping heads, whose gain is the map's of epe-head."""
+    own = OWN.get(name, {"imitation", "reinforce", "baseline"})  # the others imitate on some images
+    heads = HEADS if name == "epe-head" else HEADS | {"gain"}
+    weights = dict(METHODS[name].weights)
+    assert set(weights) == {"classification", *own, *heads}
+    beside = "reinforce" in weights and METHODS[name].supervised
+    assert weights.pop("reinforce", 1.0) == (0.1 if beside else 1.0)
+    assert set(weights.values()) == {1.0}
+
+
+def test_how_a_method_looks() -> None:
+    """It explores in training, not in evaluation; those without a policy do the same in both."""
+    looks = {name: (method.training, method.evaluation) for name, method in METHODS.items()}
+    blind = {name: (name, name) for name in ("random", "centre")}
+    assert looks == dict.fromkeys(METHODS, ("sample", "greedy")) | blind
+    assert {name: method.trajectories for name, method in METHODS.items() if method.trajectories > 1} == {
+        "wsram": 5
+    }
+    shares = {name: method.supervised_share for name, method in METHODS.items() if method.supervised_share}
+    assert shares == {"nogs-all": 1.0, "nogs-finetuned": 1.0} and IMITATE_FOR == 0.7
 
 
 @pytest.mark.parametrize(("fraction", "weight"), [(0.0, 3.0), (0.5, 1.5), (1.0, 0.0)])
@@ -116,44 +151,73 @@ def test_some_of_the_images_are_too_few(tmp_path: Path, everyone: SequenceStore)
     assert not (tmp_path / "run").exists()
 
 
+IMITATES = "a method that imitates"
+WEIGHTS = ("--loss-at", "at least 0")
+
+
 @pytest.mark.parametrize(
-    "words",
+    ("arguments", "words"),
     [
-        ["--reinforce-loss", "distance"],
-        ["--reinforce-loss", "distance", "--policy", "mixture"],
-        ["--reinforce-loss", "length", "--policy", "gaussian"],
-        ["--anneal-supervision"],
-        ["--anneal-supervision", "--method", "random"],
-        ["--imitate-for", "0.5"],
-        ["--imitate-for", "1.5"],
-        ["--imitate-for", "nan"],
-        ["--method", "nogs-finetuned"],
-        ["--loss-at", "first"],
-        ["--loss-at", "1,2"],
-        ["--loss-at", "1,1,1,1,-1"],
-        ["--loss-at", "0,0,0,0,0"],
-        ["--loss-at", "1,1,1,1,nan"],
-        ["--supervision-weight", "2"],
-        ["--supervision-weight", "-1"],
-        ["--reward", "box", "--method", "random"],
-        ["--reward", "final=nan"],
-        ["--reward", "information", "--method", "wsram"],
-        ["--deviation", "0.3"],
-        ["--deviation", "learned", "--policy", "product"],
-        ["--gain-target", "entropy", "--method", "epe-head"],
-        ["--policy", "gaussian", "--method", "random"],
-        ["--policy", "product", "--method", "centre"],
-        ["--distil-share", "0.5"],
-        ["--distil", "nowhere"],
+        (
+            ["--reinforce-loss", "distance"],
+            ("--policy gaussian with --reinforce-loss distance", "found categorical"),
+        ),
+        (
+            ["--reinforce-loss", "distance", "--policy", "mixture"],
+            ("gaussian with --reinforce-loss distance", "found mixture"),
+        ),
+        (
+            ["--reinforce-loss", "length", "--policy", "gaussian"],
+            ("--reinforce-loss", "'length'", "likelihood"),
+        ),
+        (["--anneal-supervision"], ("imitates beside REINFORCE with --anneal-supervision", "found ram")),
+        (
+            ["--anneal-supervision", "--method", "random"],
+            ("REINFORCE with --anneal-supervision", "found random"),
+        ),
+        (["--imitate-for", "0.5"], ("nogs-finetuned with --imitate-for", "found ram")),
+        (["--imitate-for", "1.5"], ("a share in [0, 1] for --imitate-for", "found 1.5")),
+        (["--imitate-for", "nan"], ("a share in [0, 1] for --imitate-for", "found nan")),
+        (
+            ["--method", "nogs-finetuned"],
+            ("sequences for method nogs-finetuned", "found none", "--supervise"),
+        ),
+        (["--loss-at", "first"], ("--loss-at of every, last", "'first'")),
+        (["--loss-at", "1,2"], ("weights in --loss-at as glimpses, 5", "found 2")),
+        (["--loss-at", "1,1,1,1,-1"], (*WEIGHTS, "-1.0]")),
+        (["--loss-at", "0,0,0,0,0"], (*WEIGHTS, "[0.0, 0.0, 0.0, 0.0, 0.0]")),
+        (["--loss-at", "1,1,1,1,nan"], (*WEIGHTS, "nan]")),
+        (["--supervision-weight", "2"], (f"{IMITATES} with --supervision-weight", "found ram")),
+        (["--supervision-weight", "-1"], ("a finite --supervision-weight of at least 0", "found -1.0")),
+        (["--reward", "box", "--method", "random"], ("REINFORCE with --reward", "found random")),
+        (["--reward", "final=nan"], ("finite weights of rewards", "found nan", "--reward")),
+        (["--reward", "information", "--method", "wsram"], ("REINFORCE with --reward", "found wsram")),
+        (["--deviation", "0.3"], ("--policy gaussian or mixture with --deviation", "found categorical")),
+        (
+            ["--deviation", "learned", "--policy", "product"],
+            ("gaussian or mixture with --deviation", "found product"),
+        ),
+        (
+            ["--gain-target", "entropy", "--method", "epe-head"],
+            ("regresses the gain with --gain-target", "found epe-head"),
+        ),
+        (
+            ["--policy", "gaussian", "--method", "random"],
+            ("learns where to look with --policy", "found random"),
+        ),
+        (
+            ["--policy", "product", "--method", "centre"],
+            ("learns where to look with --policy", "found centre"),
+        ),
+        (["--distil-share", "0.5"], ("--distil RUN_DIR with --distil-share", "found none")),
+        (["--distil", "nowhere"], ("a training run", "no nowhere/run.json", "hardattn train")),
     ],
 )
 def test_what_does_not_go_together_gets_one_line(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(main, ["train", *words])
-    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
-    assert "expected" in result.stderr and "found" in result.stderr
+    assert_refused(CliRunner().invoke(main, ["train", *arguments]), *words)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -208,13 +272,13 @@ def test_what_is_used_is_not_refused() -> None:
 
 
 def test_python_refuses_as_the_command_line_does(tmp_path: Path) -> None:
-    refused: list[dict[str, Any]] = [
-        {"supervision_weight": 2.0},
-        {"rewards": {}},
-        {"rewards": {"glory": 1.0}},
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"supervision_weight": 2.0}, "a method that imitates with --supervision-weight, found ram"),
+        ({"rewards": {}}, "rewards of final, log-likelihood, information, box; found none"),
+        ({"rewards": {"glory": 1.0}}, "rewards of final, .*; found '?glory"),
     ]
-    for chosen in refused:
-        with pytest.raises(SettingsError, match=r"expected .* found"):
+    for chosen, words in refused:
+        with pytest.raises(SettingsError, match=words):
             train(DATASET, tmp_path / "run", **SHORT, **chosen)
     assert not (tmp_path / "run").exists()
 

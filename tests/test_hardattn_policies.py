@@ -8,7 +8,8 @@ from torch.distributions import Normal
 
 from data.grid import LocationGrid
 from data.places import normalise, places_at
-from hardattn.model.policies import Categorical, GaussianMixture, GaussianPolicy, ProductPolicy
+from hardattn.model.locations import Categorical, GaussianMixture
+from hardattn.model.policies import GaussianPolicy, ProductPolicy
 
 GRID = LocationGrid.evenly((20, 30), 4, 4)
 

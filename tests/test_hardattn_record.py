@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
 from hardattn_tiny import GEOMETRY, tiny_dataset
 from torch import Tensor
@@ -171,7 +172,7 @@ def test_on_the_command_line_one_run_imitates_another(tmp_path: Path) -> None:
     short = ["--run", tmp_path, "--glimpses", 2, "--epochs", 0.02, "--device", "cpu"]
     assert call("train", *short).exit_code == 0
     missing = call("train", *short, "--method", "ps-ram", "--supervise")
-    assert missing.exit_code == 2 and "sequences-recorded.h5" in missing.stderr
+    assert_refused(missing, "sequences-recorded.h5", "found none")
     done = call("record", tmp_path / "hardattn-ram-0", "--images", 6, "--device", "cpu")
     assert done.exit_code == 0, done.output
     assert "6 sequences of 2 glimpses" in done.stdout and "--method ps-ram" in done.stdout

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
 from report_tiny import digits_runs, write_frontier
 
@@ -61,8 +62,8 @@ def test_a_walk_is_what_the_network_did_in_its_evaluation(
     found: dict[str, Any], runs: dict[str, Path]
 ) -> None:
     run = open_trained(runs["epe-head-0"], device="cpu")
-    split, geometry = run.dataset["test"], Geometry(**run.settings["geometry"])
-    seen = look_at_all(run.network, split, geometry, run.settings["glimpses"], mode="greedy")
+    split, (network, settings) = run.dataset["test"], run.glimpsing()
+    seen = look_at_all(network, split, settings.geometry, settings.glimpses, mode="greedy")
     for image, walk in zip(found["tasks"][0]["images"], run_of(found, "epe-head-0")["walks"], strict=True):
         row = int((split.ids == image["id"]).nonzero())
         assert image["class"] == split.labels[row]
@@ -140,7 +141,7 @@ def test_a_frontier_is_read_with_its_chosen_points(tmp_path: Path) -> None:
     assert [point["chosen"] for point in (first, second, third)] == [True, False, True]
     assert second["accuracy"] == 0.5 and second["intervals"] == {"accuracy": [0.4, 0.6]}
     assert found["file"] == str(path)
-    assert found["command"] == f"hardattn frontier --dataset digits --run {tmp_path} --seed 2"
+    assert found["command"] is None
     beside = frontiers_of([[tmp_path]], [], [("digits", "label")])
     assert beside == frontiers_of([[]], [path], [("digits", "label")]) == [[found]]
     assert frontiers_of([[tmp_path]], [path], [("digits", "label")]) == beside  # not twice
@@ -148,10 +149,22 @@ def test_a_frontier_is_read_with_its_chosen_points(tmp_path: Path) -> None:
         frontiers_of([[]], [path], [("mnist", "label")])
 
 
-@pytest.mark.parametrize("text", ["{}", '{"points": [{"mflops": 1}]}', '{"points": [3]}', "[]", "no"])
-def test_what_is_no_frontier_is_refused(text: str, tmp_path: Path) -> None:
+POINTLESS = r"points with mflops and test_accuracy in .*frontier\.json, found otherwise; make it with"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", POINTLESS),
+        ('{"points": [{"mflops": 1}]}', POINTLESS),
+        ('{"points": [3]}', POINTLESS),
+        ("[]", r"a JSON object in .*frontier\.json, found list"),
+        ("no", r"JSON in .*frontier\.json, found damage"),
+    ],
+)
+def test_what_is_no_frontier_is_refused(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "frontier.json").write_text(text)
-    with pytest.raises(CheckpointError, match="expected"):
+    with pytest.raises(CheckpointError, match=words):
         read_frontier(tmp_path / "frontier.json")
 
 
@@ -192,6 +205,5 @@ def test_bad_input_gets_one_line_and_writes_nothing(runs: dict[str, Path], tmp_p
     for arguments, reason in bad:
         out = [] if "--out" in arguments else ["--out", tmp_path / "report.html"]
         done = call(*arguments, *out)
-        assert done.exit_code == 2 and reason in done.stderr, (arguments, done.output)
-        assert len(done.stderr.splitlines()) == 1 and "expected" in done.stderr
+        assert_refused(done, reason)
     assert sorted(tmp_path.rglob("*")) == before

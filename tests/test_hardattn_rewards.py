@@ -25,7 +25,7 @@ def looked(logits: Tensor, locations: Tensor | None = None) -> Rollout:
     count, steps, _ = logits.shape
     nothing = torch.zeros(count, steps)
     where = torch.zeros(count, steps, 3, dtype=torch.int64) if locations is None else locations
-    return Rollout(where, nothing, torch.zeros(count, 2), logits, nothing, nothing)
+    return Rollout(where, nothing, torch.zeros(count, 2), logits, nothing)
 
 
 def test_gains_and_likelihoods_telescope() -> None:

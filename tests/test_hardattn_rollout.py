@@ -10,7 +10,7 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 
 from data.device import one_thread
 from data.pool import ImagePool
-from hardattn.model.heads import OUTPUTS
+from hardattn.model.heads import PONDER_COSTS
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.model.rollout import Rollout, explore, follow, joined
 
@@ -65,10 +65,12 @@ def test_shapes_and_joined() -> None:
     every = {name: getattr(result, name) for name in Rollout.__dataclass_fields__}
     assert every.pop("candidates") is None  # nothing was asked about
     assert every.pop("glances") == 0
+    every |= every.pop("said")
     shapes: dict[str, tuple[int, ...]] = {name: tuple(value.shape) for name, value in every.items()}
-    expected: dict[str, tuple[int, ...]] = {name: (COUNT, STEPS) for name in ("log_prob", "baseline", "gain")}
+    alone, costs = ("log_prob", "baseline", "gain", "accuracy_gain"), ("act", "stochastic")
+    expected: dict[str, tuple[int, ...]] = {name: (COUNT, STEPS) for name in alone}
+    expected |= {name: (COUNT, STEPS, len(PONDER_COSTS)) for name in costs}
     expected |= {"locations": (COUNT, STEPS, 3), "prior": (COUNT, 2), "logits": (COUNT, STEPS, 2)}
-    expected["heads"] = (COUNT, STEPS, sum(OUTPUTS.values()))
     assert shapes == expected
     both = joined([result, run(seed=1)])
     assert torch.equal(both.locations[COUNT:], run(seed=1).locations) and len(both.prior) == 2 * COUNT

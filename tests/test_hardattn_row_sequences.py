@@ -11,7 +11,8 @@ from data.errors import GlimpseError, SettingsError
 from data.registry import load
 from hardattn.experiments.reproduce.trainings import reproduce
 from hardattn.experiments.row_sequences import designed, made_in
-from hardattn.training.checkpoint import read_json
+from hardattn.loading import open_trained
+from hardattn.training.checkpoint import read_json, weights_digest
 from supervision.parts import write_parts
 from supervision.store import SequenceStore
 
@@ -40,7 +41,8 @@ def test_a_row_imitates_what_reinforce_of_its_seed_looked_at(
     store = SequenceStore.read(tmp_path / "out" / "sequences-recorded-3.h5")
     assert store.settings["design"]["method"] == "ram" and store.settings["design"]["seed"] == 3
     assert bool(store.done.all()) and found.made_in == 0.0
-    assert (tmp_path / "out" / "reinforce-3" / "model.safetensors").exists()  # trained first
+    trained = open_trained(tmp_path / "out" / "reinforce-3")  # before it
+    assert trained.method == "ram" and weights_digest(trained.network) == store.settings["design"]["weights"]
 
 
 DESIGNED = """

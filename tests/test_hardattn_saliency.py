@@ -1,5 +1,6 @@
 """The method saliency: a policy regressed on EPE maps, by hand and on a task where the maps tell."""
 
+import math
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_store
 from torch import Tensor
@@ -60,7 +62,7 @@ def mapped(
 def asked(log_probs: Tensor) -> Rollout:
     """A rollout of which only the log-probabilities (B, T, L') are looked at."""
     nothing = torch.zeros(log_probs.shape[:2])
-    return Rollout(nothing, nothing, nothing, nothing, nothing, nothing, log_probs)
+    return Rollout(nothing, nothing, nothing, nothing, nothing, candidates=log_probs)
 
 
 def test_loss_is_the_cross_entropy_to_the_softmax() -> None:
@@ -82,6 +84,14 @@ def test_gradient_vanishes_where_the_policy_is_the_target() -> None:
     other = torch.zeros_like(maps).requires_grad_()
     saliency(asked(other.log_softmax(-1)), maps).backward()
     assert other.grad is not None and other.grad.abs().max() > 0.01
+
+
+def test_a_tenth_of_a_nat_is_wanted_five_times_in_the_exponent() -> None:
+    """k is 50 per nat: places that are 0.1 nats apart are wanted as e^5 to 1, however they are spread."""
+    maps, policy = torch.tensor([[[0.3, 0.4]]]), torch.tensor([[[0.25, 0.75]]]).log()
+    better = 1 / (1 + math.exp(-5))
+    expected = -(better * math.log(0.25) + (1 - better) * math.log(0.75))
+    assert saliency(asked(policy), maps).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_without_maps_it_is_nothing() -> None:
@@ -163,7 +173,8 @@ def test_of_annotated_boxes_the_maps_say_where_the_object_is(tmp_path: Path) -> 
     images = dataset["test"]
     again = write_parts(tmp_path / "test.h5", dataset, "test", glimpses=3).load(torch.arange(len(images)))
     look = partial(ImagePool([images]).glimpses, GEOMETRY.retina())
-    square = torch.stack([torch.full_like(images.labels, 4), 8 * images.labels], 1)[:, None]
+    fours = torch.full_like(images.labels, 4)
+    square = torch.stack([fours, 8 * images.labels, fours], 1)[:, None]
     told = follow(network.eval(), look, torch.arange(len(images)), again.locations, GRID, square)
     assert told.candidates is not None
     before, _, after = told.candidates.exp().mean((0, 2)).tolist()  # of 16 places
@@ -253,9 +264,10 @@ def test_saliency_by_the_command_line(tmp_path: Path) -> None:
     ]
     result = CliRunner().invoke(main, ["train", *words])
     assert result.exit_code == 0, result.output
-    recorded = mapped(tmp_path / "none.h5", torch.zeros(2, 0), GRID.locations[:0])
-    refused = CliRunner().invoke(main, ["train", *words, "--supervise", str(recorded.path), "--name", "none"])
-    assert refused.exit_code == 2 and len(refused.stderr.splitlines()) == 1
+    without = SequenceStore.write_to(tmp_path / "none.h5", facts, split.ids[:20], 2, grid.locations[:0])
+    without.write(torch.arange(20), Sequences(places, zeros[:, :2], zeros, torch.zeros(20, 2, 0)))
+    refused = CliRunner().invoke(main, ["train", *words, "--supervise", str(without.path), "--name", "none"])
+    assert_refused(refused, "EPE maps of places on the grid", "none.h5")
     assert evaluate_works(tmp_path / "hardattn-saliency-0")
 
 

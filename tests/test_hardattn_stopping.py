@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-from hardattn.model.heads import PONDER_COSTS, Said
+from hardattn.model.heads import PONDER_COSTS, halting
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Predictions, Stops, gain, quantiles, rules_for, until_below
 
@@ -19,18 +19,18 @@ COST = PONDER_COSTS[2]
 def predictions(gains: Tensor = GAINS, **said: Tensor) -> Predictions:
     """With SURE of the first class; the heads of COST say what is given, the others nothing."""
     none = torch.zeros(*gains.shape, len(PONDER_COSTS))
-    parts = {"accuracy_gain": torch.zeros_like(gains), "halt": none.clone(), "stop": none.clone()}
+    parts = {"accuracy_gain": torch.zeros_like(gains), "act": none.clone(), "stochastic": none.clone()}
     for name, value in said.items():
         if parts[name].dim() == 3:
             parts[name][..., PONDER_COSTS.index(COST)] = value
         else:
             parts[name] = value
     log_probs = torch.stack([SURE, 1 - SURE], -1).log()[:, : gains.shape[1]]
-    return Predictions(log_probs, gains, Said(gain=gains, **parts))
+    return Predictions(log_probs, {"gain": gains, **parts})
 
 
-def stops(rule: str, threshold: float, seen: Predictions) -> Stops:
-    return RULES[rule].stops(seen, threshold)
+def stops(rule: str, threshold: float, predicted: Predictions) -> Stops:
+    return RULES[rule].stops(predicted, threshold)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_prediction_is_that_after_the_last_glimpse_taken() -> None:
 
 def test_adaptive_time_averages_what_was_predicted_until_it_halts() -> None:
     halt = torch.tensor([[0.0, 0.25, 0.5], [0.0, 1.0, 0.0], [0.0, 0.5, 0.495]])  # before each glimpse
-    found = stops("act", COST, predictions(halt=halt))
+    found = stops("act", COST, predictions(act=halt))
     assert found.taken.tolist() == [3, 1, 2]
     by_hand = [0.25 * 0.6 + 0.5 * 0.7 + 0.25 * 0.9, 0.95, 0.5 * 0.5 + 0.5 * 0.85]
     assert found.log_probs[:, 0].exp().tolist() == pytest.approx(by_hand)
@@ -72,17 +72,17 @@ def test_stopping_at_random_is_fixed_by_the_number_of_the_image_and_as_often_as_
     log_probs = torch.full((len(many), 3, 2), 0.5).log()
     heads = torch.zeros(*stop.shape, len(PONDER_COSTS))
     heads[..., 2] = stop
-    seen = Predictions(log_probs, many, Said(many, many, heads, heads))
-    taken = stops("stochastic", COST, seen).taken
+    predicted = Predictions(log_probs, {"stochastic": heads})
+    taken = stops("stochastic", COST, predicted).taken
     shares = torch.bincount(taken, minlength=4)[1:] / len(many)
     torch.testing.assert_close(shares, torch.tensor([0.3, 0.35, 0.35]), atol=0.015, rtol=0)
-    few = Predictions(log_probs[:5], many[:5], Said(many[:5], many[:5], heads[:5], heads[:5]))
+    few = Predictions(log_probs[:5], {"stochastic": heads[:5]})
     assert stops("stochastic", COST, few).taken.tolist() == taken[:5].tolist()
 
 
 def test_certain_stopping_needs_no_luck() -> None:
     certain = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    assert stops("stochastic", COST, predictions(stop=certain)).taken.tolist() == [1, 2, 3]
+    assert stops("stochastic", COST, predictions(stochastic=certain)).taken.tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -93,9 +93,12 @@ def test_every_rule_takes_one_to_all_glimpses(rule: str) -> None:
         torch.rand(50, 6, generator=generator),
     ]
     heads = [torch.rand(50, 6, len(PONDER_COSTS), generator=generator) for _ in range(2)]
-    seen = Predictions(chances[0], chances[1], Said(chances[1], chances[1], heads[0], heads[1]))
-    thresholds = RULES[rule].thresholds(seen)
-    taken = [stops(rule, value, seen).taken for value in thresholds]
+    predicted = Predictions(
+        chances[0],
+        {"gain": chances[1], "accuracy_gain": chances[1], "act": heads[0], "stochastic": heads[1]},
+    )
+    thresholds = RULES[rule].thresholds(predicted)
+    taken = [stops(rule, value, predicted).taken for value in thresholds]
     assert all(t.min() >= 1 and t.max() <= 6 and len(t) == 50 for t in taken)
     if not RULES[rule].head or "gain" in rule:
         order = [t.sum().item() for t in taken]
@@ -103,14 +106,60 @@ def test_every_rule_takes_one_to_all_glimpses(rule: str) -> None:
 
 
 def test_first_glimpse_is_always_taken_and_alone_leaves_nothing_to_sweep() -> None:
-    seen = predictions(GAINS[:, :1])
-    assert until_below(gain, seen, 100.0).taken.tolist() == [1, 1, 1]
-    assert quantiles(gain, seen) == [] and RULES["fixed"].thresholds(seen) == [1.0]
-    assert RULES["act"].thresholds(seen) == RULES["stochastic"].thresholds(seen) == []
+    predicted = predictions(GAINS[:, :1])
+    assert until_below(gain, predicted, 100.0).taken.tolist() == [1, 1, 1]
+    assert quantiles(gain, predicted) == [] and RULES["fixed"].thresholds(predicted) == [1.0]
+    assert RULES["act"].thresholds(predicted) == RULES["stochastic"].thresholds(predicted) == []
+
+
+def test_halting_need_not_reach_one_exactly() -> None:
+    """0.01 below it is enough: Graves's epsilon."""
+    halt = torch.tensor([[0.5, 0.491, 0.3, 0.0], [0.5, 0.485, 0.3, 0.0]], dtype=torch.float64)
+    weights, taken, remainder = halting(halt)
+    assert taken.tolist() == [2, 3]
+    torch.testing.assert_close(remainder, torch.tensor([0.5, 0.015], dtype=torch.float64))
+    torch.testing.assert_close(weights.sum(1), torch.ones(2, dtype=torch.float64))
+    assert weights[:, 3].tolist() == [0, 0]
+
+
+def test_thresholds_spread_the_stopping_over_all_scores_but_the_first() -> None:
+    gains = torch.linspace(0, 1, 64).view(8, 8)
+    later = gains[:, 1:].double().flatten()
+    found = torch.tensor(quantiles(gain, predictions_of(gains)), dtype=torch.float64)
+    assert len(found) == 21
+    torch.testing.assert_close(
+        found[[0, 10, 20]], torch.stack([later.min(), later.quantile(0.5), later.max()])
+    )
+    below = (later[:, None] < found[1:-1] + 1e-9).double().mean(0)
+    torch.testing.assert_close(below, torch.linspace(0.05, 0.95, 19, dtype=torch.float64), atol=0.02, rtol=0)
+
+
+def predictions_of(gains: Tensor) -> Predictions:
+    return Predictions(torch.zeros(*gains.shape, 2), gains)
+
+
+def test_ponder_costs_are_those_of_saved_heads() -> None:
+    """A head of a saved network is known by its number alone."""
+    assert RULES["act"].thresholds(predictions()) == [0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4]
+    assert RULES["act"].thresholds(predictions()) == RULES["stochastic"].thresholds(predictions())
+
+
+def test_draws_of_images_are_those_of_one_seed() -> None:
+    draws = torch.rand(50, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)[:, 0]
+    half = torch.full((50, 2), 0.5)
+    heads = torch.zeros(50, 2, len(PONDER_COSTS))
+    heads[:, 1, 2] = 0.5
+    seen = Predictions(half[..., None].expand(-1, -1, 2).log(), {"stochastic": heads})
+    assert stops("stochastic", COST, seen).taken.tolist() == (1 + (draws >= 0.5).long()).tolist()
 
 
 def test_rules_that_need_heads_are_refused_without() -> None:
-    seen = Predictions(predictions().log_probs, GAINS)
-    assert rules_for(seen) == ["fixed", "entropy", "confidence"]
-    with pytest.raises(SettingsError, match="expected a network with stopping heads"):
-        stops("act", COST, seen)
+    few = Predictions(predictions().log_probs, {"gain": GAINS})
+    assert rules_for(few) == ["fixed", "gain", "entropy", "confidence"]
+    for rule, head in (("act", "act"), ("accuracy-gain", "accuracy_gain"), ("stochastic", "stochastic")):
+        with pytest.raises(
+            SettingsError, match=f"expected a network with a stopping head {head}, found gain"
+        ):
+            stops(rule, COST, few)
+    with pytest.raises(SettingsError, match="stopping head gain, found none"):
+        stops("gain", 0.1, Predictions(few.log_probs))

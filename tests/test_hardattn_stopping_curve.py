@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset
 
@@ -37,7 +38,7 @@ def seen() -> Predictions:
     """Right where the rule of a gain of 0.2 stops: after 2, 1 and 3 glimpses."""
     right, wrong = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
     rows = ([wrong, right, wrong], [right, wrong, wrong], [wrong, wrong, right])
-    return Predictions(torch.stack([torch.stack(row) for row in rows]).log_softmax(-1), GAINS)
+    return Predictions(torch.stack([torch.stack(row) for row in rows]).log_softmax(-1), {"gain": GAINS})
 
 
 def points(*settings: tuple[str, float], labels: tuple[int, ...] = (0, 0, 0)) -> list[Point]:
@@ -80,7 +81,7 @@ def test_intervals_are_those_of_the_resampled_images() -> None:
 def test_the_sweep_of_validation_images_is_part_of_the_curve() -> None:
     labels = torch.zeros(3, dtype=torch.int64)
     brief = brief_curve(seen(), labels, COSTS)
-    assert {point["rule"] for point in brief} == {"fixed", "entropy", "confidence"}  # there are no heads
+    assert {point["rule"] for point in brief} == {"fixed", "gain", "entropy", "confidence"}  # no other head
     full = points(*[(point["rule"], point["threshold"]) for point in brief])
     assert brief == [{name: getattr(point, name) for name in BRIEF} for point in full]
 
@@ -152,7 +153,7 @@ def test_budget_is_met_on_the_validation_images(run: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--stop", "luck"], "expected --stop of fixed, gain"),
+        (["--stop", "luck"], "stochastic; found 'luck'"),
         (["--budget-glimpses", "0.5"], "at least 1 mean glimpses, found 0.5"),
         (["--budget-mflops", "0"], "mflops, found 0"),
         (["--budget-glimpses", "2", "--trajectories", "2"], "expected 1 trajectory with a budget"),
@@ -163,7 +164,7 @@ def test_bad_input_is_refused_in_one_line(
 ) -> None:
     monkeypatch.setattr("hardattn.loading.load", lambda **origin: tiny_dataset())
     done = CliRunner().invoke(main, ["evaluate", str(run), "--device", "cpu", *options])
-    assert done.exit_code == 2 and message in done.stderr and len(done.stderr.splitlines()) == 1
+    assert_refused(done, message)
 
 
 def test_a_baseline_has_nothing_to_stop(tmp_path: Path) -> None:

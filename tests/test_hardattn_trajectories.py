@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
 
@@ -45,8 +46,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("mode", "drawn"), [("greedy", "sample"), ("random", "random")])
 def test_several_are_averaged_as_by_hand(mode: Mode, drawn: Mode) -> None:
     found = predicted(4, mode).seen
-    logits, gain, said = found.log_probs, found.gain, found.said
-    assert said is not None
+    logits, gain, halt = found.log_probs, found.said["gain"], found.said["act"]
     each = [
         look_at_all(tiny_network(), TEST, GEOMETRY, STEPS, mode=drawn, seed=trajectory_seed(SEED, number))
         for number in range(4)
@@ -58,21 +58,22 @@ def test_several_are_averaged_as_by_hand(mode: Mode, drawn: Mode) -> None:
             mean = sum((w / w.sum() for w in weights), torch.zeros(2)) / 4
             torch.testing.assert_close(logits[n, t].exp(), mean)
             assert gain[n, t].item() == pytest.approx(sum(seen.gain[n, t].item() for seen in each) / 4)
-            halts = [seen.said.halt[n, t] for seen in each if seen.said is not None]
-            torch.testing.assert_close(said.halt[n, t], sum(halts, torch.zeros(1)) / 4)
+            halts = [seen.said["act"][n, t] for seen in each]
+            torch.testing.assert_close(halt[n, t], sum(halts, torch.zeros(1)) / 4)
 
 
 def test_one_is_the_greedy_one() -> None:
     seen = look_at_all(tiny_network(), TEST, GEOMETRY, STEPS, mode="greedy")
     found = predicted(1)
     assert torch.equal(found.seen.log_probs, seen.logits.log_softmax(-1))
-    assert torch.equal(found.seen.gain, seen.gain) and torch.equal(found.locations[:, 0], seen.locations)
+    assert torch.equal(found.seen.said["gain"], seen.gain)
+    assert torch.equal(found.locations[:, 0], seen.locations)
 
 
 def test_pixels_of_several_are_those_of_any() -> None:
     corners = [[[[0, 0], [0, 2]], [[0, 0], [8, 8]]], [[[0, 0], [0, 4]], [[4, 4], [0, 2]]]]
     where = places_at(torch.tensor(corners), 4)
-    seen = Predictions(torch.zeros(2, 2, 2), torch.zeros(2, 2))
+    seen = Predictions(torch.zeros(2, 2, 2))
     assert Looks(seen, where).pixels(GEOMETRY).tolist() == [[16, 40], [32, 48]]
 
 
@@ -123,7 +124,7 @@ def test_less_than_one_is_refused(run: Path, count: int) -> None:
         evaluate(run, dataset=tiny_dataset(), device="cpu", trajectories=count)
     assert not (run / "evaluation.json").exists()
     done = CliRunner().invoke(main, ["evaluate", str(run), f"--trajectories={count}"])
-    assert done.exit_code == 2 and len(done.stderr.splitlines()) == 1
+    assert_refused(done, "at least 1 trajectory", f"found {count}", "set --trajectories")
 
 
 def test_a_baseline_has_one(tmp_path: Path) -> None:

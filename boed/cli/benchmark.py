@@ -5,72 +5,70 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from boed.benchmark import Benchmark, combinations, run_benchmark
 from boed.combination import CHOICES, Combination
-from boed.search.designer import COMPLETIONS
-from data.cli.options import PATH, one_line_errors
-from data.device import choose_device
+from boed.search.choices import COMPLETIONS
+from data.cli.commands import Command
+from data.cli.options import PATH, Option, device_option, json_option, panel
 from data.errors import SettingsError
-from data.registry import load
+
+if TYPE_CHECKING:
+    from boed.benchmark import Benchmark
 
 
-@click.command()
+def _only(part: str, name: str) -> Option:
+    """The option that names those of one part of a design."""
+    return Option(
+        [f"--{part}", name],
+        type=click.Choice(CHOICES[part]),
+        multiple=True,
+        help="Only this one; may be repeated.",
+    )
+
+
+_FITS = panel(
+    "Fits",
+    Option(
+        ["--run", "run_dir"],
+        type=PATH,
+        default=Path("runs/benchmark-finite"),
+        show_default=True,
+        help="Folder of the approximations; what is there is taken.",
+    ),
+    Option(["--iterations"], type=int, help="Of each training. [default: as in `boed fit`, 10000 here]"),
+    Option(["--glimpses"], type=int, help="Glimpses per image, T. [default: 5]"),
+    Option(["--seed"], default=0, show_default=True, help="Of fits and completions."),
+    device_option(),
+)
+_COMBINATIONS = panel(
+    "Combinations",
+    Option(["--only-default"], is_flag=True, help="Leave out all combinations but the default."),
+    _only("posterior", "posteriors"),
+    _only("completion", "completions_of"),
+    _only("estimator", "estimators"),
+)
+_DESIGNS = panel(
+    "Designs",
+    Option(["--images"], default=200, show_default=True, help="How many images to design for."),
+    Option(["--completions"], default=COMPLETIONS, show_default=True, help="Per image and glimpse."),
+)
+
+
+@click.command(cls=Command, params=[*_FITS, *_COMBINATIONS, *_DESIGNS, *panel("Output", json_option())])
 @click.argument("yardstick", type=click.Choice(["finite"]))
-@click.option(
-    "--run",
-    "run_dir",
-    type=PATH,
-    default=Path("runs/benchmark-finite"),
-    show_default=True,
-    help="Folder of the approximations; what is there is taken.",
-)
-@click.option("--images", default=200, show_default=True, help="How many images to design for.")
-@click.option("--completions", default=COMPLETIONS, show_default=True, help="Per image and glimpse.")
-@click.option("--iterations", type=int, help="Of each training. [default: as in `boed fit`, 10000 here]")
-@click.option("--glimpses", type=int, help="Glimpses per image, T. [default: 5]")
-@click.option("--seed", default=0, show_default=True, help="Of fits and completions.")
-@click.option("--only-default", is_flag=True, help="Leave out all combinations but the default.")
-@click.option(
-    "--posterior",
-    "posteriors",
-    type=click.Choice(CHOICES["posterior"]),
-    multiple=True,
-    help="Only this one; may be repeated.",
-)
-@click.option(
-    "--completion",
-    "completions_of",
-    type=click.Choice(CHOICES["completion"]),
-    multiple=True,
-    help="Only this one; may be repeated.",
-)
-@click.option(
-    "--estimator",
-    "estimators",
-    type=click.Choice(CHOICES["estimator"]),
-    multiple=True,
-    help="Only this one; may be repeated.",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@one_line_errors
 def benchmark(
     yardstick: str,
     run_dir: Path,
-    images: int,
-    completions: int,
-    iterations: int | None,
-    glimpses: int | None,
-    seed: int,
     only_default: bool,
     posteriors: tuple[str, ...],
     completions_of: tuple[str, ...],
     estimators: tuple[str, ...],
     device: str,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Compares every combination of approximations with exact design, where that can be computed.
 
@@ -80,18 +78,13 @@ def benchmark(
       boed benchmark finite --only-default --json
       boed benchmark finite --posterior glimpse-set --completion retrieval --completion gaussian
     """
+    from boed.benchmark import run_benchmark
+    from data.device import choose_device
+    from data.registry import load
+
     chosen = [Combination()] if only_default else selected(posteriors, completions_of, estimators)
-    given = {"iterations": iterations, "glimpses": glimpses}
-    found = run_benchmark(
-        load(yardstick),
-        run_dir,
-        chosen,
-        images=images,
-        completions=completions,
-        device=choose_device(device),
-        seed=seed,
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    given = {name: value for name, value in options.items() if value is not None}
+    found = run_benchmark(load(yardstick), run_dir, chosen, device=choose_device(device), **given)
     click.echo(json.dumps(found.to_json(), indent=1) if as_json else table(found))
 
 
@@ -106,6 +99,8 @@ def selected(
     >>> [its.score for its in selected(["exact"], ["gaussian"], [])]
     ['entropy', 'information']
     """
+    from boed.benchmark import combinations
+
     asked = {"posterior": posteriors, "completion": completions, "estimator": estimators}
     found = [
         each

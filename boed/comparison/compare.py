@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
-from boed.comparison.judge import JudgeSettings, judge
+from boed.comparison.judge import judge
 from boed.comparison.masks import Masks
+from boed.comparison.settings import JudgeSettings
 from data.dataset import DataSet, Split
 from data.device import at_device
 from data.errors import SettingsError, StoreError

@@ -14,50 +14,25 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from tqdm import tqdm
 
 from boed.comparison.masks import Masks, draw, look, pair
+from boed.comparison.settings import JudgeSettings
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.posteriors.posterior import best_temperature, negative_log_posterior
 from data.dataset import DataSet, Split
 from data.device import at_device, one_thread
-from data.errors import DataError, SettingsError
+from data.errors import DataError
+from data.moving_average import moving_average
+from data.progress import progress
 
 LEARNING_RATE, WEIGHT_DECAY, AVERAGE = 3e-3, 0.1, 0.99
 CHECK_EVERY, VALID_IMAGES = 250, 500
 FOLDS, FEWEST, CHUNK = 2, 4, 500
-LARGEST_SEED = 2**31
-
-
-@dataclass(frozen=True)
-class JudgeSettings:
-    """What can be chosen about judges.
-
-    Args:
-        iterations: of each training.
-        judges: trainings per fold, whose probabilities are averaged.
-        alike: each training image takes, of so many random sequences of a source, the one whose own image
-            looks most like it there; 1 takes any.
-        width: of the embedding.
-        seed: of everything that is drawn.
-    """
-
-    iterations: int = 3000
-    judges: int = 1
-    alike: int = 1
-    width: int = 128
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("iterations", "judges", "alike", "width"):
-            if getattr(self, name) < 1:
-                raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
-        if not 0 <= self.seed < LARGEST_SEED:
-            raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")
 
 
 def judge(dataset: DataSet, masks: Masks, settings: JudgeSettings) -> Tensor:
@@ -115,11 +90,11 @@ def train_judge(
     shape, classes, steps = masks.geometry.glimpse_shape(), len(dataset.classes), masks.locations.shape[2]
     q = GlimpseSetPosterior(shape, classes, steps, settings.width).to(device)
     best, learner = Best(q), Learner(q, settings.iterations)
-    for iteration in (bar := tqdm(range(settings.iterations), desc=title, unit="it")):
+    for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
         torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
         generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
         learner.step(draw(train, masks, settings.alike, generator, mirror=dataset.symmetric))
-        best.follow(q, iteration)
+        best.follow(q)
         if (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == settings.iterations:
             bar.set_postfix(nll=f"{best.check(valid):.4f}")
     return best.calibrated(valid)
@@ -154,15 +129,13 @@ class Best:
     """The moving average of the weights, and what it was when it did best on the validation images."""
 
     def __init__(self, q: GlimpseSetPosterior) -> None:
-        self.average = copy.deepcopy(q).eval()
+        self.averaged = moving_average(q, AVERAGE)
+        self.average = cast(GlimpseSetPosterior, self.averaged.module)
         self.state, self.lowest = self.average.state_dict(), math.inf
 
-    @torch.no_grad()
-    def follow(self, q: GlimpseSetPosterior, iteration: int) -> None:
+    def follow(self, q: GlimpseSetPosterior) -> None:
         """The average takes a step towards the weights; a longer one at the beginning."""
-        rate = 1 - min(AVERAGE, iteration / (iteration + 10))
-        for own, new in zip(self.average.parameters(), q.parameters(), strict=True):
-            own.lerp_(new, rate)
+        self.averaged.update_parameters(q)
 
     def check(self, valid: Held) -> float:
         """NLL on the validation images; the weights are kept if it is the lowest so far."""

@@ -11,7 +11,10 @@ from boed.completions.completion import CompletionTask
 from data.dataset import Split
 from data.retina import Retina
 
-BISECTIONS = 40
+NEWTON_STEPS = 14
+LEAST_PRECISE, FIRST_PRECISION, MOST_PRECISE = 1e-6, 10.0, 1e4
+FARTHEST = 1e200
+ROWS = 16  # histories at a time: their distances stay in a core's cache
 
 
 class RetrievalCompletion:
@@ -74,22 +77,46 @@ def from_bank(task: CompletionTask) -> RetrievalCompletion:
 def tempered(distances: Tensor, target_ess: float, prior: Tensor | None = None) -> Tensor:
     """Normalised log-weights -c * distances (B, M) + log prior (M,), each c such that the ESS meets a target.
 
-    The effective sample size falls with the precision c = 1 / (2 sigma^2): bisection finds it. Infinite
-    distances weigh nothing.
+    The effective sample size falls with the precision c = 1 / (2 sigma^2), measured where the mean distance
+    is 1. Infinite distances weigh nothing.
     """
     excess = distances - distances.amin(1, keepdim=True)
     finite = excess.isfinite()
     scale = excess.where(finite, 0).sum(1, keepdim=True) / finite.sum(1, keepdim=True)
-    scale = scale.clamp(min=1e-9)
-    log_prior = 0.0 if prior is None else prior.log()
+    relative = excess / scale.clamp(min=1e-9)
+    log_prior = distances.new_zeros(1) if prior is None else prior.log()
     target = min(target_ess, float(distances.shape[1]))
-    low, high = torch.zeros_like(scale), torch.full_like(scale, 1e4)
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        enough = effective_sample_size(-excess / scale * middle + log_prior) > target
-        low, high = torch.where(enough, middle, low), torch.where(enough, high, middle)
-    weights = -excess / scale * low + log_prior
-    return weights.masked_fill(~finite, -torch.inf).log_softmax(1)  # low may be 0
+    precision = torch.cat([_precision(part, log_prior, target) for part in relative.split(ROWS)])
+    weights = -relative * precision + log_prior
+    return weights.masked_fill(~finite, -torch.inf).log_softmax(1)  # the precision may be 0
+
+
+def _precision(relative: Tensor, log_prior: Tensor, target: float) -> Tensor:
+    """(B, 1) precision c at which weights exp(-c * relative) * prior (B, M) have the effective sample size.
+
+    Newton's method on log ESS as a function of log c, within a bracket. 0 where even without the distances
+    the ESS is not above it.
+    """
+    most = effective_sample_size(log_prior.expand_as(relative).masked_fill(relative.isinf(), -torch.inf))
+    distance = relative.clamp(max=FARTHEST)  # infinity times a weight of 0 would be no number
+    low = relative.new_zeros(len(relative), 1)
+    high, precision = torch.full_like(low, MOST_PRECISE), torch.full_like(low, FIRST_PRECISION)
+    for _ in range(NEWTON_STEPS):
+        logits = log_prior - precision * distance
+        weights = (logits - logits.amax(1, keepdim=True)).exp_()
+        pull = distance * weights
+        total, squares = weights.sum(1, keepdim=True), weights.square().sum(1, keepdim=True)
+        error = (total.square() / squares / target).log()
+        slope = (
+            2
+            * precision
+            * ((pull * weights).sum(1, keepdim=True) / squares - pull.sum(1, keepdim=True) / total)
+        )
+        low, high = torch.where(error > 0, precision, low), torch.where(error > 0, high, precision)
+        step = precision * (-error / slope).exp()
+        inside = (step >= low) & (step <= high)  # false for no number, where the ESS is flat
+        precision = torch.where(inside, step, (low.clamp(min=LEAST_PRECISE) * high).sqrt())
+    return precision.where(most > target * (1 + 1e-9), 0.0)  # equal but for rounding
 
 
 def squared_distances(one: Tensor, other: Tensor) -> Tensor:

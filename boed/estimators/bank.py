@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from boed.estimators.choices import MEMORY_GB
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
 from data.grey import GREY_STEPS, grey_levels
 
 EMBED_VALUES = 4_000_000  # glimpse values, or values of statistics, that go through q at a time
-MEMORY_GB = 4.0
 
 
 @torch.no_grad()

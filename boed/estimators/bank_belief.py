@@ -11,6 +11,7 @@ from boed.completions.retrieval import RetrievalCompletion, effective_sample_siz
 from boed.estimators.bank import Bank
 from boed.estimators.epe import expected_scores
 from boed.estimators.estimator import Completed, image_maps
+from boed.estimators.shared_completions import expected_under_draws
 from data.grey import grey_levels
 
 BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
@@ -46,7 +47,7 @@ class BankBelief:
         if excluded is not None:
             here = (excluded >= 0).nonzero().view(-1)
             self.distances[here, excluded[here]] = torch.inf
-        self._drawn: tuple[float, Tensor] | None = None
+        self._drawn: dict[float, Tensor] = {}
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:
         """Adds the distances of one more glimpse per image."""
@@ -55,7 +56,7 @@ class BankBelief:
             here = (places == place).nonzero().view(-1)
             self.distances[here] += squared_distances(levels[here], self.bank.grey_levels(place))
         self.seen += 1
-        self._drawn = None
+        self._drawn.clear()
 
     def weights(self) -> Tensor:
         """(B, M) normalised log-weights of the bank given the glimpses so far."""
@@ -66,36 +67,48 @@ class BankBelief:
         return effective_sample_size(self.weights()).squeeze(1)
 
     def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
-        """(B, L) expected scores; on the CPU image by image, so that no bit depends on the batch."""
-        drawn = self._draws()
+        """(B, L) expected scores; on the CPU no bit of an image's map depends on the batch."""
+        if wanted is None:
+            return self.own_maps(totals, count, self.targets[self.seen - 1 : self.seen])[0]
+        drawn = self._drawn_for(self.targets[self.seen - 1])
         if totals.device.type == "cpu":
             return image_maps(
                 len(totals), wanted, lambda n, places: self._one(totals[n], drawn[n], count, places)
             )
-        if wanted is None:
-            return self._together(totals, drawn, count, None)
-        found = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
+        scores = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
         places = wanted.any(0).nonzero().view(-1)  # of any image: one large block is the faster one there
         if len(places):
-            found[:, places] = self._together(totals, drawn, count, places)
-        return found.masked_fill(~wanted, torch.inf)
+            scores[:, places] = self._together(totals, drawn, count, places)
+        return scores.masked_fill(~wanted, torch.inf)
+
+    def own_maps(self, totals: Tensor, count: int, targets: Sequence[float]) -> Tensor:
+        """(R, B, L) expected scores for each of R effective sample sizes, whose completions overlap."""
+        drawn = [self._drawn_for(target) for target in targets]
+        if totals.device.type != "cpu":
+            return torch.stack([self._together(totals, rows, count, None) for rows in drawn])
+        if self.score != "information":
+            return expected_under_draws(self.bank, totals, torch.stack(drawn, 1), count, self.score)
+        each = [
+            torch.stack([self._one(total, own, count, None) for total, own in zip(totals, rows, strict=True)])
+            for rows in drawn
+        ]
+        return torch.stack(each)
 
     def completed(self, image: int) -> Completed:
         """The drawn bank images with their labels."""
-        rows, times = self._draw(image)[0].unique(return_counts=True)
+        rows, times = self._draw(self.targets[self.seen - 1], image)[0].unique(return_counts=True)
         return Completed(self.bank.statistics(rows), self.bank.labels[rows], times.double() / times.sum())
 
-    def _draws(self) -> Tensor:
-        """(B, N) of all images: the same until the next glimpse, or another target, for a map in parts."""
-        target = self.targets[self.seen - 1]
-        if self._drawn is None or self._drawn[0] != target:
-            self._drawn = target, self._draw()
-        return self._drawn[1]
+    def _drawn_for(self, target: float) -> Tensor:
+        """(B, N) of all images: the same until the next glimpse, for a map in parts."""
+        if target not in self._drawn:
+            self._drawn[target] = self._draw(target)
+        return self._drawn[target]
 
-    def _draw(self, image: int | None = None) -> Tensor:
+    def _draw(self, target: float, image: int | None = None) -> Tensor:
         """(B, N) bank images of all images or, as a batch of one, of `image`."""
         some = slice(None) if image is None else slice(image, image + 1)
-        weights = self.completion.log_weights(self.distances[some], self.targets[self.seen - 1])
+        weights = self.completion.log_weights(self.distances[some], target)
         return self.completion.draw(weights, self.count, self.offsets[some, self.seen - 1])
 
     def _block_rows(self, places: Tensor | None) -> int:

@@ -35,8 +35,8 @@ def candidate_scores(logits: Tensor, labels: Tensor, score: str) -> Tensor:
     """
     if score != "cross-entropy":
         return entropy(logits)
-    chosen = labels[..., None, None].expand(*logits.shape[:-1], 1)
-    return -logits.log_softmax(-1).gather(-1, chosen).squeeze(-1)
+    own = labels[..., None, None].expand(*logits.shape[:-1], 1)
+    return logits.logsumexp(-1) - logits.gather(-1, own).squeeze(-1)
 
 
 def expected_scores(

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from data.errors import CheckpointError
+from data.progress import progress
 from data.tensors import load_tensors, save_tensors
 
 SAVE_EVERY = 500
@@ -57,7 +57,7 @@ def seeded_iterations(
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
     start = 0 if state is None else resume_state(state, task, network, optimiser)
-    for i in tqdm(range(start, iterations), initial=start, total=iterations, desc=title, unit="it"):
+    for i in progress(range(start, iterations), initial=start, total=iterations, desc=title, unit="it"):
         torch.manual_seed(seed * 1_000_003 + i)
         yield i, torch.Generator().manual_seed(seed * 1_000_003 + i)
         if state is not None and ((i + 1) % SAVE_EVERY == 0 or i + 1 == iterations):

@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
-from tqdm import tqdm
 
 from boed.approximations import Approximations
 from boed.fitting.training import LEARNING_RATE, PlaceSampler, train_posterior
@@ -17,6 +16,7 @@ from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, 
 from boed.search.codebook import place_probabilities
 from boed.search.designer import Designer, History
 from data.dataset import Split
+from data.progress import progress
 
 ROUNDS = 3  # of training on-policy
 STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
@@ -135,7 +135,7 @@ def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -
     count = affordable(learned, ON_POLICY_IMAGES if alone else FEW_IMAGES)
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]
     history = History(Designer(learned), train, some, seed=seed)
-    for weight in tqdm(learned.weights, desc="first designs", unit="glimpse"):
+    for weight in progress(learned.weights, desc="first designs", unit="glimpse"):
         history.look(history.choose(weight)[0])
     return history.chosen
 
@@ -148,7 +148,7 @@ def calibrate(learned: Approximations, seed: int) -> None:
     rows = sample(len(bank), affordable(learned, CALIBRATION_IMAGES), bank.ids.device)
     history = History(Designer(learned), bank, rows, seed=seed, excluded=rows)
     found = [1.0]
-    for weight in tqdm(learned.weights, desc="calibrate q", unit="glimpse"):
+    for weight in progress(learned.weights, desc="calibrate q", unit="glimpse"):
         history.look(history.choose(weight)[0])
         found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
     q.temperature.copy_(torch.tensor(found))

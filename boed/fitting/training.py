@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from boed.fitting.fit_state import seeded_iterations
 from boed.posteriors.posterior import Posterior, negative_log_posterior
@@ -102,16 +103,18 @@ def train(
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    optimiser.param_groups[0]["initial_lr"] = learning_rate  # a schedule that is taken up goes by it
+    schedule: LambdaLR | None = None
     network.train()
     for iteration, generator in seeded_iterations(
         network, optimiser, iterations=iterations, seed=seed, state=state, task=task, title=title
     ):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * one_cycle(iteration / iterations)
+        schedule = schedule or LambdaLR(optimiser, lambda i: one_cycle(i / iterations), iteration - 1)
         value = loss(generator)
         optimiser.zero_grad(set_to_none=True)
         value.backward()
         optimiser.step()
+        schedule.step()
     network.eval()
 
 

@@ -66,7 +66,7 @@ class AvpCnnPosterior(Posterior):
         glimpses: largest t.
         resolution: R, side of what the network sees, in pixels.
         width: channels of the small backbone's first layer; torchvision's have their own.
-        backbone: one of `boed.posteriors.backbones.BACKBONES`.
+        backbone: one of `boed.posteriors.choices.BACKBONES`.
         attributes: A, each of K classes with a head of its own.
         pretrained: torchvision's weights instead of random ones.
 

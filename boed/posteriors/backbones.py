@@ -7,15 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from boed.posteriors.choices import BACKBONES, TORCHVISION
 from data.errors import SettingsError
 
 LARGEST_MAP = 4  # side at which the small network stops to halve: what is left says where
-TORCHVISION = {
-    "densenet121": "densenet121",
-    "mobilenet_v2": "mobilenet_v2",
-    "shufflenet_v2": "shufflenet_v2_x1_0",
-}
-BACKBONES = ("small", *TORCHVISION)
 SMALLEST_RESOLUTION = {"small": 2} | dict.fromkeys(TORCHVISION, 32)  # torchvision's halve five times
 
 

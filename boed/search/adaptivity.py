@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from boed.approximations import TARGETS, Approximations
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
+from data.progress import progress
 
 IMAGE_PLACES = 100_000  # images times candidates that an estimate is made from
 TOGETHER_PLACES = 40_000  # the same where there are many attributes, each with an estimate of its own
@@ -35,7 +35,8 @@ def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tenso
 
 
 def affordable(learned: Approximations, wanted: int) -> int:
-    """How many images to design for when something is estimated: fewer where a map is dear."""
+    """How many images to design for when something is estimated: fewer where maps are dear, or if asked."""
+    wanted = min(wanted, learned.settings.trial_images or wanted)
     cheap = learned.estimator is not None or (learned.generator is None and learned.embedded().kept)
     return wanted if cheap else min(wanted, FEW_IMAGES)
 
@@ -57,11 +58,11 @@ def estimate_adaptivity(
     designer = Designer(learned)
     history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
     weights, targets = [], []
-    for step in tqdm(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
+    for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised = _realised(designer, history, rows)
         average = history.average_map()
         choices = []
-        for target, own in _own_maps(history).items():
+        for target, own in history.own_maps(TARGETS).items():
             weight = choose_weight(average, own, realised, errors)
             choices.append((_loss(average, own, weight, realised), weight, target))
         best = min(choices)
@@ -70,17 +71,6 @@ def estimate_adaptivity(
         _set_target(history, step - 1, best[2])
         history.look(history.choose(best[1])[0])
     return Adaptivity(tuple(weights), (*targets[1:], targets[-1]))
-
-
-def _own_maps(history: History) -> dict[float, Tensor]:
-    """The images' own maps by effective sample size, where one is set."""
-    if history.count == 0 or not isinstance(history.belief, BankBelief):
-        return {TARGETS[1]: history.own_map()}
-    maps = {}
-    for target in TARGETS:
-        _set_target(history, history.count - 1, target)
-        maps[target] = history.own_map()
-    return maps
 
 
 def _set_target(history: History, step: int, target: float) -> None:

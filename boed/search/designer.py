@@ -12,20 +12,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boed.approximations import Approximations
+from boed.approximations import TARGETS, Approximations
 from boed.combination import require_search
-from boed.estimators.bank import MEMORY_GB, Bank
+from boed.estimators.bank import Bank
+from boed.estimators.bank_belief import BankBelief
+from boed.estimators.choices import MEMORY_GB
 from boed.estimators.epe import entropy
 from boed.estimators.estimator import Belief
+from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.coarse import coarse_to_fine
 from boed.search.heuristics import linear_information
-from boed.search.lookahead import SEARCHES, planned
+from boed.search.lookahead import planned
 from boed.search.shrinkage import AverageMaps, shrunk
 from data.dataset import Split
 from data.errors import SettingsError
 from data.sequences import Sequences
-
-COMPLETIONS = 100
 
 
 class Designer:
@@ -78,7 +79,7 @@ class Designer:
     @cached_property
     def average(self) -> AverageMaps:
         """Average maps over the bank, for each image's own history."""
-        return AverageMaps(self.bank, self.score)
+        return AverageMaps(self.bank, self.score, images=self.learned.settings.trial_images)
 
     @cached_property
     def common_average(self) -> AverageMaps:
@@ -156,6 +157,15 @@ class History:
             return self.average_map()
         found = self.belief.own_map(self.total, self.count + 1, wanted)
         return found.double().masked_fill(self.seen, torch.inf)
+
+    def own_maps(self, targets: Sequence[float]) -> dict[float, Tensor]:
+        """`own_map` by the effective sample size behind it, where one can be set."""
+        if self.count == 0 or not isinstance(self.belief, BankBelief):
+            return {TARGETS[1]: self.own_map()}
+        maps = self.belief.own_maps(self.total, self.count + 1, targets)
+        return {
+            target: own.masked_fill(self.seen, torch.inf) for target, own in zip(targets, maps, strict=True)
+        }
 
     def score_map(self, weight: float) -> Tensor:
         """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked."""

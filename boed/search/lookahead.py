@@ -10,7 +10,6 @@ from boed.estimators.epe import candidate_scores
 from boed.estimators.estimator import Completed
 from boed.posteriors.posterior import Posterior
 
-SEARCHES = ("greedy", "beam", "lookahead")
 CANDIDATES = 8  # first places of a lookahead, the best ones by one step
 BEAM_WIDTH = 8
 BEAM_DEPTH = 3  # glimpses that a plan of the beam has at most

@@ -12,10 +12,10 @@ import math
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
-from tqdm import tqdm
 
 from boed.search.pooling import PooledSensor
 from data.dataset import Split
+from data.progress import progress
 from data.retina import Retina
 
 CHUNK = 32  # images at a time: what a core's cache and the allocator take without complaint
@@ -69,7 +69,7 @@ def _normal_equations(
     """X'X (L, D, D), X'y (L, D, A*K) and y'y (A*K,) of the pooled glimpses at every location."""
     gram = moment = torch.zeros((), device=index.device)
     chunks = zip(index.split(CHUNK), targets.split(CHUNK), strict=True)
-    for rows, target in tqdm(chunks, total=math.ceil(len(index) / CHUNK), desc="informative places"):
+    for rows, target in progress(chunks, total=math.ceil(len(index) / CHUNK), desc="informative places"):
         design = sensor(split.images[rows])  # (L, D, B)
         gram = gram + design @ design.transpose(1, 2)
         moment = moment + design @ target

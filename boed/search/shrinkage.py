@@ -41,34 +41,40 @@ class AverageMaps:
         bank: labelled held-out images and their statistics.
         score: see `boed.estimators.epe`.
         whole: whether every history gets the average over the whole bank.
+        images: in that sample, at most; fewer are faster and make noisier maps.
     """
 
-    def __init__(self, bank: Bank, score: str, *, whole: bool = False) -> None:
+    def __init__(self, bank: Bank, score: str, *, whole: bool = False, images: int | None = None) -> None:
         pairs = min(REFERENCE_ROWS, REFERENCE_VALUES // bank.width)
-        count = min(len(bank), max(1, pairs // len(bank.places)))
+        count = min(len(bank), max(1, pairs // len(bank.places)), images or len(bank))
         self.bank, self.whole = bank, whole
         rows = torch.linspace(0, len(bank) - 1, count).long().to(bank.labels.device)
         self.q, self.score = bank.q, score
         self.statistics, self.labels = bank.statistics(rows), bank.labels[rows]
         self._known: dict[tuple[int, ...], Tensor] = {}
 
+    @torch.no_grad()
     def __call__(self, histories: Tensor) -> Tensor:
         """(B, L) nats, double, for the places (B, t) seen so far; their order does not matter."""
         keys = [tuple(sorted(row)) for row in histories.tolist()]
-        for key in set(keys) - self._known.keys():
-            self._known[key] = self._average(list(key))
+        new = sorted(set(keys) - self._known.keys())
+        if new:
+            self._known |= zip(new, self._averages(histories.new_tensor(new)), strict=True)
         return torch.stack([self._known[key] for key in keys])
 
-    def _average(self, history: list[int]) -> Tensor:
-        scores = [
-            candidate_scores(
-                self.q.logits(candidates[:, history].sum(1, keepdim=True) + candidates, len(history) + 1),
-                labels,
-                self.score,
-            )
-            for candidates, labels in self._references(bool(history))
-        ]
-        return torch.cat(scores).double().mean(0)
+    def _averages(self, histories: Tensor) -> Tensor:
+        """(H, L) of histories (H, t): a block of images serves all of them while it is in the cache."""
+        count, images = histories.shape[1], 0
+        total = torch.zeros(
+            len(histories), len(self.bank.places), dtype=torch.float64, device=histories.device
+        )
+        for candidates, labels in self._references(count > 0):
+            images += len(labels)
+            for history, its_total in zip(histories, total, strict=True):
+                sums = candidates.index_select(1, history).sum(1, keepdim=True) + candidates
+                scores = candidate_scores(self.q.logits(sums, count + 1), labels, self.score)
+                its_total += scores.double().sum(0)
+        return total / images
 
     def _references(self, any_seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Statistics (m, L, D) and labels (m,) of the images behind an average, block by block."""

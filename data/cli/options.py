@@ -1,104 +1,149 @@
-"""What both command lines share: the options that name a task, and errors in one line."""
+"""The options that both command lines share: those that name a task, its sensor and the device."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from rich_click import RichOption
 
-from data.dataset import DataSet
-from data.errors import GlimpseError, SettingsError
+from data.errors import SettingsError
+from data.plugins import Registry
 from data.registry import DATASETS, load
 
+if TYPE_CHECKING:
+    from data.dataset import DataSet  # slow to import, and no option needs it
+
+Option = RichOption
 PATH: click.ParamType = click.Path(path_type=Path)  # type: ignore[type-arg]
-GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 SENSORS = ("patch", "retina")
 RETINA_SCALES = 3  # as in most tables of Mnih et al. 2014
 
-_TASK = (
-    click.option(
-        "--dataset", "name", default="digits", show_default=True, help=f"One of {', '.join(DATASETS)}."
-    ),
-    click.option("--attribute", help="What to predict (celebahq; default Male; to fit also A,B,.. or all)."),
-    click.option("--canvas", type=int, help="Canvas side in pixels (translated-mnist, cluttered-mnist)."),
-    click.option("--data-root", type=PATH, help="Folder of the images, in the official layout."),
-    click.option(
-        "--run",
-        "run_dir",
-        type=PATH,
-        help="Folder of everything a run makes. [default: runs/DATASET[-TARGET]]",
-    ),
-    click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]"),
-    click.option(
-        "--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the data set's, or FILE's]"
-    ),
-    click.option(
-        "--sensor",
-        type=click.Choice(SENSORS),
-        help="patch: one square of --glimpse-size pixels a side. retina: --scales squares around one centre, "
-        f"{RETINA_SCALES} by default. [default: as --scales]",
-    ),
-    click.option(
-        "--scales",
-        type=int,
-        help="Squares of a retina, of 1, 2, 4, .. times --glimpse-size pixels a side, averaged down to the "
-        "first. [default: as for --glimpse-size]",
-    ),
-)
-_FIRST_GLANCE = click.option(
-    "--first-glance",
-    is_flag=True,
-    default=None,
-    help="Let the first of the glimpses be the whole image, averaged down to the size of a glimpse.",
-)
-_DEVICE = click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+
+class Name(click.ParamType):  # type: ignore[type-arg]
+    """A name of a registry; refused as the registry does it, and what it names is not imported."""
+
+    name = "text"
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        self.registry.require_name(value)
+        return value
 
 
-class Commands(click.Group):
-    """A group of commands that answers misused options in one line, like all other bad input."""
-
-    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Runs the command line."""
-        run: Callable[..., Any] = super().main
-        if not standalone_mode:
-            return run(*args, standalone_mode=False, **extra)
-        try:
-            sys.exit(run(*args, standalone_mode=False, **extra))
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            sys.exit(2)
-        except click.ClickException as error:
-            message = " ".join(error.format_message().split())
-            click.echo(f"error: expected options as in --help, found otherwise: {message}", err=True)
-            sys.exit(2)
-        except click.Abort:
-            sys.exit(130)
+def panel(title: str, *options: RichOption) -> list[click.Parameter]:
+    """Options that stand together, under a title, in the help of a command."""
+    for option in options:
+        option.panel = title
+    return list(options)
 
 
-def task_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that name data, run folder, geometry and device."""
-    return sensor_options(_FIRST_GLANCE(_DEVICE(command)))
+def device_option() -> RichOption:
+    """`--device`, of every command that computes."""
+    return Option(["--device"], default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
-def sensor_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options that name data, run folder and geometry, for what needs no device.
+def json_option() -> RichOption:
+    """`--json`, of every command that has figures."""
+    return Option(["--json", "as_json"], is_flag=True, help="Print one JSON object and nothing else.")
 
-    A sensor is told as its scales: the command knows these alone.
+
+def data_options(run: str = "Folder of everything a run makes.") -> list[click.Parameter]:
+    """The options that name a data set, and the folder of its runs."""
+    return panel(
+        "Data",
+        Option(
+            ["--dataset", "name"],
+            type=Name(DATASETS),
+            default="digits",
+            show_default=True,
+            help=f"One of {', '.join(DATASETS)}.",
+        ),
+        Option(["--attribute"], help="What to predict (celebahq; default Male; to fit also A,B,.. or all)."),
+        Option(["--canvas"], type=int, help="Canvas side in pixels (translated-mnist, cluttered-mnist)."),
+        Option(
+            ["--region"],
+            metavar="all|inner|outer",
+            help="Where on the canvas digits lie (translated-mnist, cluttered-mnist). [default: all]",
+        ),
+        Option(
+            ["--placements"],
+            type=int,
+            help="Of each training digit on a canvas (translated-mnist, cluttered-mnist). [default: 1]",
+        ),
+        Option(
+            ["--image-size"],
+            type=int,
+            help="Side that images are brought to, in pixels (cub, folder). [default: 128]",
+        ),
+        Option(
+            ["--data-seed"],
+            type=int,
+            help="Of places, clutter and draws (digits, finite, translated-mnist, cluttered-mnist). "
+            "[default: 0]",
+        ),
+        Option(["--data-root"], type=PATH, help="Folder of the images, in the official layout."),
+        Option(["--run", "run_dir"], type=PATH, help=f"{run} [default: runs/DATASET[-TARGET]]"),
+    )
+
+
+def sensor_options(*more: RichOption) -> list[click.Parameter]:
+    """The options that name glimpses: how many, and what the sensor sees of each."""
+    return panel(
+        "Sensor",
+        Option(["--glimpses"], type=int, help="Glimpses per image, T. [default: the data set's]"),
+        Option(
+            ["--glimpse-size"],
+            type=int,
+            help="Side of a glimpse in pixels. [default: the data set's, or FILE's]",
+        ),
+        Option(
+            ["--sensor"],
+            type=click.Choice(SENSORS),
+            help="patch: one square of --glimpse-size pixels a side. retina: --scales squares around one "
+            f"centre, {RETINA_SCALES} by default. [default: as --scales]",
+        ),
+        Option(
+            ["--scales"],
+            type=int,
+            help="Squares of a retina, of 1, 2, 4, .. times --glimpse-size pixels a side, averaged down to "
+            "the first. [default: as for --glimpse-size]",
+        ),
+        *more,
+    )
+
+
+def glance_option() -> RichOption:
+    """`--first-glance`."""
+    return Option(
+        ["--first-glance"],
+        is_flag=True,
+        default=None,
+        help="Let the first of the glimpses be the whole image, averaged down to the size of a glimpse.",
+    )
+
+
+def sensor_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the geometry that the options name.
+
+    Raises:
+        SettingsError: see `scales_of`.
+
+    >>> sensor_of({"glimpse_size": 8, "sensor": "retina"})
+    {'glimpse_size': 8, 'scales': 3}
     """
-
-    @wraps(command)
-    @one_line_errors
-    def run(*args: Any, sensor: str | None, scales: int | None, **options: Any) -> None:
-        command(*args, scales=scales_of(sensor, scales), **options)
-
-    for option in reversed(_TASK):
-        run = option(run)
-    return run
+    asked = {
+        "glimpse_size": options.get("glimpse_size"),
+        "scales": scales_of(options.get("sensor"), options.get("scales")),
+        "first_glance": options.get("first_glance"),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def scales_of(sensor: str | None, scales: int | None) -> int | None:
@@ -120,46 +165,51 @@ def scales_of(sensor: str | None, scales: int | None) -> int | None:
     return default.get(sensor or "") if scales is None else scales
 
 
-def one_line_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Turns an error that the user can act on into one line on standard error and exit code 2."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except GlimpseError as error:
-            click.echo(f"error: {' '.join(str(error).split())}", err=True)
-            sys.exit(2)
-        except OSError as error:
-            click.echo(f"error: expected files that can be read and written, found: {error}", err=True)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            click.echo("interrupted; the same command takes it up again", err=True)
-            sys.exit(130)
-
-    return run
+LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
+    "attribute": "attribute",
+    "canvas": "canvas",
+    "region": "region",
+    "placements": "placements",
+    "size": "image_size",
+    "seed": "data_seed",
+}
 
 
-def open_task(
-    name: str,
-    attribute: str | None,
-    canvas: int | None,
-    data_root: Path | None,
-    run_dir: Path | None,
-    *,
-    several: bool = False,
-) -> tuple[DataSet, Path, dict[str, Any]]:
-    """The data set of the options, the run folder, and the arguments of `load` that open it again.
+@dataclass(frozen=True)
+class Task:
+    """A data set that a command opens, and where its runs are.
+
+    Attributes:
+        dataset: itself; no split is read yet.
+        run: folder of everything that runs make.
+        origin: the arguments of `data.registry.load` that open it again.
+    """
+
+    dataset: DataSet
+    run: Path
+    origin: dict[str, Any]
+
+
+def open_task(options: Mapping[str, Any], *, several: bool = False) -> Task:
+    """The task that the options name.
+
+    Args:
+        options: see `data_options`; those that are missing are not given.
+        several: whether the command takes several attributes.
 
     Raises:
         SettingsError: several attributes, where the command takes one.
+        GlimpseError: see `data.registry.load`.
     """
-    dataset = load(name, data_root, attribute=attribute, canvas=canvas)
+    asked = {name: options.get(key) for name, key in LOADED_WITH.items()}
+    dataset = load(options["name"], options.get("data_root"), **asked)
     if dataset.attributes and not several:
-        raise SettingsError(f"expected one attribute, found {attribute}; only `boed fit` takes several")
+        raise SettingsError(
+            f"expected one attribute, found {options['attribute']}; only `boed fit` takes several"
+        )
     if dataset.note:
         click.echo(dataset.note, err=True)
-    return dataset, run_dir or default_run(dataset), dict(dataset.origin or {})
+    return Task(dataset, options.get("run_dir") or default_run(dataset), dict(dataset.origin or {}))
 
 
 def default_run(dataset: DataSet) -> Path:

@@ -50,11 +50,11 @@ class EarlyExit(Baseline):
         return self.at_exits(images)[:, -1]
 
     def at_exits(self, images: Tensor, count: int | None = None) -> Tensor:
-        maps, said = centred(images), list[Tensor]()
+        maps, logits = centred(images), list[Tensor]()
         for stage, classifier in list(zip(self.stages, self.classifiers, strict=True))[:count]:
             maps = stage(maps)
-            said.append(classifier(maps))
-        return torch.stack(said, 1)
+            logits.append(classifier(maps))
+        return torch.stack(logits, 1)
 
 
 @BASELINES.register("early-exit")
@@ -148,10 +148,10 @@ def exit_curve(
 
 def left_at(logits: Tensor, exits: Tensor, costs: Sequence[float], pixels: int | None = None) -> Outcome:
     """One glimpse at images that leave at exits (B,), of logits (B, E, K) at all of them."""
-    said = logits[torch.arange(len(exits)), exits - 1].float().log_softmax(-1)
+    log_probs = logits[torch.arange(len(exits)), exits - 1].float().log_softmax(-1)
     spent = torch.tensor(costs, dtype=torch.float64)[exits - 1]
-    seen = None if pixels is None else torch.full_like(exits, pixels)
-    return Outcome(Stops(torch.ones_like(exits), said), spent, seen)
+    read = None if pixels is None else torch.full_like(exits, pixels)
+    return Outcome(Stops(torch.ones_like(exits), log_probs), spent, read)
 
 
 def _brief(rule: str, threshold: float, left: Outcome, labels: Tensor) -> Point:

@@ -119,7 +119,7 @@ class ShuffleUnit(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
         self.split, half = stride == 1, outputs // 2
-        seen = inputs // 2 if self.split else inputs
+        read = inputs // 2 if self.split else inputs
         shortcut = [
             *convolution(inputs, inputs, stride, groups=inputs),
             *convolution(inputs, half, 1, kernel=1),
@@ -127,7 +127,7 @@ class ShuffleUnit(nn.Module):
         ]
         self.first = nn.Sequential(*([] if self.split else shortcut))
         self.second = nn.Sequential(
-            *convolution(seen, half, 1, kernel=1),
+            *convolution(read, half, 1, kernel=1),
             nn.ReLU(),
             *convolution(half, half, stride, groups=half),
             *convolution(half, half, 1, kernel=1),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import SettingsError
+from data.plugins import options_of
 from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
 from hardattn.baselines.registry import BASELINES
 
@@ -130,10 +131,13 @@ def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
     return Baseline(*layers, *averaged(inputs, classes))
 
 
-OF_ANY_WIDTH = {
-    "hidden": ("fc", "conv"),
-    "width": ("cnn", "separable", "mobilenet_v2", "shufflenet_v2", "early-exit"),
-}
+def with_option(option: str) -> list[str]:
+    """The baselines that have an option, a keyword-only argument.
+
+    >>> with_option("hidden")
+    ['fc', 'conv']
+    """
+    return [name for name, baseline in BASELINES.items() if option in options_of(baseline)]
 
 
 def make_baseline(
@@ -145,8 +149,8 @@ def make_baseline(
         name: a key of `BASELINES`.
         image: (C, H, W).
         classes: K.
-        hidden: width of the hidden layers of fc and conv; None: 256.
-        width: multiplier of the channels of the other networks but resnet; None: 1.
+        hidden: width of the hidden layers, of a baseline with this option; None: its default.
+        width: multiplier of the channels, of a baseline with this option; None: its default.
 
     Raises:
         SettingsError: no such baseline, it has no width to choose, the width is not above 0, or the image is
@@ -155,16 +159,14 @@ def make_baseline(
     >>> make_baseline("fc", (1, 28, 28), 10, hidden=64)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
-    if name not in BASELINES:
-        raise SettingsError(f"expected a baseline of {', '.join(BASELINES)}; found {name!r}")
-    asked: dict[str, Any] = {"hidden": hidden, "width": width}
-    given = {option: value for option, value in asked.items() if value is not None}
+    make, asked = BASELINES.require(name), {"hidden": hidden, "width": width}
+    given: dict[str, Any] = {option: value for option, value in asked.items() if value is not None}
     for option, value in given.items():
-        if name not in OF_ANY_WIDTH[option]:
+        if option not in options_of(make):
             raise SettingsError(
                 f"expected no --{option} with --baseline {name}, found {value:g}; leave it out, or take "
-                f"{' or '.join(OF_ANY_WIDTH[option])}"
+                f"{' or '.join(with_option(option))}"
             )
         if not 0 < value < math.inf:
             raise SettingsError(f"expected a finite --{option} above 0, found {value:g}; choose another")
-    return BASELINES[name](image, classes, **given)
+    return make(image, classes, **given)

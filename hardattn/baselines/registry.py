@@ -16,4 +16,4 @@ BASELINES: Registry[Any] = Registry(
         "early-exit": "hardattn.baselines.early_exit",
     },
 )
-"""Rivals that see all pixels: ((C, H, W), classes, **widths) -> `hardattn.baselines.layers.Baseline`."""
+"""Rivals that see all pixels: ((C, H, W), classes, **options) -> `hardattn.baselines.layers.Baseline`."""

@@ -5,8 +5,8 @@ The whole image is one glimpse, as large as it: so sensor, variations and figure
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.model.looking import look_of
 from hardattn.model.rollout import Look
-from hardattn.training import checkpoint
 from hardattn.training.budget import Budget, is_check
 from hardattn.training.learner import accuracy_and_nll
-from hardattn.training.run_folder import open_run, require_seed, run_to_the_end
+from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
+from hardattn.training.settings import RunSettings, task_of
 from hardattn.training.trainer import Trainer, TrainingRecipe
 from supervision.batches import Batch, MixedBatches
 
@@ -52,6 +52,22 @@ class BaselineRecipe(TrainingRecipe):
     resolution: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class BaselineSettings(RunSettings):
+    """What the run of a baseline is identified by.
+
+    Attributes:
+        baseline: a name of `hardattn.baselines.registry.BASELINES`.
+    """
+
+    baseline: str
+    recipe: BaselineRecipe
+
+    @property
+    def name(self) -> str:
+        return self.baseline
+
+
 def train_baseline(
     dataset: DataSet,
     run_folder: Path,
@@ -61,7 +77,9 @@ def train_baseline(
     recipe: BaselineRecipe | None = None,
     seed: int = 0,
     device: str = "auto",
-    opened_with: dict[str, Any] | None = None,
+    opened_with: Mapping[str, Any] | None = None,
+    command: Sequence[str] | None = None,
+    tracker: Tracker | None = None,
     **chosen: Any,
 ) -> Path:
     """Trains a baseline into `run_folder`, or takes up the run that is there; returns the folder.
@@ -73,7 +91,7 @@ def train_baseline(
         run_folder: see `hardattn.runs.train`.
         baseline: a name of `hardattn.baselines.registry.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
-        opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        opened_with, command, tracker: see `hardattn.runs.train`.
         chosen: fields of `BaselineRecipe` that are not as in `recipe`.
 
     Raises:
@@ -83,37 +101,37 @@ def train_baseline(
     recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **chosen)
     budget, geometry = budget or Budget(), one_glimpse(dataset.geometry)
     target = choose_device(device)
-    settings = {
-        **checkpoint.describe(dataset, geometry),
-        "baseline": baseline,
-        "seed": seed,
-        "fingerprint": dataset.fingerprint("train", "valid"),
-        "budget": asdict(budget),
-        "recipe": asdict(recipe),
-    }
+    settings = BaselineSettings(
+        **task_of(dataset, geometry),
+        baseline=baseline,
+        seed=seed,
+        fingerprint=dataset.fingerprint("train", "valid"),
+        budget=budget,
+        recipe=recipe,
+    )
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
-        open_run(run_folder, settings, opened_with or {})
+        open_run(run_folder, settings, opened_with, command=command)
         train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
         batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
-        seen = seen_at(geometry, recipe.resolution)
-        validate = WholeImageValidator(at_home(valid, target), seen)
-        learner = WholeImageTrainer(network, batches.pool, seen, recipe, seed)
+        reduced = seen_at(geometry, recipe.resolution)
+        validate = WholeImageValidator(at_home(valid, target), reduced)
+        learner = WholeImageTrainer(network, batches.pool, reduced, recipe, seed)
         total = budget.total(len(dataset["train"]), recipe.batch_size)
-        run_to_the_end(learner, batches, validate, run_folder, budget, total)
+        run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker)
     return run_folder
 
 
-def build(settings: dict[str, Any]) -> Baseline:
+def build(settings: BaselineSettings) -> Baseline:
     """The baseline of these settings, untrained."""
-    recipe, image = BaselineRecipe(**settings["recipe"]), seen_geometry(settings).glimpse_shape()
-    return make_baseline(settings["baseline"], image, len(settings["classes"]), recipe.hidden, recipe.width)
+    recipe, image = settings.recipe, seen_geometry(settings).glimpse_shape()
+    return make_baseline(settings.baseline, image, len(settings.classes), recipe.hidden, recipe.width)
 
 
-def seen_geometry(settings: dict[str, Any]) -> Geometry:
+def seen_geometry(settings: BaselineSettings) -> Geometry:
     """The geometry of what the baseline of these settings sees, as one glimpse."""
-    return seen_at(Geometry(**settings["geometry"]), BaselineRecipe(**settings["recipe"]).resolution)
+    return seen_at(settings.geometry, settings.recipe.resolution)
 
 
 def one_glimpse(geometry: Geometry) -> Geometry:
@@ -162,11 +180,13 @@ class WholeImageTrainer(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         index, labels = batch.index.to(self.device), batch.labels.to(self.device)
-        varied = self.variation(len(index), self.generator())
-        images = whole(varied.look(self.look, self.grid), self.grid)(index)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            said = self.network.train().at_exits(images)
-            loss = cross_entropy(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator:
+            varied = self.variation(len(index), generator)
+            images = whole(varied.look(self.look, self.grid), self.grid)(index)
+            with autocast:
+                logits = self.network.train().at_exits(images)
+                loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
         self.descend(loss, fraction)
         if is_check(self.iteration):
             self.terms = {"loss_classification": round(loss.item(), 5)}
@@ -188,7 +208,7 @@ def logits_of(network: Baseline, split: Split, geometry: Geometry) -> Tensor:
         return torch.cat([network.at_exits(images(index)) for index in parts]).cpu()
 
 
-def read_at_exits(network: Baseline, split: Split, settings: dict[str, Any]) -> Tensor:
+def read_at_exits(network: Baseline, split: Split, settings: BaselineSettings) -> Tensor:
     """(N, E, K) the same for images as the data set has them, settings being those of the run."""
     geometry = seen_geometry(settings)
     return logits_of(network, at_resolution(split, geometry.height), geometry)

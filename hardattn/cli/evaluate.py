@@ -5,50 +5,53 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from data.cli.options import PATH, one_line_errors
+from data.cli.commands import Command
+from data.cli.options import PATH, Option, device_option, json_option, panel
 from hardattn.baselines.registry import BASELINES
-from hardattn.evaluation import Evaluation, output_files
-from hardattn.evaluation import evaluate as evaluate_run
 from hardattn.stopping.registry import RULES
-from hardattn.stopping.rules import Point
+
+if TYPE_CHECKING:
+    from hardattn.evaluation import Evaluation
+    from hardattn.stopping.rules import Point
 
 SHOWN = 5  # points of a rule on its line
+_IMAGES = panel(
+    "Images and glimpses",
+    Option(
+        ["--data-root"],
+        type=PATH,
+        help="Evaluate the test images found here. [default: as in training]",
+    ),
+    Option(
+        ["--trajectories"],
+        default=1,
+        show_default=True,
+        help="Of glimpses for each image. 1 is the most likely one; of more, drawn, predictions are "
+        "averaged.",
+    ),
+    device_option(),
+)
+_STOPPING = panel(
+    "Stopping",
+    Option(
+        ["--stop"],
+        multiple=True,
+        metavar="RULE",
+        help=f"When to stop looking; may be repeated: {', '.join(RULES)}. The files then "
+        "have these and fixed alone. [default: all of them]",
+    ),
+    Option(["--budget-glimpses"], type=float, help="Also stop each rule such that this mean is met."),
+    Option(["--budget-mflops"], type=float, help="The same for the MFLOPs per image."),
+)
 
 
-@click.command()
+@click.command(cls=Command, params=[*_IMAGES, *_STOPPING, *panel("Output", json_option())])
 @click.argument("run_folder", metavar="RUN_DIR", type=PATH)
-@click.option("--data-root", type=PATH, help="Evaluate the test images found here. [default: as in training]")
-@click.option(
-    "--trajectories",
-    default=1,
-    show_default=True,
-    help="Of glimpses for each image. 1 is the most likely one; of more, drawn, predictions are averaged.",
-)
-@click.option(
-    "--stop",
-    multiple=True,
-    metavar="RULE",
-    help=f"When to stop looking; may be repeated: {', '.join(RULES)}. The files then "
-    "have these and fixed alone. [default: all of them]",
-)
-@click.option("--budget-glimpses", type=float, help="Also stop each rule such that this mean is met.")
-@click.option("--budget-mflops", type=float, help="The same for the MFLOPs per image.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@one_line_errors
-def evaluate(
-    run_folder: Path,
-    data_root: Path | None,
-    trajectories: int,
-    stop: tuple[str, ...],
-    budget_glimpses: float | None,
-    budget_mflops: float | None,
-    device: str,
-    as_json: bool,
-) -> None:
+def evaluate(run_folder: Path, data_root: Path | None, as_json: bool, **options: Any) -> None:
     """Accuracy after each glimpse and the accuracy-compute curve of RUN_DIR, a folder that `train` made.
 
     Thresholds of the stopping rules, and which of them meets a budget, come from validation images.
@@ -60,15 +63,9 @@ def evaluate(
       hardattn evaluate runs/digits/hardattn-ps-nogs-0 --trajectories 10
       hardattn evaluate runs/celebahq-Male/hardattn-ps-nogs-0 --data-root OTHER --json
     """
-    result = evaluate_run(
-        run_folder,
-        data_root,
-        device=device,
-        trajectories=trajectories,
-        stop=stop,
-        budget_glimpses=budget_glimpses,
-        budget_mflops=budget_mflops,
-    )
+    from hardattn.evaluation import evaluate, output_files
+
+    result = evaluate(run_folder, data_root, **options)
     if as_json:
         click.echo(json.dumps(result.to_json()))
         return

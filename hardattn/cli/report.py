@@ -1,40 +1,43 @@
-"""The command `hardattn report`: parse, one call, print."""
+"""The command `hardattn report`: parse, one call into the library, print."""
 
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from data.cli.options import PATH, one_line_errors
-from hardattn.report.contents import IMAGES, collect
-from hardattn.report.page import require_file, write_page
-from hardattn.report.pictures import require_folder, write_pictures
+from data.cli.commands import Command, command_line
+from data.cli.options import PATH, Option, device_option, panel
+from hardattn.report.choices import IMAGES
+
+_SHOWN = panel(
+    "What is shown",
+    Option(
+        ["--images"],
+        default=IMAGES,
+        show_default=True,
+        help="Test images shown glimpse by glimpse: a fixed sample.",
+    ),
+    Option(["--image", "ids"], type=int, multiple=True, metavar="ID", help="This one; may be repeated."),
+    device_option(),
+)
+_OUTPUT = panel(
+    "Output",
+    Option(["--out"], type=PATH, help="File of the page. [default: report.html; with --format png: report]"),
+    Option(
+        ["--format", "kind"],
+        type=click.Choice(["html", "png"]),
+        default="html",
+        show_default=True,
+        help="One page, or single pictures in a folder.",
+    ),
+)
 
 
-@click.command()
+@click.command(cls=Command, params=[*_SHOWN, *_OUTPUT])
 @click.argument("runs", metavar="RUN_DIR...", type=PATH, nargs=-1, required=True)
-@click.option("--out", type=PATH, help="File of the page. [default: report.html; with --format png: report]")
-@click.option(
-    "--format",
-    "kind",
-    type=click.Choice(["html", "png"]),
-    default="html",
-    show_default=True,
-    help="One page, or single pictures in a folder.",
-)
-@click.option(
-    "--images",
-    default=IMAGES,
-    show_default=True,
-    help="Test images shown glimpse by glimpse: a fixed sample.",
-)
-@click.option("--image", "ids", type=int, multiple=True, metavar="ID", help="This one; may be repeated.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@one_line_errors
 def report(runs: tuple[Path, ...], out: Path | None, kind: str, **options: Any) -> None:
     """Shows runs that `train` made, and files that `frontier` made, in one page that opens offline.
 
@@ -48,15 +51,15 @@ def report(runs: tuple[Path, ...], out: Path | None, kind: str, **options: Any) 
       hardattn report runs/digits/hardattn-ps-nogs-0 --image 1500 --image 1501 --out digits.html
       hardattn report runs/digits/hardattn-ps-nogs-0 --format png --out pictures
     """
+    from hardattn.report.contents import collect
+    from hardattn.report.page import require_file, write_page
+    from hardattn.report.pictures import require_folder, write_pictures
+
     path = out or Path("report.html" if kind == "html" else "report")
     (require_file if kind == "html" else require_folder)(path)
     found = collect(runs, **options)
     if kind == "html":
-        click.echo(f"wrote {write_page(path, found, _command())}; open it in a browser")
+        made = write_page(path, found, shlex.join(command_line() or ()))
+        click.echo(f"wrote {made}; open it in a browser")
     else:
         click.echo(f"wrote {len(write_pictures(path, found))} pictures into {path}")
-
-
-def _command() -> str:
-    """The command line as it was called."""
-    return shlex.join(["hardattn", *sys.argv[1:]])

@@ -9,34 +9,47 @@ from typing import Any
 
 import click
 
-from data.cli.options import PATH, one_line_errors
-from hardattn.experiments.reproduce.outcome import as_text
+from data.cli.commands import Command, command_line
+from data.cli.options import PATH, Option, device_option, json_option, panel
+from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.reproduce.settings import table_names
-from hardattn.experiments.reproduce.trainings import MINUTES
-from hardattn.experiments.reproduce.trainings import reproduce as reproduce_table
+
+_DATA = panel(
+    "Data",
+    Option(["--data-root"], type=PATH, help="Folder of the images, in the official layout."),
+    Option(["--run", "run_dir"], type=PATH, help="Folder of everything. [default: runs/reproduce/NAME]"),
+    Option(
+        ["--designs"],
+        type=PATH,
+        help="Folder of runs of `boed fit`, as runs is, for designs. [default: fit in the folder of "
+        "everything]",
+    ),
+)
+_ROWS = panel(
+    "Rows",
+    Option(
+        ["--row", "only"],
+        default="",
+        help="Only the row of this name, or all whose name contains it.",
+    ),
+    Option(
+        ["--attribute", "attributes"],
+        multiple=True,
+        help="Only this one of the table's; may be repeated.",
+    ),
+    Option(["--seed"], default=0, show_default=True, help="Of weights, batches and draws."),
+    Option(["--seeds"], type=int, help="How many, counted from --seed. [default: the table's, or 1]"),
+    Option(
+        ["--minutes"],
+        type=float,
+        help=f"Of training, all rows together. [default: the table's, or {MINUTES:g}]",
+    ),
+    device_option(),
+)
 
 
-@click.command()
+@click.command(cls=Command, params=[*_ROWS, *_DATA, *panel("Output", json_option())])
 @click.argument("name", type=click.Choice(table_names()))
-@click.option("--data-root", type=PATH, help="Folder of the images, in the official layout.")
-@click.option(
-    "--minutes", type=float, help=f"Of training, all rows together. [default: the table's, or {MINUTES:g}]"
-)
-@click.option("--row", "only", default="", help="Only the row of this name, or all whose name contains it.")
-@click.option(
-    "--attribute", "attributes", multiple=True, help="Only this one of the table's; may be repeated."
-)
-@click.option("--seed", default=0, show_default=True, help="Of weights, batches and draws.")
-@click.option("--seeds", type=int, help="How many, counted from --seed. [default: the table's, or 1]")
-@click.option("--run", "run_dir", type=PATH, help="Folder of everything. [default: runs/reproduce/NAME]")
-@click.option(
-    "--designs",
-    type=PATH,
-    help="Folder of runs of `boed fit`, as runs is, for designs. [default: fit in the folder of everything]",
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-@one_line_errors
 def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Trains the rows of a published table and prints them beside the published figures.
 
@@ -52,6 +65,9 @@ def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: 
       hardattn reproduce rewards --data-root DIR --seeds 1
       hardattn reproduce nogs-celebahq --data-root DIR --attribute Male --designs runs
     """
-    folder = run_dir or Path("runs") / "reproduce" / name
-    found = reproduce_table(name, data_root, folder, say=partial(click.echo, err=True), **options)
+    from hardattn.experiments.reproduce.outcome import as_text
+    from hardattn.experiments.reproduce.trainings import reproduce
+
+    folder, say = run_dir or Path("runs") / "reproduce" / name, partial(click.echo, err=True)
+    found = reproduce(name, data_root, folder, say=say, command=command_line(), **options)
     click.echo(json.dumps(found.to_json()) if as_json else as_text(found))

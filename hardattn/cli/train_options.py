@@ -1,105 +1,41 @@
-"""The options of `hardattn train` that make a recipe: network, policy, objective, augmentation."""
+"""The options of `hardattn train`, and the recipe that they make."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
-from data.dataset import DataSet
+from data.cli.config import is_given
+from data.cli.options import (
+    PATH,
+    Name,
+    Option,
+    data_options,
+    device_option,
+    glance_option,
+    panel,
+    sensor_options,
+)
 from data.errors import SettingsError
-from data.geometry import Geometry
-from hardattn.model.policies import DEVIATION
+from hardattn.baselines.registry import BASELINES
+from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.losses import LOSS_AT, LossAt
-from hardattn.objectives.methods import IMITATE_FOR, REINFORCE_LOSSES
-from hardattn.objectives.registry import REWARDS
-from hardattn.objectives.stopping import GAIN_TARGETS
-from supervision.store import SequenceStore
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES, LossAt
+from hardattn.objectives.registry import METHODS, REWARDS
+from hardattn.training.budget import DEFAULT_ITERATIONS
+from hardattn.training.choices import TEACHER_SHARE
+
+if TYPE_CHECKING:
+    from data.dataset import DataSet
+    from data.geometry import Geometry
+    from supervision.store import SequenceStore
 
 LEARNED = "learned"
+OWN = "(of the run)"
 ONLY_BASELINE = ("width", "resolution")
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
-
-_RECIPE = (
-    click.option(
-        "--hidden", type=click.IntRange(min=1), help="Width of the network. [default: 128; of a baseline 256]"
-    ),
-    click.option("--encoder", type=click.Choice(list(ENCODERS)), help="Of a glimpse. [default: conv]"),
-    click.option(
-        "--combine",
-        type=click.Choice(list(COMBINATIONS)),
-        help="Of what is seen with where. [default: modulate]",
-    ),
-    click.option("--core", type=click.Choice(list(CORES)), help="What remembers. [default: gru]"),
-    click.option("--batch-norm", is_flag=True, default=None, help="In the encoder, instead of a layer norm."),
-    click.option(
-        "--policy", type=click.Choice(list(POLICIES)), help="Where to look next. [default: categorical]"
-    ),
-    click.option(
-        "--deviation",
-        metavar=f"NUMBER|{LEARNED}",
-        help=f"Of a Gaussian policy, where the image is 2 wide. [default: {DEVIATION}]",
-    ),
-    click.option(
-        "--loss-at",
-        metavar=f"{'|'.join(LOSS_AT)}|W1,..,WT",
-        help="Cross-entropy before and after every glimpse, after the last, the mean of both, or with these "
-        "weights: how often the budget is 1 to T glimpses. With ram the reward at the end comes on top. "
-        "[default: every]",
-    ),
-    click.option(
-        "--reinforce-loss",
-        type=click.Choice(REINFORCE_LOSSES),
-        help="Of a Gaussian policy: its log-likelihood, or the distance alone. [default: likelihood]",
-    ),
-    click.option(
-        "--reward",
-        "rewards",
-        multiple=True,
-        metavar="NAME[=WEIGHT]",
-        help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
-    ),
-    click.option("--supervision-weight", type=float, help="Of imitating sequences. [default: 1]"),
-    click.option(
-        "--anneal-supervision",
-        is_flag=True,
-        default=None,
-        help="Let that weight fall linearly to 0 over the budget, so that REINFORCE takes over.",
-    ),
-    click.option(
-        "--imitate-for",
-        type=float,
-        metavar="SHARE",
-        help=f"Of the budget, before REINFORCE takes over (nogs-finetuned). [default: {IMITATE_FOR}]",
-    ),
-    click.option(
-        "--gain-target",
-        type=click.Choice(GAIN_TARGETS),
-        help="What a glimpse is predicted to gain, in nats. realised: the fall of the cross-entropy of the "
-        "label. entropy: the fall of the entropy of the predicted class. design: what its design expected; "
-        "images of a batch that are not supervised, most of them with ps-nogs, have none and learn what was "
-        "realised. [default: realised]",
-    ),
-    click.option(
-        "--augment/--no-augment",
-        default=None,
-        help="Shift, mirror (where the class does not mind) and tint training glimpses. [default: augment]",
-    ),
-    click.option(
-        "--width", type=float, help="Of a baseline with channels: multiplier of their numbers. [default: 1]"
-    ),
-    click.option(
-        "--resolution",
-        type=click.IntRange(min=2),
-        help="Of a baseline: the side to which images are averaged down first. [default: all pixels]",
-    ),
-    click.option("--batch-size", type=click.IntRange(min=1), help="Images. [default: 128]"),
-    click.option("--learning-rate", type=float, help="The largest, of AdamW. [default: 0.003]"),
-)
 NAMES = (
     "hidden",
     "encoder",
@@ -113,6 +49,7 @@ NAMES = (
     "anneal_supervision",
     "imitate_for",
     "gain_target",
+    "dropout",
     *ONLY_BASELINE,
     "batch_size",
     "learning_rate",
@@ -120,20 +57,215 @@ NAMES = (
 
 WITH_BASELINE = (
     *ONLY_BASELINE,
-    *("name", "attribute", "canvas", "data_root", "run_dir", "device"),
+    *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
+    *("image_size", "data_seed"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
     *("hidden", "augment", "batch_size", "learning_rate"),
 )
 
 
-def recipe_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Adds the options of a recipe."""
-    for option in reversed(_RECIPE):
-        command = option(command)
-    return command
+def train_options() -> list[click.Parameter]:
+    """All options of the command, by panel."""
+    return [
+        *_method_options(),
+        *_length_options(),
+        *data_options(),
+        *sensor_options(glance_option()),
+        *_network_options(),
+        *_policy_options(),
+        *_objective_options(),
+        *_supervision_options(),
+        *_augmentation_options(),
+        *_baseline_options(),
+    ]
 
 
-def recipe_of(options: dict[str, Any]) -> dict[str, Any]:
+def _method_options() -> list[click.Parameter]:
+    return panel(
+        "Method",
+        Option(
+            ["--supervise"],
+            is_flag=False,
+            flag_value=OWN,
+            metavar="[FILE]",
+            help="Imitate the glimpse sequences of FILE; without FILE, of the run's own, see --method.",
+        ),
+        Option(
+            ["--method"],
+            type=Name(METHODS),
+            help=f"One of {', '.join(METHODS)}. [default: ps-nogs with --supervise, else ram]",
+        ),
+        Option(
+            ["--baseline"],
+            type=click.Choice(list(BASELINES)),
+            help="Train a rival that sees the whole image at once, instead of a hard-attention network.",
+        ),
+        Option(
+            ["--name", "run_name"],
+            help="Of the run's folder, hardattn-NAME-SEED. [default: METHOD, METHOD-FILE or BASELINE]",
+        ),
+        Option(["--seed"], default=0, show_default=True, help="Of weights, batches and draws."),
+        device_option(),
+    )
+
+
+def _length_options() -> list[click.Parameter]:
+    return panel(
+        "Budget and optimiser",
+        Option(
+            ["--epochs"],
+            type=float,
+            help=f"Length of training. [default: {DEFAULT_ITERATIONS} iterations]",
+        ),
+        Option(["--minutes"], type=float, help="Length of training, by the clock."),
+        Option(["--batch-size"], type=click.IntRange(min=1), help="Images. [default: 128]"),
+        Option(["--learning-rate"], type=float, help="The largest, of AdamW. [default: 0.003]"),
+    )
+
+
+def _network_options() -> list[click.Parameter]:
+    return panel(
+        "Network",
+        Option(
+            ["--hidden"],
+            type=click.IntRange(min=1),
+            help="Width of the network. [default: 128; of a baseline 256]",
+        ),
+        Option(["--encoder"], type=click.Choice(list(ENCODERS)), help="Of a glimpse. [default: conv]"),
+        Option(
+            ["--combine"],
+            type=click.Choice(list(COMBINATIONS)),
+            help="Of what is seen with where. [default: modulate]",
+        ),
+        Option(["--core"], type=click.Choice(list(CORES)), help="What remembers. [default: gru]"),
+        Option(
+            ["--batch-norm"],
+            is_flag=True,
+            default=None,
+            help="In the encoder, instead of a layer norm.",
+        ),
+    )
+
+
+def _policy_options() -> list[click.Parameter]:
+    return panel(
+        "Policy",
+        Option(
+            ["--policy"],
+            type=click.Choice(list(POLICIES)),
+            help="Where to look next. [default: categorical]",
+        ),
+        Option(
+            ["--deviation"],
+            metavar=f"NUMBER|{LEARNED}",
+            help=f"Of a Gaussian policy, where the image is 2 wide. [default: {DEVIATION}]",
+        ),
+    )
+
+
+def _objective_options() -> list[click.Parameter]:
+    return panel(
+        "Objective",
+        Option(
+            ["--loss-at"],
+            metavar=f"{'|'.join(LOSS_AT)}|W1,..,WT",
+            help="Cross-entropy before and after every glimpse, after the last, the mean of both, or with "
+            "these weights: how often the budget is 1 to T glimpses. With ram the reward at the end comes on "
+            "top. [default: every]",
+        ),
+        Option(
+            ["--reinforce-loss"],
+            type=click.Choice(REINFORCE_LOSSES),
+            help="Of a Gaussian policy: its log-likelihood, or the distance alone. [default: likelihood]",
+        ),
+        Option(
+            ["--reward", "rewards"],
+            multiple=True,
+            metavar="NAME[=WEIGHT]",
+            help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
+        ),
+        Option(
+            ["--gain-target"],
+            type=click.Choice(GAIN_TARGETS),
+            help="What a glimpse is predicted to gain, in nats. realised: the fall of the cross-entropy of "
+            "the label. entropy: the fall of the entropy of the predicted class. design: what its design "
+            "expected; images of a batch that are not supervised, most of them with ps-nogs, have none and "
+            "learn what was realised. [default: realised]",
+        ),
+    )
+
+
+def _supervision_options() -> list[click.Parameter]:
+    return panel(
+        "Supervision",
+        Option(
+            ["--supervised-images"],
+            type=int,
+            help="Use only so many of the sequences: a fair sample, part of every larger one.",
+        ),
+        Option(["--supervision-weight"], type=float, help="Of imitating sequences. [default: 1]"),
+        Option(
+            ["--anneal-supervision"],
+            is_flag=True,
+            default=None,
+            help="Let that weight fall linearly to 0 over the budget, so that REINFORCE takes over.",
+        ),
+        Option(
+            ["--imitate-for"],
+            type=float,
+            metavar="SHARE",
+            help=f"Of the budget, before REINFORCE takes over (nogs-finetuned). [default: {IMITATE_FOR}]",
+        ),
+        Option(
+            ["--distil"],
+            type=PATH,
+            metavar="RUN_DIR",
+            help="Mix the class probabilities of this trained baseline into the labels of the training "
+            "images.",
+        ),
+        Option(
+            ["--distil-share"],
+            type=float,
+            help=f"Of these probabilities, above 0 to 1. [default: {TEACHER_SHARE}]",
+        ),
+    )
+
+
+def _augmentation_options() -> list[click.Parameter]:
+    return panel(
+        "Augmentation",
+        Option(
+            ["--augment/--no-augment"],
+            default=None,
+            help="Shift, mirror (where the class does not mind) and tint training glimpses. "
+            "[default: augment]",
+        ),
+        Option(
+            ["--dropout"],
+            type=click.FloatRange(0, 1, max_open=True),
+            help="Share of the features that is left out in training; 0 learns faster at first. "
+            "[default: 0.2]",
+        ),
+    )
+
+
+def _baseline_options() -> list[click.Parameter]:
+    return panel(
+        "Baselines alone",
+        Option(
+            ["--width"],
+            type=float,
+            help="Of a baseline with channels: multiplier of their numbers. [default: 1]",
+        ),
+        Option(
+            ["--resolution"],
+            type=click.IntRange(min=2),
+            help="Of a baseline: the side to which images are averaged down first. [default: all pixels]",
+        ),
+    )
+
+
+def recipe_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `hardattn.training.recipe.Recipe` that the options name.
 
     >>> recipe_of({"core": "rnn", "rewards": ("box=0.5",), "deviation": "learned", "augment": None})
@@ -151,17 +283,15 @@ def recipe_of(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def refuse_what_glimpses_need(context: click.Context) -> None:
-    """Raises SettingsError when the command line names an option that says nothing to a baseline."""
+    """Raises SettingsError when an option is named, here or in a file, that says nothing to a baseline."""
     for option in context.command.params:
-        name = option.name or ""
-        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in WITH_BASELINE:
+        if is_given(context, option) and option.name not in WITH_BASELINE:
             raise SettingsError(
                 f"expected no {option.opts[0]} with --baseline, found it; leave one of the two out"
             )
 
 
-def refuse_what_baselines_need(options: dict[str, Any]) -> None:
+def refuse_what_baselines_need(options: Mapping[str, Any]) -> None:
     """Raises SettingsError when an option is named that says nothing to a hard-attention network."""
     for name in ONLY_BASELINE:
         if options.get(name) is not None:
@@ -196,19 +326,21 @@ def loss_at_of(word: str) -> LossAt:
 
 
 def wanted_geometry(
-    dataset: DataSet,
-    store: SequenceStore | None,
-    glimpse_size: int | None,
-    scales: int | None,
-    first_glance: bool | None = None,
+    dataset: DataSet, store: SequenceStore | None, sensor: Mapping[str, Any]
 ) -> Geometry | None:
-    """The geometry that options ask for, None without any; what is not asked for is the sequences'."""
-    asked = {"glimpse_size": glimpse_size, "scales": scales, "first_glance": first_glance}
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-    if not given:
+    """The geometry that options ask for, None without any; what is not asked for is the sequences'.
+
+    Args:
+        sensor: see `data.cli.options.sensor_of`.
+    """
+    if not sensor:
         return None
+    from dataclasses import replace
+
+    from data.geometry import Geometry
+
     default = Geometry(**store.settings["geometry"]) if store else dataset.geometry
-    return replace(default, **given)
+    return replace(default, **sensor)
 
 
 def _number(word: str, wanted: str) -> float:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from hardattn.model.linear import Linear
 from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 FREQUENCIES = 3
@@ -44,7 +43,7 @@ class ConvGlimpse(nn.Module):
             *([nn.BatchNorm2d(32)] if batch_norm else []),
             nn.ReLU(),
             nn.Flatten(),
-            Linear(32 * side * side, features),
+            nn.Linear(32 * side * side, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 
@@ -71,9 +70,9 @@ class LinearGlimpse(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),
-            Linear(channels * size * size, features // 2),
+            nn.Linear(channels * size * size, features // 2),
             nn.ReLU(),
-            Linear(features // 2, features),
+            nn.Linear(features // 2, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 
@@ -95,7 +94,7 @@ class LocationEmbedding(nn.Module):
         super().__init__()
         self.scales: Tensor
         self.register_buffer("scales", torch.pi * 2.0 ** torch.arange(frequencies), persistent=False)
-        self.linear = Linear(2 + 4 * frequencies, features)
+        self.linear = nn.Linear(2 + 4 * frequencies, features)
 
     def forward(self, centres: Tensor) -> Tensor:
         """(B, 2) centres in [-1, 1] -> (B, D)."""
@@ -138,7 +137,7 @@ class Concatenate(nn.Module):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.where = LocationEmbedding(features)
-        self.linear = Linear(2 * features, features)
+        self.linear = nn.Linear(2 * features, features)
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         return relu(self.linear(torch.cat([what, self.where(centres)], dim=1)))

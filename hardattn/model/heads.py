@@ -1,81 +1,158 @@
 """Heads that predict, after each glimpse, what stopping rules go by: `hardattn.stopping.rules` reads them.
 
 All read a detached state, so that they predict and do not shape it: one training gives every rule, side by
-side on the same network.
+side on the same network. What they say is a mapping from the name of a head to what it predicts:
+
+    gain           (...,) drop of the cross-entropy by the next glimpse, nats: the information gain, see
+                   `hardattn.objectives.stopping.gain`
+    accuracy_gain  (...,) rise of the probability of being right by the next glimpse
+    act            (..., C) halting probability of adaptive computation time, for each ponder cost
+    stochastic     (..., C) probability of stopping, for each ponder cost
 
 Shapes: B images, T glimpses, D hidden features, C ponder costs.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
+from torch.nn.utils import skip_init
 
 from data.errors import SettingsError
-from hardattn.model.linear import Linear
+from hardattn.model.registry import HEADS
 
 PONDER_COSTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
 """Nats that a glimpse costs, of the heads that are trained with a cost."""
 EPSILON = 0.01  # of Graves: halting need not reach 1 exactly
 WIDTH = 32
-OUTPUTS = {"gain": 1, "accuracy-gain": 1, "act": len(PONDER_COSTS), "stochastic": len(PONDER_COSTS)}
+NUMBERED = ("gain", "accuracy_gain", "act", "stochastic")  # heads of version 0.1, in the order of its weights
+
+Said = Mapping[str, Tensor]
+"""Name of a head -> what it says before a glimpse; a head that a network does not have says nothing."""
 
 
-class Said(NamedTuple):
-    """What the heads say before a glimpse, S numbers in all.
+@dataclass(frozen=True)
+class HeadKind:
+    """What `HEADS` knows of a head.
 
     Attributes:
-        gain: (...,) drop of the cross-entropy by the next glimpse, nats: the information gain, see
-            `hardattn.objectives.stopping.gain`.
-        accuracy_gain: (...,) rise of the probability of being right by the next glimpse.
-        halt: (..., C) halting probability of adaptive computation time, for each ponder cost.
-        stop: (..., C) probability of stopping, for each ponder cost.
+        outputs: how many numbers it predicts.
+        meaning: the outputs (..., n) -> what is said.
     """
 
-    gain: Tensor
-    accuracy_gain: Tensor
-    halt: Tensor
-    stop: Tensor
-
-    @classmethod
-    def of(cls, outputs: Tensor) -> Said:
-        """What outputs (..., S) of `StoppingHeads` mean."""
-        gain, accuracy_gain, halt, stop = outputs.split(list(OUTPUTS.values()), -1)
-        return cls(gain.squeeze(-1), accuracy_gain.squeeze(-1), halt.sigmoid(), stop.sigmoid())
+    outputs: int
+    meaning: Callable[[Tensor], Tensor]
 
 
-def require_said(said: Said | None) -> Said:
-    """What the heads say; raises SettingsError where a network has none, or was not asked."""
-    if said is None:
-        raise SettingsError("expected a network with stopping heads, found one without; take another rule")
-    return said
+def one_number(outputs: Tensor) -> Tensor:
+    """(...,) of outputs (..., 1)."""
+    return outputs.squeeze(-1)
 
 
-class StoppingHeads(nn.Module):
-    """One small network for each of `OUTPUTS`, on what is read of a state.
+HEADS.register("gain")(HeadKind(1, one_number))
+HEADS.register("accuracy_gain")(HeadKind(1, one_number))
+HEADS.register("act")(HeadKind(len(PONDER_COSTS), torch.sigmoid))
+HEADS.register("stochastic")(HeadKind(len(PONDER_COSTS), torch.sigmoid))
 
-    They are not told the prediction beside it: its logits are linear in the state, and telling them and their
-    entropy made no stopping rule better.
+
+def require_said(said: Said, head: str) -> Tensor:
+    """What a head says; raises SettingsError where a network has none of that name."""
+    if head not in said:
+        raise SettingsError(
+            f"expected a network with a stopping head {head}, found {', '.join(said) or 'none'}; take "
+            "another rule, or train a network that has it"
+        )
+    return said[head]
+
+
+class Head(nn.Module):
+    """W' relu(W h): one head, whose hidden layer is drawn by `StoppingHeads`.
 
     Args:
-        hidden: width D of what is read.
+        features: width D of what is read.
+        outputs: how many numbers it predicts.
+    """
 
-    >>> said = Said.of(StoppingHeads(16)(torch.zeros(4, 5, 16)))
-    >>> said.gain.shape, said.halt.shape == (4, 5, len(PONDER_COSTS))
+    def __init__(self, features: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = skip_init(nn.Linear, features, WIDTH)
+        self.last = nn.Linear(WIDTH, outputs)
+
+
+class StoppingHeads(nn.ModuleDict):
+    """One small network for each of `HEADS`, by name, on what is read of a state.
+
+    They are not told the prediction beside it: its logits are linear in the state, and telling them and their
+    entropy made no stopping rule better. Weights that know fewer heads, or others, are loaded all the same:
+    the network then has the heads that it shares with them.
+
+    Args:
+        features: width D of what is read.
+
+    >>> said = StoppingHeads(16)(torch.zeros(4, 5, 16))
+    >>> said["gain"].shape, said["act"].shape == (4, 5, len(PONDER_COSTS))
     (torch.Size([4, 5]), True)
     """
 
-    def __init__(self, hidden: int) -> None:
-        super().__init__()
-        self.hidden = Linear(hidden, len(OUTPUTS) * WIDTH)  # of all of them at once
-        self.last = nn.ModuleList(nn.Linear(WIDTH, outputs) for outputs in OUTPUTS.values())
+    def __init__(self, features: int) -> None:
+        joint = nn.Linear(features, len(HEADS) * WIDTH)  # draws the hidden layers of all heads at once
+        super().__init__({name: Head(features, kind.outputs) for name, kind in HEADS.items()})
+        hidden = (joint.weight.split(WIDTH), joint.bias.split(WIDTH))
+        with torch.no_grad():
+            for head, weight, bias in zip(self.by_name.values(), *hidden, strict=True):
+                head.hidden.weight.copy_(weight)
+                head.hidden.bias.copy_(bias)
+        self.register_load_state_dict_pre_hook(_keep_shared_heads)
 
-    def forward(self, read: Tensor) -> Tensor:
-        """(..., S) of states (..., D), to which no gradient goes."""
-        own = self.hidden(read.detach()).relu().split(WIDTH, -1)
-        return torch.cat([last(part) for last, part in zip(self.last, own, strict=True)], -1).float()
+    @property
+    def by_name(self) -> dict[str, Head]:
+        """The heads that there are."""
+        return cast(dict[str, Head], dict(self.items()))
+
+    def forward(self, read: Tensor) -> dict[str, Tensor]:
+        """What is said of states (..., D), to which no gradient goes; one product for all hidden layers."""
+        if not len(self):
+            return {}
+        weight, bias = (torch.cat([getattr(head.hidden, name) for head in self.values()]) for name in WEIGHTS)
+        hidden = linear(read.detach(), weight, bias).relu().split(WIDTH, -1)
+        return {
+            name: HEADS[name].meaning(head.last(own).float())
+            for (name, head), own in zip(self.by_name.items(), hidden, strict=True)
+        }
+
+
+WEIGHTS = ("weight", "bias")
+
+
+def _keep_shared_heads(heads: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Leaves out, before weights are loaded, the heads that only the network or only the weights have."""
+    assert isinstance(heads, StoppingHeads)
+    known = {name.removeprefix(prefix).split(".")[0] for name in weights if name.startswith(prefix)}
+    for head in set(heads) - known:
+        del heads[head]
+    for name in [name for name in weights if name.startswith(prefix)]:
+        if name.removeprefix(prefix).split(".")[0] not in heads:
+            del weights[name]
+
+
+def heads_by_name(network: nn.Module, weights: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Gives heads of version 0.1, whose hidden layers were joint, the names that they have now.
+
+    A pre-hook of `torch.nn.Module.load_state_dict`.
+    """
+    old = f"{prefix}stopping_heads."
+    for kind in WEIGHTS:
+        joint = weights.pop(f"{old}hidden.{kind}", None)
+        if joint is None:
+            continue
+        for number, (name, hidden) in enumerate(zip(NUMBERED, joint.chunk(len(NUMBERED)), strict=True)):
+            weights[f"{prefix}heads.{name}.hidden.{kind}"] = hidden
+            weights[f"{prefix}heads.{name}.last.{kind}"] = weights.pop(f"{old}last.{number}.{kind}")
 
 
 def halting(halt: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -14,6 +15,8 @@ from data.pool import ImagePool
 from data.retina import Retina
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Look, Mode, Rollout, explore, joined
+
+BATCH = 1000  # images that are looked at together
 
 
 def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:
@@ -35,13 +38,18 @@ def look_at_all(
     *,
     mode: Mode,
     seed: int = 0,
-    batch_size: int = 1000,
+    batch_size: int = BATCH,
 ) -> Rollout:
-    """One trajectory for every image of a split, in evaluation mode; results on the CPU."""
+    """One trajectory for every image of a split, in evaluation mode; results on the CPU.
+
+    Places between the pixels are told as the nearest of whole pixels.
+    """
     network.eval()
     device = network.device
     look = look_of(ImagePool([split]), geometry.retina(), device)
     generator = torch.Generator(device).manual_seed(seed)
     run = partial(explore, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
     with one_thread():
-        return joined([run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]).cpu()
+        parts = [run(index.to(device)) for index in torch.arange(len(split)).split(batch_size)]
+    rollout = joined(parts).cpu()
+    return replace(rollout, locations=rollout.locations.round().long())

@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from data.errors import SettingsError
 from data.grid import LocationGrid
-from hardattn.model.heads import Said, StoppingHeads
-from hardattn.model.linear import Linear
-from hardattn.model.policies import DEVIATION, EpePolicy, Locations
+from data.plugins import options_of
+from hardattn.model.choices import DEVIATION
+from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
+from hardattn.model.locations import Locations
+from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 
 
@@ -22,8 +25,8 @@ class HardAttention(nn.Module):
     """Glimpse and location embeddings feed a recurrent core, whose state feeds four heads.
 
         h_0 learned,  h_t = core(m * combine(g(y_t), l_t), h_{t-1})
-        pi(l_{t+1} | h_t) = policy(h_t),         p(class | h_t) = softmax(W_c (m' * h_t))
-        baseline(h_t) ~ E[return | h_t],         stopping(h_t), see `hardattn.model.heads`
+        l_{t+1} ~ policy(h_t),                   p(class | h_t) = softmax(W_c (m' * h_t))
+        baseline(h_t) ~ E[return | h_t],         heads(h_t), see `hardattn.model.heads`
 
     The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
     for all glimpses of an image (Gal and Ghahramani 2016, arXiv 1512.05287), which is also drawn sooner.
@@ -40,13 +43,13 @@ class HardAttention(nn.Module):
         batch_norm: in the encoder, instead of a layer norm.
         core: a key of `hardattn.model.registry.CORES`.
         policy: a key of `hardattn.model.registry.POLICIES`.
-        deviation: of a Gaussian policy, in normalised coordinates; None: learned.
+        deviation: of a policy that has one, in normalised coordinates; None: learned.
 
     >>> grid = LocationGrid.evenly((64, 64), 16, 7)
     >>> network = HardAttention(3, grid, classes=2)
     >>> state = network.initial(4)
     >>> state = network.step(torch.rand(4, 3, 16, 16), torch.zeros(4, 2), state)
-    >>> network.classify(state).shape, network.policy(state).mode().shape, network.gain(state).shape
+    >>> network.classify(state).shape, network.act(state, "greedy").places.shape, network.gain(state).shape
     (torch.Size([4, 2]), torch.Size([4, 3]), torch.Size([4]))
     """
 
@@ -73,10 +76,12 @@ class HardAttention(nn.Module):
         self.core = CORES[core](hidden)
         self.dropout = nn.Dropout(dropout)
         self.hidden = hidden
-        self.policy_head = POLICIES[policy](hidden, grid, deviation)
-        self.class_head = Linear(hidden, classes)
+        options = {"deviation": deviation} if "deviation" in options_of(POLICIES[policy]) else {}
+        self.policy_head: Policy = POLICIES[policy](hidden, grid, **options)
+        self.class_head = nn.Linear(hidden, classes)
         self.baseline_head = nn.Linear(hidden, 1)
-        self.stopping_heads = StoppingHeads(hidden)
+        self.heads = StoppingHeads(hidden)
+        self.register_load_state_dict_pre_hook(heads_by_name)
 
     @property
     def device(self) -> torch.device:
@@ -102,16 +107,34 @@ class HardAttention(nn.Module):
         features = self.features(glimpses, centres)
         return self.core(features if mask is None else mask * features, state)
 
-    @property
-    def predicts_epe(self) -> bool:
-        """Whether its policy is an `EpeMap`, which takes no place twice and says what a glimpse gains."""
-        return isinstance(self.policy_head, EpePolicy)
+    def act(
+        self,
+        state: Tensor,
+        mode: ActMode,
+        generator: torch.Generator | None = None,
+        taken: Tensor | None = None,
+    ) -> Action:
+        """Where to look next, of B states (B, W), see `hardattn.model.policies.Policy.act`."""
+        return self.policy_head.act(self._policy_reads(state), mode, generator, taken)
 
-    def policy(self, state: Tensor, seen: Tensor | None = None) -> Locations:
-        """Where to look next, of B states; an `EpeMap` leaves out places (B, L) that were seen."""
+    def log_prob(self, state: Tensor, places: Tensor, taken: Tensor | None = None) -> Tensor:
+        """(B,) log pi of places (B, 3), of B states (B, W)."""
+        return self.policy_head.log_prob(self._policy_reads(state), places, taken)
+
+    def policy(self, state: Tensor, taken: Tensor | None = None) -> Locations:
+        """The distribution over the next place, of B states (B, W).
+
+        Raises:
+            SettingsError: the policy has none.
+        """
+        if not isinstance(self.policy_head, DrawnPolicy):
+            found = type(self.policy_head).__name__
+            raise SettingsError(f"expected a policy that draws places, found {found}; take another --policy")
+        return self.policy_head(self._policy_reads(state), taken)
+
+    def _policy_reads(self, state: Tensor) -> Tensor:
         read = self.core.output(state)
-        found = self.policy_head(read if self.policy_shapes_state else read.detach())
-        return found if seen is None else found.without(seen)
+        return read if self.policy_shapes_state else read.detach()
 
     def classify(self, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """(..., K) logits of the class, of states (..., W)."""
@@ -122,22 +145,19 @@ class HardAttention(nn.Module):
         """(B,) expected return."""
         return self.baseline_head(self.core.output(state).detach()).squeeze(-1)
 
-    def stopping(self, state: Tensor) -> Tensor:
-        """(..., S) what the stopping heads say of states (..., W), see `hardattn.model.heads.Said`."""
-        return self.stopping_heads(self.core.output(state))
+    def said(self, state: Tensor, taken: Tensor | None = None) -> dict[str, Tensor]:
+        """What the stopping heads say of states (..., W), see `hardattn.model.heads.Said`.
 
-    def gain(self, state: Tensor, seen: Tensor | None = None) -> Tensor:
-        """(...,) predicted information gain of the next glimpse, in nats, of states (..., W).
-
-        With an `EpeMap` it is the entropy of the prediction now less the smallest value of the map among the
-        places that are not `seen` (..., L).
+        The gain is the policy's own, where it predicts that: it knows the places (..., L) that are taken.
         """
-        if self.predicts_epe:
-            return self._promised(state, seen)
-        return Said.of(self.stopping(state)).gain
+        said = self.heads(self.core.output(state))
+        return said | {"gain": self._promised(state, taken)} if self.policy_head.predicts_gain else said
+
+    def gain(self, state: Tensor, taken: Tensor | None = None) -> Tensor:
+        """(...,) predicted information gain of the next glimpse, in nats, of states (..., W)."""
+        return require_said(self.said(state, taken), "gain")
 
     @torch.no_grad()
-    def _promised(self, state: Tensor, seen: Tensor | None) -> Tensor:
+    def _promised(self, state: Tensor, taken: Tensor | None) -> Tensor:
         now = Categorical(logits=self.classify(state).float(), validate_args=False).entropy()
-        epe = self.policy_head(self.core.output(state))
-        return now - (epe if seen is None else epe.without(seen)).smallest()
+        return self.policy_head.gain(self.core.output(state), now, taken)

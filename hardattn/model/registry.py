@@ -1,4 +1,4 @@
-"""Names of what a network is built from: encoders, their combination with the place, cores, policies.
+"""Names of what a network is built from: encoders, their combination with the place, cores, policies, heads.
 
 Nothing is imported for a name alone; each is looked up in its registry, see `data.plugins.Registry`.
 """
@@ -23,4 +23,8 @@ CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _C
 POLICIES: Registry[Any] = Registry(
     "policy", dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES)
 )
-"""Where to look next: (features, grid, deviation) -> module, see `hardattn.model.policies`."""
+"""Where to look next: (features, grid, **options) -> `hardattn.model.policies.Policy`, a subclass of it."""
+HEADS: Registry[Any] = Registry(
+    "head", dict.fromkeys(("gain", "accuracy_gain", "act", "stochastic"), "hardattn.model.heads")
+)
+"""What stopping rules go by: `hardattn.model.heads.HeadKind`."""

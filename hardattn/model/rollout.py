@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, field, fields, replace
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -12,11 +12,14 @@ from torch import Tensor
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.places import after_glance, is_whole, normalise, whole_image
-from hardattn.model.heads import Said
+from hardattn.model.heads import Said, require_said
+from hardattn.model.locations import Categorical, Locations
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import Categorical, Locations
+from hardattn.model.policies import ActMode
 
 Mode = Literal["sample", "greedy", "random", "centre"]
+BLIND: tuple[Mode, ...] = ("random", "centre")
+"""Modes in which no network chooses."""
 Look = Callable[[Tensor, Tensor], Tensor]
 """(B,) image numbers, (B, T, 3) places -> (B, T, C, G, G) glimpses."""
 
@@ -27,14 +30,14 @@ class Rollout:
 
     Attributes:
         locations: (B, T, 3) the places used.
-        log_prob: (B, T) log pi of the location used; 0 of a first glance, which no policy chose.
+        log_prob: (B, T) log pi of the place used; 0 of a first glance, which no policy chose; not a number
+            where the policy draws no places, so that no loss can go by it unnoticed.
         prior: (B, K) class logits before any glimpse.
         logits: (B, T, K) class logits after each glimpse.
         baseline: (B, T) return expected before each glimpse.
-        gain: (B, T) information gain predicted before each glimpse, in nats.
+        said: by the stopping heads before each glimpse, (B, T, ...) by the name of the head.
         candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
             about; None: it was not.
-        heads: (B, T, S) what the stopping heads say before each glimpse; None: they were not asked.
         glances: how many glimpses no policy chose: 1 with a first glance, else 0.
     """
 
@@ -43,9 +46,8 @@ class Rollout:
     prior: Tensor
     logits: Tensor
     baseline: Tensor
-    gain: Tensor
+    said: Said = field(default_factory=dict)
     candidates: Tensor | None = None
-    heads: Tensor | None = None
     glances: int = 0
 
     @property
@@ -54,15 +56,13 @@ class Rollout:
         return slice(self.glances, None)
 
     @property
-    def said(self) -> Said | None:
-        """What the stopping heads say, by its meaning."""
-        return None if self.heads is None else Said.of(self.heads)
+    def gain(self) -> Tensor:
+        """(B, T) information gain predicted before each glimpse, in nats."""
+        return require_said(self.said, "gain")
 
     def cpu(self) -> Rollout:
         """The same on the CPU."""
-        known = {part.name: getattr(self, part.name) for part in fields(self)}
-        tensors = {name: value.cpu() for name, value in known.items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)  # type: ignore[arg-type]
+        return joined([self], torch.device("cpu"))
 
 
 @dataclass(frozen=True)
@@ -81,13 +81,18 @@ class Walk:
     mask: Tensor
 
 
-def joined(parts: Sequence[Rollout]) -> Rollout:
-    """Rollouts of some images, and of others, as one."""
-    names = [part.name for part in fields(Rollout)]
+def joined(parts: Sequence[Rollout], device: torch.device | None = None) -> Rollout:
+    """Rollouts of some images, and of others, as one; on a device, or where they are."""
+
+    def together(values: Sequence[Tensor]) -> Tensor:
+        return torch.cat(list(values)).to(device)
+
+    names = [part.name for part in fields(Rollout) if part.name != "said"]
     every = {name: [getattr(part, name) for part in parts] for name in names}
     known = {name: [value for value in values if isinstance(value, Tensor)] for name, values in every.items()}
-    whole = {name: torch.cat(values) for name, values in known.items() if values}
-    return replace(parts[0], **whole)  # type: ignore[arg-type]
+    whole = {name: together(values) for name, values in known.items() if values}
+    said = {head: together([part.said[head] for part in parts]) for head in parts[0].said}
+    return replace(parts[0], said=said, **whole)  # type: ignore[arg-type]
 
 
 def explore(
@@ -104,16 +109,17 @@ def explore(
 
     Locations are drawn from the policy ("sample"), its most likely ones ("greedy"), uniform on the grid
     ("random") or in the middle of the image ("centre"). The log-probability is that of the location used,
-    and no gradient flows through a location. Where the grid says so, the first glimpse is a glance.
+    and a gradient flows through it alone, or, where the policy is differentiable, through the location. Where
+    the grid says so, the first glimpse is a glance.
 
     Args:
         look: takes the glimpses, for example `partial(pool.glimpses, retina)`.
         index: (B,) numbers of the images.
         generator: of the draws, on the device of `index`.
     """
-    if mode in ("random", "centre"):
+    if mode in BLIND:
         return follow(
-            network, look, index, _blind(len(index), grid, steps, mode, index.device, generator), grid
+            network, look, index, blind_places(len(index), grid, steps, mode, index.device, generator), grid
         )
     return read(network, walk(network, look, index, grid, steps, mode=mode, generator=generator), grid)
 
@@ -136,9 +142,9 @@ def walk(
             location = whole_image(grid.image_size).to(index).expand(len(index), 3)
             log_prob = states[0].new_zeros(len(index))
         else:
-            policy = network.policy(states[-1], _seen(network, locations, grid))
-            location = policy.mode() if mode == "greedy" else policy.sample(generator)
-            log_prob = policy.log_prob(location)
+            taken = taken_places(network, locations, grid)
+            location, scored = network.act(states[-1], cast(ActMode, mode), generator, taken)
+            log_prob = states[0].new_full((len(index),), torch.nan) if scored is None else scored
         glimpses = look(index, location[:, None])[:, 0]
         states.append(network.step(glimpses, _centres(location, grid), states[-1], mask))
         locations = torch.cat([locations, location[:, None]], 1)
@@ -168,21 +174,28 @@ def follow(
     features = network.features(glimpses, centres).unflatten(0, (count, steps))
     mask = network.mask(count)
     together = network.core.sequence(mask[:, None] * features, network.initial(count))
-    seen = _seen_before(network, locations, grid)
-    policy = network.policy(together[:, :-1].flatten(0, 1), None if seen is None else seen.flatten(0, 1))
-    log_prob = _log_prob(policy, locations.flatten(0, 1), grid).view(count, steps)
+    taken = _taken_before(network, locations, grid)
+    before, taken = together[:, :-1].flatten(0, 1), None if taken is None else taken.flatten(0, 1)
+    log_prob = _log_prob(network, before, locations.flatten(0, 1), taken, grid).view(count, steps)
     rollout = read(network, Walk(together, locations, log_prob, mask), grid)
     if candidates is None:
         return rollout
-    return replace(rollout, candidates=_log_probs(policy, grid.index(candidates), steps))
+    return replace(
+        rollout, candidates=_log_probs(network.policy(before, taken), grid.index(candidates), steps)
+    )
 
 
-def _log_prob(policy: Locations, locations: Tensor, grid: LocationGrid) -> Tensor:
-    """(B,) log pi of the places (B, 3); 0 of a glance."""
+def _log_prob(
+    network: HardAttention, states: Tensor, places: Tensor, taken: Tensor | None, grid: LocationGrid
+) -> Tensor:
+    """(B,) log pi of the places (B, 3) after states (B, W); 0 of a glance, see `Rollout`."""
+    if network.policy_head.differentiable:
+        return states.new_full((len(states),), torch.nan)
     if not grid.first_glance:
-        return policy.log_prob(locations)
-    glances, any_place = is_whole(locations, grid), grid.locations[0].to(locations.device)
-    return policy.log_prob(torch.where(glances[:, None], any_place, locations)).masked_fill(glances, 0.0)
+        return network.log_prob(states, places, taken)
+    glances, any_place = is_whole(places, grid), grid.locations[0].to(places.device)
+    chosen = torch.where(glances[:, None], any_place, places)
+    return network.log_prob(states, chosen, taken).masked_fill(glances, 0.0)
 
 
 def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:
@@ -197,34 +210,30 @@ def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
     """What the heads say of the states."""
     states, before = walked.states, walked.states[:, :-1]
     logits = network.classify(states, network.mask(len(states))[:, None])
-    heads = network.stopping(before)
-    seen = _seen_before(network, walked.locations, grid)
     return Rollout(
         walked.locations,
         walked.log_prob,
         prior=logits[:, 0],
         logits=logits[:, 1:],
         baseline=network.baseline(before),
-        gain=network.gain(before, seen) if network.predicts_epe else Said.of(heads).gain,
-        heads=heads,
+        said=network.said(before, _taken_before(network, walked.locations, grid)),
         glances=int(grid.first_glance),
     )
 
 
-def _seen(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+def taken_places(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
     """(B, L) which of the grid the places (B, t, 3) are; None where the policy may return to them."""
-    if not network.predicts_epe:
+    if network.policy_head.repeats:
         return None
     places = grid.index(locations[:, int(grid.first_glance) :])
-    return torch.zeros(len(places), len(grid), dtype=torch.bool, device=places.device).scatter(
-        1, places, True
-    )
+    none = torch.zeros(len(places), len(grid), dtype=torch.bool, device=places.device)
+    return none.scatter(1, places, True)
 
 
-def _seen_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+def _taken_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
     """(B, T, L) the same before each of the glimpses at (B, T, 3)."""
-    found = [_seen(network, locations[:, :t], grid) for t in range(locations.shape[1])]
-    known = [seen for seen in found if seen is not None]
+    taken = [taken_places(network, locations[:, :t], grid) for t in range(locations.shape[1])]
+    known = [places for places in taken if places is not None]
     return torch.stack(known, 1) if known else None
 
 
@@ -232,7 +241,7 @@ def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:
     return normalise(locations, grid)
 
 
-def _blind(
+def blind_places(
     count: int,
     grid: LocationGrid,
     steps: int,
@@ -243,7 +252,7 @@ def _blind(
     """(B, T, 3) places that no network chooses."""
     if grid.first_glance:
         plain = replace(grid, first_glance=False)
-        return after_glance(_blind(count, plain, steps - 1, mode, device, generator), grid.image_size)
+        return after_glance(blind_places(count, plain, steps - 1, mode, device, generator), grid.image_size)
     candidates = grid.locations.to(device)
     if mode == "centre":
         nearest = grid.normalised().square().sum(1).argmin()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,9 +10,8 @@ from torch.nn.functional import cross_entropy
 
 from data.errors import SettingsError
 from hardattn.model.rollout import Rollout
+from hardattn.objectives.choices import LOSS_AT, LossAt
 
-LossAt = str | Sequence[float]
-LOSS_AT = ("every", "last", "both")  # every prediction, the last, or the mean of these two losses
 SHARPNESS = 50.0  # k per nat: on a map of some tenths of a nat nearly greedy, as in the saliency heuristic
 
 
@@ -118,7 +116,7 @@ def reinforce(
     b_t is a constant here.
 
     Args:
-        normaliser: of a Gaussian policy, see `hardattn.model.policies.log_normaliser`. With it the place of
+        normaliser: of a Gaussian policy, see `hardattn.model.policies.GaussianPolicy`. With it the place of
             log pi is taken by log pi less the normaliser, -|l_t - mu_t|^2 / (2 sigma^2). The gradient to the
             means is the same; that to a learned deviation is no longer that of the expected return.
     """
@@ -147,8 +145,8 @@ def wake_sleep(rollout: Rollout, labels: Tensor, unsupervised: Tensor, trajector
     """
     if not bool(unsupervised.any()):
         return rollout.log_prob.new_zeros(())
-    told = -cross_entropy(rollout.logits[:, -1].float(), labels, reduction="none")[unsupervised]
-    told = told.view(-1, trajectories)
+    log_likelihood = -cross_entropy(rollout.logits[:, -1].float(), labels, reduction="none")[unsupervised]
+    log_likelihood = log_likelihood.view(-1, trajectories)
     paths = rollout.log_prob.sum(1)[unsupervised].view(-1, trajectories)
-    weights = told.detach().softmax(1)
-    return (-weights * told - (weights - 1 / trajectories) * paths).sum(1).mean()
+    weights = log_likelihood.detach().softmax(1)
+    return (-weights * log_likelihood - (weights - 1 / trajectories) * paths).sum(1).mean()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
-
-from torch import Tensor
 
 from data.errors import SettingsError
-from hardattn.model.rollout import Mode, Rollout
+from hardattn.model.registry import POLICIES
+from hardattn.model.rollout import Mode
 from hardattn.objectives import losses
-from hardattn.objectives.registry import METHODS
-from hardattn.objectives.rewards import returns
-from hardattn.objectives.stopping import TERMS, gain
+from hardattn.objectives.choices import LossAt
+from hardattn.objectives.registry import METHODS, TERMS
 
 
 @dataclass(frozen=True)
@@ -29,7 +26,8 @@ class Method:
         supervised_share: of a batch, with sequences to imitate; None: the recipe's.
         trajectories: of each unsupervised image in training.
         then: name of the method that takes over after a part of the budget, or "".
-        policy: that it needs, a key of `hardattn.model.registry.POLICIES`; None: any but that of epe-head.
+        policy: that it needs, a key of `hardattn.model.registry.POLICIES`; None: any that it can train.
+        learner: that trains by it, a key of `hardattn.training.registry.LEARNERS`.
     """
 
     summary: str
@@ -41,6 +39,7 @@ class Method:
     trajectories: int = 1
     then: str = ""
     policy: str | None = None
+    learner: str = "rollout"
 
     @property
     def supervised(self) -> bool:
@@ -65,14 +64,20 @@ class Method:
         return METHODS[self.then] if self.then and fraction >= imitate_for else self
 
 
-STOPPING: Mapping[str, float] = dict.fromkeys(TERMS, 1.0)
-MAPPED: Mapping[str, float] = {name: 1.0 for name in TERMS if name != "gain"}  # it is the map's
+STOPPING: Mapping[str, float] = dict.fromkeys(("gain", "accuracy-gain", "act", "stochastic"), 1.0)
 PARTLY: Mapping[str, float] = {
     "classification": 1.0,
     "imitation": 1.0,
     "reinforce": 0.1,
     "baseline": 1.0,
     **STOPPING,
+}
+EPE: Mapping[str, float] = {
+    "classification": 1.0,
+    "epe": 1.0,
+    "accuracy-gain": 1.0,
+    "act": 1.0,
+    "stochastic": 1.0,
 }
 REINFORCE: Mapping[str, float] = {"classification": 1.0, "reinforce": 1.0, "baseline": 1.0, **STOPPING}
 IMITATION: Mapping[str, float] = {"classification": 1.0, "imitation": 1.0, **STOPPING}
@@ -85,7 +90,6 @@ SALIENCY: Mapping[str, float] = {
 }
 BLIND: Mapping[str, float] = {"classification": 1.0, **STOPPING}
 TRAJECTORIES = 5
-IMITATE_FOR = 0.7  # of the budget, before REINFORCE takes over
 
 
 def _imitating(summary: str, sequences: str) -> Method:
@@ -140,8 +144,9 @@ _METHODS: Mapping[str, Method] = {
         "looks where it expects to be surest of the class, which it regresses (Gadgil et al. 2024)",
         "sample",
         "greedy",
-        {"classification": 1.0, "epe": 1.0, **MAPPED},  # by `hardattn.training.epe_learner`
+        EPE,  # the gain is the map's
         policy="epe",
+        learner="epe",
     ),
     "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
     "centre": Method("every glimpse in the middle of the image", "centre", "centre", BLIND),
@@ -168,6 +173,40 @@ def method_of(name: str | None, supervised: bool) -> str:
     return chosen
 
 
+def require_policy(name: str, policy: str, steps: int, places: int) -> None:
+    """Raises SettingsError where a method cannot train a policy, or places are too few for it.
+
+    Args:
+        name: of the method.
+        policy: a key of `hardattn.model.registry.POLICIES`.
+        steps: T.
+        places: L.
+
+    >>> require_policy("epe-head", "epe", steps=4, places=9), require_policy("ram", "gaussian", 10, 9)
+    (None, None)
+    """
+    method, chosen = METHODS[name], POLICIES[policy]
+    if method.policy not in (None, policy):
+        raise SettingsError(
+            f"expected --policy {method.policy} with --method {name}, found {policy}; change one of the two"
+        )
+    scored = [term for term in TERMS if TERMS[term].scored and method.has(term)]
+    if scored and not chosen.scored:
+        raise SettingsError(
+            f"expected a --policy that learns by its log-probability with --method {name}, by {scored[0]}, "
+            f"found {policy}; change one of the two"
+        )
+    if method.training == "sample" and method.policy is None and not (chosen.scored or chosen.differentiable):
+        raise SettingsError(
+            f"expected a method that trains --policy {policy}, found {name}; change one of the two"
+        )
+    if not chosen.repeats and steps > places:
+        raise SettingsError(
+            f"expected at most {places} glimpses, as no place of the grid is taken twice, found {steps}; "
+            "set --glimpses"
+        )
+
+
 @dataclass(frozen=True)
 class Objective:
     """What a method minimises: the choices that all methods share.
@@ -182,7 +221,7 @@ class Objective:
             `hardattn.objectives.stopping.gain`.
     """
 
-    loss_at: losses.LossAt = "every"
+    loss_at: LossAt = "every"
     supervision_weight: float = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
@@ -200,44 +239,3 @@ class Objective:
         if not self.anneal_supervision:
             return self
         return replace(self, supervision_weight=self.supervision_weight * (1 - fraction))
-
-
-REINFORCE_LOSSES = ("likelihood", "distance")
-
-
-def terms(
-    method: Method,
-    rollout: Rollout,
-    labels: Tensor,
-    supervised: Tensor,
-    objective: Objective | None = None,
-    boxes: Tensor | None = None,
-    *,
-    normaliser: Tensor | None = None,
-    maps: Tensor | None = None,
-    gains: Tensor | None = None,
-    targets: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """The weighted terms of the loss, by name; their sum is what is minimised.
-
-    Args:
-        boxes: see `hardattn.objectives.rewards.box`.
-        normaliser: see `hardattn.objectives.losses.reinforce`.
-        maps: see `hardattn.objectives.losses.saliency`.
-        gains: (G, T) of the designs of supervised images, see `hardattn.objectives.stopping.gain`.
-        targets: of the classification, see `hardattn.objectives.losses.classification`; None: the labels.
-    """
-    told = labels if targets is None else targets
-    objective, free = objective or Objective(), ~supervised
-    earned = cache(lambda: returns(rollout, labels, objective.rewards, boxes))  # where a term asks for it
-    makers: dict[str, Callable[[], Tensor]] = {
-        "classification": lambda: losses.classification(rollout, told, objective.loss_at),
-        "imitation": lambda: objective.supervision_weight * losses.imitation(rollout, supervised),
-        "saliency": lambda: objective.supervision_weight * losses.saliency(rollout, maps),
-        "reinforce": lambda: losses.reinforce(rollout, earned(), free, normaliser),
-        "baseline": lambda: losses.baseline(rollout, earned(), free),
-        "wake-sleep": lambda: losses.wake_sleep(rollout, labels, free, method.trajectories),
-        **{name: partial(term, rollout, labels) for name, term in TERMS.items()},
-        "gain": lambda: gain(rollout, labels, gains, supervised, objective.gain_target),
-    }
-    return {name: weight * makers[name]() for name, weight in method.weights.items()}

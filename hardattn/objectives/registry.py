@@ -1,4 +1,4 @@
-"""Names of training methods and of rewards; nothing is imported for a name alone."""
+"""Names of training methods, terms of the loss and rewards; nothing is imported for a name alone."""
 
 from __future__ import annotations
 
@@ -13,6 +13,17 @@ _NAMES = (
 
 METHODS: Registry[Any] = Registry("method", dict.fromkeys(_NAMES, "hardattn.objectives.methods"))
 """Ways of training: `hardattn.objectives.methods.Method`."""
+TERMS: Registry[Any] = Registry(
+    "loss term",
+    dict.fromkeys(
+        (
+            *("classification", "imitation", "saliency", "reinforce", "baseline", "wake-sleep"),
+            *("gain", "accuracy-gain", "act", "stochastic"),
+        ),
+        "hardattn.objectives.terms",
+    ),
+)
+"""What is minimised: `hardattn.objectives.terms.Term`."""
 REWARDS: Registry[Any] = Registry(
     "reward",
     dict.fromkeys(("final", "log-likelihood", "information", "box"), "hardattn.objectives.rewards"),

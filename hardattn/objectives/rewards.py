@@ -38,8 +38,8 @@ def final(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
 def log_likelihood(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """How much clearer the class became since the step before: rise of log p(label), in nats."""
     log_probs = _all_logits(rollout).float().log_softmax(-1)
-    told = log_probs.gather(2, labels[:, None, None].expand(-1, log_probs.shape[1], 1)).squeeze(2)
-    return told.diff(dim=1).detach()
+    of_label = log_probs.gather(2, labels[:, None, None].expand(-1, log_probs.shape[1], 1)).squeeze(2)
+    return of_label.diff(dim=1).detach()
 
 
 @REWARDS.register("information")
@@ -89,8 +89,8 @@ def require_rewards(weights: Mapping[str, float]) -> None:
     """
     unknown = [name for name in weights if name not in REWARDS]
     if unknown or not weights:
-        found = repr(unknown[0]) if unknown else "none"
-        raise SettingsError(f"expected rewards of {', '.join(REWARDS)}; found {found}")
+        name = repr(unknown[0]) if unknown else "none"
+        raise SettingsError(f"expected rewards of {', '.join(REWARDS)}; found {name}")
     endless = [weight for weight in weights.values() if not math.isfinite(weight)]
     if endless:
         raise SettingsError(f"expected finite weights of rewards, found {endless[0]}; change --reward")

@@ -5,8 +5,6 @@ What a head reads is detached, and so is here what it is compared with: no term 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import torch
 from torch import Tensor
 
@@ -14,7 +12,6 @@ from hardattn.model.heads import PONDER_COSTS, after, halting, require_said, sto
 from hardattn.model.rollout import Rollout
 from hardattn.objectives.rewards import information, log_likelihood
 
-GAIN_TARGETS = ("realised", "design", "entropy")
 SMALLEST = 1e-6  # probability, so that the logarithm of a weighted mean is finite
 
 
@@ -50,8 +47,8 @@ def accuracy_gain(rollout: Rollout, labels: Tensor) -> Tensor:
     The probability is the network's own of the label: it says more of one image than whether the most likely
     class is right does.
     """
-    told = torch.cat([_told(rollout.prior[:, None], labels), _told(rollout.logits, labels)], 1)
-    return (require_said(rollout.said).accuracy_gain - told.diff(dim=1)).square().mean()
+    chances = _label_chances(torch.cat([rollout.prior[:, None], rollout.logits], 1), labels)
+    return (require_said(rollout.said, "accuracy_gain") - chances.diff(dim=1)).square().mean()
 
 
 def act(rollout: Rollout, labels: Tensor) -> Tensor:
@@ -60,9 +57,9 @@ def act(rollout: Rollout, labels: Tensor) -> Tensor:
     Graves 2016 (arXiv 1603.08983), the ponder cost N + R of its section 2; N is a constant to the gradient.
     The prediction is the mean of those after each glimpse, weighted by `hardattn.model.heads.halting`.
     """
-    weights, taken, remainder = halting(after(require_said(rollout.said).halt))  # (B, C, T), (B, C), (B, C)
-    told = (weights * _told(rollout.logits, labels)[:, None]).sum(-1)
-    return (_costed(-told.clamp(min=SMALLEST).log(), taken + remainder)).mean()
+    weights, taken, remainder = halting(after(require_said(rollout.said, "act")))  # (B, C, T), (B, C), (B, C)
+    chances = (weights * _label_chances(rollout.logits, labels)[:, None]).sum(-1)
+    return (_costed(-chances.clamp(min=SMALLEST).log(), taken + remainder)).mean()
 
 
 def stochastic(rollout: Rollout, labels: Tensor) -> Tensor:
@@ -70,18 +67,10 @@ def stochastic(rollout: Rollout, labels: Tensor) -> Tensor:
 
     The expectation is exact, over the T glimpses P(t) of `hardattn.model.heads.stopping` may be the last.
     """
-    last = stopping(after(require_said(rollout.said).stop))  # (B, C, T)
+    last = stopping(after(require_said(rollout.said, "stochastic")))  # (B, C, T)
     number = torch.arange(1, last.shape[-1] + 1, device=last.device)
-    nll = -_told(rollout.logits, labels).clamp(min=SMALLEST).log()
+    nll = -_label_chances(rollout.logits, labels).clamp(min=SMALLEST).log()
     return _costed((last * nll[:, None]).sum(-1), (last * number).sum(-1)).mean()
-
-
-TERMS: Mapping[str, Callable[[Rollout, Tensor], Tensor]] = {
-    "gain": gain,
-    "accuracy-gain": accuracy_gain,
-    "act": act,
-    "stochastic": stochastic,
-}
 
 
 def _costed(nll: Tensor, glimpses: Tensor) -> Tensor:
@@ -89,7 +78,7 @@ def _costed(nll: Tensor, glimpses: Tensor) -> Tensor:
     return nll + glimpses * torch.tensor(PONDER_COSTS, device=nll.device)
 
 
-def _told(logits: Tensor, labels: Tensor) -> Tensor:
+def _label_chances(logits: Tensor, labels: Tensor) -> Tensor:
     """(B, T) probability of the label by logits (B, T, K), a constant."""
     probabilities = logits.detach().float().softmax(-1)
     return probabilities.gather(2, labels[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)

@@ -9,6 +9,7 @@ Pages and pictures are drawn from this alone, so that all of them show the same 
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,22 +21,20 @@ from torch import Tensor
 
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
-from data.geometry import Geometry
 from data.sample import choose_images
 from hardattn.evaluation import known_or_evaluated
 from hardattn.loading import Trained, open_trained
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
-from hardattn.report.commands import commands_of
+from hardattn.report.choices import IMAGES
 from hardattn.report.encoding import png_uri, without_nan
-from hardattn.report.frontiers import frontiers_of, is_frontier
+from hardattn.report.frontiers import frontiers_of, is_frontier, noted_command
 from hardattn.report.looks import Looks, mean_image
 from hardattn.stopping.curve_files import OTHER
 from hardattn.stopping.registry import RULES
 from hardattn.training import checkpoint
 from hardattn.training.run_folder import read_log
 
-IMAGES = 6
 LOGGED = ("iteration", "seconds", "nll", "accuracy")
 SHOWN = ["fixed", "gain", "exit"]  # stopping rules, before a reader asks for others
 WHOLE_IMAGE = "sees the whole image at once"
@@ -111,7 +110,7 @@ def tasks_of(folders: Sequence[Path], device: str) -> list[Task]:
     tasks: dict[tuple[str, ...], Task] = {}
     for folder in dict.fromkeys(folders):
         run = open_trained(folder, device=device)
-        key = (run.dataset.name, run.dataset.target, run.settings["fingerprint"])
+        key = (run.dataset.name, run.dataset.target, run.settings.fingerprint)
         task = tasks.setdefault(key, Task(run.dataset))
         task.folders.append(folder)
         task.runs.append(replace(run, dataset=task.dataset))
@@ -171,16 +170,23 @@ def _describe_run(folder: Path, run: Trained, rows: Tensor, device: str) -> dict
         "summary": METHODS[run.method].summary if run.method in METHODS else WHOLE_IMAGE,
         "evaluation": evaluation,
         "log": log,
-        "commands": commands_of(folder, run, evaluation.get("trajectories", 1)),
+        "commands": commands_of(folder, evaluation.get("trajectories", 1)),
         **_looks(run, rows),
     }
+
+
+def commands_of(folder: Path, trajectories: int = 1) -> dict[str, str | None]:
+    """The command lines of a run: "train", None where none is noted, and "evaluate", of its figures."""
+    several = [] if trajectories == 1 else ["--trajectories", str(trajectories)]
+    evaluate = shlex.join(["hardattn", "evaluate", str(folder), *several])
+    return {"train": noted_command(checkpoint.read_json(folder / checkpoint.RUN)), "evaluate": evaluate}
 
 
 def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     """Heat maps, and walks through the images of `rows`; nothing of a network that sees whole images."""
     if not isinstance(run.network, HardAttention):
         return {"sensor": None, "map": None, "heat": [], "walks": []}
-    geometry, looks = Geometry(**run.settings["geometry"]), Looks.of(run, run.network)
+    geometry, looks = run.settings.geometry, Looks.of(run, run.network)
     grid = geometry.grid()
     sensor = {
         "glimpse_size": geometry.glimpse_size,
@@ -188,6 +194,6 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
         "rows": list(grid.rows),
         "cols": list(grid.cols),
     }
-    kind = ("epe" if run.network.predicts_epe else "policy") if looks.chosen else None
+    kind = ("epe" if run.network.policy_head.predicts_gain else "policy") if looks.chosen else None
     walks = [looks.walk(row) for row in rows.tolist()]
     return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks}

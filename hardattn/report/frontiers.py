@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data.errors import CheckpointError, SettingsError
-from hardattn.report.commands import frontier_command
 from hardattn.training import checkpoint
 
 BESIDE = ("frontier.json", "frontier/frontier.json")
@@ -26,7 +26,7 @@ def read_frontier(path: Path) -> dict[str, Any]:
     """A file {"points": [...], "frontiers": {family: numbers of points}}, as a report shows it.
 
     Returns:
-        "file": its path. "command": what made it, see `hardattn.report.commands.frontier_command`. "points":
+        "file": its path. "command": what made it, see `noted_command`. "points":
         each a `hardattn.experiments.frontier.pareto.FrontierPoint` with `accuracy`, `nll` and `intervals` of
         the test images, named as in `hardattn.stopping.rules.Point`, and with `chosen`: whether it is on the
         frontier of its family.
@@ -44,7 +44,17 @@ def read_frontier(path: Path) -> dict[str, Any]:
             f"expected points with mflops and test_accuracy in {path}, found otherwise; "
             "make it with `hardattn frontier`"
         ) from None
-    return {"file": str(path), "command": frontier_command(path, found), "points": named}
+    return {"file": str(path), "command": noted_command(found), "points": named}
+
+
+def noted_command(facts: Mapping[str, Any]) -> str | None:
+    """The command line that a file notes; None of a call in Python, or of an older version.
+
+    >>> noted_command({"command": ["hardattn", "train", "--name", "my run"]})
+    "hardattn train --name 'my run'"
+    """
+    command = facts.get("command")
+    return None if command is None else shlex.join(command)
 
 
 def frontiers_of(

@@ -22,9 +22,9 @@ from data.grid import LocationGrid
 from data.places import is_whole, normalise
 from data.pool import ImagePool
 from hardattn.loading import Trained
+from hardattn.model.locations import Categorical, EpeMap
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import Categorical, EpeMap
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.report.encoding import png_uri, quantised, rounded
@@ -53,8 +53,9 @@ class Looks:
     @classmethod
     def of(cls, run: Trained, network: HardAttention) -> Looks:
         """One trajectory for each test image, by the policy that evaluation uses."""
-        geometry, mode = Geometry(**run.settings["geometry"]), METHODS[run.method].evaluation
-        split, steps, seed = run.dataset["test"], run.settings["glimpses"], run.settings["seed"]
+        settings, split = run.glimpsing()[1], run.dataset["test"]
+        geometry, mode = settings.geometry, METHODS[run.method].evaluation
+        steps, seed = settings.glimpses, settings.seed
         seen = look_at_all(network, split, geometry, steps, mode=mode, seed=seed)
         return cls(network, geometry, split, seen.locations, mode == "greedy")
 
@@ -95,7 +96,7 @@ class Looks:
 
     def _gain(self, states: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
         """(T+1,) what the next glimpse promises before the first, and after each."""
-        if not self.network.predicts_epe:
+        if self.network.policy_head.repeats:
             return self.network.gain(states)
         first = int(grid.first_glance)  # which is at no place
         used = one_hot(grid.index(locations[first:]), len(grid)).cumsum(0) > 0

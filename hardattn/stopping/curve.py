@@ -26,36 +26,41 @@ Settings = Sequence[tuple[str, float]]
 BRIEF = ("rule", "threshold", "mean_glimpses", "mflops", "accuracy", "nll")
 
 
-def thresholds_of(seen: Predictions) -> Settings:
+def thresholds_of(predicted: Predictions) -> Settings:
     """Every rule with the thresholds that are worth trying, by what it predicts at validation images."""
-    return [(rule, value) for rule in rules_for(seen) for value in RULES[rule].thresholds(seen)]
+    return [(rule, value) for rule in rules_for(predicted) for value in RULES[rule].thresholds(predicted)]
 
 
-def brief_curve(seen: Predictions, labels: Tensor, costs: Costs) -> list[dict[str, Any]]:
+def brief_curve(predicted: Predictions, labels: Tensor, costs: Costs) -> list[dict[str, Any]]:
     """The sweep of validation images that is kept with a network: `BRIEF` of every point."""
-    found = [_point(seen, labels, costs, *setting)[0] for setting in thresholds_of(seen)]
-    return [{name: getattr(point, name) for name in BRIEF} for point in found]
+    points = [_point(predicted, labels, costs, *setting)[0] for setting in thresholds_of(predicted)]
+    return [{name: getattr(point, name) for name in BRIEF} for point in points]
 
 
 def curve(
-    seen: Predictions, labels: Tensor, settings: Settings, costs: Costs, pixels: Tensor, counts: np.ndarray
+    predicted: Predictions,
+    labels: Tensor,
+    settings: Settings,
+    costs: Costs,
+    pixels: Tensor,
+    counts: np.ndarray,
 ) -> list[Point]:
     """All figures at each rule and threshold.
 
     Args:
-        seen: what was predicted at B images.
+        predicted: at B images.
         labels: (B,).
         settings: P of them.
         costs: of a glimpse and of what the rules need.
         pixels: (B, T) inside any of the first t glimpses.
         counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
     """
-    found = [_point(seen, labels, costs, *setting) for setting in settings]
-    outcomes = [Outcome(stops, spent, _inside(stops, pixels)) for _, stops, spent in found]
+    points = [_point(predicted, labels, costs, *setting) for setting in settings]
+    outcomes = [Outcome(stops, spent, _inside(stops, pixels)) for _, stops, spent in points]
     measured = figures(outcomes, labels, counts)
     return [
         replace(point, stopped_at=stopped_at(stops.taken, pixels.shape[1]), **known)
-        for (point, stops, _), known in zip(found, measured, strict=True)
+        for (point, stops, _), known in zip(points, measured, strict=True)
     ]
 
 
@@ -69,12 +74,12 @@ def stopped_at(taken: Tensor, steps: int) -> list[int]:
 
 
 def _point(
-    seen: Predictions, labels: Tensor, costs: Costs, rule: str, threshold: float
+    predicted: Predictions, labels: Tensor, costs: Costs, rule: str, threshold: float
 ) -> tuple[Point, Stops, Tensor]:
     """The brief figures, where it stops, and the MFLOPs (B,) that this takes."""
     made = RULES[rule]
-    stops = made.stops(seen, threshold)
-    spent = costs.spent(stops.taken, seen.log_probs.shape[1], made.head, made.classifies)
+    stops = made.stops(predicted, threshold)
+    spent = costs.spent(stops.taken, predicted.log_probs.shape[1], made.head, made.classifies)
     point = Point(
         rule,
         threshold,

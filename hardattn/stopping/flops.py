@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from hardattn.model.heads import OUTPUTS, WIDTH
+from hardattn.model.heads import WIDTH
 from hardattn.model.network import HardAttention
 
 
@@ -44,10 +45,10 @@ class Costs:
         class is said at the end alone.
         """
         glimpses = taken.double()
-        said = glimpses if classifies or head in self.classifying else torch.ones_like(glimpses)
+        classified = glimpses if classifies or head in self.classifying else torch.ones_like(glimpses)
         decided = glimpses.clamp(max=steps - 1) * self.heads.get(head, 0.0)
         refused = (taken < steps) * self.asked.get(head, 0.0)
-        return glimpses * self.look + said * self.classify + decided + refused
+        return glimpses * self.look + classified * self.classify + decided + refused
 
     def times(self, trajectories: int) -> Costs:
         """Of several trajectories together."""
@@ -61,11 +62,11 @@ class Costs:
 def costs_of(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> Costs:
     """What a network costs at test time.
 
-    A policy that is a map of the EPE is the head of `gain` as well, beside the entropy of the class.
+    A policy that predicts the gain is the head of `gain` as well, beside the entropy of the class.
     """
     parts = mflops_by_part(network, glimpse_shape)
-    heads = {name: parts[name] for name in OUTPUTS}
-    asked = {"gain": parts["policy"]} if network.predicts_epe else {}
+    heads = {name: parts[name] for name in network.heads}
+    asked = {"gain": parts["policy"]} if network.policy_head.predicts_gain else {}
     look = parts["policy"] + parts["glimpse and core"]
     return Costs(look, parts["classifier"], heads, asked, classifying=tuple(asked))
 
@@ -85,19 +86,15 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
     state = network.initial(1).detach()  # the counter takes no view of a parameter apart
     glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
     parts = {
-        "policy": mflops(network.policy, state),
+        "policy": mflops(partial(network.act, mode="greedy"), state),
         "glimpse and core": mflops(network.step, glimpse, centre, state),
         "classifier": mflops(network.classify, state),
     }
-    heads = dict.fromkeys(OUTPUTS, _decision(network))
-    return parts | heads | ({"gain": 0.0} if network.predicts_epe else {})  # its policy has said it
-
-
-def _decision(network: HardAttention) -> float:
-    """MFLOPs of one stopping head, with one output."""
-    state = torch.zeros(1, network.hidden, device=network.device)
-    every = mflops(network.stopping_heads.hidden, state)
-    return every / len(OUTPUTS) + mflops(nn.Linear(WIDTH, 1), torch.zeros(1, WIDTH))
+    read = torch.zeros(1, network.hidden, device=device)
+    output = mflops(nn.Linear(WIDTH, 1), torch.zeros(1, WIDTH))
+    heads = {name: mflops(head.hidden, read) + output for name, head in network.heads.by_name.items()}
+    said_already = {"gain": 0.0} if network.policy_head.predicts_gain else {}
+    return parts | heads | said_already
 
 
 def mflops(function: Any, *arguments: torch.Tensor) -> float:

@@ -6,7 +6,7 @@ Shapes: B images, T glimpses, K classes, C ponder costs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -26,18 +26,17 @@ class Predictions:
 
     Attributes:
         log_probs: (B, T, K) of the classes after each glimpse.
-        gain: (B, T) information gain predicted before each glimpse, in nats.
-        said: by the stopping heads before each glimpse; None of a network without.
+        said: by the stopping heads before each glimpse, (B, T, ...) by the name of the head.
     """
 
     log_probs: Tensor
-    gain: Tensor
-    said: Said | None = None
+    said: Said = field(default_factory=dict)
 
     @classmethod
     def of(cls, rollout: Rollout) -> Predictions:
         """What a network predicted along a rollout."""
-        return cls(rollout.logits.float().log_softmax(-1), rollout.gain.float(), rollout.said)
+        said = {head: values.float() for head, values in rollout.said.items()}
+        return cls(rollout.logits.float().log_softmax(-1), said)
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Rule:
         label: for people.
         stops: predictions and a threshold -> where it stops.
         thresholds: predictions at validation images -> thresholds worth trying.
-        head: that it needs, a key of `hardattn.model.heads.OUTPUTS`, or "".
+        head: that it needs, a key of `hardattn.model.registry.HEADS`, or "".
         classifies: whether it needs the class after every glimpse, and not after the last one alone.
     """
 
@@ -102,81 +101,82 @@ class Rule:
     classifies: bool
 
 
-def fixed(seen: Predictions, threshold: float) -> Stops:
+def fixed(predicted: Predictions, threshold: float) -> Stops:
     """`threshold` glimpses at every image.
 
-    >>> fixed(Predictions(torch.zeros(2, 5, 3), torch.zeros(2, 5)), 3).taken.tolist()
+    >>> fixed(Predictions(torch.zeros(2, 5, 3)), 3).taken.tolist()
     [3, 3]
     """
-    return _after(torch.full((len(seen.log_probs),), int(threshold)), seen)
+    return _after(torch.full((len(predicted.log_probs),), int(threshold)), predicted)
 
 
-def until_below(score: Callable[[Predictions], Tensor], seen: Predictions, threshold: float) -> Stops:
+def until_below(score: Callable[[Predictions], Tensor], predicted: Predictions, threshold: float) -> Stops:
     """Stops before the first glimpse, from the second on, with a score below the threshold.
 
     Args:
         score: gives (B, T) values before each glimpse.
 
     >>> gains = torch.tensor([[0.0, 0.3, 0.1, 0.3], [0.0, 0.1, 0.3, 0.3]])
-    >>> until_below(gain, Predictions(torch.zeros(2, 4, 3), gains), 0.2).taken.tolist()
+    >>> until_below(gain, Predictions(torch.zeros(2, 4, 3), {"gain": gains}), 0.2).taken.tolist()
     [2, 1]
     """
-    goes_on = (score(seen)[:, 1:] >= threshold).long().cumprod(1)
-    return _after(1 + goes_on.sum(1), seen)
+    goes_on = (score(predicted)[:, 1:] >= threshold).long().cumprod(1)
+    return _after(1 + goes_on.sum(1), predicted)
 
 
-def adaptive_time(seen: Predictions, cost: float) -> Stops:
+def adaptive_time(predicted: Predictions, cost: float) -> Stops:
     """Adaptive computation time of the head of this ponder cost, see `hardattn.model.heads.halting`.
 
     Its prediction is the weighted mean of the class probabilities after each glimpse that it takes.
     """
-    weights, taken, _ = halting(after(require_said(seen.said).halt)[:, PONDER_COSTS.index(cost)])
-    return Stops(taken, (weights[..., None].double() * seen.log_probs.double().exp()).sum(1).log())
+    weights, taken, _ = halting(after(require_said(predicted.said, "act"))[:, PONDER_COSTS.index(cost)])
+    return Stops(taken, (weights[..., None].double() * predicted.log_probs.double().exp()).sum(1).log())
 
 
-def at_random(seen: Predictions, cost: float) -> Stops:
+def at_random(predicted: Predictions, cost: float) -> Stops:
     """Stops with the probability of the head of this cost; image n is drawn by number n of one seed."""
-    chances = stopping(after(require_said(seen.said).stop)[:, PONDER_COSTS.index(cost)]).double()
+    stop = after(require_said(predicted.said, "stochastic"))[:, PONDER_COSTS.index(cost)]
+    chances = stopping(stop).double()
     draws = torch.rand(len(chances), 1, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
-    return _after(1 + (chances.cumsum(1)[:, :-1] <= draws).sum(1), seen)
+    return _after(1 + (chances.cumsum(1)[:, :-1] <= draws).sum(1), predicted)
 
 
-def gain(seen: Predictions) -> Tensor:
+def gain(predicted: Predictions) -> Tensor:
     """(B, T) information gain predicted before each glimpse, in nats."""
-    return seen.gain
+    return require_said(predicted.said, "gain")
 
 
-def accuracy_gain(seen: Predictions) -> Tensor:
+def accuracy_gain(predicted: Predictions) -> Tensor:
     """(B, T) rise of the probability of being right that is predicted before each glimpse."""
-    return require_said(seen.said).accuracy_gain
+    return require_said(predicted.said, "accuracy_gain")
 
 
-def entropy(seen: Predictions) -> Tensor:
+def entropy(predicted: Predictions) -> Tensor:
     """(B, T) entropy of the class before each glimpse, but for the first, in nats."""
-    return torch.special.entr(seen.log_probs.exp()).sum(-1).roll(1, 1)
+    return torch.special.entr(predicted.log_probs.exp()).sum(-1).roll(1, 1)
 
 
-def doubt(seen: Predictions) -> Tensor:
+def doubt(predicted: Predictions) -> Tensor:
     """(B, T) probability that the likeliest class is wrong, before each glimpse, but for the first."""
-    return 1 - seen.log_probs.exp().amax(-1).roll(1, 1)
+    return 1 - predicted.log_probs.exp().amax(-1).roll(1, 1)
 
 
-def quantiles(score: Callable[[Predictions], Tensor], seen: Predictions) -> list[float]:
+def quantiles(score: Callable[[Predictions], Tensor], predicted: Predictions) -> list[float]:
     """Thresholds that spread the stopping: quantiles of the scores from glimpse 2 on; none if T is 1."""
-    later = score(seen)[:, 1:].double().flatten()
+    later = score(predicted)[:, 1:].double().flatten()
     if len(later) == 0:
         return []
     return torch.quantile(later.cpu(), torch.linspace(0, 1, COUNT, dtype=torch.float64)).unique().tolist()
 
 
-def counts(seen: Predictions) -> list[float]:
+def counts(predicted: Predictions) -> list[float]:
     """Every number of glimpses."""
-    return [float(t) for t in range(1, seen.log_probs.shape[1] + 1)]
+    return [float(t) for t in range(1, predicted.log_probs.shape[1] + 1)]
 
 
-def costs(seen: Predictions) -> list[float]:
+def costs(predicted: Predictions) -> list[float]:
     """The ponder costs in nats per glimpse, of which each has a head of its own; none if T is 1."""
-    return list(PONDER_COSTS) if seen.log_probs.shape[1] > 1 else []
+    return list(PONDER_COSTS) if predicted.log_probs.shape[1] > 1 else []
 
 
 def _scored(label: str, score: Callable[[Predictions], Tensor], head: str = "") -> Rule:
@@ -186,7 +186,7 @@ def _scored(label: str, score: Callable[[Predictions], Tensor], head: str = "") 
 _RULES: Mapping[str, Rule] = {
     "fixed": Rule("fixed number of glimpses", fixed, counts, "", False),
     "gain": _scored("until the predicted gain is small", gain, "gain"),
-    "accuracy-gain": _scored("until the predicted gain in accuracy is small", accuracy_gain, "accuracy-gain"),
+    "accuracy-gain": _scored("until the predicted gain in accuracy is small", accuracy_gain, "accuracy_gain"),
     "entropy": _scored("until the entropy is small", entropy),
     "confidence": _scored("until the probability of an error is small", doubt),
     "act": Rule("adaptive computation time", adaptive_time, costs, "act", True),
@@ -196,11 +196,11 @@ for _name, _rule in _RULES.items():
     RULES.register(_name)(_rule)
 
 
-def rules_for(seen: Predictions) -> list[str]:
-    """The rules that can stop a network: without stopping heads those that need none."""
-    return [name for name, rule in RULES.items() if not rule.head or seen.said is not None]
+def rules_for(predicted: Predictions) -> list[str]:
+    """The rules that can stop a network: those whose head it has, and those that need none."""
+    return [name for name, rule in RULES.items() if not rule.head or rule.head in predicted.said]
 
 
-def _after(taken: Tensor, seen: Predictions) -> Stops:
+def _after(taken: Tensor, predicted: Predictions) -> Stops:
     """The prediction after the last glimpse taken."""
-    return Stops(taken, seen.log_probs[torch.arange(len(taken)), taken - 1])
+    return Stops(taken, predicted.log_probs[torch.arange(len(taken)), taken - 1])

@@ -13,7 +13,6 @@ from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.measures import pixels_by_image
-from hardattn.model.heads import Said
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout
@@ -85,9 +84,10 @@ def _of(drawn: Sequence[Rollout]) -> Looks:
     if len(each) == 1:
         return Looks(each[0], locations)
     chances = _mean([its.log_probs.double().exp() for its in each])
-    said = [its.said for its in each if its.said is not None]
-    heads = Said(*(_mean(values) for values in zip(*said, strict=True))) if said else None
-    return Looks(Predictions(chances.log(), _mean([its.gain.double() for its in each]), heads), locations)
+    said = {head: _mean([its.said[head] for its in each]) for head in each[0].said}
+    if "gain" in said:
+        said["gain"] = _mean([its.said["gain"].double() for its in each])
+    return Looks(Predictions(chances.log(), said), locations)
 
 
 def _mean(values: Sequence[Tensor]) -> Tensor:

@@ -6,13 +6,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from data.dataset import DataSet
 from data.errors import CheckpointError
-from data.geometry import Geometry
+
+if TYPE_CHECKING:
+    from torch import nn  # slow to import, and no file needs it
 
 RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
 COMMAND = "hardattn train"
@@ -53,30 +52,10 @@ def require_same(path: Path, expected: Mapping[str, Any], found: Mapping[str, An
             )
 
 
-def describe(dataset: DataSet, geometry: Geometry) -> dict[str, Any]:
-    """What a network must share with a data set."""
-    return {
-        "dataset": dataset.name,
-        "target": dataset.target,
-        "classes": list(dataset.classes),
-        "geometry": geometry.to_json(),
-    }
-
-
-def require_fits(path: Path, task: Mapping[str, Any], dataset: DataSet) -> None:
-    """Raises CheckpointError when the network of `path` was trained for another task than `dataset`'s."""
-    own = Geometry(**task["geometry"])
-    image = ("height", "width", "channels")
-    found = describe(dataset, dataset.geometry)
-    same_image = all(getattr(own, name) == getattr(dataset.geometry, name) for name in image)
-    if same_image:
-        found["geometry"] = task["geometry"]  # glimpse and grid are the network's, not the data set's
-    require_same(path, found, {name: task[name] for name in found})
-
-
 def weights_digest(network: nn.Module) -> str:
     """SHA-256 of the weights with their names.
 
+    >>> from torch import nn
     >>> one, other = nn.Linear(2, 1), nn.Linear(2, 1)
     >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
     (True, False)

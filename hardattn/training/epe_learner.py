@@ -22,19 +22,16 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from data.errors import SettingsError
 from data.grid import LocationGrid
+from hardattn.model.locations import EpeMap
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import EXPLORATION, EpeMap, EpePolicy
+from hardattn.model.policies import EXPLORATION, EpePolicy
 from hardattn.model.rollout import Look, Rollout, Walk, read, walk
-from hardattn.objectives.losses import classification
-from hardattn.objectives.methods import MAPPED
-from hardattn.objectives.registry import METHODS
-from hardattn.objectives.stopping import TERMS
+from hardattn.objectives.terms import LossInputs, terms
 from hardattn.training.learner import Learner
+from hardattn.training.registry import LEARNERS
 from supervision.batches import Batch
 
-POLICY = "epe"
 CANDIDATES = 4  # beside the place taken; each costs one glimpse and one step of the core, without gradient
 ANNEALED_FOR = 0.5  # of the budget
 
@@ -88,9 +85,9 @@ def realised(
     return cross_entropy(logits, labels.repeat_interleave(times), reduction="none").view(places.shape)
 
 
-def taken(seen: Rollout, labels: Tensor) -> Tensor:
+def taken(rollout: Rollout, labels: Tensor) -> Tensor:
     """(B, T) -log p(label) after the glimpses that were taken: a sample that costs nothing."""
-    logits = seen.logits.detach().float().transpose(1, 2)  # (B, K, T)
+    logits = rollout.logits.detach().float().transpose(1, 2)  # (B, K, T)
     return cross_entropy(logits, labels[:, None].expand(-1, logits.shape[2]), reduction="none")
 
 
@@ -104,63 +101,30 @@ def after_glance(walked: Walk, chosen: slice) -> Walk:
     )
 
 
+@LEARNERS.register("epe")
 class EpeLearner(Learner):
     """The training of a network whose policy is an `EpeMap`: cross-entropy, and the regression of the map."""
 
     def step(self, batch: Batch, fraction: float) -> None:
         cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
         index, labels = batch.index.to(self.device), self.labels[batch.index].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            weighted = self._weighted(index, labels)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator, autocast:
+            weighted = self._weighted(index, labels, generator)
         self.finish(weighted, fraction)
 
-    def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _weighted(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
-        told = self.targets[index.to(self.targets.device)].to(self.device)
-        generator, weights = self.generator(), self.method.weights
+        class_targets = self.targets[index.to(self.targets.device)].to(self.device)
+        nobody = torch.zeros_like(labels, dtype=torch.bool)
         look = self.variation(len(index), generator).look(self.look, self.grid)
         walked = walk(self.network, look, index, self.grid, self.steps, mode="sample", generator=generator)
-        seen = read(self.network, walked, self.grid)
-        walked, after = after_glance(walked, seen.chosen), taken(seen, labels)[:, seen.chosen]
+        rollout = read(self.network, walked, self.grid)
+        walked, after = after_glance(walked, rollout.chosen), taken(rollout, labels)[:, rollout.chosen]
         size = (len(index), walked.locations.shape[1], CANDIDATES)
         others = torch.randint(len(self.grid), size, generator=generator, device=self.device)
         values = realised(self.network, look, index, walked, others, labels, self.grid)
         places = torch.cat([self.grid.index(walked.locations)[..., None], others], 2)
         values = torch.cat([after[..., None], values], 2)
-        return {
-            "classification": weights["classification"] * classification(seen, told, self.recipe.loss_at),
-            "epe": weights["epe"] * regression(self.network, walked, places, values),
-            **{name: weights[name] * TERMS[name](seen, labels) for name in MAPPED},
-        }
-
-
-def learner_of(method: str) -> type[Learner]:
-    """What trains by a method.
-
-    >>> learner_of("epe-head").__name__, learner_of("ram").__name__
-    ('EpeLearner', 'Learner')
-    """
-    return EpeLearner if METHODS[method].policy == POLICY else Learner
-
-
-def require_policy(method: str, policy: str, steps: int, places: int) -> None:
-    """Raises SettingsError where a method and a policy do not go together, or places are too few for it.
-
-    Args:
-        policy: a key of `hardattn.model.registry.POLICIES`.
-        steps: T.
-        places: L.
-
-    >>> require_policy("epe-head", "epe", steps=4, places=9), require_policy("ram", "gaussian", 10, 9)
-    (None, None)
-    """
-    if POLICY in (policy, METHODS[method].policy) and policy != METHODS[method].policy:
-        raise SettingsError(
-            f"expected --policy {POLICY} with --method epe-head and with no other, found {policy} with "
-            f"{method}; change one of the two"
-        )
-    if policy == POLICY and steps > places:
-        raise SettingsError(
-            f"expected at most {places} glimpses, as no place of the grid is taken twice, found {steps}; "
-            "set --glimpses"
-        )
+        inputs = LossInputs(rollout, labels, nobody, self.recipe.objective, class_targets=class_targets)
+        return terms(self.method, inputs, {"epe": regression(self.network, walked, places, values)})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -11,7 +9,8 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
 from data.places import is_whole
-from hardattn.model.policies import ON_GRID
+from hardattn.model.registry import POLICIES
+from hardattn.training.settings import Supervision
 from supervision.batches import Maps, supervised_split
 from supervision.store import SequenceStore
 
@@ -86,17 +85,18 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
     grid, places = geometry.grid(), store.candidates
     rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
     on_grid = torch.isin(places[:, 0], rows) & torch.isin(places[:, 1], cols)
+    on_grid &= places[:, 2] == geometry.glimpse_size
     if not bool(on_grid.any()):
         raise StoreError(
             f"expected EPE maps of places on the grid in {store.path}, found none; make designs with "
             "`boed generate`, whose stores have them, or parts of annotated boxes with `hardattn parts`"
         )
-    found = store.load(store.rows_of(images.ids.tolist())).epe_map[:, :steps, on_grid]
-    if bool((found.isnan().any(-1) | found.isinf().all(-1)).any()):
+    maps = store.load(store.rows_of(images.ids.tolist())).epe_map[:, :steps, on_grid]
+    if bool((maps.isnan().any(-1) | maps.isinf().all(-1)).any()):
         raise StoreError(
             f"expected finite values in every EPE map of {store.path}, found a map without; generate it again"
         )
-    return Maps(found, places[on_grid])
+    return Maps(maps, places[on_grid])
 
 
 def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
@@ -140,8 +140,8 @@ def designed_gains(store: SequenceStore | None, guided: Guided | None) -> Tensor
             f"expected a design of each training image in {store.path}, found one order for all; make them "
             "with `boed generate --split train --images all`"
         )
-    found = store.load(store.rows_of(images.tolist()))
-    gains = found.entropy[:, :steps] - found.epe[:, :steps]
+    designs = store.load(store.rows_of(images.tolist()))
+    gains = designs.entropy[:, :steps] - designs.epe[:, :steps]
     if not bool(gains.isfinite().all()):
         raise StoreError(
             f"expected the EPE of every glimpse in {store.path}, found sequences without; make designs with "
@@ -170,13 +170,13 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
     >>> require_reachable(off_grid, Geometry(8, 8, 1, glimpse_size=4, per_axis=2), "gaussian")
     """
     if bool(is_whole(locations, geometry).any()) != geometry.first_glance:
-        found = "none" if geometry.first_glance else "one"
+        glances = "none" if geometry.first_glance else "one"
         raise SettingsError(
-            f"expected sequences with a first glance exactly where the task has one, found {found}; make "
+            f"expected sequences with a first glance exactly where the task has one, found {glances}; make "
             "sequences and train both with --first-glance, or both without"
         )
     locations = locations[..., int(geometry.first_glance) :, :]
-    if policy in ON_GRID:
+    if POLICIES[policy].on_grid:
         try:
             geometry.grid().index(locations)
         except SettingsError as error:
@@ -192,9 +192,9 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         )
 
 
-def supervision_settings(store: SequenceStore | None, guided: Guided | None) -> dict[str, Any] | None:
+def supervision_settings(store: SequenceStore | None, guided: Guided | None) -> Supervision | None:
     """What identifies the imitated sequences in the settings of a run."""
     if store is None or guided is None:
         return None
     total = int((guided[1].flatten() * torch.arange(1, guided[1].numel() + 1)).sum())
-    return {"images": len(guided[0]), "checksum": total, "settings": store.settings}
+    return Supervision(len(guided[0]), total, store.settings)

@@ -12,20 +12,22 @@ from data.dataset import Split
 from data.geometry import Geometry
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import log_normaliser
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
-from hardattn.objectives.methods import Method, terms
+from hardattn.objectives.methods import Method
 from hardattn.objectives.rewards import reachable
+from hardattn.objectives.terms import LossInputs, terms
 from hardattn.stopping.curve import brief_curve
 from hardattn.stopping.flops import Costs, costs_of
 from hardattn.stopping.rules import Predictions
 from hardattn.training.augment import Variation
 from hardattn.training.budget import is_check
 from hardattn.training.recipe import Recipe
+from hardattn.training.registry import LEARNERS
 from hardattn.training.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 
 
+@LEARNERS.register("rollout")
 class Learner(Trainer):
     """The training of a hard-attention network by one of the methods.
 
@@ -60,26 +62,26 @@ class Learner(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         method = self.method.at(fraction, self.recipe.imitate_for)
-        told = batch.supervised & method.supervised
-        supervised, index = self._repeated(told, batch.index, method.trajectories)
-        labels = self.labels[index].to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            varied = self.variation(len(index), self.generator())
-            seen = self._rollout(index, supervised, batch.locations, method.training, varied)
-            boxes = None if self.boxes is None else self.boxes[index].to(self.device)
-            boxes = None if boxes is None else varied.reachable(boxes, self.grid)
-            weighted = terms(
-                method,
-                seen,
-                labels,
+        supervised, index = self._repeated(
+            batch.supervised & method.supervised, batch.index, method.trajectories
+        )
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        with self.draws() as generator, autocast:
+            varied = self.variation(len(index), generator)
+            rollout = self._rollout(index, supervised, batch.locations, method.training, varied)
+            inputs = LossInputs(
+                rollout,
+                self.labels[index].to(self.device),
                 supervised,
                 self.recipe.objective.at(fraction),
-                boxes,
+                method.trajectories,
+                boxes=self._boxes(index, varied),
                 normaliser=self._normaliser(),
                 maps=None if batch.maps is None else batch.maps.to(self.device),
                 gains=None if batch.gains is None else batch.gains.to(self.device),
-                targets=self.targets[index].to(self.device),
+                class_targets=self.targets[index].to(self.device),
             )
+            weighted = terms(method, inputs)
         self.finish(weighted, fraction)
 
     def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
@@ -88,40 +90,39 @@ class Learner(Trainer):
         if is_check(self.iteration):
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
+    def _boxes(self, index: Tensor, varied: Variation) -> Tensor | None:
+        """(B, 5) where a glimpse touches the objects of varied images; None where no boxes are known."""
+        if self.boxes is None:
+            return None
+        return varied.reachable(self.boxes[index].to(self.device), self.grid)
+
     def _normaliser(self) -> Tensor | None:
         """What the score of REINFORCE leaves out of log pi, if anything."""
         distance = self.recipe.reinforce_loss == "distance"
-        return log_normaliser(self.network.policy_head) if distance else None
+        return self.network.policy_head.log_normaliser() if distance else None
 
     def _repeated(self, supervised: Tensor, index: Tensor, trajectories: int) -> tuple[Tensor, Tensor]:
         """Which images are supervised, and all images: first the others, each with all its trajectories."""
         free = index[~supervised].repeat_interleave(trajectories)
-        told = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
-        return told.to(self.device), torch.cat([free, index[supervised]])
+        last = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
+        return last.to(self.device), torch.cat([free, index[supervised]])
 
     def _rollout(
         self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode, varied: Variation
     ) -> Rollout:
+        """First the free images where the network likes, then the supervised ones at `locations`."""
         network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
         free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
         if len(free):
-            look = varied.of(free).look(self.look, self.grid)
+            look, draws = varied.of(free).look(self.look, self.grid), varied.generator
             parts.append(
-                explore(
-                    network,
-                    look,
-                    index[free],
-                    self.grid,
-                    self.steps,
-                    mode=mode,
-                    generator=varied.generator,
-                )
+                explore(network, look, index[free], self.grid, self.steps, mode=mode, generator=draws)
             )
         if len(guided):
             own = varied.of(guided)
-            told = own.locations(locations[-len(guided) :].to(self.device), self.grid)
+            forced = own.locations(locations[-len(guided) :].to(self.device), self.grid)
             look, places = own.look(self.look, self.grid), self._places(own)
-            parts.append(follow(network, look, index[guided], told, self.grid, places))
+            parts.append(follow(network, look, index[guided], forced, self.grid, places))
         return joined(parts)
 
     def _places(self, varied: Variation) -> Tensor | None:
@@ -153,11 +154,11 @@ class Validator:
 
     def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
         """NLL and accuracy after T glimpses and after each; what stopping rules make of these images."""
-        seen = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
+        rollout = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
         labels, costs = self.split.labels.cpu(), self._costs_of(network)
-        accuracy, nll = accuracy_and_nll(seen.logits, labels)
+        accuracy, nll = accuracy_and_nll(rollout.logits, labels)
         figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
-        return figures, {"stopping": brief_curve(Predictions.of(seen), labels, costs)}
+        return figures, {"stopping": brief_curve(Predictions.of(rollout), labels, costs)}
 
     def _costs_of(self, network: HardAttention) -> Costs:
         """Counted once: training does not change them."""

@@ -8,26 +8,18 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from data.errors import SettingsError
-from hardattn.model.policies import DEVIATION, ON_GRID
+from data.plugins import options_of
+from hardattn.model.choices import DEVIATION
+from hardattn.model.network import HardAttention
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.losses import LossAt, require_loss_at
-from hardattn.objectives.methods import IMITATE_FOR, REINFORCE_LOSSES, Method, Objective
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES, LossAt
+from hardattn.objectives.losses import require_loss_at
+from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_rewards
-from hardattn.objectives.stopping import GAIN_TARGETS
 from hardattn.training.trainer import TrainingRecipe
 
-NETWORK = (
-    "hidden",
-    "dropout",
-    "policy_shapes_state",
-    "encoder",
-    "combine",
-    "batch_norm",
-    "core",
-    "policy",
-    "deviation",
-)
+NETWORK = options_of(HardAttention)
 CHOICES: dict[str, Collection[str]] = {
     "encoder": ENCODERS,
     "combine": COMBINATIONS,
@@ -77,8 +69,9 @@ class Recipe(TrainingRecipe):
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
-                found = getattr(self, name)
-                raise SettingsError(f"expected a {name} of {', '.join(choices)}; found {found!r}")
+                raise SettingsError(
+                    f"expected a {name} of {', '.join(choices)}; found {getattr(self, name)!r}"
+                )
         require_loss_at(self.loss_at)
         if self.deviation is not None and self.deviation <= 0:
             raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
@@ -88,7 +81,7 @@ class Recipe(TrainingRecipe):
                 "change it"
             )
         require_rewards(self.rewards)
-        if self.reinforce_loss == "distance" and self.policy != "gaussian":
+        if self.reinforce_loss == "distance" and not POLICIES[self.policy].distance:
             raise SettingsError(
                 f"expected --policy gaussian with --reinforce-loss distance, found {self.policy}; "
                 "change one of the two"
@@ -175,8 +168,9 @@ def require_used(name: str, recipe: Recipe) -> None:
             raise SettingsError(
                 f"expected {need.wanted} with {need.option}, found {name}; take one or leave the option out"
             )
-    if recipe.deviation != DEVIATION and recipe.policy in ON_GRID:
+    if recipe.deviation != DEVIATION and "deviation" not in options_of(POLICIES[recipe.policy]):
+        able = " or ".join(name for name, policy in POLICIES.items() if "deviation" in options_of(policy))
         raise SettingsError(
-            f"expected --policy gaussian or mixture with --deviation, found {recipe.policy}; take one or "
+            f"expected --policy {able} with --deviation, found {recipe.policy}; take one or "
             "leave the option out"
         )

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import Any, Protocol
 
 from data.errors import SettingsError
 from data.files import write_json, write_text
+from data.progress import Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
 from data.version import SOFTWARE
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget, is_check
+from hardattn.training.settings import RunFile, RunSettings, read_run
 from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
 
@@ -24,25 +25,45 @@ Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
 
 
+class Tracker(Protocol):
+    """Is told how a training goes; experiment trackers have such a method, or get one in three lines.
+
+    >>> class Printer:
+    ...     def log(self, metrics: Mapping[str, float], step: int) -> None:
+    ...         print(step, metrics)
+    >>> tracker: Tracker = Printer()
+    >>> tracker.log({"nll": 0.5}, 100)
+    100 {'nll': 0.5}
+    """
+
+    def log(self, metrics: Mapping[str, float], step: int) -> None:
+        """Figures of the validation images (`nll` in nats, `accuracy`), the seconds of training and the terms
+        of the loss, after `step` iterations."""
+        ...
+
+
 def open_run(
     folder: Path,
-    settings: dict[str, Any],
-    opened_with: dict[str, Any],
-    imitated: dict[str, Any] | None = None,
+    settings: RunSettings,
+    opened_with: Mapping[str, Any] | None = None,
+    imitated: Mapping[str, Any] | None = None,
+    command: Sequence[str] | None = None,
 ) -> None:
     """Writes run.json, or checks that the one that is there is of the same run.
 
     Args:
         settings: what decides whether it is the same run.
-        opened_with, imitated: where data set and sequences were found; noted, and not compared.
+        opened_with, imitated, command: noted, and not compared; see `RunFile`.
+
+    Raises:
+        CheckpointError: the run that is there has other settings; the message has both values.
     """
     path = folder / checkpoint.RUN
     if path.exists():
-        checkpoint.require_same(path, settings, checkpoint.read_json(path).get("settings", {}))
+        checkpoint.require_same(path, settings.to_json(), read_run(folder).settings)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {"software": SOFTWARE, "settings": settings, "opened_with": opened_with, "imitated": imitated}
-    write_json(path, facts)
+    noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
+    write_json(path, noted.to_json())
 
 
 def run_to_the_end(
@@ -52,25 +73,52 @@ def run_to_the_end(
     folder: Path,
     budget: Budget,
     total: int | None,
+    tracker: Tracker | None = None,
 ) -> None:
-    """Trains to the end of the budget; checks and saves where `is_check` says so."""
+    """Trains to the end of the budget; checks and saves where `is_check` says so.
+
+    Interrupted anywhere it leaves a folder that can be taken up: `last` is written whole, after all that it
+    stands for.
+
+    Args:
+        tracker: is told of every check.
+    """
     last = folder / checkpoint.LAST
     if last.exists():
         learner.restore(*load_tensors(last, checkpoint.COMMAND))
     _cut_log(folder / checkpoint.LOG, learner.iteration if last.exists() else -1)
     stream = islice(iter(batches), learner.iteration, None)
-    with tqdm(total=total, initial=learner.iteration, desc=folder.name, unit="it", mininterval=1.0) as bar:
+    with _bar(learner, budget, total, folder.name) as bar:
         if not last.exists():
-            _check(learner, validate, folder, bar)
+            _show(bar, _check(learner, validate, folder, tracker))
         while not budget.spent(learner.iteration, learner.saved, total):
             fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
             learner.step(next(stream), fraction)
-            bar.update()
+            bar.update(_done(learner, budget) - bar.n)
             if is_check(learner.iteration) or learner.iteration == total:
-                _check(learner, validate, folder, bar)
+                _show(bar, _check(learner, validate, folder, tracker))
 
 
-def _check(learner: Trainer, validate: Validate, folder: Path, bar: tqdm) -> None:
+def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
+    """Of iterations; where time decides, of seconds."""
+    unit, whole = ("it", total) if budget.minutes is None else ("s", math.ceil(60 * budget.minutes))
+    return progress_bar(desc=title, total=whole, initial=_done(learner, budget), unit=unit)
+
+
+def _done(learner: Trainer, budget: Budget) -> int:
+    if budget.minutes is None:
+        return learner.iteration
+    return math.floor(min(learner.clock.seconds(), 60 * budget.minutes))
+
+
+def _show(bar: Progress[None], line: Mapping[str, Any]) -> None:
+    accuracy = f"{100 * line['accuracy']:.1f}%"
+    bar.set_postfix(iteration=str(line["iteration"]), nll=f"{line['nll']:.3f}", accuracy=accuracy)
+
+
+def _check(
+    learner: Trainer, validate: Validate, folder: Path, tracker: Tracker | None = None
+) -> dict[str, Any]:
     """Validation, one line of the log, and the files; `last` is written after all that it stands for."""
     figures, about = validate(learner.average)
     line = {
@@ -83,16 +131,27 @@ def _check(learner: Trainer, validate: Validate, folder: Path, bar: tqdm) -> Non
         learner.best = figures["nll"]
         save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
     with (folder / checkpoint.LOG).open("a") as log:
-        log.write(json.dumps(line) + "\n")
+        log.write(log_text([line]))
     save_tensors(folder / checkpoint.LAST, *learner.state())
-    bar.set_postfix(nll=f"{figures['nll']:.3f}", accuracy=f"{100 * figures['accuracy']:.1f}%")
+    if tracker is not None:
+        tracker.log(_metrics(line), learner.iteration)
+    return line
+
+
+def _metrics(line: Mapping[str, Any]) -> dict[str, float]:
+    """What of a line of the log is one number, but for the iteration."""
+    return {name: v for name, v in line.items() if isinstance(v, (int, float)) and name != "iteration"}
 
 
 def _cut_log(path: Path, iteration: int) -> None:
     """Drops the lines after `iteration`: what was logged but not saved is done again."""
     if path.exists():
-        kept = [line for line in read_log(path) if line["iteration"] <= iteration]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text(path, log_text([line for line in read_log(path) if line["iteration"] <= iteration]))
+
+
+def log_text(lines: Iterable[Mapping[str, Any]]) -> str:
+    """Lines of log.jsonl."""
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from data.errors import CheckpointError
 from data.geometry import Geometry
+from data.moving_average import moving_average
 from hardattn.training.augment import Variation
 from supervision.batches import Batch
 
@@ -65,7 +68,9 @@ class Trainer(ABC):
         seed: of the draws.
 
     Attributes:
-        average: the moving average of the network.
+        averaged: the moving average of the network, see `data.moving_average`.
+        schedule: of the learning rate; None: no iteration was done since the training was taken up.
+        fraction: of the budget that is used.
         iteration, best: how many are done, and the best NLL of the validation labels so far, in nats.
         terms: of the loss, for the log.
         saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
@@ -76,15 +81,21 @@ class Trainer(ABC):
     recipe: TrainingRecipe
 
     def __init__(self, network: nn.Module, geometry: Geometry, recipe: TrainingRecipe, seed: int) -> None:
-        self.network, self.average = network, copy.deepcopy(network).eval()
+        self.network, self.averaged = network, moving_average(network, recipe.average, iteration=1)
         self.geometry, self.recipe, self.seed = geometry, recipe, seed
         self.device = next(network.parameters()).device
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
+        rate, groups = recipe.learning_rate, [{"params": list(network.parameters())}]
+        self.optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=recipe.weight_decay, fused=True)
+        self.optimiser.param_groups[0]["initial_lr"] = rate  # a schedule that is taken up goes by it
+        self.schedule: LambdaLR | None = None
         self.clock = Clock()
-        self.iteration, self.best, self.saved = 0, math.inf, 0.0
+        self.iteration, self.best, self.saved, self.fraction = 0, math.inf, 0.0, 0.0
         self.terms: dict[str, float] = {}
+
+    @property
+    def average(self) -> nn.Module:
+        """The network with averaged weights."""
+        return self.averaged.module
 
     @abstractmethod
     def step(self, batch: Batch, fraction: float) -> None:
@@ -92,20 +103,25 @@ class Trainer(ABC):
 
     def descend(self, loss: Tensor, fraction: float) -> None:
         """One step of the optimiser down the gradient of `loss`, and of the average towards the weights."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, fraction)
+        self._set_rate(fraction)
         self.optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.iteration += 1
-        self._follow()
+        self.averaged.update_parameters(self.network)
 
-    def generator(self) -> torch.Generator:
-        """Of the draws of this iteration; the global one, which dropout draws from, is seeded beside it."""
+    @contextmanager
+    def draws(self) -> Iterator[torch.Generator]:
+        """The generator of this iteration.
+
+        Dropout takes no generator: it draws from torch's global one, which is seeded beside it and given back
+        as it was, so that training changes no draw of whoever called it.
+        """
         number = 2 * (self.seed * 1_000_003 + self.iteration)
-        torch.manual_seed(number + 1)  # dropout
-        return torch.Generator(self.device).manual_seed(number)
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(number + 1)
+            yield torch.Generator(self.device).manual_seed(number)
 
     def variation(self, count: int, generator: torch.Generator) -> Variation:
         """How `count` training images are varied."""
@@ -115,13 +131,17 @@ class Trainer(ABC):
             count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator
         )
 
-    @torch.no_grad()
-    def _follow(self) -> None:
-        """The moving average takes a step towards the weights; a longer one at the beginning."""
-        rate = 1 - min(self.recipe.average, self.iteration / (self.iteration + 10))
-        torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), rate)
-        for kept, now in zip(self.average.buffers(), self.network.buffers(), strict=True):
-            kept.copy_(now)  # running statistics of a batch norm
+    def _set_rate(self, fraction: float) -> None:
+        """The learning rate of this iteration; time may decide how much of the budget is used by then."""
+        self.fraction = fraction
+        if self.schedule is not None:
+            self.schedule.step()
+            return
+        self.schedule = LambdaLR(
+            self.optimiser,
+            lambda iteration: warm_up_and_cosine(iteration, self.fraction),
+            last_epoch=self.iteration - 1,
+        )
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and facts that fix how training goes on."""
@@ -150,6 +170,8 @@ class Trainer(ABC):
                     optimiser["state"].setdefault(int(number), {})[slot] = value
             self.optimiser.load_state_dict(optimiser)
             self.iteration, self.best = about["iteration"], about["best"]
+            self.averaged.n_averaged.fill_(self.iteration + 1)
+            self.schedule = None  # starts anew where it was
             self.saved = about["seconds"]
             self.clock = Clock(self.saved)
         except (RuntimeError, KeyError, ValueError) as error:
@@ -158,10 +180,10 @@ class Trainer(ABC):
             ) from None
 
 
-def _schedule(iteration: int, fraction: float) -> float:
+def warm_up_and_cosine(iteration: int, fraction: float) -> float:
     """Factor of the learning rate: 50 iterations of warming up, then a cosine to 0.
 
-    >>> _schedule(0, 0.0), _schedule(100, 0.0), _schedule(100, 1.0)
+    >>> warm_up_and_cosine(0, 0.0), warm_up_and_cosine(100, 0.0), warm_up_and_cosine(100, 1.0)
     (0.02, 1.0, 0.0)
     """
     return min(1.0, (iteration + 1) / 50) * 0.5 * (1 + math.cos(math.pi * fraction))

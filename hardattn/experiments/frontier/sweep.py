@@ -18,6 +18,7 @@ from data.files import write_json, write_rows
 from data.geometry import Geometry
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import evaluate, measured
+from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.frontier.grid import Member
 from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers
 from hardattn.experiments.reproduce.settings import require_minutes
@@ -30,7 +31,6 @@ from hardattn.training.budget import Budget
 from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
-MINUTES = 60.0
 POINTS, FRONTIER, TABLE, PICTURE = "points.json", "frontier.json", "frontier.csv", "frontier.png"
 Say = Callable[[str], None]
 
@@ -42,6 +42,7 @@ class Frontier:
     Attributes:
         image_pixels: of a whole image.
         minutes: of training, for all networks together.
+        command: words of the command line that asked for it; None: a call in Python, or an older version.
     """
 
     dataset: str
@@ -50,6 +51,7 @@ class Frontier:
     minutes: float
     seed: int
     points: list[FrontierPoint]
+    command: list[str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the frontier of a family as numbers of points."""
@@ -64,7 +66,8 @@ class Frontier:
         """What `frontier` wrote; raises CheckpointError where it is missing or damaged."""
         found = checkpoint.read_json(path, "a frontier", "hardattn frontier")
         try:
-            facts = {part.name: found[part.name] for part in fields(cls)}
+            facts = {"command": None} | found
+            facts = {part.name: facts[part.name] for part in fields(cls)}
             return cls(**facts | {"points": [FrontierPoint(**point) for point in found["points"]]})
         except (KeyError, TypeError) as error:
             raise CheckpointError(
@@ -82,6 +85,7 @@ class Work:
         folder: of the run folders.
         minutes: for each network.
         sequences: imitated instead of those that are made; None: they are made where they are missing.
+        command: see `frontier`.
     """
 
     dataset: DataSet
@@ -92,6 +96,7 @@ class Work:
     seed: int
     device: str
     sequences: SequenceStore | None
+    command: Sequence[str] | None
 
     def geometry(self, member: Member) -> Geometry:
         own: dict[str, Any] = {name: value for name, value in member.sensor.items() if name != "glimpses"}
@@ -129,6 +134,7 @@ def frontier(
     opened_with: dict[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
+    command: Sequence[str] | None = None,
     say: Say = print,
 ) -> Frontier:
     """Trains and measures every network into RUN/frontier; what is done is not done again.
@@ -141,6 +147,7 @@ def frontier(
         run: the folder of all runs of the task.
         sequences: to imitate; networks that they do not fit are left out.
         opened_with: what `data.registry.load` was called with.
+        command: words of the command line that asks for it, kept for reports.
         say: is told what begins.
 
     Raises:
@@ -149,7 +156,7 @@ def frontier(
     """
     opened, folder = opened_with or {"name": dataset.name}, run / "frontier"
     share = minutes / max(len(grid), 1)
-    work = Work(dataset, opened, run, folder, share, seed, device, sequences)
+    work = Work(dataset, opened, run, folder, share, seed, device, sequences, command)
     served = [member for member in grid if work.serves(member)]
     if not minutes > 0 or not served:
         raise SettingsError(
@@ -161,7 +168,7 @@ def frontier(
             say(f"{member.name}: left out, the sequences are of other glimpses, or of fewer")
     points = [point for member in served for point in _points(work, member, say)]
     facts = (dataset.name, dataset.target, dataset.geometry.height * dataset.geometry.width)
-    found = Frontier(*facts, minutes, seed, points)
+    found = Frontier(*facts, minutes, seed, points, None if command is None else list(command))
     write_json(folder / FRONTIER, found.to_json())
     write_rows(folder / TABLE, [asdict(point) for point in points])
     return found
@@ -187,6 +194,7 @@ def _train(work: Work, member: Member, run: Path) -> None:
         "seed": work.seed,
         "device": work.device,
         "opened_with": work.opened,
+        "command": work.command,
         **member.recipe,
     }
     if member.baseline:
@@ -213,7 +221,9 @@ def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
     """The points of a trained network; the test images are looked at here, once."""
     trained = open_trained(run, dataset=work.dataset, device=work.device)
     seen = evaluate(run, dataset=work.dataset, device=work.device)
-    known = {(point.rule, point.threshold): point for point in measured(run, trained, "valid").curve}
+    known = {
+        (point.rule, point.threshold): point for point in measured(trained, trained.dataset["valid"]).curve
+    }
     seconds = list(read_log(run / checkpoint.LOG))[-1]["seconds"]
     return [
         FrontierPoint(

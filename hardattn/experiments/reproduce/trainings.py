@@ -7,7 +7,7 @@ weights with the best validation NLL, and of the rows that learn where to look t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from data.geometry import Geometry
 from data.registry import load
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import known_or_evaluated
+from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.reproduce.outcome import Published, Reproduction
 from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.settings import (
@@ -39,7 +40,6 @@ from hardattn.training.budget import Budget
 from hardattn.training.run_folder import read_log, require_seed
 from supervision.store import SequenceStore
 
-MINUTES = 60.0
 CURVE = ("iteration", "seconds", "nll", "accuracy")
 Say = Callable[[str], None]
 
@@ -56,6 +56,7 @@ def reproduce(
     only: str = "",
     attributes: Collection[str] = (),
     designs: Path | None = None,
+    command: Sequence[str] | None = None,
     say: Say = print,
 ) -> Reproduction:
     """Trains and evaluates every row of a table into `folder`; what is done is not done again.
@@ -69,6 +70,7 @@ def reproduce(
         only: the row of this name, or else all whose name contains it; others keep their share of the time.
         attributes: of a table that has several, only these; the others keep their share as well.
         designs: folder of run folders of `boed fit`, named as in runs/; default those in `folder`.
+        command: words of the command line that asks for it, kept with the runs for reports.
         say: is told what begins.
 
     Raises:
@@ -82,7 +84,8 @@ def reproduce(
     if not minutes > 0 or seeds < 1:
         raise SettingsError(f"expected minutes above 0 and at least 1 seed, found {minutes} and {seeds}")
     every = trainings(table, minutes=minutes, seed=seed, seeds=seeds)
-    wanted, work, found = chosen(every, only, attributes), Work(every, data_root, folder, device, designs), []
+    wanted, found = chosen(every, only, attributes), []
+    work = Work(every, data_root, folder, device, designs, command)
     for training in wanted:
         say(f"{training.run_name}: {training.minutes:.1f} minutes")
         found.append(work.row(training))
@@ -100,7 +103,7 @@ class Work:
         data_root: of their data sets.
         folder: for everything that is made.
         device: to train and evaluate on.
-        designs: see `reproduce`.
+        designs, command: see `reproduce`.
     """
 
     every: list[Training]
@@ -108,6 +111,7 @@ class Work:
     folder: Path
     device: str
     designs: Path | None
+    command: Sequence[str] | None
 
     def row(self, training: Training) -> Row:
         """The figures of a training, which is done here if it was not; its test images are looked at once."""
@@ -142,7 +146,8 @@ class Work:
         run, row, dataset = self.folder / training.run_name, training.row, self._dataset(training.row)
         require_minutes(run, training.minutes)
         options: dict[str, Any] = {"budget": Budget(minutes=training.minutes), "seed": training.seed}
-        options |= {"device": self.device, "opened_with": self._opened(training.row), **row.get("recipe", {})}
+        options |= {"device": self.device, "opened_with": self._opened(training.row)}
+        options |= {"command": self.command, **row.get("recipe", {})}
         if "baseline" in row:
             return train_baseline(dataset, run, row["baseline"], **options)
         if "sequences" in row:

@@ -137,7 +137,7 @@ function figuresPart(task) {
   const images = [...new Set(task.runs.map((run) => run.evaluation.test_images))].join(", ");
   const note = `Accuracy in % after t glimpses on ${images} test images; a network that sees the whole image does so at t = 1. NLL, balanced accuracy, calibration error and MFLOPs are after the last glimpse, the class being said once. * To convergence: until the validation NLL is within 0.01 nats of the run's best.`;
   return part("figures", "Figures, and the commands that made them", note, [], el("div", { class: "scroll" }, el("table", { class: "figures" }, el("thead", {}, head), el("tbody", {}, ...rows))), ...task.frontiers.map(frontierTable),
-    el("ul", { class: "made" }, ...task.runs.map(madeRun), ...task.frontiers.filter((one) => one.command).map(madeFrontier)));
+    el("ul", { class: "made" }, ...task.runs.map(madeRun), ...task.frontiers.map(madeFrontier)));
 }
 
 /** What the validation images choose of every family of a frontier. */
@@ -151,22 +151,23 @@ function frontierTable({ file, points }) {
   return el("div", { class: "frontier" }, el("h4", {}, "Frontier"), el("p", { class: "note" }, note), el("div", { class: "scroll" }, tableOf(heads, rows, "points")));
 }
 
+const UNKNOWN = "Made from Python, or by a version that did not note it.";
+
 /** The commands of a run. */
 function madeRun(run) {
-  const { train, evaluate, beyond } = run.commands;
-  const rest = Object.keys(beyond).length ? `Beyond the options, from Python: ${Object.entries(beyond).map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")}` : null;
-  return made(run.label, run.summary, `${train}\n${evaluate}`, rest);
+  const { train, evaluate } = run.commands;
+  return made(run.label, run.summary, train === null ? evaluate : `${train}\n${evaluate}`, train === null ? UNKNOWN : null);
 }
 
-/** The command of a frontier; its file does not know all of it. */
+/** The command of a frontier. */
 function madeFrontier({ file, command }) {
-  return made("frontier", file, command, "As far as the file says: a --data-root, --canvas, --grid or --sequences is not in it.");
+  return made("frontier", file, command, command === null ? UNKNOWN : null);
 }
 
 /** Commands that can be copied, of what they made. */
 function made(label, summary, text, rest) {
-  const copy = el("button", { type: "button", class: "copy", onclick: () => navigator.clipboard?.writeText(text).then(() => { copy.textContent = "copied"; }, () => {}) }, "copy");
-  return el("li", {}, el("div", {}, el("b", {}, label), el("span", { class: "note" }, summary), copy), el("pre", { tabindex: 0 }, text), rest ? el("p", { class: "note" }, rest) : null);
+  const copy = text === null ? null : el("button", { type: "button", class: "copy", onclick: () => navigator.clipboard?.writeText(text).then(() => { copy.textContent = "copied"; }, () => {}) }, "copy");
+  return el("li", {}, el("div", {}, el("b", {}, label), el("span", { class: "note" }, summary), copy), text === null ? null : el("pre", { tabindex: 0 }, text), rest ? el("p", { class: "note" }, rest) : null);
 }
 
 function taskSection(task, number) {

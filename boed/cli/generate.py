@@ -1,0 +1,159 @@
+"""The command `boed generate`: parse, one call into the library, print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from boed.cli.fit_options import combination_of, fit_options, fitted, folder_of, require_possible
+from boed.combination import require_search, require_unseen
+from boed.estimators.choices import MEMORY_GB
+from boed.search.choices import COMPLETIONS, SEARCHES
+from boed.search.registry import SOURCES
+from data.cli.commands import Command
+from data.cli.options import PATH, Option, Task, open_task, panel
+from supervision.choices import SEQUENCES, SPLITS
+
+if TYPE_CHECKING:
+    from boed.approximations import Approximations
+    from supervision.store import SequenceStore
+
+SEARCH = ("search", "completions", "shrink", "coarse", "memory_gb")
+_SEQUENCES = panel(
+    "Sequences",
+    Option(["--images"], default="600", show_default=True, help="How many images of the split, or all."),
+    Option(
+        ["--split", "part"],
+        type=click.Choice(SPLITS),
+        default=SPLITS[0],
+        show_default=True,
+        help="Whose images to design for; train is for hardattn train --method nogs-all.",
+    ),
+    Option(
+        ["--source"],
+        type=click.Choice(list(SOURCES)),
+        default="design",
+        show_default=True,
+        help="Where sequences come from.",
+    ),
+    Option(
+        ["--out"],
+        type=PATH,
+        help="The store. [default: RUN/sequences.h5, or RUN/sequences[-train][-OPTIONS].h5]",
+    ),
+)
+_SEARCH = panel(
+    "Search",
+    Option(
+        ["--search"],
+        type=click.Choice(SEARCHES),
+        default=SEARCHES[0],
+        show_default=True,
+        help="One glimpse ahead, or several.",
+    ),
+    Option(
+        ["--completions"],
+        type=click.IntRange(min=1),
+        default=COMPLETIONS,
+        show_default=True,
+        help="Per image and glimpse.",
+    ),
+    Option(
+        ["--shrink/--no-shrink"],
+        default=True,
+        show_default=True,
+        help="Shrink an image's map towards the average map (greedy search).",
+    ),
+    Option(
+        ["--coarse"],
+        is_flag=True,
+        help="Score places from coarse to fine, and say how often that changes the choice.",
+    ),
+    Option(
+        ["--memory-gb"],
+        type=click.FloatRange(min=0),
+        default=MEMORY_GB,
+        show_default=True,
+        help="For what is kept of the bank.",
+    ),
+)
+
+
+@click.command(cls=Command, params=[*_SEQUENCES, *_SEARCH, *fit_options()])
+def generate(images: str, part: str, source: str, out: Path | None, **options: Any) -> None:
+    """Designs a glimpse sequence for each image of a split; fits first where that has not been done.
+
+    \b
+    Examples:
+      boed generate --images all
+      boed generate --source fixed-order
+      boed generate --split train --images all
+      boed generate --dataset celebahq --attribute Male --data-root DIR --images 600
+      boed generate --estimator amortised
+      boed generate --search lookahead --images 50
+    """
+    require_possible(options)
+    require_search(combination_of(options), options["search"], options["coarse"])
+    if part == "train":
+        require_unseen(combination_of(options))
+    task = open_task(options)
+    path = out or task.run / f"{SEQUENCES}{store_tag(source, options, part)}.h5"
+    store, about = designed(task, path, images, part, source, options)
+    click.echo(f"{int(store.done.sum())} sequences of {store.steps} glimpses in {path}")
+    for line in about:
+        click.echo(line)
+    method = "" if part == "design" else "--method nogs-all "
+    click.echo(f"next, with the same data options: hardattn train {method}--supervise {path}")
+
+
+def designed(
+    task: Task, path: Path, images: str, part: str, source: str, options: Mapping[str, Any]
+) -> tuple[SequenceStore, list[str]]:
+    """The finished store at `path`, and what there is to say about its designs."""
+    from time import perf_counter
+
+    from boed.generation import candidates_of, describe, design_settings, generate, require_glimpses
+    from boed.search.designer import Designer
+    from data.device import at_device, choose_device
+    from data.sample import choose_images, image_count
+    from supervision.store import SequenceStore
+
+    split = at_device(task.dataset[part], choose_device(options["device"]))
+    ids = choose_images(split, image_count(images, len(split)))
+    if path.exists():
+        SequenceStore.read(path)  # refuses a damaged one before the long fit
+    learned = _fitted_for_fewer(task, options)
+    glimpses = options["glimpses"] or learned.glimpses
+    require_glimpses(glimpses, learned)
+    designer, seed = Designer(learned, **{name: options[name] for name in SEARCH}), learned.settings.seed
+    settings = design_settings(task.dataset, designer, source=source, seed=seed, split=part)
+    places = candidates_of(learned, source)
+    store = SequenceStore.write_to(path, settings, ids, glimpses, places, origin=task.origin)
+    before, start = int(store.done.sum()), perf_counter()
+    generate(designer, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+    store.add_seconds(perf_counter() - start, int(store.done.sum()) - before)
+    if source != "design":
+        return store, []
+    return store, describe(designer, split, store.ids[store.done], store.load().locations, seed=seed)
+
+
+def _fitted_for_fewer(task: Task, options: Mapping[str, Any]) -> Approximations:
+    """The approximations; those that are there may be of more glimpses than are asked for."""
+    from boed.approximations import FILE
+
+    there = (folder_of(task.run, options) / FILE).exists()
+    return fitted(task, {**options, "glimpses": None} if there else options)
+
+
+def store_tag(source: str, options: Mapping[str, Any], part: str = SPLITS[0]) -> str:
+    """What the store's name adds to "sequences": the split, the source, what is not a design's default."""
+    tag = "" if part == SPLITS[0] else f"-{part}"
+    if source != "design":
+        return f"{tag}-{source}"
+    tag += combination_of(options).tag
+    tag += f"-{options['search']}" if options["search"] != SEARCHES[0] else ""
+    tag += "" if options["shrink"] else "-no-shrink"
+    return tag + ("-coarse" if options["coarse"] else "")

@@ -1,0 +1,72 @@
+"""The command `boed show`: parse, one call into the library, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from data.cli.commands import Command
+from data.cli.options import PATH
+from data.errors import SettingsError
+
+if TYPE_CHECKING:
+    from data.dataset import DataSet, Split
+    from supervision.store import SequenceStore
+
+
+@click.command(cls=Command)
+@click.argument("file", type=PATH)
+@click.option(
+    "--image", "images", type=int, multiple=True, help="Image id; may be repeated. [default: the first four]"
+)
+@click.option("--out", type=PATH, help="The picture. [default: FILE with .png]")
+@click.option("--data-root", type=PATH, help="Folder of the images. [default: where FILE was made from]")
+def show(file: Path, images: tuple[int, ...], out: Path | None, data_root: Path | None) -> None:
+    """Draws the glimpses of FILE on their images, and the EPE maps that chose them.
+
+    \b
+    Examples:
+      boed show runs/digits/sequences.h5
+      boed show runs/celebahq-Male/sequences.h5 --image 3 --image 7 --out faces.png
+    """
+    path = out or file.with_suffix(".png")
+    if path.suffix.lower() != ".png":
+        raise SettingsError(f"expected a picture FILE.png, found --out {path}")
+    draw(file, images, path, data_root)
+    click.echo(f"wrote {path}")
+
+
+def draw(file: Path, images: tuple[int, ...], path: Path, data_root: Path | None) -> None:
+    """Draws these images of a store, or its first four."""
+    from boed.pictures import draw_sequences
+    from data.geometry import Geometry
+    from supervision.store import SequenceStore
+
+    store = SequenceStore.read(file)
+    split = reopen(store, data_root)
+    chosen = list(images) or store.ids[store.done][:4].tolist()
+    sequences = store.load(store.rows_of(chosen))
+    geometry = Geometry(**store.settings["geometry"])
+    maps = (sequences.locations, sequences.epe_map, store.candidates, geometry)
+    draw_sequences(path, split, sorted(set(chosen)), *maps)
+
+
+def reopen(store: SequenceStore, data_root: Path | None) -> Split:
+    """The images that a store was made for."""
+    from data.registry import load
+
+    dataset = load(**store.origin | ({"data_root": data_root} if data_root else {}))
+    if dataset.note:
+        click.echo(dataset.note, err=True)
+    return split_of(store, dataset)
+
+
+def split_of(store: SequenceStore, dataset: DataSet) -> Split:
+    """The design split, or the train split where the sequences are of its images; refuses a third one."""
+    found = store.settings.get("fingerprint")
+    if dataset["design"].fingerprint != found and dataset["train"].fingerprint == found:
+        return dataset["train"]
+    store.require({"fingerprint": dataset["design"].fingerprint})
+    return dataset["design"]

@@ -1,0 +1,125 @@
+"""Commands: imported when they are called, all bad input answered in one line, options from a file."""
+
+from __future__ import annotations
+
+import sys
+from collections import UserDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
+
+import click
+from rich_click import RichCommand, RichGroup
+
+from data.cli.config import config_options, save_config
+from data.cli.help import plain_help
+from data.errors import GlimpseError
+
+GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_WORDS = "data.cli.words"  # of the command line, in what a context and those below it share
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns an error that the user can act on into one line on standard error and exit code 2."""
+    try:
+        yield
+    except GlimpseError as error:
+        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        sys.exit(2)
+    except OSError as error:
+        click.echo(f"error: expected files that can be read and written, found: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("interrupted; the same command takes it up again", err=True)
+        sys.exit(130)
+
+
+def command_line() -> list[str] | None:
+    """The words that called the command that runs, as `["boed", "fit"]`; None where none runs.
+
+    >>> command_line() is None
+    True
+    """
+    context = click.get_current_context(silent=True)
+    words: list[str] | None = None if context is None else context.meta.get(_WORDS)
+    return words
+
+
+class LazyCommands(UserDict[str, click.Command]):
+    """Commands by name, each imported when it is looked up.
+
+    Args:
+        places: name -> "module:attribute".
+
+    >>> commands = LazyCommands({"show": "boed.cli.show:show"})
+    >>> list(commands), commands["show"].name
+    (['show'], 'show')
+    """
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        super().__init__()
+        self.data: dict[str, Any] = dict(places)
+
+    def __getitem__(self, name: str) -> click.Command:
+        place = super().__getitem__(name)
+        if isinstance(place, str):
+            module, _, attribute = place.partition(":")
+            self.data[name] = getattr(import_module(module), attribute)
+        return super().__getitem__(name)
+
+
+class Command(RichCommand):
+    """A command whose options may stand in a file; its help has panels on a terminal, and none elsewhere."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params += config_options()
+
+    def get_help(self, ctx: click.Context) -> str:
+        return super().get_help(ctx) if sys.stdout.isatty() else plain_help(self, ctx)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        save_config(ctx)
+        return super().invoke(ctx)
+
+
+class Commands(RichGroup):
+    """A group of commands, each in a module of its own, that answers all bad input in one line.
+
+    Args:
+        places: name of a command -> "module:attribute" of it.
+    """
+
+    def __init__(self, *args: Any, places: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.commands = LazyCommands(places)
+
+    def get_help(self, ctx: click.Context) -> str:
+        return super().get_help(ctx) if sys.stdout.isatty() else plain_help(self, ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_WORDS] = [self.name, *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with one_line_errors():
+            return super().invoke(ctx)
+
+    def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs the command line."""
+        run: Callable[..., Any] = click.Group.main  # of rich-click, errors have several lines
+        if not standalone_mode:
+            return run(self, *args, standalone_mode=False, **extra)
+        try:
+            sys.exit(run(self, *args, standalone_mode=False, **extra))
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            sys.exit(2)
+        except click.ClickException as error:
+            message = " ".join(error.format_message().split())
+            click.echo(f"error: expected options as in --help, found otherwise: {message}", err=True)
+            sys.exit(2)
+        except click.Abort:
+            sys.exit(130)

@@ -1,0 +1,128 @@
+"""Options in a file: `--config FILE.toml` sets those of a command, `--save-config FILE` writes them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import tomli_w
+from click.core import ParameterSource
+from rich_click import RichOption
+
+from data.errors import SettingsError
+from data.files import write_text
+
+_SAVE = "data.cli.save"  # where to, in what a context has for others
+
+
+def config_options() -> list[click.Parameter]:
+    """The two options that every command has."""
+    kind: Any = click.Path(path_type=Path, dir_okay=False)
+    about = {"type": kind, "metavar": "FILE", "expose_value": False, "panel": "Options in a file"}
+    return [
+        RichOption(
+            ["--config"],
+            is_eager=True,
+            callback=_take,
+            help="TOML file of options, as lines `name = value`; those of the command line count before it.",
+            **about,
+        ),
+        RichOption(
+            ["--save-config"],
+            callback=_note,
+            help="Write the options of this call, for --config, before it runs.",
+            **about,
+        ),
+    ]
+
+
+def read_config(path: Path, context: click.Context) -> dict[str, Any]:
+    """Parameter -> value, of the options in a file, as words like those of the command line.
+
+    Raises:
+        SettingsError: no TOML, an option that the command does not have, or a value of the wrong kind.
+    """
+    try:
+        written = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"expected TOML in {path}, found otherwise ({error}); mend it") from None
+    known = options_of(context.command)
+    unknown = [name for name in written if name.replace("_", "-") not in known]
+    if unknown:
+        raise SettingsError(
+            f"expected options of `{context.command_path}` in {path}, found {', '.join(unknown)}; see --help"
+        )
+    chosen = {known[name.replace("_", "-")]: value for name, value in written.items()}
+    return {option.name or "": _given(option, value, path) for option, value in chosen.items()}
+
+
+def save_config(context: click.Context) -> None:
+    """Writes what the command line and a file say, where --save-config asks for it; no defaults."""
+    path = context.meta.get(_SAVE)
+    if path is None:
+        return
+    values = {
+        name: _written(option, context.params[option.name or ""])
+        for name, option in options_of(context.command).items()
+        if is_given(context, option)
+    }
+    write_text(path, tomli_w.dumps(values))
+
+
+def is_given(context: click.Context, option: click.Parameter) -> bool:
+    """Whether the command line or a file names a parameter, with a value."""
+    name = option.name or ""
+    source = context.get_parameter_source(name)
+    return source is not ParameterSource.DEFAULT and context.params.get(name) is not None
+
+
+def options_of(command: click.Command) -> dict[str, click.Option]:
+    """Long name without dashes -> option, of all that say something to the command itself."""
+    options = [one for one in command.params if isinstance(one, click.Option) and one.expose_value]
+    return {
+        name.removeprefix("--"): option for option in options for name in option.opts if name.startswith("--")
+    }
+
+
+def _take(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    if path is not None:
+        context.default_map = read_config(path, context)
+
+
+def _note(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    context.meta[_SAVE] = path
+
+
+def _given(option: click.Option, value: Any, path: Path) -> Any:
+    """A value of TOML as the option takes it."""
+    if option.multiple:
+        return [_word(option, each, path) for each in (value if isinstance(value, list) else [value])]
+    return _word(option, value, path)
+
+
+def _word(option: click.Option, value: Any, path: Path) -> Any:
+    """One value; true and false are of flags, and of an option that may stand without a value."""
+    if isinstance(value, bool) and option.is_flag:
+        return value
+    if isinstance(value, bool) and _may_stand_alone(option):
+        return option.flag_value if value else None
+    if isinstance(value, bool | list | Mapping) or option.is_flag:
+        wanted = "true or false" if option.is_flag else "one number or text"
+        raise SettingsError(f"expected {wanted} for {option.opts[0]} in {path}, found {value!r}; change it")
+    return str(value)
+
+
+def _written(option: click.Option, value: Any) -> Any:
+    """A value as TOML has it."""
+    if isinstance(value, tuple):
+        return [_written(option, each) for each in value]
+    if _may_stand_alone(option) and value == option.flag_value:
+        return True
+    return str(value) if isinstance(value, Path) else value
+
+
+def _may_stand_alone(option: click.Option) -> bool:
+    return not option.is_flag and isinstance(option.flag_value, str)

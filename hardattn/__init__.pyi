@@ -1,0 +1,31 @@
+"""Hard-attention networks: train, evaluate, predict, load."""
+
+from .evaluation import Evaluation
+from .models import Model, load, train
+from .prediction import Answers
+from .stopping.stop import AccuracyGain, AdaptiveTime, Confidence, Entropy, Fixed, Gain, Stochastic, Stop
+from .training.budget import Budget
+from .training.recipe import Recipe
+from .training.run_folder import Tracker
+
+__version__: str
+
+__all__ = [
+    "AccuracyGain",
+    "AdaptiveTime",
+    "Answers",
+    "Budget",
+    "Confidence",
+    "Entropy",
+    "Evaluation",
+    "Fixed",
+    "Gain",
+    "Model",
+    "Recipe",
+    "Stochastic",
+    "Stop",
+    "Tracker",
+    "__version__",
+    "load",
+    "train",
+]

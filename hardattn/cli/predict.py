@@ -1,0 +1,110 @@
+"""The command `hardattn predict`: what a trained network says of images, and how often it had to look."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from data.cli.commands import Command
+from data.cli.options import PATH, Option, device_option, json_option, panel
+from data.errors import SettingsError
+from hardattn.stopping.registry import RULES
+
+if TYPE_CHECKING:
+    from hardattn.models import Model
+    from hardattn.stopping.stop import Stop
+
+COLUMNS = ("file", "label", "probability", "glimpses", "pixels")
+
+
+_STOPPING = panel(
+    "Stopping",
+    Option(
+        ["--stop"],
+        metavar="RULE=THRESHOLD",
+        help=f"When to stop looking: {', '.join(RULES)}. [default: after all glimpses]",
+    ),
+    Option(
+        ["--budget-glimpses"],
+        type=float,
+        help="Stop by the rule and threshold that did best on validation images with so many in the mean.",
+    ),
+    device_option(),
+)
+_OUTPUT = panel(
+    "Output",
+    json_option(),
+    Option(["--csv", "as_csv"], is_flag=True, help="Print comma-separated values."),
+)
+
+
+@click.command(cls=Command, params=[*_STOPPING, *_OUTPUT])
+@click.argument("run_folder", metavar="RUN_DIR", type=PATH)
+@click.argument("images", metavar="IMAGE...", type=PATH, nargs=-1, required=True)
+def predict(
+    run_folder: Path,
+    images: Sequence[Path],
+    stop: str | None,
+    budget_glimpses: float | None,
+    device: str,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """The class of every IMAGE, or of all images in a folder, by the network of RUN_DIR.
+
+    Images of another size than those of the training are cropped to their central square and resampled.
+
+    \b
+    Examples:
+      hardattn predict runs/faces/hardattn-ps-nogs-0 photo.jpg
+      hardattn predict runs/faces/hardattn-ps-nogs-0 photos --stop gain=0.02 --csv
+      hardattn predict runs/faces/hardattn-ps-nogs-0 photos --budget-glimpses 2 --json
+    """
+    from data.files import rows_text
+    from hardattn.images import image_paths
+    from hardattn.models import load
+
+    if as_json and as_csv:
+        raise SettingsError("expected --json or --csv, found both; leave one out")
+    model, paths = load(run_folder, device=device), [path for each in images for path in image_paths(each)]
+    chosen = stop_of(model, stop, budget_glimpses)
+    answers = model.predict(paths, chosen)
+    rows = [{"file": str(path), **row} for path, row in zip(paths, answers.rows(), strict=True)]
+    if as_json:
+        click.echo(json.dumps({"run": str(run_folder), "stop": chosen and str(chosen), "images": rows}))
+    elif as_csv:
+        click.echo(rows_text(rows, COLUMNS), nl=False)
+    else:
+        click.echo(table(rows, chosen))
+
+
+def stop_of(model: Model, stop: str | None, budget_glimpses: float | None) -> Stop | None:
+    """The rule that the options name; raises SettingsError for both."""
+    from hardattn.stopping.stop import Stop
+
+    if stop is not None and budget_glimpses is not None:
+        raise SettingsError("expected --stop or --budget-glimpses, found both; leave one out")
+    if budget_glimpses is not None:
+        return model.stop_within(budget_glimpses)
+    return None if stop is None else Stop.parsed(stop)
+
+
+def table(rows: Sequence[dict[str, Any]], stop: Stop | None) -> str:
+    """For people: one line for each image, and the mean number of glimpses."""
+    shown = [(r["file"], r["label"], f"{r['probability']:.3f}", r["glimpses"], r["pixels"]) for r in rows]
+    cells = [COLUMNS, *(tuple(map(str, row)) for row in shown)]
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if number < 2 else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, wide, strict=True))
+        )
+        for row in cells
+    ]
+    mean = sum(row["glimpses"] for row in rows) / len(rows)
+    how = f"stopped by {stop}" if stop else "all glimpses taken"
+    return "\n".join([*lines, f"{len(rows)} images, {mean:.2f} glimpses in the mean, {how}"])

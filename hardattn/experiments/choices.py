@@ -1,0 +1,4 @@
+"""What can be chosen about experiments, for those who only name it: nothing slow is imported."""
+
+MINUTES = 60.0
+"""Of training, for all networks of an experiment together."""

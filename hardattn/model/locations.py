@@ -1,0 +1,159 @@
+"""Distributions over where to look next, by which policies draw.
+
+Shapes: B images, L places of the grid, M components.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from data.grid import LocationGrid
+from data.places import denormalise, normalise, places_at
+
+
+class Locations(Protocol):
+    """A distribution over the locations of the next glimpse of B images."""
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        """(B, 3) int64 places, drawn."""
+        ...
+
+    def mode(self) -> Tensor:
+        """(B, 3) the most likely place, or nearly."""
+        ...
+
+    def log_prob(self, locations: Tensor) -> Tensor:
+        """(B,) of the places (B, 3) that are used; no gradient flows through them."""
+        ...
+
+
+class Categorical:
+    """Over the locations of a grid.
+
+    Args:
+        logits: (B, L).
+        grid: L locations.
+
+    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+    >>> policy = Categorical(torch.tensor([[0.0, 9.0, 0.0, 0.0]]), grid)
+    >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
+    ([[0, 4, 4]], -0.0004)
+    """
+
+    def __init__(self, logits: Tensor, grid: LocationGrid) -> None:
+        self.log_probs, self.grid = logits.float().log_softmax(1), grid
+        self.candidates = grid.locations.to(logits.device)
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        """By inverting the distribution function: L additions, not L random numbers."""
+        total = self.log_probs.detach().exp().cumsum(1)
+        mark = torch.rand(len(total), 1, generator=generator, device=total.device) * total[:, -1:]
+        index = torch.searchsorted(total, mark, right=True).squeeze(1)
+        return self.candidates[index.clamp(max=total.shape[1] - 1)]
+
+    def mode(self) -> Tensor:
+        return self.candidates[self.log_probs.detach().argmax(1)]
+
+    def log_prob(self, locations: Tensor) -> Tensor:
+        return self.log_probs.gather(1, self.grid.index(locations)[:, None]).squeeze(1)
+
+
+class EpeMap:
+    r"""Over the locations of a grid: the smallest of predicted values, or sometimes an arbitrary one.
+
+    $\pi(l) = (1 - \epsilon)\, [l = \arg\min_{l'} m(l')] + \epsilon / |U|$ on the places U that are open,
+    and 0 on the others: epsilon-greedy. m bounds the expected posterior entropy after a glimpse there.
+
+    Args:
+        epe: (..., L) predicted values m, in nats; to choose from, (B, L).
+        grid: L locations.
+        epsilon: share of arbitrary places among those that are drawn.
+        taken: (..., L) bool, places that are not to be taken again; None: all are open.
+
+    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+    >>> first = torch.tensor([[False, True, False, False]])
+    >>> later = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4, taken=first)
+    >>> later.mode().tolist(), round(later.smallest().item(), 4)
+    ([[4, 0, 4]], 0.3)
+    >>> round(later.log_prob(later.mode()).exp().item(), 4)
+    0.7333
+    """
+
+    def __init__(self, epe: Tensor, grid: LocationGrid, epsilon: float, taken: Tensor | None = None) -> None:
+        self.epe, self.grid, self.epsilon = epe.float(), grid, epsilon
+        self.taken = torch.zeros_like(epe, dtype=torch.bool) if taken is None else taken
+
+    def smallest(self) -> Tensor:
+        """(...) nats: the smallest value among places that are open."""
+        return self._open().amin(-1)
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        return self._draws().sample(generator)
+
+    def mode(self) -> Tensor:
+        return self.grid.locations.to(self.epe.device)[self._open().argmin(1)]
+
+    def log_prob(self, locations: Tensor) -> Tensor:
+        return self._draws().log_prob(locations)
+
+    def _open(self) -> Tensor:
+        return self.epe.detach().masked_fill(self.taken, torch.inf)
+
+    def _draws(self) -> Categorical:
+        arbitrary = (~self.taken).float()
+        arbitrary = arbitrary / arbitrary.sum(1, keepdim=True)
+        best = one_hot(self._open().argmin(1), len(self.grid))
+        return Categorical((self.epsilon * arbitrary + (1 - self.epsilon) * best).log(), self.grid)
+
+
+class GaussianMixture:
+    """Over centres in normalised coordinates; what is drawn is rounded to pixels inside the image.
+
+    The log-probability is the density at the centre of the location that is used, after it was rounded and
+    moved inside.
+
+    Args:
+        logits: (B, M) of the components.
+        means: (B, M, 2) in [-1, 1].
+        deviation: standard deviation of each axis, a number or (2,).
+        grid: for the sizes of image and glimpse.
+
+    >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+    >>> policy = GaussianMixture(torch.zeros(1, 1), torch.zeros(1, 1, 2), torch.tensor(0.5), grid)
+    >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
+    ([[2, 2, 4]], -0.4516)
+    """
+
+    def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: LocationGrid) -> None:
+        self.log_shares, self.means = logits.float().log_softmax(1), means.float()
+        self.deviation, self.grid = deviation.float().expand(2), grid
+
+    def sample(self, generator: torch.Generator | None) -> Tensor:
+        shares = self.log_shares.detach().exp()
+        chosen = torch.multinomial(shares, 1, generator=generator)
+        noise = torch.randn(len(shares), 2, generator=generator, device=shares.device)
+        return self._pixels(self._mean(chosen) + self.deviation.detach() * noise)
+
+    def mode(self) -> Tensor:
+        return self._pixels(self._mean(self.log_shares.detach().argmax(1, keepdim=True)))
+
+    def log_prob(self, locations: Tensor) -> Tensor:
+        centres = normalise(locations, self.grid)
+        scaled = (centres[:, None] - self.means) / self.deviation
+        density = -0.5 * scaled.square().sum(2) - self.deviation.log().sum() - math.log(2 * math.pi)
+        return (self.log_shares + density).logsumexp(1)
+
+    def _mean(self, component: Tensor) -> Tensor:
+        """(B, 2) mean of one component (B, 1) each."""
+        return self.means.detach().gather(1, component[..., None].expand(-1, -1, 2)).squeeze(1)
+
+    def _pixels(self, centres: Tensor) -> Tensor:
+        size, (height, width) = self.grid.glimpse_size, self.grid.image_size
+        last = torch.tensor([height - size, width - size], device=centres.device)
+        corners = denormalise(centres, self.grid)[..., :2].clamp(min=0)
+        return places_at(torch.minimum(corners, last), size)

@@ -1,0 +1,132 @@
+"""The terms of the loss by name, and what they are computed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+
+from torch import Tensor
+
+from hardattn.model.rollout import Rollout
+from hardattn.objectives import losses, stopping
+from hardattn.objectives.methods import Method, Objective
+from hardattn.objectives.registry import TERMS
+from hardattn.objectives.rewards import returns
+
+
+@dataclass(frozen=True)
+class LossInputs:
+    """What the terms of the loss are computed from, of the B images of a batch.
+
+    Attributes:
+        rollout: what the network did.
+        labels: (B,).
+        supervised: (B,) bool, which images have a sequence or a map to learn from.
+        objective: the choices that all methods share.
+        trajectories: successive ones of each unsupervised image.
+        boxes: see `hardattn.objectives.rewards.box`.
+        normaliser: see `hardattn.objectives.losses.reinforce`.
+        maps: see `hardattn.objectives.losses.saliency`.
+        gains: (G, T) of the designs of supervised images, see `hardattn.objectives.stopping.gain`.
+        class_targets: see `hardattn.objectives.losses.classification`; None: the labels.
+    """
+
+    rollout: Rollout
+    labels: Tensor
+    supervised: Tensor
+    objective: Objective = field(default_factory=Objective)
+    trajectories: int = 1
+    boxes: Tensor | None = None
+    normaliser: Tensor | None = None
+    maps: Tensor | None = None
+    gains: Tensor | None = None
+    class_targets: Tensor | None = None
+
+    @property
+    def unsupervised(self) -> Tensor:
+        """(B,) the other images."""
+        return ~self.supervised
+
+    @cached_property
+    def returns(self) -> Tensor:
+        """(B, T) rewards from each glimpse on."""
+        return returns(self.rollout, self.labels, self.objective.rewards, self.boxes)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of the loss.
+
+    Attributes:
+        value: its scalar, without the weight of the method.
+        scored: whether it goes by the log-probability of the places, and so needs a policy that has one.
+    """
+
+    value: Callable[[LossInputs], Tensor]
+    scored: bool = False
+
+
+def _classification(inputs: LossInputs) -> Tensor:
+    targets = inputs.labels if inputs.class_targets is None else inputs.class_targets
+    return losses.classification(inputs.rollout, targets, inputs.objective.loss_at)
+
+
+def _imitation(inputs: LossInputs) -> Tensor:
+    return inputs.objective.supervision_weight * losses.imitation(inputs.rollout, inputs.supervised)
+
+
+def _saliency(inputs: LossInputs) -> Tensor:
+    return inputs.objective.supervision_weight * losses.saliency(inputs.rollout, inputs.maps)
+
+
+def _reinforce(inputs: LossInputs) -> Tensor:
+    return losses.reinforce(inputs.rollout, inputs.returns, inputs.unsupervised, inputs.normaliser)
+
+
+def _baseline(inputs: LossInputs) -> Tensor:
+    return losses.baseline(inputs.rollout, inputs.returns, inputs.unsupervised)
+
+
+def _wake_sleep(inputs: LossInputs) -> Tensor:
+    return losses.wake_sleep(inputs.rollout, inputs.labels, inputs.unsupervised, inputs.trajectories)
+
+
+def _gain(inputs: LossInputs) -> Tensor:
+    target = inputs.objective.gain_target
+    return stopping.gain(inputs.rollout, inputs.labels, inputs.gains, inputs.supervised, target)
+
+
+def _of_labels(loss: Callable[[Rollout, Tensor], Tensor], inputs: LossInputs) -> Tensor:
+    return loss(inputs.rollout, inputs.labels)
+
+
+_TERMS: Mapping[str, Term] = {
+    "classification": Term(_classification),
+    "imitation": Term(_imitation, scored=True),
+    "saliency": Term(_saliency, scored=True),
+    "reinforce": Term(_reinforce, scored=True),
+    "baseline": Term(_baseline),
+    "wake-sleep": Term(_wake_sleep, scored=True),
+    "gain": Term(_gain),
+    "accuracy-gain": Term(partial(_of_labels, stopping.accuracy_gain)),
+    "act": Term(partial(_of_labels, stopping.act)),
+    "stochastic": Term(partial(_of_labels, stopping.stochastic)),
+}
+for _name, _term in _TERMS.items():
+    TERMS.register(_name)(_term)
+
+
+def terms(method: Method, inputs: LossInputs, own: Mapping[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """The weighted terms of the loss, by name; their sum is what is minimised.
+
+    Args:
+        method: which terms there are, and their weights.
+        inputs: of the batch.
+        own: terms that the learner of the method has computed itself.
+    """
+    computed = own or {}
+    return {
+        name: weight * (computed[name] if name in computed else TERMS.require(name).value(inputs))
+        for name, weight in method.weights.items()
+    }

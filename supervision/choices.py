@@ -1,0 +1,8 @@
+"""Names of what is imitated, for those who only name it: nothing slow is imported."""
+
+SPLITS = ("design", "train")
+"""Those whose images get sequences; the first is the default."""
+SEQUENCES, RECORDED, PARTS = "sequences", "sequences-recorded", "sequences-parts"
+"""Stores of a run: designed, recorded from a network, of annotated parts."""
+COLUMNS = "image_id part_name row col visible"
+"""Of a line of annotations."""

@@ -1,0 +1,114 @@
+"""Help and refusals come before anything slow: nothing of torch is imported for them."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SLOW = ("torch", "numpy", "h5py", "matplotlib", "pyro", "sklearn", "scipy", "PIL")
+CALLED = """
+import json, sys
+from click.testing import CliRunner
+from boed.cli.main import main as boed
+from hardattn.cli.main import main as hardattn
+
+slow, *lines = json.loads(sys.stdin.read())
+for line in lines:
+    name, *words = line.split()
+    done = CliRunner().invoke({"boed": boed, "hardattn": hardattn}[name], words)
+    imported = [name for name in slow if name in sys.modules]
+    print(json.dumps([done.exit_code, done.stdout, done.stderr, imported]))
+"""
+HELP = (
+    "boed --help",
+    "hardattn --help",
+    "boed fit --help",
+    "boed generate --help",
+    "boed show --help",
+    "boed compare --help",
+    "boed import --help",
+    "boed benchmark --help",
+    "hardattn train --help",
+    "hardattn evaluate --help",
+    "hardattn record --help",
+    "hardattn parts --help",
+    "hardattn reproduce --help",
+    "hardattn frontier --help",
+    "hardattn report --help",
+)
+REFUSED = {
+    "boed fit --nonsense": "'--nonsense'",
+    "boed desing": "'desing'",
+    "boed fit --posterior nonsense": "'nonsense' is not one of 'glimpse-set'",
+    "boed fit --iterations many": "'many' is not a valid integer",
+    "boed fit --dataset nonsense": "expected a data set of digits",
+    "boed fit --sensor patch --scales 3": "expected 1 scale with --sensor patch",
+    "boed fit --completion cvae --score cross-entropy": "expected the score entropy or information",
+    "boed generate --dataset nonsense": "expected a data set of digits",
+    "boed generate --search nonsense": "'nonsense' is not one of 'greedy'",
+    "boed generate --search beam --coarse": "expected --search greedy with --coarse",
+    "boed generate --source nonsense": "'nonsense' is not one of 'design'",
+    "boed show": "Missing argument 'FILE'",
+    "boed compare a.h5 --judges 0": "expected judges of at least 1",
+    "boed import a.tar": "expected --attribute with celebahq",
+    "boed benchmark nonsense": "'nonsense' is not 'finite'",
+    "hardattn train --core nonsense": "'nonsense' is not one of 'gru'",
+    "hardattn train --method nonsense": "expected a method of ps-nogs",
+    "hardattn train --dataset nonsense": "expected a data set of digits",
+    "hardattn train --epochs 1 --minutes 1": "expected --epochs or --minutes, found both",
+    "hardattn train --baseline fc --core gru": "expected no --core with --baseline",
+    "hardattn train --width 2": "expected --baseline with --width",
+    "hardattn train --reward nonsense": "expected --reward of final",
+    "hardattn evaluate": "Missing argument 'RUN_DIR'",
+    "hardattn record runs --split nonsense": "'nonsense' is not one of 'design'",
+    "hardattn parts --dataset nonsense": "expected a data set of digits",
+    "hardattn reproduce nonsense": "'nonsense' is not one of 'case-study'",
+    "hardattn frontier --minutes soon": "'soon' is not a valid float",
+    "hardattn report a --format pdf": "'pdf' is not one of 'html'",
+}
+
+
+class Called(NamedTuple):
+    """What a command line did, and the slow packages that were imported by its end."""
+
+    code: int
+    output: str
+    errors: str
+    imported: list[str]
+
+
+@pytest.fixture(scope="module")
+def called() -> dict[str, Called]:
+    """All of them one after the other in one process, so that none imports anything slow for another."""
+    lines = [*HELP, *REFUSED]
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED],
+        input=json.dumps([SLOW, *lines]),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {
+        line: Called(*json.loads(answer))
+        for line, answer in zip(lines, done.stdout.splitlines(), strict=True)
+    }
+
+
+@pytest.mark.parametrize("words", HELP)
+def test_help_imports_nothing_slow(words: str, called: dict[str, Called]) -> None:
+    code, output, errors, imported = called[words]
+    assert (code, errors, imported) == (0, "", [])
+    assert output.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(("words", "names"), REFUSED.items())
+def test_a_refusal_imports_nothing_slow(words: str, names: str, called: dict[str, Called]) -> None:
+    code, output, errors, imported = called[words]
+    assert (code, output, imported) == (2, "", [])
+    assert errors.startswith("error: expected ") and "found" in errors and names in errors
+    assert len(errors.splitlines()) == 1
