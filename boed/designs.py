@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.estimators.bank import MEMORY_GB
+from boed.estimators.choices import MEMORY_GB
 from boed.generation import candidates_of, described, generate
-from boed.search.designer import COMPLETIONS, Designer
-from boed.search.lookahead import SEARCHES
+from boed.search.choices import COMPLETIONS, SEARCHES
+from boed.search.designer import Designer
 from data.dataset import Split
 from data.device import at_device
 from data.sample import choose_images

@@ -1,4 +1,4 @@
-"""The sequences that tables and frontiers imitate: parts of the objects, or designs with a fit of their own."""
+"""The sequences that tables and frontiers imitate: parts of the objects, or designs with their own fit."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def designed(
     start = time.perf_counter()
     dataset = load(**{name: value for name, value in opened.items() if name not in NOT_OF_DESIGNS})
     folder = run / "approximations"
-    asked = {} if (folder / POSTERIOR).exists() else {"glimpses": glimpses}  # fewer than fitted will do
+    asked: dict[str, Any] = (
+        {} if (folder / POSTERIOR).exists() else {"glimpses": glimpses}
+    )  # fewer than fitted will do
     fitted = fit(dataset, folder, device=device, geometry=geometry, **asked)
     try:
         return store_designs(path, fitted, dataset, glimpses=glimpses, images=IMAGES, source=source)
