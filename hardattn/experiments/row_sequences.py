@@ -57,9 +57,8 @@ def designed(
     start = time.perf_counter()
     dataset = load(**{name: value for name, value in opened.items() if name not in NOT_OF_DESIGNS})
     folder = run / "approximations"
-    asked: dict[str, Any] = (
-        {} if (folder / POSTERIOR).exists() else {"glimpses": glimpses}
-    )  # fewer than fitted will do
+    there = (folder / POSTERIOR).exists()
+    asked: dict[str, Any] = {} if there else {"glimpses": glimpses}  # fewer than were fitted will do
     fitted = fit(dataset, folder, device=device, geometry=geometry, **asked)
     try:
         return store_designs(path, fitted, dataset, glimpses=glimpses, images=IMAGES, source=source)
