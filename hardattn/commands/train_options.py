@@ -66,11 +66,6 @@ _RECIPE = (
         metavar="NAME[=WEIGHT]",
         help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
     ),
-    click.option(
-        "--supervised-share",
-        type=click.FloatRange(0, 1, min_open=True),
-        help="Of a batch, from images with sequences. [default: 0.25; of nogs-all and nogs-finetuned 1]",
-    ),
     click.option("--supervision-weight", type=float, help="Of imitating sequences. [default: 1]"),
     click.option(
         "--anneal-supervision",
@@ -122,7 +117,6 @@ NAMES = (
     "policy",
     "loss_at",
     "reinforce_loss",
-    "supervised_share",
     "supervision_weight",
     "anneal_supervision",
     "imitate_for",
