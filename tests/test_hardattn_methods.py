@@ -62,6 +62,12 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Method, Objective, int]]
     return found
 
 
+def test_of_nothing_chosen_every_prediction_and_the_last_answer_count() -> None:
+    """Imitation at the method's own weight; the reward of Mnih et al. 2014."""
+    chosen = Objective("every", 1.0, {"final": 1.0}, anneal_supervision=False, gain_target="realised")
+    assert Objective() == chosen and Objective().at(0.5) == chosen
+
+
 HEADS = {"accuracy-gain", "act", "stochastic"}
 OWN = {
     "nogs-all": {"imitation"},
