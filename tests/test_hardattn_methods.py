@@ -93,6 +93,19 @@ def test_terms_of_a_method(name: str) -> None:
     assert set(weights.values()) == {1.0}
 
 
+def test_stores_that_are_imitated_by_default() -> None:
+    assert {name: method.sequences for name, method in METHODS.items() if method.supervised} == {
+        "ps-nogs": "sequences",
+        "nogs-all": "sequences-train",
+        "nogs-finetuned": "sequences-train",
+        "saliency": "sequences",
+        "ps-ram": "sequences-recorded",
+        "ps-parts": "sequences-parts",
+        "ps-fixed": "sequences-fixed-order",
+        "ps-heuristic": "sequences-saliency-50",
+    }
+
+
 def test_how_a_method_looks() -> None:
     """It explores in training, not in evaluation; those without a policy do the same in both."""
     looks = {name: (method.training, method.evaluation) for name, method in METHODS.items()}
