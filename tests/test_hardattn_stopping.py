@@ -135,7 +135,7 @@ def test_thresholds_spread_the_stopping_over_all_scores_but_the_first() -> None:
 
 
 def predictions_of(gains: Tensor) -> Predictions:
-    return Predictions(torch.zeros(*gains.shape, 2), gains)
+    return Predictions(torch.zeros(*gains.shape, 2), {"gain": gains})
 
 
 def test_ponder_costs_are_those_of_saved_heads() -> None:
