@@ -11,13 +11,14 @@ import torch
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny_store
 from torch import Tensor, nn
 
+import hardattn
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.plugins import Registry
 from hardattn.baselines.layers import Baseline, Image
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import train_baseline
-from hardattn.evaluation import evaluate
+from hardattn.evaluation import evaluate, looked_at
 from hardattn.model.cores import Core
 from hardattn.model.heads import HeadKind, require_said
 from hardattn.model.looking import look_at_all
@@ -225,3 +226,15 @@ def test_an_encoder_a_combination_a_core_and_a_baseline(
     assert evaluate(baseline, dataset=DATASET).accuracy_at
     with pytest.raises(SettingsError, match="expected no --hidden with --baseline own, found 8"):
         train_baseline(DATASET, tmp_path / "other", "own", hidden=8, **options)
+
+
+def test_predictions_of_places_between_the_pixels_are_those_of_the_curve() -> None:
+    model = hardattn.train(DATASET, method="end-to-end", **SHORT)
+    looks, _ = looked_at(model.run, DATASET["test"])
+    noted = [point["threshold"] for point in model.run.about["stopping"] if point["rule"] == "entropy"]
+    stops = RULES["entropy"].stops(looks.seen, noted[10])
+    answers = model.predict(DATASET["test"].images, hardattn.Entropy(noted[10]))
+    assert answers.taken.tolist() == stops.taken.tolist() and 1 < answers.taken.mean() < 3
+    torch.testing.assert_close(torch.from_numpy(answers.probabilities), stops.log_probs.exp())
+    whole = model.predict(DATASET["test"].images)
+    assert torch.equal(torch.from_numpy(whole.places), looks.locations[:, 0])
