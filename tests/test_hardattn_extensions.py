@@ -232,7 +232,7 @@ def test_predictions_of_places_between_the_pixels_are_those_of_the_curve() -> No
     model = hardattn.train(DATASET, method="end-to-end", **SHORT)
     looks, _ = looked_at(model.run, DATASET["test"])
     noted = [point["threshold"] for point in model.run.about["stopping"] if point["rule"] == "entropy"]
-    stops = RULES["entropy"].stops(looks.seen, noted[10])
+    stops = RULES["entropy"].stops(looks.predictions, noted[10])
     answers = model.predict(DATASET["test"].images, hardattn.Entropy(noted[10]))
     assert answers.taken.tolist() == stops.taken.tolist() and 1 < answers.taken.mean() < 3
     torch.testing.assert_close(torch.from_numpy(answers.probabilities), stops.log_probs.exp())
