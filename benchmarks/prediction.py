@@ -116,7 +116,7 @@ def measured(model: Model, split: Split, rule: str, count: int, rounds: int) -> 
     stops, images = stops_of(model, rule), tiled(split, count)
     seconds = times_of(model, images, stops, rounds)
     shares = np.median(seconds / seconds[:, -1:], 0)
-    seen = looked_at(model.run, split)[0].seen
+    seen = looked_at(model.run, split)[0].predictions
     return [
         Timing(
             stop=str(stop),

@@ -55,7 +55,7 @@ class Sweep:
         run = open_trained(run_folder, dataset=dataset, device=device)
         settings, _ = stopping_settings(run, (), {})
         images = at_home(run.dataset["test"], run.network.device)
-        seen, labels = looked_at(run, images)[0].seen, images.labels.cpu()
+        seen, labels = looked_at(run, images)[0].predictions, images.labels.cpu()
         found: dict[str, list[Stops]] = {rule: [] for rule, _ in settings}
         for rule, threshold in settings:
             found[rule].append(RULES[rule].stops(seen, threshold))

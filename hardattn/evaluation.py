@@ -188,9 +188,9 @@ def measured(
         within = list[Point]()
     else:
         looks, its_costs = looked_at(run, images, trajectories)
-        logits, cost = looks.seen.log_probs, its_costs.glimpse
+        logits, cost = looks.predictions.log_probs, its_costs.glimpse
         pixels_by_time = looks.pixels(run.settings.geometry)
-        figures = partial(curve, looks.seen, labels, costs=its_costs, pixels=pixels_by_time, counts=counts)
+        figures = partial(curve, looks.predictions, labels, costs=its_costs, pixels=pixels_by_time, counts=counts)
         points, within = figures(wanted), figures(chosen)
     accuracy, nll = accuracy_and_nll(logits, labels)
     return Evaluation(

@@ -232,9 +232,19 @@ def test_predictions_of_places_between_the_pixels_are_those_of_the_curve() -> No
     model = hardattn.train(DATASET, method="end-to-end", **SHORT)
     looks, _ = looked_at(model.run, DATASET["test"])
     noted = [point["threshold"] for point in model.run.about["stopping"] if point["rule"] == "entropy"]
-    stops = RULES["entropy"].stops(looks.seen, noted[10])
+    stops = RULES["entropy"].stops(looks.predictions, noted[10])
     answers = model.predict(DATASET["test"].images, hardattn.Entropy(noted[10]))
     assert answers.taken.tolist() == stops.taken.tolist() and 1 < answers.taken.mean() < 3
     torch.testing.assert_close(torch.from_numpy(answers.probabilities), stops.log_probs.exp())
     whole = model.predict(DATASET["test"].images)
     assert torch.equal(torch.from_numpy(whole.places), looks.locations[:, 0])
+
+
+def test_predictions_with_a_differentiable_policy_are_those_of_a_rollout(tmp_path: Path) -> None:
+    folder = train(DATASET, tmp_path / "run", method="end-to-end", **SHORT)
+    model, test = hardattn.load(folder, device="cpu"), DATASET["test"]
+    answers = model.predict(test.images)
+    rollout = look_at_all(model.run.network, test, GEOMETRY, 3, mode="greedy")
+    assert torch.equal(torch.from_numpy(answers.places), rollout.locations)
+    chances = rollout.logits[:, -1].softmax(-1)
+    torch.testing.assert_close(torch.from_numpy(answers.probabilities).float(), chances, atol=1e-5, rtol=0)

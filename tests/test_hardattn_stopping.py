@@ -113,7 +113,7 @@ def test_a_rule_that_does_not_classify_reads_the_class_where_it_stops_alone(rule
     log_probs = torch.rand(2, 50, 6, 3, generator=generator).mul(4).log_softmax(-1)
     said = torch.rand(50, 6, generator=generator)
     heads = [torch.rand(50, 6, len(PONDER_COSTS), generator=generator) / 3 for _ in range(2)]
-    named = {"gain": said, "accuracy-gain": said, "act": heads[0], "stochastic": heads[1]}
+    named = {"gain": said, "accuracy_gain": said, "act": heads[0], "stochastic": heads[1]}
     seen = Predictions(log_probs[0], named)
     same = []
     for threshold in RULES[rule].thresholds(seen):
@@ -156,7 +156,7 @@ def test_thresholds_spread_the_stopping_over_all_scores_but_the_first() -> None:
 
 
 def predictions_of(gains: Tensor) -> Predictions:
-    return Predictions(torch.zeros(*gains.shape, 2), gains)
+    return Predictions(torch.zeros(*gains.shape, 2), {"gain": gains})
 
 
 def test_ponder_costs_are_those_of_saved_heads() -> None:

@@ -45,7 +45,7 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("mode", "drawn"), [("greedy", "sample"), ("random", "random")])
 def test_several_are_averaged_as_by_hand(mode: Mode, drawn: Mode) -> None:
-    found = predicted(4, mode).seen
+    found = predicted(4, mode).predictions
     logits, gain, halt = found.log_probs, found.said["gain"], found.said["act"]
     each = [
         look_at_all(tiny_network(), TEST, GEOMETRY, STEPS, mode=drawn, seed=trajectory_seed(SEED, number))
@@ -65,8 +65,8 @@ def test_several_are_averaged_as_by_hand(mode: Mode, drawn: Mode) -> None:
 def test_one_is_the_greedy_one() -> None:
     seen = look_at_all(tiny_network(), TEST, GEOMETRY, STEPS, mode="greedy")
     found = predicted(1)
-    assert torch.equal(found.seen.log_probs, seen.logits.log_softmax(-1))
-    assert torch.equal(found.seen.said["gain"], seen.gain)
+    assert torch.equal(found.predictions.log_probs, seen.logits.log_softmax(-1))
+    assert torch.equal(found.predictions.said["gain"], seen.gain)
     assert torch.equal(found.locations[:, 0], seen.locations)
 
 
@@ -78,9 +78,9 @@ def test_pixels_of_several_are_those_of_any() -> None:
 
 
 def test_draws_are_fixed_by_the_seed() -> None:
-    first = predicted(3).seen.log_probs
-    assert torch.equal(first, predicted(3).seen.log_probs)
-    assert not torch.equal(first, predicted(3, seed=SEED + 1).seen.log_probs)
+    first = predicted(3).predictions.log_probs
+    assert torch.equal(first, predicted(3).predictions.log_probs)
+    assert not torch.equal(first, predicted(3, seed=SEED + 1).predictions.log_probs)
 
 
 def test_fewer_trajectories_are_the_first_of_more(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_figures_are_those_of_the_mean_prediction(run: Path) -> None:
     found = evaluate(run, dataset=tiny_dataset(), device="cpu", trajectories=3)
     trained = open_trained(run, dataset=tiny_dataset(), device="cpu").network
     looks = predictions(trained, TEST, GEOMETRY, STEPS, mode="greedy", seed=2, trajectories=3)
-    logits = looks.seen.log_probs
+    logits = looks.predictions.log_probs
     right = (logits.argmax(2) == TEST.labels[:, None]).double().mean(0)
     told = logits.gather(2, TEST.labels[:, None, None].expand(-1, STEPS, 1))[..., 0]
     assert list(found.accuracy_at.values()) == pytest.approx(right.tolist())

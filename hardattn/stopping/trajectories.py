@@ -30,11 +30,11 @@ class Looks:
     """What was predicted at N images, and where it was looked.
 
     Attributes:
-        seen: what stopping rules read.
+        predictions: what stopping rules read.
         locations: (N, M, T, 3) places of M trajectories.
     """
 
-    seen: Predictions
+    predictions: Predictions
     locations: Tensor
 
     def pixels(self, geometry: Geometry) -> Tensor:
