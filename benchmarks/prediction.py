@@ -135,9 +135,9 @@ def measured(model: Model, split: Split, rule: str, count: int, rounds: int) -> 
     ]
 
 
-def against_curve(model: Model, split: Split, stop: Stop, seen: Predictions) -> dict[str, float]:
+def against_curve(model: Model, split: Split, stop: Stop, predictions: Predictions) -> dict[str, float]:
     """How good the answers are, and how far from those of the curve, by what was predicted at T glimpses."""
-    answers, wanted = model.predict(split.images, stop), RULES[stop.rule].stops(seen, stop.threshold)
+    answers, wanted = model.predict(split.images, stop), RULES[stop.rule].stops(predictions, stop.threshold)
     labels = wanted.log_probs.argmax(1).numpy()
     same = (answers.taken == wanted.taken.numpy()) & (answers.labels == labels)
     return {
