@@ -106,11 +106,17 @@ def design_settings(
     Args:
         split: name of the split whose images are designed for.
     """
+    facts = {"dataset": dataset.name, "target": dataset.target}
+    return described(designer, dataset[split].fingerprint, source=source, seed=seed) | facts
+
+
+def described(designer: Designer, fingerprint: str, *, source: str, seed: int) -> dict[str, Any]:
+    """The same for images with this fingerprint, of the data set that the approximations were fitted on."""
     learned = designer.learned
     return {
-        "dataset": dataset.name,
-        "target": dataset.target,
-        "fingerprint": dataset[split].fingerprint,
+        "dataset": learned.settings.dataset,
+        "target": learned.settings.target,
+        "fingerprint": fingerprint,
         "geometry": learned.geometry.to_json(),
         "design": {"source": source, "seed": seed, **designer.settings},
         "fit": learned.settings.to_json(),

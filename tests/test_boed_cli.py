@@ -136,6 +136,7 @@ def test_other_ways_to_design_have_a_store_of_their_own(
     """Beside the default's; q is learned once. Calling again changes nothing."""
     monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 2)
     before = contents(run_copy)
+    del before["approximations/combination.json"]  # says which was the last
     few = ["--images", 3, "--completions", 9]
     result = call("generate", *task(photos, run_copy), *few, *options)
     assert result.exit_code == 0, result.output

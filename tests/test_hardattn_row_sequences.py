@@ -1,14 +1,27 @@
-"""What the rows of a table imitate: recorded sequences, and designs by another command."""
+"""What the rows of a table imitate: recorded sequences, and designs as `boed generate` makes them."""
 
-import subprocess
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from boed_tiny import timeless
+from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_store
 from reproduce_tiny import use_table, write_mnist
 
-from data.errors import GlimpseError, SettingsError
+import boed
+import boed.search.adaptivity
+from boed.approximations import Approximations
+from boed.cli.main import main
+from boed.part_files import POSTERIOR
+from boed.search.registry import SOURCES
+from data.dataset import DataSet
+from data.errors import SettingsError
 from data.registry import load
+from hardattn.experiments import row_sequences
 from hardattn.experiments.reproduce.trainings import reproduce
 from hardattn.experiments.row_sequences import designed, made_in
 from hardattn.loading import open_trained
@@ -54,66 +67,92 @@ name = "designed"
 method = "ps-nogs"
 sequences = "fixed-order"
 scales = 2
+recipe = { hidden = 8 }
 """
+SMALL = {"iterations": 12, "width": 8, "places": 9}
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """Commands that would have been called; each writes the sequences of a made-up task."""
-    made: list[list[str]] = []
+def fits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Fits that were asked for: target, folder and settings; each is a small one."""
+    asked: list[tuple[str, Path, dict[str, Any]]] = []
 
-    def run(call: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        made.append(call)
-        path = Path(call[call.index("--out") + 1])
-        if not path.exists():
-            tiny_store(path, tiny_dataset())
-        return subprocess.CompletedProcess(call, 0)
+    def small(dataset: DataSet, folder: Path, **chosen: Any) -> Approximations:
+        asked.append((dataset.name, folder, chosen))
+        sizes = {} if (folder / POSTERIOR).exists() else SMALL
+        return boed.fit(dataset, folder, **chosen, **sizes)
 
-    monkeypatch.setattr(subprocess, "run", run)
-    return made
+    monkeypatch.setattr(row_sequences, "fit", small)
+    monkeypatch.setattr(row_sequences, "IMAGES", 3)
+    monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 4)
+    return asked
 
 
-def test_designs_are_made_by_the_command_with_the_options_of_the_task(
-    calls: list[list[str]], tmp_path: Path
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory, write_photo: Callable[..., None]) -> Path:
+    root = tmp_path_factory.mktemp("photos")
+    for n in range(90):
+        write_photo(root / "train" / "ab"[n % 2] / f"{n}.png", seed=n)
+    return root
+
+
+def test_designs_are_those_of_the_command(
+    fits: list[tuple[str, Path, dict[str, Any]]], photos: Path, tmp_path: Path
 ) -> None:
-    opened = {"name": "celebahq", "attribute": "Male", "data_root": "/faces"}
-    path = tmp_path / "sequences-design.h5"
-    store = designed(path, "design", tmp_path / "run", GEOMETRY, 3, opened, "cpu")
-    assert store.steps == 3 and calls[0][1:4] == ["-m", "boed", "generate"]
-    words = dict(zip(calls[0][4::2], calls[0][5::2], strict=True))
-    assert words == {
-        "--source": "design",
-        "--run": str(tmp_path / "run"),
-        "--out": str(path),
-        "--glimpses": "3",
-        "--scales": "1",
-        "--glimpse-size": "4",
-        "--dataset": "celebahq",
-        "--device": "cpu",
-        "--data-root": "/faces",
-        "--attribute": "Male",
-    }
+    """With the options of the task; in the same place, with the same bytes but for how long it took."""
+    geometry = replace(load("folder", photos).geometry, glimpse_size=20, scales=2)
+    opened = {"name": "folder", "data_root": str(photos)}
+    path = tmp_path / "own" / "sequences.h5"
+    store = designed(path, "design", tmp_path / "own", geometry, 2, opened, "cpu")
+    assert [(name, folder) for name, folder, _ in fits] == [("folder", tmp_path / "own" / "approximations")]
+    words = ["generate", "--dataset", "folder", "--data-root", photos, "--run", tmp_path / "run"]
+    words += ["--device", "cpu", "--images", 3, "--glimpses", 2, "--glimpse-size", 20, "--scales", 2]
+    words += [word for name, value in SMALL.items() for word in (f"--{name}", value)]
+    result = CliRunner().invoke(main, [str(word) for word in words])
+    assert result.exit_code == 0, result.output
+    assert timeless(path) == timeless(tmp_path / "run" / "sequences.h5")
+    assert store.done.all() and made_in(path) > store.seconds > 0
 
 
-def test_sequences_that_are_there_are_not_made_again(calls: list[list[str]], tmp_path: Path) -> None:
+def test_sequences_that_are_there_are_not_made_again(
+    fits: list[tuple[str, Path, dict[str, Any]]], tmp_path: Path
+) -> None:
     path = tmp_path / "sequences-design.h5"
+    tiny_store(path, tiny_dataset())
     for _ in range(2):
         designed(path, "design", tmp_path / "run", GEOMETRY, 3, {"name": "digits"})
-    assert len(calls) == 1
+    assert not fits and made_in(path) == 0
 
 
-def test_a_command_that_fails_is_named_and_its_time_is_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_was_fitted_with_more_glimpses_will_do(
+    fits: list[tuple[str, Path, dict[str, Any]]], photos: Path, tmp_path: Path
 ) -> None:
-    failed = subprocess.CompletedProcess[str]([], 2)
-    path = tmp_path / "new" / "sequences-design.h5"
-    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    geometry, opened = load("folder", photos).geometry, {"name": "folder", "data_root": str(photos)}
+    for name, glimpses in (("two", 2), ("one", 1)):
+        path = tmp_path / f"{name}.h5"
+        assert designed(path, "random", tmp_path / "run", geometry, glimpses, opened, "cpu").steps == glimpses
+    assert [chosen.get("glimpses") for _, _, chosen in fits] == [2, None]
+
+
+def test_the_time_of_an_interrupted_design_is_kept(
+    fits: list[tuple[str, Path, dict[str, Any]]],
+    photos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    geometry, opened = load("folder", photos).geometry, {"name": "folder", "data_root": str(photos)}
+    path = tmp_path / "sequences.h5"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
     spent = [made_in(path)]
-    for _ in range(2):
-        with pytest.raises(GlimpseError, match="expected designs from `-m boed generate --source design"):
-            designed(path, "design", tmp_path / "run", GEOMETRY, 3, {"name": "digits"})
+    for source in (interrupted, interrupted, SOURCES["random"]):
+        monkeypatch.setitem(SOURCES._known, "random", source)
+        with pytest.raises(KeyboardInterrupt) if source is interrupted else nullcontext():
+            designed(path, "random", tmp_path / "run", geometry, 2, opened, "cpu")
         spent.append(made_in(path))
-    assert 0 == spent[0] < spent[1] < spent[2]
+    assert 0 == spent[0] < spent[1] < spent[2] < spent[3]
 
 
 @pytest.mark.parametrize(("designs", "run"), [(None, "out/design-scales-2"), ("fits", "fits/digits")])
@@ -121,18 +160,18 @@ def test_designs_come_from_what_was_fitted_here_or_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, designs: str | None, run: str
 ) -> None:
     use_table(monkeypatch, tmp_path, DESIGNED)
-    calls: list[list[str]] = []
+    asked: list[tuple[Path, dict[str, Any]]] = []
 
-    def fail(call: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        calls.append(call)
-        return subprocess.CompletedProcess(call, 2)
+    def fail(_: DataSet, folder: Path, **chosen: Any) -> Approximations:
+        asked.append((folder, chosen))
+        raise SettingsError("expected this to be asked for")
 
-    monkeypatch.setattr(subprocess, "run", fail)
-    with pytest.raises(GlimpseError, match="expected designs"):
+    monkeypatch.setattr(row_sequences, "fit", fail)
+    with pytest.raises(SettingsError, match="expected this to be asked for"):
         reproduce("tiny", None, tmp_path / "out", minutes=1.0, designs=designs and tmp_path / designs)
-    words = dict(zip(calls[0][4::2], calls[0][5::2], strict=True))
-    assert words["--run"] == str(tmp_path / run) and words["--scales"] == "2"
-    assert words["--out"] == str(tmp_path / "out" / "sequences-fixed-order-scales-2.h5")
+    ((folder, chosen),) = asked
+    assert folder == tmp_path / run / "approximations"
+    assert chosen["geometry"] == replace(load("digits").geometry, scales=2) and chosen["glimpses"] == 2
 
 
 PLACED = """
@@ -152,18 +191,18 @@ recipe = { hidden = 8 }
 def test_designs_serve_training_digits_that_are_placed_several_times(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Design images are the same whatever the placements, and the command is told of none."""
+    """Design images are the same whatever the placements, and what is fitted is fitted on one."""
     use_table(monkeypatch, tmp_path, PLACED)
     root = write_mnist(tmp_path / "mnist")
 
-    def design(call: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        assert "--placements" not in call
-        dataset = load("cluttered-mnist", root, canvas=40)
-        write_parts(Path(call[call.index("--out") + 1]), dataset, "design", glimpses=2)
-        return subprocess.CompletedProcess(call, 0)
+    def design(path: Path, fitted: str, dataset: DataSet, **chosen: Any) -> SequenceStore:
+        assert fitted == dataset["train"].fingerprint
+        return write_parts(path, dataset, "design", glimpses=chosen["glimpses"])
 
-    monkeypatch.setattr(subprocess, "run", design)
+    monkeypatch.setattr(row_sequences, "fit", lambda dataset, *_, **__: dataset["train"].fingerprint)
+    monkeypatch.setattr(row_sequences, "store_designs", design)
     (found,) = reproduce("tiny", root, tmp_path / "out", minutes=0.004).rows
+    assert found.made_in > 0
     settings = read_json(Path(found.run) / "run.json")["settings"]
     once, thrice = (load("cluttered-mnist", root, canvas=40, placements=n) for n in (1, 3))
     assert settings["fingerprint"] == thrice.fingerprint("train", "valid")
@@ -172,8 +211,12 @@ def test_designs_serve_training_digits_that_are_placed_several_times(
     assert once["design"].fingerprint == thrice["design"].fingerprint
 
 
-def test_data_that_designs_are_not_made_for_are_refused(tmp_path: Path) -> None:
-    opened = {"name": "translated-mnist", "data_root": None, "region": "inner"}
-    with pytest.raises(SettingsError, match="expected no region with designed sequences"):
-        designed(tmp_path / "s.h5", "design", tmp_path, GEOMETRY, 2, opened)
-    assert not any(tmp_path.iterdir())
+def test_designs_are_for_digits_in_the_region_of_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_mnist(tmp_path / "mnist")
+    monkeypatch.setattr(row_sequences, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(row_sequences, "store_designs", lambda _, __, dataset, **___: dataset)
+    opened = {"name": "translated-mnist", "data_root": str(root), "region": "inner", "placements": 2}
+    dataset: Any = designed(tmp_path / "s.h5", "design", tmp_path, GEOMETRY, 2, opened)
+    assert dataset.origin == {k: v for k, v in opened.items() if k != "placements"}

@@ -303,7 +303,7 @@ def as_schema_1(path: Path) -> None:
 
 
 def test_stores_of_schema_1_are_read_and_go_on(path: Path) -> None:
-    sizes = {"geometry": {"height": 12, "width": 12, "glimpse_size": 4}}
+    sizes = {"geometry": {"height": 12, "width": 12, "channels": 1, "glimpse_size": 4}}
     fill(open_store(path, settings=sizes), torch.tensor([1, 3]))
     as_schema_1(path)
     store, expected = SequenceStore.read(path), sequences_of(IDS[[1, 3]])
@@ -317,7 +317,9 @@ def test_stores_of_schema_1_are_read_and_go_on(path: Path) -> None:
 
 
 def test_a_first_glance_of_schema_1_is_the_whole_image(path: Path) -> None:
-    store = open_store(path, settings={"geometry": {"height": 12, "width": 9, "glimpse_size": 4}})
+    store = open_store(
+        path, settings={"geometry": {"height": 12, "width": 9, "channels": 1, "glimpse_size": 4}}
+    )
     fill(store, torch.tensor([0]))
     as_schema_1(path)
     with h5py.File(path, "r+") as file:

@@ -1,0 +1,20 @@
+"""Bayesian experimental design of glimpse sequences: fits the approximations of a task, designs with them."""
+
+from .approximations import Approximations
+from .combination import Combination
+from .designs import Designs, design
+from .fitting.fit import fit, load
+from .settings import FitSettings
+
+__all__ = [
+    "Approximations",
+    "Combination",
+    "Designs",
+    "FitSettings",
+    "__version__",
+    "design",
+    "fit",
+    "load",
+]
+
+__version__: str

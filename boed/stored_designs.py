@@ -1,0 +1,61 @@
+"""Designs in a store on disk, image by image, which an interrupted call takes up again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from boed.approximations import Approximations
+from boed.generation import candidates_of, design_settings, generate, require_glimpses
+from boed.search.designer import Designer
+from data.dataset import DataSet
+from data.device import at_device
+from data.sample import choose_images
+from supervision.store import SequenceStore
+
+
+def store_designs(
+    path: Path,
+    fitted: Approximations,
+    dataset: DataSet,
+    *,
+    split: str = "design",
+    glimpses: int | None = None,
+    images: int | None = None,
+    source: str = "design",
+    search: Mapping[str, Any] | None = None,
+) -> SequenceStore:
+    """Designs for images of a split, in the store at `path`; what is there already is not made again.
+
+    Args:
+        path: of the store.
+        fitted: from `boed.fit`.
+        dataset: that has the images.
+        split: its name.
+        glimpses: T; default as many as were fitted.
+        images: how many, a fair sample; default all. At most those that there are.
+        source: a key of `boed.search.registry.SOURCES`.
+        search: keyword arguments of `boed.search.designer.Designer`.
+
+    Raises:
+        SettingsError: unknown source, more glimpses than were fitted, or a search that the parts of the fit
+            cannot serve.
+        StoreError: `path` holds other sequences, or cannot be written.
+    """
+    glimpses = fitted.glimpses if glimpses is None else glimpses
+    require_glimpses(glimpses, fitted)
+    designer, seed = Designer(fitted, **(search or {})), fitted.settings.seed
+    here = at_device(dataset[split], fitted.places.device)
+    ids = choose_images(here, None if images is None else min(images, len(here)))
+    settings = design_settings(dataset, designer, source=source, seed=seed, split=split)
+    store = SequenceStore.write_to(
+        path, settings, ids, glimpses, candidates_of(fitted, source), origin=dataset.origin
+    )
+    before, start = int(store.done.sum()), time.perf_counter()
+    try:
+        generate(designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+    finally:
+        store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
+    return store
