@@ -129,8 +129,8 @@ def _batches(
     images, recipe = at_home(dataset["train"], device), settings.recipe
     if guided is not None:
         guidance |= {"supervised": _beside(guided[0], dataset["train"], images), "locations": guided[1]}
-    share = {"supervised_share": recipe.supervised_share, "seed": settings.seed}
-    return MixedBatches(images, settings.glimpses, recipe.batch_size, **share, **guidance)
+    drawn: dict[str, Any] = {"supervised_share": recipe.supervised_share, "seed": settings.seed}
+    return MixedBatches(images, settings.glimpses, recipe.batch_size, **drawn, **guidance)
 
 
 def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict[str, Any]) -> Recipe:
