@@ -26,7 +26,8 @@ SEEDS = (0, 1, 2)
 OUT = Path("runs/demo")
 REPORT = OUT / "report.html"
 FIT = ("--iterations", "600", "--trial-images", "150")
-BUDGET = ("--epochs", "20", "--no-augment")
+BUDGET = ("--epochs", "10", "--no-augment", "--dropout", "0", "--learning-rate", "0.006")
+IMITATION = ("--supervised-share", "0.5")
 EXPECTED = {"fit": 20.0, "generate": 2.0, "train": 15.0, "evaluate": 1.0, "show": 1.0, "report": 6.0}
 """Seconds of a command by its kind, on one core: what the time left is told from at first."""
 
@@ -73,7 +74,9 @@ def demo_jobs() -> list[Job]:
 def plan_of(seed: int) -> Plan:
     """The commands of one seed of the networks; the designs are those of the first."""
     data, device = ("--dataset", "digits"), ("--device", "cpu")
-    return Plan(OUT, seed, data, budget=BUDGET, device=device, fit=FIT, designed_by=SEEDS[0])
+    return Plan(
+        OUT, seed, data, budget=BUDGET, device=device, fit=FIT, imitation=IMITATION, designed_by=SEEDS[0]
+    )
 
 
 def kind_of(job: Job) -> str:

@@ -31,6 +31,7 @@ class Plan:
         images: how many to design sequences for; None for all.
         device: options of every command, for example `("--device", "cpu")`.
         fit: more options of the fit, for example `("--iterations", "600")`.
+        imitation: more options of training by imitation, for example `("--supervised-share", "0.5")`.
         designed_by: seed of the fit and the designs, where these serve several seeds; default `seed`.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     images: int | None = None
     device: tuple[str, ...] = ()
     fit: tuple[str, ...] = ()
+    imitation: tuple[str, ...] = ()
     designed_by: int | None = None
 
     def name(self, *parts: str) -> str:
@@ -93,7 +95,7 @@ class Plan:
         command = ["-m", "hardattn", "train", *self._common(folder.parent), *self.sensor, *budget]
         needs: tuple[str, ...] = ()
         if row in SUPERVISED:
-            command += ["--supervise", str(self.sequences(row))]
+            command += [*self.imitation, "--supervise", str(self.sequences(row))]
             needs = (self._designing().name("generate", row),)
         else:
             command += ["--method", "ram" if row == LONG else row]

@@ -25,6 +25,7 @@ from hardattn.stopping.trajectories import require_trajectories
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.run_folder import Tracker, log_text, open_run
+from supervision.source import SequenceSource
 from supervision.store import SequenceStore
 
 
@@ -119,7 +120,7 @@ class Model:
 
 def train(
     dataset: DataSet,
-    designs: SequenceStore | str | PathLike[str] | None = None,
+    designs: SequenceSource | str | PathLike[str] | None = None,
     *,
     folder: str | PathLike[str] | None = None,
     method: str | None = None,
@@ -134,7 +135,7 @@ def train(
     Args:
         dataset: from `data.load` or `DataSet.from_arrays`; its train and valid splits are used, and the
             design split with sequences of its images.
-        designs: sequences to imitate, or the file that they are in.
+        designs: sequences to imitate: of `boed.design`, a store, or the file that they are in.
         folder: where the run is kept. An interrupted one is taken up by the same call. None: nothing is
             kept but the model, in memory, and what is interrupted is lost.
         method: a name of `hardattn.objectives.registry.METHODS`; default ps-nogs with designs, else ram.

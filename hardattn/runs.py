@@ -34,7 +34,7 @@ from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
 from supervision.batches import MixedBatches
-from supervision.store import SequenceStore
+from supervision.source import SequenceSource
 
 
 def train(
@@ -42,7 +42,7 @@ def train(
     run_folder: Path,
     *,
     method: str | None = None,
-    store: SequenceStore | None = None,
+    store: SequenceSource | None = None,
     geometry: Geometry | None = None,
     glimpses: int | None = None,
     supervised_images: int | None = None,
@@ -146,16 +146,17 @@ def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
         )
 
 
-def _imitated(run_folder: Path, store: SequenceStore | None, images: int | None) -> dict[str, Any] | None:
-    """Where the sequences lie, seen from the folder that the run's lies in, and how many were asked for."""
+def _imitated(run_folder: Path, store: SequenceSource | None, images: int | None) -> dict[str, Any] | None:
+    """Where the sequences lie, seen from the run's parent, None in memory; how many images were asked for."""
     if store is None:
         return None
-    return {"store": os.path.relpath(store.path, run_folder.parent), "supervised_images": images}
+    path = store.path and os.path.relpath(store.path, run_folder.parent)
+    return {"store": path, "supervised_images": images}
 
 
 def _told(
     dataset: DataSet,
-    store: SequenceStore | None,
+    store: SequenceSource | None,
     guided: Guided | None,
     geometry: Geometry,
     name: str,
@@ -184,7 +185,7 @@ def require_glimpses(steps: int, geometry: Geometry) -> None:
         raise SettingsError(f"expected at least {least} glimpses{after}, found {steps}; set --glimpses")
 
 
-def geometry_for(dataset: DataSet, store: SequenceStore | None, wanted: Geometry | None) -> Geometry:
+def geometry_for(dataset: DataSet, store: SequenceSource | None, wanted: Geometry | None) -> Geometry:
     """The geometry to train with; the store's must be the wanted one, where both are given."""
     if store is None or "geometry" not in store.settings:
         geometry = wanted or dataset.geometry

@@ -6,7 +6,7 @@ import pytest
 import torch
 from amortised_tiny import IMAGES, STEPS, belief_of, own_map, small_world, trained, untrained
 from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, some_of
-from torch import Tensor
+from torch import Tensor, nn
 
 from boed.approximations import Approximations
 from boed.combination import Combination
@@ -30,6 +30,15 @@ def bank(world: Enumerated) -> Bank:
 def fitted(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AmortisedEstimator:
     state = tmp_path_factory.mktemp("estimator") / "state.safetensors"
     return trained(bank, state, 400, estimator=untrained(64))
+
+
+def test_a_tenth_of_the_features_is_dropped_in_training_and_none_afterwards() -> None:
+    estimator = AmortisedEstimator((1, 4, 4), places=9, glimpses=3, width=2000)
+    shares = [layer.p for layer in estimator.modules() if isinstance(layer, nn.Dropout)]
+    assert shares and set(shares) == {0.1}
+    totals = torch.zeros(3, 2000)
+    assert not torch.equal(*(estimator(totals, 1) for _ in range(2)))
+    assert torch.equal(*(estimator.eval()(totals, 1) for _ in range(2)))
 
 
 def test_regression_finds_the_conditional_mean_of_the_realised_loss(

@@ -200,7 +200,7 @@ def test_the_command_line_fits_attributes_together(
     own = CliRunner().invoke(main, ["fit", *task, "--attribute", "all", *sizes, "--run", "own"])
     assert own.exit_code == 0, own.output
     for name in ("Young", "Male", "Bald"):
-        assert load_tensors(Path("own") / name / "approximations" / FILE, "")[1]["target"] == name
+        assert load_tensors(Path("own") / name / "approximations" / FILE, "")[1]["settings"]["target"] == name
 
 
 @pytest.mark.parametrize(

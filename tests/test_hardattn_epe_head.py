@@ -239,8 +239,11 @@ def test_resumed_run_has_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"policy": "gaussian"}, "--policy epe with --method epe-head .* found gaussian with epe-head"),
-        ({"method": "ram", "policy": "epe"}, "and with no other, found epe with ram"),
+        ({"policy": "gaussian"}, "expected --policy epe with --method epe-head, found gaussian; change"),
+        (
+            {"method": "ram", "policy": "epe"},
+            "log-probability with --method ram, by reinforce, found epe; change",
+        ),
         ({"glimpses": 10}, "at most 9 glimpses, .* found 10"),
     ],
     ids=str,

@@ -1,6 +1,8 @@
 """Parts that another package may bring: a policy that a gradient flows through, a method, a learner."""
 
+import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,25 @@ import torch
 from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny_store
 from torch import Tensor, nn
 
+import hardattn
 from data.errors import SettingsError
 from data.grid import LocationGrid
 from data.plugins import Registry
-from hardattn.evaluation import evaluate
+from hardattn.baselines.layers import Baseline, Image
+from hardattn.baselines.registry import BASELINES
+from hardattn.baselines.training import train_baseline
+from hardattn.evaluation import evaluate, looked_at
+from hardattn.model.cores import Core
+from hardattn.model.heads import HeadKind, require_said
 from hardattn.model.looking import look_at_all
 from hardattn.model.policies import Action, Policy
-from hardattn.model.registry import POLICIES
+from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, HEADS, POLICIES
 from hardattn.objectives.methods import Method
 from hardattn.objectives.registry import METHODS, TERMS
 from hardattn.objectives.terms import LossInputs, Term
 from hardattn.runs import train
+from hardattn.stopping.registry import RULES
+from hardattn.stopping.rules import Predictions, Rule, quantiles, until_below
 from hardattn.training.budget import Budget
 from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
@@ -146,3 +156,85 @@ def test_a_run_with_parts_of_a_package(tmp_path: Path, monkeypatch: pytest.Monke
     assert batches == [16] * 3
     result = evaluate(folder, dataset=DATASET)
     assert set(result.accuracy_at) == {"1", "2", "3"}
+
+
+def test_a_head_with_its_loss_and_its_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head that says how likely the network is wrong now, and a rule that stops when it says: hardly."""
+
+    def doubt(inputs: LossInputs) -> Tensor:
+        before = torch.cat([inputs.rollout.prior[:, None], inputs.rollout.logits[:, :-1]], 1)
+        wrong = (before.argmax(-1) != inputs.labels[:, None]).float()
+        return (require_said(inputs.rollout.said, "doubt") - wrong).square().mean()
+
+    def by_doubt(predicted: Predictions) -> Tensor:
+        return require_said(predicted.said, "doubt")
+
+    method = Method("", "sample", "greedy", {**METHODS["ram"].weights, "doubt": 1.0})
+    rule = Rule(
+        "until it has no doubt", partial(until_below, by_doubt), partial(quantiles, by_doubt), "doubt", False
+    )
+    monkeypatch.setitem(HEADS._known, "doubt", HeadKind(1, lambda outputs: outputs.squeeze(-1).sigmoid()))
+    monkeypatch.setitem(TERMS._known, "doubt", Term(doubt))
+    monkeypatch.setitem(RULES._known, "doubt", rule)
+    monkeypatch.setitem(METHODS._known, "doubting", method)
+    plain = train(DATASET, tmp_path / "plain", method="ram", **SHORT | {"policy": "categorical"})
+    folder = train(DATASET, tmp_path / "run", method="doubting", **SHORT | {"policy": "categorical"})
+    points = {point.rule: point for point in evaluate(folder, dataset=DATASET).curve}
+    assert points["doubt"].mflops > 0 and points["doubt"].threshold < 1
+    monkeypatch.delitem(HEADS._known, "doubt")
+    monkeypatch.delitem(RULES._known, "doubt")
+    assert {point.rule for point in evaluate(folder, dataset=DATASET).curve} == set(RULES)
+    assert evaluate(plain, dataset=DATASET).curve
+
+
+def test_an_encoder_a_combination_a_core_and_a_baseline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Mean(nn.Module):
+        def __init__(self, channels: int, size: int, features: int, *, batch_norm: bool = False) -> None:
+            super().__init__()
+            self.linear = nn.Linear(channels, features)
+
+        def forward(self, glimpses: Tensor) -> Tensor:
+            return self.linear(glimpses.mean((2, 3)))
+
+    class Forgetful(Core):
+        def __init__(self, features: int) -> None:
+            super().__init__()
+            self.start = nn.Parameter(torch.zeros(features))
+
+        def forward(self, features: Tensor, state: Tensor) -> Tensor:
+            return features
+
+    class Blind(nn.Module):
+        def __init__(self, features: int) -> None:
+            super().__init__()
+
+        def forward(self, what: Tensor, centres: Tensor) -> Tensor:
+            return what
+
+    def line(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
+        return Baseline(nn.Flatten(), nn.Linear(math.prod(image), classes))
+
+    for registry, part in ((ENCODERS, Mean), (CORES, Forgetful), (COMBINATIONS, Blind), (BASELINES, line)):
+        monkeypatch.setitem(registry._known, "own", part)
+    chosen = {"policy": "categorical", "encoder": "own", "core": "own", "combine": "own"}
+    folder = train(DATASET, tmp_path / "run", method="ram", **SHORT | chosen)
+    assert evaluate(folder, dataset=DATASET).accuracy_at
+    options: dict[str, Any] = {"budget": Budget(epochs=1), "device": "cpu", "batch_size": 16}
+    baseline = train_baseline(DATASET, tmp_path / "baseline", "own", width=2.0, **options)
+    assert evaluate(baseline, dataset=DATASET).accuracy_at
+    with pytest.raises(SettingsError, match="expected no --hidden with --baseline own, found 8"):
+        train_baseline(DATASET, tmp_path / "other", "own", hidden=8, **options)
+
+
+def test_predictions_of_places_between_the_pixels_are_those_of_the_curve() -> None:
+    model = hardattn.train(DATASET, method="end-to-end", **SHORT)
+    looks, _ = looked_at(model.run, DATASET["test"])
+    noted = [point["threshold"] for point in model.run.about["stopping"] if point["rule"] == "entropy"]
+    stops = RULES["entropy"].stops(looks.seen, noted[10])
+    answers = model.predict(DATASET["test"].images, hardattn.Entropy(noted[10]))
+    assert answers.taken.tolist() == stops.taken.tolist() and 1 < answers.taken.mean() < 3
+    torch.testing.assert_close(torch.from_numpy(answers.probabilities), stops.log_probs.exp())
+    whole = model.predict(DATASET["test"].images)
+    assert torch.equal(torch.from_numpy(whole.places), looks.locations[:, 0])

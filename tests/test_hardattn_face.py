@@ -16,6 +16,7 @@ import hardattn
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.files import write_json
+from data.sequences import Sequences
 from data.version import SOFTWARE, __version__
 from hardattn.baselines.training import BaselineSettings, train_baseline
 from hardattn.evaluation import evaluate
@@ -23,6 +24,8 @@ from hardattn.loading import open_network
 from hardattn.training import checkpoint
 from hardattn.training.learner import Learner
 from hardattn.training.settings import NetworkSettings, read_run
+from supervision.source import SequenceSource
+from supervision.store import SequenceStore
 
 RECIPE = hardattn.Recipe(batch_size=16, hidden=16, learning_rate=1e-2)
 SHORT = {"budget": hardattn.Budget(epochs=2), "recipe": RECIPE, "device": "cpu"}  # 6 iterations
@@ -74,6 +77,25 @@ def test_designs_are_a_store_or_its_path(tmp_path: Path, as_path: bool) -> None:
     model = hardattn.train(tiny_dataset(), str(store.path) if as_path else store, **SHORT)
     settings = model.run.glimpsing()[1]
     assert settings.method == "ps-nogs" and settings.supervision and settings.supervision.images == 12
+
+
+class InMemory(SequenceSource):
+    """Sequences without a file."""
+
+    def __init__(self, store: SequenceStore) -> None:
+        self.path, self.settings, self.ids, self.done = None, store.settings, store.ids, store.done
+        self.candidates, self.steps, self.sequences = store.candidates, store.steps, store.load()
+
+    def load(self, rows: torch.Tensor | None = None) -> Sequences:
+        assert rows is None or torch.equal(rows, torch.arange(len(self.ids)))
+        return self.sequences
+
+
+def test_designs_in_memory_train_as_their_store_does(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "s.h5", tiny_dataset())
+    one = hardattn.train(tiny_dataset(), InMemory(store), folder=tmp_path / "run", **SHORT)
+    assert same(one, hardattn.train(tiny_dataset(), store, **SHORT))
+    assert read_run(tmp_path / "run").imitated == {"store": None, "supervised_images": None}
 
 
 def test_saved_and_loaded_without_a_data_set(tmp_path: Path) -> None:

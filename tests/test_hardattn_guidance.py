@@ -91,4 +91,4 @@ def test_a_training_imitates_sequences_of_its_own_images(
     losses = [line["loss_imitation"] for line in list(read_log(folder / checkpoint.LOG))[1:]]
     assert losses[-1] < 0.1 * losses[0]
     places = record(folder, dataset=DATASET, device="cpu").load().locations
-    assert places.unique(dim=0).tolist() == [[[4, 0], [4, 8], [8, 4]]]
+    assert places.unique(dim=0).tolist() == [[[4, 0, 4], [4, 8, 4], [8, 4, 4]]]

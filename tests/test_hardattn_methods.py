@@ -222,20 +222,21 @@ def test_what_does_not_go_together_gets_one_line(
 
 
 EVERY: dict[str, Any] = {
+    "supervised_share": 0.5,
     "supervision_weight": 2.0,
     "rewards": {"final": 1.0, "information": 0.5},
     "deviation": 0.3,
     "gain_target": "design",
 }
 POINTLESS = {
-    "ram": {"supervision_weight", "deviation"},
-    "wsram": {"supervision_weight", "rewards", "deviation"},
+    "ram": {"supervised_share", "supervision_weight", "deviation"},
+    "wsram": {"supervised_share", "supervision_weight", "rewards", "deviation"},
     "nogs-all": {"rewards", "deviation"},
     "nogs-finetuned": {"deviation"},
     "saliency": {"deviation"},
-    "epe-head": {"supervision_weight", "rewards", "deviation", "gain_target"},
-    "random": {"supervision_weight", "rewards", "deviation"},
-    "centre": {"supervision_weight", "rewards", "deviation"},
+    "epe-head": {"supervised_share", "supervision_weight", "rewards", "deviation", "gain_target"},
+    "random": {"supervised_share", "supervision_weight", "rewards", "deviation"},
+    "centre": {"supervised_share", "supervision_weight", "rewards", "deviation"},
 }
 
 

@@ -233,25 +233,24 @@ def settled(page: Page, part: str) -> None:
     )
 
 
+def read_out(page: Page, part: str) -> str:
+    tip = page.locator(f"[data-part={part}] .tip")
+    tip.wait_for(state="visible")
+    return tip.inner_text()
+
+
 def test_a_chart_reads_out_its_points(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:
     settled(seen, "training")
     seen.focus("[data-part=training] .plot svg")
     seen.keyboard.press("ArrowRight")
     first = made[1]["tasks"][0]["runs"][0]
-    text = _shown(seen, "[data-part=training] .tip")
+    text = read_out(seen, "training")
     assert first["label"] in text and f"{first['log'][0]['nll']:.4f}" in text
     seen.keyboard.press("Escape")
     seen.wait_for_selector("[data-part=training] .tip", state="hidden")
     settled(seen, "compute")
     seen.locator("[data-part=compute] .mark").first.hover(force=True)  # a mark may be below another
-    assert "MFLOPs" in _shown(seen, "[data-part=compute] .tip")
-
-
-def _shown(page: Page, selector: str) -> str:
-    """The text of an element, once it is visible."""
-    one = page.locator(selector)
-    one.wait_for(state="visible")
-    return one.inner_text()
+    assert "MFLOPs" in read_out(seen, "compute")
 
 
 def test_heat_maps_are_painted(seen: Page, made: tuple[Path, dict[str, Any]]) -> None:

@@ -1,6 +1,7 @@
 """Stopping rules against arrays made by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -103,6 +104,26 @@ def test_every_rule_takes_one_to_all_glimpses(rule: str) -> None:
     if not RULES[rule].head or "gain" in rule:
         order = [t.sum().item() for t in taken]
         assert order == sorted(order, reverse=rule != "fixed") and max(order) == 6 * 50
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_that_does_not_classify_reads_the_class_where_it_stops_alone(rule: str) -> None:
+    """What it costs is counted so: other predictions at all other glimpses change nothing."""
+    generator = torch.Generator().manual_seed(0)
+    log_probs = torch.rand(2, 50, 6, 3, generator=generator).mul(4).log_softmax(-1)
+    said = torch.rand(50, 6, generator=generator)
+    heads = [torch.rand(50, 6, len(PONDER_COSTS), generator=generator) / 3 for _ in range(2)]
+    named = {"gain": said, "accuracy-gain": said, "act": heads[0], "stochastic": heads[1]}
+    seen = Predictions(log_probs[0], named)
+    same = []
+    for threshold in RULES[rule].thresholds(seen):
+        found = stops(rule, threshold, seen)
+        here = torch.arange(1, 7) == found.taken[:, None]
+        mixed = torch.where(here[..., None], log_probs[0], log_probs[1])
+        again = stops(rule, threshold, replace(seen, log_probs=mixed))
+        same.append(torch.equal(again.taken, found.taken) and torch.equal(again.log_probs, found.log_probs))
+    assert all(same) == (not RULES[rule].classifies)
+    assert (rule in ("entropy", "confidence", "act")) == RULES[rule].classifies
 
 
 def test_first_glimpse_is_always_taken_and_alone_leaves_nothing_to_sweep() -> None:

@@ -7,6 +7,7 @@ import torch
 from hardattn_tiny import GEOMETRY
 from torch import nn
 
+from data.errors import CheckpointError
 from hardattn.training.trainer import Trainer, TrainingRecipe
 from supervision.batches import Batch
 
@@ -49,3 +50,27 @@ def test_taken_up_it_goes_on_as_it_would_have(left_at: int) -> None:
     assert first.rates + second.rates == whole.rates
     for name, value in whole.state()[0].items():
         assert torch.equal(second.state()[0][name], value), name
+
+
+def test_a_state_of_other_weights_is_refused() -> None:
+    """As that of version 0.1, whose parameters had another order."""
+    trainer, other = trained(LineTrainer(), 1), LineTrainer()
+    tensors, about = trainer.state()
+    swapped = tensors | {"optimiser.0.exp_avg": tensors["optimiser.1.exp_avg"]}
+    with pytest.raises(
+        CheckpointError, match=r"exp_avg of parameter 0 is \(1,\), not \(1, 1\); train into another"
+    ):
+        other.restore(swapped, about)
+
+
+def test_draws_of_a_training_leave_those_of_others_alone() -> None:
+    trainer = LineTrainer()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with trainer.draws() as generator:
+        first = torch.rand(2), torch.rand(2, generator=generator)
+    assert torch.equal(torch.rand(2), expected)
+    with trainer.draws() as generator:
+        again = torch.rand(2), torch.rand(2, generator=generator)
+    assert torch.equal(again[0], first[0]) and torch.equal(again[1], first[1])

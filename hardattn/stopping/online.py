@@ -87,7 +87,7 @@ class Walker:
             glimpses = self.look(rows, places[:, None])[:, 0]
             centres = normalise(places, self.grid)
             self.states[rows] = self.network.step(glimpses, centres, states)
-            self.locations[rows, step] = places
+            self.locations[rows, step] = places.round().long()  # between the pixels: the nearest of them
 
     def _places(self, states: Tensor, before: Tensor) -> Tensor:
         """(B, 3) where to look next; the first may be a glance."""

@@ -12,7 +12,7 @@ from data.places import is_whole
 from hardattn.model.registry import POLICIES
 from hardattn.training.settings import Supervision
 from supervision.batches import Maps, supervised_split
-from supervision.store import SequenceStore
+from supervision.source import SequenceSource
 
 Guided = tuple[Split, Tensor]
 """Images, and their places (M, T, 3)."""
@@ -20,7 +20,7 @@ Guided = tuple[Split, Tensor]
 
 def guided_images(
     dataset: DataSet,
-    store: SequenceStore | None,
+    store: SequenceSource | None,
     geometry: Geometry,
     steps: int,
     count: int | None,
@@ -65,7 +65,7 @@ def guided_images(
     return chosen, locations
 
 
-def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: int, policy: str) -> Maps:
+def guided_maps(store: SequenceSource, images: Split, geometry: Geometry, steps: int, policy: str) -> Maps:
     """The EPE maps of images with sequences in a store, over those of its candidates that lie on the grid.
 
     Of a store of parts, which has no maps, they are those of the annotated boxes, see `box_maps`.
@@ -88,13 +88,13 @@ def guided_maps(store: SequenceStore, images: Split, geometry: Geometry, steps: 
     on_grid &= places[:, 2] == geometry.glimpse_size
     if not bool(on_grid.any()):
         raise StoreError(
-            f"expected EPE maps of places on the grid in {store.path}, found none; make designs with "
+            f"expected EPE maps of places on the grid in {store.name}, found none; make designs with "
             "`boed generate`, whose stores have them, or parts of annotated boxes with `hardattn parts`"
         )
     maps = store.load(store.rows_of(images.ids.tolist())).epe_map[:, :steps, on_grid]
     if bool((maps.isnan().any(-1) | maps.isinf().all(-1)).any()):
         raise StoreError(
-            f"expected finite values in every EPE map of {store.path}, found a map without; generate it again"
+            f"expected finite values in every EPE map of {store.name}, found a map without; generate it again"
         )
     return Maps(maps, places[on_grid])
 
@@ -123,7 +123,7 @@ def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
     return Maps(missed[:, None].expand(-1, steps, -1), places)
 
 
-def designed_gains(store: SequenceStore | None, guided: Guided | None) -> Tensor:
+def designed_gains(store: SequenceSource | None, guided: Guided | None) -> Tensor:
     """(M, T) information gain in nats that the designs of guided images expected of their glimpses.
 
     EIG_t = H[q | y_<t] - EPE_t, both as the store has them.
@@ -137,14 +137,14 @@ def designed_gains(store: SequenceStore | None, guided: Guided | None) -> Tensor
     images, steps = guided[0].ids.cpu(), guided[1].shape[1]
     if not bool(torch.isin(images, store.ids).all()):
         raise StoreError(
-            f"expected a design of each training image in {store.path}, found one order for all; make them "
+            f"expected a design of each training image in {store.name}, found one order for all; make them "
             "with `boed generate --split train --images all`"
         )
     designs = store.load(store.rows_of(images.tolist()))
     gains = designs.entropy[:, :steps] - designs.epe[:, :steps]
     if not bool(gains.isfinite().all()):
         raise StoreError(
-            f"expected the EPE of every glimpse in {store.path}, found sequences without; make designs with "
+            f"expected the EPE of every glimpse in {store.name}, found sequences without; make designs with "
             "`boed generate`"
         )
     return gains
@@ -192,7 +192,7 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         )
 
 
-def supervision_settings(store: SequenceStore | None, guided: Guided | None) -> Supervision | None:
+def supervision_settings(store: SequenceSource | None, guided: Guided | None) -> Supervision | None:
     """What identifies the imitated sequences in the settings of a run."""
     if store is None or guided is None:
         return None

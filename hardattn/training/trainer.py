@@ -168,6 +168,7 @@ class Trainer(ABC):
                 if name.startswith("optimiser."):
                     _, number, slot = name.split(".", 2)
                     optimiser["state"].setdefault(int(number), {})[slot] = value
+            self._require_shapes(optimiser["state"])
             self.optimiser.load_state_dict(optimiser)
             self.iteration, self.best = about["iteration"], about["best"]
             self.averaged.n_averaged.fill_(self.iteration + 1)
@@ -176,8 +177,17 @@ class Trainer(ABC):
             self.clock = Clock(self.saved)
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(
-                f"expected a training state of this network, found another: {error}"
+                f"expected a training state of this network, found another: {error}; train into "
+                "another folder"
             ) from None
+
+    def _require_shapes(self, slots: dict[int, dict[str, Tensor]]) -> None:
+        """Raises ValueError where slots of the optimiser are not of the weights of the same number."""
+        for number, weights in enumerate(self.network.parameters()):
+            for name, value in slots.get(number, {}).items():
+                if value.dim() and value.shape != weights.shape:
+                    found = tuple(value.shape)
+                    raise ValueError(f"{name} of parameter {number} is {found}, not {tuple(weights.shape)}")
 
 
 def warm_up_and_cosine(iteration: int, fraction: float) -> float:
