@@ -5,13 +5,12 @@ Where a system cannot fork, a process of its own imports everything again.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import runpy
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
-from multiprocessing.process import BaseProcess
+from multiprocessing.context import ForkProcess, SpawnProcess
 from pathlib import Path
 
 MODULES = (
@@ -42,9 +41,8 @@ class ForkedCommand:
     """
 
     def __init__(self, arguments: Sequence[str], log: Path) -> None:
-        way = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        make: Callable[..., BaseProcess] = way.Process  # type: ignore[attr-defined]
-        self._process = make(target=run_module, args=(list(arguments), log))
+        process = ForkProcess if sys.platform == "linux" else SpawnProcess
+        self._process = process(target=run_module, args=(list(arguments), log))
         self._process.start()
 
     @property

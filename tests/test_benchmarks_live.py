@@ -63,7 +63,7 @@ def test_all_that_runs_is_in_the_line() -> None:
 
 def test_without_a_terminal_a_line_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now, stream = [100.0], io.StringIO()
-    monkeypatch.setattr("benchmarks.live.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     live = Live({"a": 60.0}, stream=stream)
     for second in range(41):
         now[0] = 100.0 + second

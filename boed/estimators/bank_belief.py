@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances
-from boed.estimators.bank import Bank
+from boed.estimators.bank import Bank, grey_levels
 from boed.estimators.epe import expected_scores
 from boed.estimators.estimator import Completed, image_maps
 from boed.estimators.shared_completions import expected_under_draws
-from data.grey import grey_levels
 
 BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
 
@@ -72,9 +71,7 @@ class BankBelief:
             return self.own_maps(totals, count, self.targets[self.seen - 1 : self.seen])[0]
         drawn = self._drawn_for(self.targets[self.seen - 1])
         if totals.device.type == "cpu":
-            return image_maps(
-                len(totals), wanted, lambda n, places: self._one(totals[n], drawn[n], count, places)
-            )
+            return self._image_by_image(totals, drawn, count, wanted)
         scores = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
         places = wanted.any(0).nonzero().view(-1)  # of any image: one large block is the faster one there
         if len(places):
@@ -88,11 +85,7 @@ class BankBelief:
             return torch.stack([self._together(totals, rows, count, None) for rows in drawn])
         if self.score != "information":
             return expected_under_draws(self.bank, totals, torch.stack(drawn, 1), count, self.score)
-        each = [
-            torch.stack([self._one(total, own, count, None) for total, own in zip(totals, rows, strict=True)])
-            for rows in drawn
-        ]
-        return torch.stack(each)
+        return torch.stack([self._image_by_image(totals, rows, count, None) for rows in drawn])
 
     def completed(self, image: int) -> Completed:
         """The drawn bank images with their labels."""
@@ -122,6 +115,12 @@ class BankBelief:
         weights = torch.full_like(drawn, 1 / self.count, dtype=torch.float64)
         blocks = zip(totals.split(some), drawn.split(some), weights.split(some), strict=True)
         return torch.cat([self._expected(t, rows, w, count, places) for t, rows, w in blocks])
+
+    def _image_by_image(self, totals: Tensor, drawn: Tensor, count: int, wanted: Tensor | None) -> Tensor:
+        """(B, L) where images want different places, or a score needs all completions of an image at once."""
+        return image_maps(
+            len(totals), wanted, lambda n, places: self._one(totals[n], drawn[n], count, places)
+        )
 
     def _one(self, total: Tensor, drawn: Tensor, count: int, places: Tensor | None) -> Tensor:
         """(L',) of one image; what was drawn more than once is scored once."""
