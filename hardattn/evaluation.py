@@ -190,7 +190,9 @@ def measured(
         looks, its_costs = looked_at(run, images, trajectories)
         logits, cost = looks.predictions.log_probs, its_costs.glimpse
         pixels_by_time = looks.pixels(run.settings.geometry)
-        figures = partial(curve, looks.predictions, labels, costs=its_costs, pixels=pixels_by_time, counts=counts)
+        figures = partial(
+            curve, looks.predictions, labels, costs=its_costs, pixels=pixels_by_time, counts=counts
+        )
         points, within = figures(wanted), figures(chosen)
     accuracy, nll = accuracy_and_nll(logits, labels)
     return Evaluation(
