@@ -18,7 +18,7 @@ demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo
 
 test: lint docs
-	@$(BIN)/python -m pytest --durations=15
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --durations=15
 
 lint: $(READY)
 	@$(BIN)/ruff check

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Protocol, TextIO
 
 EVERY = 10.0  # seconds between two lines where there is no terminal
+TOLD = 1.0  # expected seconds of work that tell how fast things go
 ALMOST = 0.95  # most that time alone says of a command that still runs
 
 
@@ -92,11 +93,11 @@ class Live:
         return self.most, (total - reached) / (rate * self.at_once)
 
     def _rate(self, shares: Mapping[str, float]) -> float:
-        """Expected seconds of work in a second of a command; 1 until there is something to tell it from."""
+        """Expected seconds of work in a second of a command; 1 until enough is done to tell it from."""
         measured = [name for name in shares if name in self.spent]
         work = sum(self._of(name) * shares[name] for name in measured)
         spent = sum(self.spent[name] for name in measured)
-        return work / spent if work > 0 and spent > 0 else 1.0
+        return work / spent if work >= TOLD and spent > 0 else 1.0
 
     def _of(self, name: str) -> float:
         return self.expected.get(name, 0.0)

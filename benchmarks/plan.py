@@ -31,7 +31,8 @@ class Plan:
         images: how many to design sequences for; None for all.
         device: options of every command, for example `("--device", "cpu")`.
         fit: more options of the fit, for example `("--iterations", "600")`.
-        imitation: more options of training by imitation, for example `("--supervised-share", "0.5")`.
+        everyone: whether the training images have sequences, all of which are imitated; else those of the
+            design split are, beside REINFORCE.
         designed_by: seed of the fit and the designs, where these serve several seeds; default `seed`.
     """
 
@@ -43,7 +44,7 @@ class Plan:
     images: int | None = None
     device: tuple[str, ...] = ()
     fit: tuple[str, ...] = ()
-    imitation: tuple[str, ...] = ()
+    everyone: bool = False
     designed_by: int | None = None
 
     def name(self, *parts: str) -> str:
@@ -52,7 +53,8 @@ class Plan:
 
     def sequences(self, row: str) -> Path:
         """The store of a supervised row."""
-        return self.run / ("sequences.h5" if row == "design" else f"sequences-{row}.h5")
+        stem = "sequences-train" if self.everyone else "sequences"
+        return self.run / (f"{stem}.h5" if row == "design" else f"{stem}-{row}.h5")
 
     def folder(self, row: str) -> Path:
         """The run folder of a row's network.
@@ -62,7 +64,8 @@ class Plan:
         """
         if row == LONG:
             return self.run / "long" / f"hardattn-ram-{self.seed}"
-        kind = {"design": "ps-nogs", "fixed-order": "ps-nogs-sequences-fixed-order"}.get(row, row)
+        method, fixed = self._method(), self.sequences("fixed-order").stem
+        kind = {"design": method, "fixed-order": f"{method}-{fixed}"}.get(row, row)
         return self.run / f"hardattn-{kind}-{self.seed}"
 
     def jobs(self, rows: Sequence[str], long_budget: tuple[str, ...] = ()) -> list[Job]:
@@ -79,12 +82,17 @@ class Plan:
         """The plan whose fit and designs this one uses."""
         return self if self.designed_by is None else replace(self, seed=self.designed_by)
 
+    def _method(self) -> str:
+        """That of the supervised rows."""
+        return "nogs-all" if self.everyone else "ps-nogs"
+
     def _fit(self) -> Job:
         command = ["-m", "boed", "fit", *self._common(self.run), *self.sensor, *self.fit]
         return Job(self.name("fit"), command)
 
     def _generate(self, row: str) -> Job:
         images = ["--images", "all" if self.images is None else str(self.images)]
+        images += ["--split", "train"] if self.everyone else []
         command = ["-m", "boed", "generate", *self._common(self.run), *self.sensor, "--source", row, *images]
         return Job(self.name("generate", row), command, (self.name("fit"),))
 
@@ -95,7 +103,7 @@ class Plan:
         command = ["-m", "hardattn", "train", *self._common(folder.parent), *self.sensor, *budget]
         needs: tuple[str, ...] = ()
         if row in SUPERVISED:
-            command += [*self.imitation, "--supervise", str(self.sequences(row))]
+            command += ["--method", self._method(), "--supervise", str(self.sequences(row))]
             needs = (self._designing().name("generate", row),)
         else:
             command += ["--method", "ram" if row == LONG else row]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -42,8 +42,8 @@ class Timing:
     Attributes:
         stop: rule and threshold.
         mean_glimpses: per image.
-        microseconds: per image, the median of the rounds.
-        share: of the time for all glimpses, the median of the rounds.
+        microseconds, cpu_microseconds: per image, by the clock and of CPU; medians of the rounds.
+        share, cpu_share: of the time for the most glimpses; medians of the rounds.
         accuracy: of the answers.
         as_on_the_curve: share of images with the same glimpses and the same class as on the curve.
         largest_difference: of any class probability from that on the curve.
@@ -52,7 +52,9 @@ class Timing:
     stop: str
     mean_glimpses: float
     microseconds: float
+    cpu_microseconds: float
     share: float
+    cpu_share: float
     accuracy: float
     as_on_the_curve: float
     largest_difference: float
@@ -75,6 +77,10 @@ class Line:
     each: float
     explained: float
 
+    def __str__(self) -> str:
+        share = f"which explains {100 * self.explained:.1f} % of the variance"
+        return f"{self.start:.1f} us + {self.each:.1f} us per glimpse, {share}"
+
     @classmethod
     def through(cls, glimpses: Sequence[float], times: Sequence[float]) -> Line:
         """The line of times at mean glimpses."""
@@ -84,13 +90,11 @@ class Line:
 
 
 def stops_of(model: Model, rule: str, points: int = POINTS) -> list[Stop]:
-    """Thresholds noted with the weights, evenly spread over mean glimpses, and all T glimpses."""
+    """Thresholds noted with the weights, evenly spread over mean glimpses, up to the most that there are."""
     noted = [point for point in model.run.about["stopping"] if point["rule"] == rule]
-    steps = model.run.glimpsing()[1].glimpses
-    marks = np.linspace(1, steps, points)[:-1]
+    marks = np.linspace(1, max(point["mean_glimpses"] for point in noted), points)
     near = [min(noted, key=lambda point: abs(point["mean_glimpses"] - mark)) for mark in marks]
-    some = dict.fromkeys(Stop(rule, point["threshold"]) for point in near)
-    return [*some, hardattn.Fixed(steps)]
+    return list(dict.fromkeys(Stop(rule, point["threshold"]) for point in near))
 
 
 def tiled(split: Split, count: int) -> Tensor:
@@ -99,39 +103,41 @@ def tiled(split: Split, count: int) -> Tensor:
 
 
 def times_of(model: Model, images: Tensor, stops: Sequence[Stop], rounds: int) -> np.ndarray:
-    """(R, S) seconds of each prediction, in rounds forth and back."""
-    found = np.zeros((rounds, len(stops)))
+    """(2, R, S) seconds of each prediction, by the clock and of CPU, in rounds forth and back."""
+    seconds = np.zeros((2, rounds, len(stops)))
     model.predict(images, stops[-1])  # warm
     for turn in range(rounds):
         order = range(len(stops)) if turn % 2 == 0 else reversed(range(len(stops)))
         for at in order:
-            since = time.perf_counter()
+            since = np.array([time.perf_counter(), time.process_time()])
             model.predict(images, stops[at])
-            found[turn, at] = time.perf_counter() - since
-    return found
+            seconds[:, turn, at] = np.array([time.perf_counter(), time.process_time()]) - since
+    return seconds
 
 
 def measured(model: Model, split: Split, rule: str, count: int, rounds: int) -> list[Timing]:
     """Times on `count` images, answers on those of the split."""
     stops, images = stops_of(model, rule), tiled(split, count)
     seconds = times_of(model, images, stops, rounds)
-    shares = np.median(seconds / seconds[:, -1:], 0)
-    seen = looked_at(model.run, split)[0].predictions
+    shares, each = np.median(seconds / seconds[..., -1:], 1), 1e6 * np.median(seconds, 1) / count
+    predictions = looked_at(model.run, split)[0].predictions
     return [
         Timing(
             stop=str(stop),
             mean_glimpses=float(model.predict(images, stop).taken.mean()),
-            microseconds=1e6 * float(np.median(seconds[:, at])) / count,
-            share=float(shares[at]),
-            **against_curve(model, split, stop, seen),
+            microseconds=float(each[0, at]),
+            cpu_microseconds=float(each[1, at]),
+            share=float(shares[0, at]),
+            cpu_share=float(shares[1, at]),
+            **against_curve(model, split, stop, predictions),
         )
         for at, stop in enumerate(stops)
     ]
 
 
-def against_curve(model: Model, split: Split, stop: Stop, seen: Predictions) -> dict[str, float]:
+def against_curve(model: Model, split: Split, stop: Stop, predictions: Predictions) -> dict[str, float]:
     """How good the answers are, and how far from those of the curve, by what was predicted at T glimpses."""
-    answers, wanted = model.predict(split.images, stop), RULES[stop.rule].stops(seen, stop.threshold)
+    answers, wanted = model.predict(split.images, stop), RULES[stop.rule].stops(predictions, stop.threshold)
     labels = wanted.log_probs.argmax(1).numpy()
     same = (answers.taken == wanted.taken.numpy()) & (answers.labels == labels)
     return {
@@ -141,31 +147,41 @@ def against_curve(model: Model, split: Split, stop: Stop, seen: Predictions) -> 
     }
 
 
-def report(found: Sequence[Timing], line: Line) -> str:
-    """A table, and the line."""
-    head = ["stop", "glimpses", "us per image", "share of the glimpses", "share of the time"]
-    head += ["accuracy %", "as on the curve %"]
+def report(timings: Sequence[Timing], lines: Mapping[str, Line]) -> str:
+    """A table, and the lines."""
+    head = ["stop", "glimpses", "us per image", "us of CPU", "share of the glimpses", "of the time"]
+    head += ["of CPU", "accuracy %", "as on the curve %"]
     rows = [
         [
             its.stop,
             f"{its.mean_glimpses:.2f}",
             f"{its.microseconds:.1f}",
-            f"{its.mean_glimpses / found[-1].mean_glimpses:.2f}",
+            f"{its.cpu_microseconds:.1f}",
+            f"{its.mean_glimpses / timings[-1].mean_glimpses:.2f}",
             f"{its.share:.2f}",
+            f"{its.cpu_share:.2f}",
             f"{100 * its.accuracy:.1f}",
             f"{100 * its.as_on_the_curve:.1f}",
         ]
-        for its in found
+        for its in timings
     ]
-    apart = max(its.largest_difference for its in found)
-    fitted = f"time = {line.start:.1f} us + {line.each:.1f} us per glimpse, which explains"
+    apart = max(its.largest_difference for its in timings)
     return "\n".join(
         [
             markdown(head, rows),
-            f"{fitted} {100 * line.explained:.1f} % of the variance",
+            *(f"{name}: {line}" for name, line in lines.items()),
             f"largest difference of a probability from the curve: {apart:.1e}",
         ]
     )
+
+
+def lines_of(timings: Sequence[Timing]) -> dict[str, Line]:
+    """Of the time by the clock, and of CPU."""
+    glimpses = [its.mean_glimpses for its in timings]
+    return {
+        "time": Line.through(glimpses, [its.microseconds for its in timings]),
+        "CPU": Line.through(glimpses, [its.cpu_microseconds for its in timings]),
+    }
 
 
 @click.command()
@@ -188,16 +204,17 @@ def main(
     """Wall time of prediction against mean glimpses."""
     try:
         model, split = opened(run_folder, data_root, device)
-        found = measured(model, split, rule, images, rounds)
+        timings = measured(model, split, rule, images, rounds)
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
-    line = Line.through([its.mean_glimpses for its in found], [its.microseconds for its in found])
+    lines = lines_of(timings)
     if as_json:
-        facts: dict[str, Any] = {"machine": machine(model.run.network.device), "line": asdict(line)}
-        click.echo(json.dumps(facts | {"points": [asdict(its) for its in found]}))
+        facts: dict[str, Any] = {"machine": machine(model.run.network.device)}
+        facts["lines"] = {name: asdict(line) for name, line in lines.items()}
+        click.echo(json.dumps(facts | {"points": [asdict(its) for its in timings]}))
         return
-    click.echo(report(found, line))
+    click.echo(report(timings, lines))
 
 
 def opened(run_folder: Path | None, data_root: Path | None, device: str) -> tuple[Model, Split]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,42 +26,17 @@ from boed.part_files import (
 )
 from boed.posteriors.posterior import Posterior
 from boed.posteriors.registry import POSTERIORS
+from boed.saved import TaskFacts, restore, saved_settings, training_images
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
-from data.errors import CheckpointError
 from data.files import write_json
 from data.geometry import Geometry
 from data.places import with_sides, without_sides
-from data.registry import load as open_data
-from data.settings import from_json
 from data.tensors import load_tensors, save_tensors
 from data.version import SOFTWARE
 
 FILE = POSTERIOR
 TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
-
-
-@dataclass(frozen=True)
-class TaskFacts:
-    """What approximations need to know of their data set to be used without it.
-
-    Args:
-        classes: K.
-        attributes: A, of K classes each.
-        symmetric: whether a mirrored image is as likely as the image.
-        origin: what `data.registry.load` opens the data set with; None: it cannot.
-    """
-
-    classes: int = 0
-    attributes: int = 1
-    symmetric: bool = False
-    origin: dict[str, Any] | None = None
-
-    @classmethod
-    def of(cls, dataset: DataSet) -> TaskFacts:
-        """Those of a data set."""
-        attributes = len(dataset.attributes) or 1
-        return cls(len(dataset.classes), attributes, dataset.symmetric, dataset.origin)
 
 
 @dataclass
@@ -243,7 +216,7 @@ class Approximations:
         tensors, about = load_tensors(folder / POSTERIOR, "boed fit")
         settings = saved_settings(folder / POSTERIOR, about)
         facts = TaskFacts(**about.get("facts", {})) if dataset is None else TaskFacts.of(dataset)
-        train = _training_images(folder, settings, about, dataset, facts)
+        train = training_images(folder, settings, about, dataset, facts)
         geometry, places = Geometry(**about["geometry"]), tensors["places"]
         places = places if places.shape[1] == 3 else with_sides(places, geometry)
         q = POSTERIORS.require(settings.posterior).new(
@@ -253,54 +226,10 @@ class Approximations:
             classes=facts.classes,
             attributes=facts.attributes,
         )
-        _restore(q, tensors, folder)
+        restore(q, tensors, folder)
         rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
         bank = train.take(rows).to(device)
         return cls(q.eval().to(device), bank, places.to(device), geometry, settings, facts=facts)
-
-
-def saved_settings(path: Path, about: Mapping[str, Any]) -> FittedSettings:
-    """The settings in the header of a file; raises CheckpointError for those of another version."""
-    return from_json(FittedSettings, about["settings"], path=path, software=about.get("software", ""))
-
-
-def _training_images(
-    folder: Path,
-    settings: FittedSettings,
-    about: Mapping[str, Any],
-    dataset: DataSet | None,
-    facts: TaskFacts,
-) -> Split:
-    """The images that the bank is among: of the data set, or the saved bank itself."""
-    if dataset is None and (folder / BANK).exists():
-        tensors, kept = load_tensors(folder / BANK, "boed fit")
-        return Split(tensors["images"], tensors["labels"], tensors["ids"], kept["fingerprint"])
-    if dataset is None and facts.origin is None:
-        raise CheckpointError(
-            f"expected in {folder} what the data set {settings.dataset} was opened with, or the file {BANK}, "
-            "found neither; give the data set that it was fitted on"
-        )
-    dataset = dataset or open_data(**(facts.origin or {}))
-    train = dataset["train"]
-    if about["train_fingerprint"] != train.fingerprint or settings.target != dataset.target:
-        raise CheckpointError(
-            f"expected approximations of {dataset.name} {dataset.target} ({train.fingerprint[:12]}) in "
-            f"{folder}, found those of {settings.dataset} {settings.target} "
-            f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
-        )
-    return train
-
-
-def _restore(q: Posterior, tensors: dict[str, Tensor], folder: Path) -> None:
-    """Gives q its weights; raises CheckpointError where they are another network's, as an older version's."""
-    weights = {name.removeprefix("q."): value for name, value in tensors.items() if name.startswith("q.")}
-    try:
-        q.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"expected weights of this {type(q).__name__} in {folder / POSTERIOR}, found others "
-            f"({' '.join(str(error).split())}); fit again into another --run folder"
-        ) from None
 
 
 def _values(network: nn.Module) -> list[Tensor]:

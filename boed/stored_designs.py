@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from boed.approximations import Approximations
 from boed.generation import candidates_of, design_settings, generate, require_glimpses
 from boed.search.designer import Designer
 from data.dataset import DataSet
@@ -18,35 +15,32 @@ from supervision.store import SequenceStore
 
 def store_designs(
     path: Path,
-    fitted: Approximations,
+    designer: Designer,
     dataset: DataSet,
     *,
     split: str = "design",
     glimpses: int | None = None,
     images: int | None = None,
     source: str = "design",
-    search: Mapping[str, Any] | None = None,
 ) -> SequenceStore:
     """Designs for images of a split, in the store at `path`; what is there already is not made again.
 
     Args:
         path: of the store.
-        fitted: from `boed.fit`.
+        designer: what was fitted, and how to search.
         dataset: that has the images.
         split: its name.
         glimpses: T; default as many as were fitted.
         images: how many, a fair sample; default all. At most those that there are.
         source: a key of `boed.search.registry.SOURCES`.
-        search: keyword arguments of `boed.search.designer.Designer`.
 
     Raises:
-        SettingsError: unknown source, more glimpses than were fitted, or a search that the parts of the fit
-            cannot serve.
+        SettingsError: unknown source, or more glimpses than were fitted.
         StoreError: `path` holds other sequences, or cannot be written.
     """
-    glimpses = fitted.glimpses if glimpses is None else glimpses
+    fitted = designer.learned
+    glimpses, seed = fitted.glimpses if glimpses is None else glimpses, fitted.settings.seed
     require_glimpses(glimpses, fitted)
-    designer, seed = Designer(fitted, **(search or {})), fitted.settings.seed
     here = at_device(dataset[split], fitted.places.device)
     ids = choose_images(here, None if images is None else min(images, len(here)))
     settings = design_settings(dataset, designer, source=source, seed=seed, split=split)

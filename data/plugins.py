@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import Parameter, signature
 from pkgutil import resolve_name
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from data.errors import SettingsError
@@ -24,7 +25,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
     There are three ways in: a module of this project that is named here and registers its implementations
     when it is imported; the decorator `register`, anywhere; and an entry point of an installed package, in
-    the group `boed_hardattn.PLURAL` with the name of the implementation.
+    the group `boed_hardattn.PLURAL` with the name of the implementation. It points to the implementation, or
+    to a module that registers it.
 
     Args:
         kind: what they are, in the singular, for messages and for the group of entry points.
@@ -79,7 +81,7 @@ class Registry(Mapping[str, T], Generic[T]):
         if name not in self._known and name in self._modules:
             import_module(self._modules[name])
         if name not in self._known and name in self._installed:
-            self._known[name] = self._installed[name].load()
+            self._load_installed(name)
         return self._known[name]
 
     def __contains__(self, name: object) -> bool:
@@ -90,6 +92,16 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+    def _load_installed(self, name: str) -> None:
+        """Takes what an entry point points to, unless it is a module, which has registered the name then."""
+        loaded = self._installed[name].load()
+        if name not in self._known and isinstance(loaded, ModuleType):
+            raise SettingsError(
+                f"expected the module {loaded.__name__} to register the {self.kind} {name!r}, found that it "
+                "does not; mend the package's entry points"
+            )
+        self._known.setdefault(name, loaded)
 
     @cached_property
     def _installed(self) -> dict[str, EntryPoint]:

@@ -148,6 +148,14 @@ def train(
 
     Raises:
         SettingsError, StoreError, CheckpointError: before anything is written.
+
+    >>> import numpy as np
+    >>> from hardattn.stopping.stop import Gain
+    >>> images = np.random.default_rng(0).integers(0, 256, (60, 20, 20), dtype=np.uint8)
+    >>> model = train(DataSet.from_arrays(images, np.arange(60) % 3), budget=Budget(epochs=1), device="cpu")
+    >>> answers = model.predict(images[:4], stop=Gain(100.0))
+    >>> len(answers.names), answers.taken.tolist()
+    (4, [1, 1, 1, 1])
     """
     store = SequenceStore.read(Path(designs)) if isinstance(designs, (str, PathLike)) else designs
     name = method_of(method, store is not None)

@@ -116,8 +116,8 @@ def _whole(run: TrainedNetwork, images: Tensor) -> Answers:
     network, settings = run.whole_image()
     log_probs = read_at_exits(network, _unlabelled(images), settings)[:, -1].float().log_softmax(-1)
     image = whole_image(settings.geometry.image_size).expand(len(images), 1, 3)
-    seen = replace(settings.geometry, glimpse_size=seen_geometry(settings).glimpse_size)
-    return _answers(settings, Stops(torch.ones(len(images), dtype=torch.int64), log_probs), image, seen)
+    whole = replace(settings.geometry, glimpse_size=seen_geometry(settings).glimpse_size)
+    return _answers(settings, Stops(torch.ones(len(images), dtype=torch.int64), log_probs), image, whole)
 
 
 @torch.no_grad()

@@ -104,15 +104,15 @@ def _fill(
         for rows in pending.split(BLOCK) if len(pending) else ():
             # one by one: the bits of a matrix product depend on its shape, and so would those of an image
             # on where a run was interrupted
-            seen = look_at_all(
+            rollout = look_at_all(
                 network, split.take(where[rows]), geometry, store.steps, mode="greedy", batch_size=1
             )
-            store.write(rows, sequences_of(seen))
+            store.write(rows, sequences_of(rollout))
             bar.update(len(rows))
 
 
-def sequences_of(seen: Rollout) -> Sequences:
+def sequences_of(rollout: Rollout) -> Sequences:
     """The locations of a rollout with the entropies of its predictions; nothing has a score."""
-    nothing = torch.full(seen.locations.shape[:2], torch.nan)
-    entropies = entropy(torch.cat([seen.prior[:, None], seen.logits], 1))
-    return Sequences(seen.locations, nothing, entropies, nothing[..., None][..., :0])
+    nothing = torch.full(rollout.locations.shape[:2], torch.nan)
+    entropies = entropy(torch.cat([rollout.prior[:, None], rollout.logits], 1))
+    return Sequences(rollout.locations, nothing, entropies, nothing[..., None][..., :0])

@@ -90,7 +90,7 @@ def train(
     _require_boxes(dataset, recipe)
     everyone = recipe.supervised_share == 1
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
-    told = _told(dataset, store, guided, geometry, name, recipe)
+    guidance = _guidance(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
     settings = NetworkSettings(
         **task_of(dataset, geometry),
@@ -107,19 +107,30 @@ def train(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
-        images = at_home(dataset["train"], target)
-        if guided is not None:
-            told |= {"supervised": _beside(guided[0], dataset["train"], images), "locations": guided[1]}
-        share = recipe.supervised_share
-        batches = MixedBatches(images, steps, recipe.batch_size, supervised_share=share, seed=seed, **told)
-        look = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
+        batches = _batches(dataset, settings, guided, guidance, target)
+        validate = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
         targets = torch.cat([teacher.targets(split) for split in batches.pool.splits]) if teacher else None
         learner = LEARNERS[METHODS[name].learner](
             network, METHODS[name], batches, geometry, recipe, seed, targets
         )
         total = budget.total(len(dataset["train"]), recipe.batch_size)
-        run_to_the_end(learner, batches, look, run_folder, budget, total, tracker)
+        run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker)
     return run_folder
+
+
+def _batches(
+    dataset: DataSet,
+    settings: NetworkSettings,
+    guided: Guided | None,
+    guidance: dict[str, Any],
+    device: torch.device,
+) -> MixedBatches:
+    """Batches of the training images, and of those that are guided, where these are."""
+    images, recipe = at_home(dataset["train"], device), settings.recipe
+    if guided is not None:
+        guidance |= {"supervised": _beside(guided[0], dataset["train"], images), "locations": guided[1]}
+    drawn: dict[str, Any] = {"supervised_share": recipe.supervised_share, "seed": settings.seed}
+    return MixedBatches(images, settings.glimpses, recipe.batch_size, **drawn, **guidance)
 
 
 def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict[str, Any]) -> Recipe:
@@ -154,7 +165,7 @@ def _imitated(run_folder: Path, store: SequenceSource | None, images: int | None
     return {"store": path, "supervised_images": images}
 
 
-def _told(
+def _guidance(
     dataset: DataSet,
     store: SequenceSource | None,
     guided: Guided | None,
@@ -163,15 +174,15 @@ def _told(
     recipe: Recipe,
 ) -> dict[str, Any]:
     """What is learned of guided images beside their locations: EPE maps and gains, where they are wanted."""
-    told: dict[str, Any] = {}
+    guidance: dict[str, Any] = {}
     if METHODS[name].then and guided:
         require_everyone(guided, dataset["train"])
     if store is not None and guided and "saliency" in METHODS[name].weights:
         images, locations = guided
-        told["maps"] = guided_maps(store, images, geometry, locations.shape[1], recipe.policy)
+        guidance["maps"] = guided_maps(store, images, geometry, locations.shape[1], recipe.policy)
     if recipe.gain_target == "design":
-        told["gains"] = designed_gains(store, guided)
-    return told
+        guidance["gains"] = designed_gains(store, guided)
+    return guidance
 
 
 def require_glimpses(steps: int, geometry: Geometry) -> None:

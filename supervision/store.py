@@ -10,11 +10,7 @@ in root attributes of fixed size, `seconds`, `sequences_timed` and `made_in`: ho
 
 from __future__ import annotations
 
-import errno
 import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +24,7 @@ from data.geometry import Geometry
 from data.places import with_sides
 from data.sequences import Sequences
 from data.version import SOFTWARE
+from supervision.hdf5 import explained, opened
 from supervision.source import SequenceSource
 
 SCHEMA = 2
@@ -68,7 +65,7 @@ class SequenceStore(SequenceSource):
     @classmethod
     def read(cls, path: Path) -> SequenceStore:
         """Opens a store; raises StoreError when it is missing, truncated or no store."""
-        with _opened(path, "r") as file:
+        with opened(path, "r") as file:
             try:
                 if file.attrs["schema"] not in READ:
                     raise ValueError(f"schema {file.attrs['schema']}")
@@ -130,7 +127,7 @@ class SequenceStore(SequenceSource):
     def write(self, rows: Tensor, sequences: Sequences) -> None:
         """Writes the sequences of these rows (increasing) and then marks them done."""
         chosen = rows.numpy()
-        with _opened(self.path, "r+") as file:
+        with opened(self.path, "r+") as file:
             file["places"][chosen] = sequences.locations.cpu().numpy()
             file["epe"][chosen] = sequences.epe.cpu().numpy()
             file["entropy"][chosen] = sequences.entropy.cpu().numpy()
@@ -158,14 +155,14 @@ class SequenceStore(SequenceSource):
         self._write_times()
 
     def _write_times(self) -> None:
-        with _opened(self.path, "r+") as file:
+        with opened(self.path, "r+") as file:
             for name in TIMES:
                 file.attrs.modify(name, np.float64(getattr(self, name)))
 
     def load(self, rows: Tensor | None = None) -> Sequences:
         """The sequences of these rows (default: all that are done)."""
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
-        with _opened(self.path, "r") as file:
+        with opened(self.path, "r") as file:
             places = _with_sides(file[_places_name(file)][()][chosen], self.settings)
             maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
@@ -199,7 +196,7 @@ def _allocate(
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     count, places = len(ids), len(candidates)
-    with _explained(path), h5py.File(beside, "w") as file:
+    with explained(path), h5py.File(beside, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["software"] = SOFTWARE
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
@@ -230,52 +227,3 @@ def _with_sides(places: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     if places.shape[-1] == 3:
         return places
     return with_sides(torch.from_numpy(places), Geometry(**settings["geometry"])).numpy()
-
-
-@contextmanager
-def _opened(path: Path, mode: str) -> Iterator[h5py.File]:
-    """The file; whatever goes wrong with it while it is open is a StoreError."""
-    if not path.is_file():
-        raise StoreError(
-            f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`"
-        )
-    with _explained(path), h5py.File(path, mode) as file:
-        yield file
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Errors of HDF5 as StoreErrors that say what kind of trouble it is."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:  # on closing a file HDF5's errors are RuntimeErrors
-        raise StoreError(_trouble(path, error)) from None
-
-
-def _trouble(path: Path, error: OSError | RuntimeError) -> str:
-    """What was expected of a file, what was found, and what to do."""
-    number = _number(error)
-    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
-        return f"expected {path} to be free, found it in use by another process; wait for it"
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"expected leave to use {path}, found none ({error}); change its permissions, or name another"
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"expected room to write {path}, found none left; make room and run the same command again"
-    if number is not None:
-        return f"expected {path} to be readable, found: {error}; the file may be whole, try again"
-    return (
-        f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); bring back a copy, or "
-        "move it away and generate again"
-    )
-
-
-def _number(error: OSError | RuntimeError) -> int | None:
-    """The number of an error of the operating system, which HDF5 may have put into its message.
-
-    >>> _number(OSError(28, "")), _number(RuntimeError("unable to close, errno = 28, ..")), _number(OSError())
-    (28, 28, None)
-    """
-    told = re.search(r"errno = ([0-9]+)", str(error))
-    if isinstance(error, OSError) and error.errno is not None:
-        return error.errno
-    return int(told[1]) if told else None

@@ -99,9 +99,7 @@ def test_plan_puts_every_job_after_what_it_needs_and_uses_all_options() -> None:
 
 
 def test_seeds_may_share_their_designs() -> None:
-    first, second = (
-        Plan(Path("r"), seed, fit=("--iterations", "9"), imitation=("--i",), designed_by=0) for seed in (0, 1)
-    )
+    first, second = (Plan(Path("r"), seed, fit=("--iterations", "9"), designed_by=0) for seed in (0, 1))
     jobs = {job.name: job for plan in (first, second) for job in plan.jobs(["design", "ram"])}
     assert [name for name in jobs if "fit" in name or "generate" in name] == [
         "seed-0/fit",
@@ -110,7 +108,17 @@ def test_seeds_may_share_their_designs() -> None:
     assert list(jobs["seed-0/fit"].arguments)[-4:] == ["--seed", "0", "--iterations", "9"]
     assert jobs["seed-1/train-design"].needs == ("seed-0/generate-design",)
     assert list(jobs["seed-1/train-design"].arguments)[4:7] == ["r", "--seed", "1"]
-    assert "--i" in jobs["seed-1/train-design"].arguments and "--i" not in jobs["seed-1/train-ram"].arguments
+
+
+def test_all_training_images_may_be_imitated() -> None:
+    jobs = {
+        job.name: list(job.arguments)
+        for job in Plan(Path("r"), everyone=True).jobs(["design", "fixed-order"])
+    }
+    assert jobs["seed-0/generate-design"][-4:] == ["--images", "all", "--split", "train"]
+    store = str(Path("r/sequences-train-fixed-order.h5"))
+    assert jobs["seed-0/train-fixed-order"][-4:] == ["--method", "nogs-all", "--supervise", store]
+    assert jobs["seed-0/evaluate-design"][3] == str(Path("r/hardattn-nogs-all-0"))
 
 
 def test_plan_without_supervised_rows_fits_nothing() -> None:

@@ -42,6 +42,12 @@ def test_what_has_no_bar_is_told_from_its_time_and_never_done() -> None:
     assert live.progress({"a": Job(1000.0)}, ["b"])[0] == pytest.approx(19.5 / 20)
 
 
+def test_the_pace_is_told_once_something_is_done() -> None:
+    live = Live({"a": 10.0}, bars=["a"], at_once=1)
+    assert live.progress({"a": Job(8.0, "a:   5%|  |")}, []) == pytest.approx((0.05, 9.5))
+    assert live.progress({"a": Job(20.0, "a:  10%|# |")}, []) == pytest.approx((0.1, 180.0))
+
+
 def test_the_share_never_falls() -> None:
     live = Live({"a": 10.0, "b": 10.0}, bars=["b"])
     first = live.progress({"a": Job(5.0)}, [])[0]

@@ -78,6 +78,7 @@ def tree(tmp_path: Path) -> Path:
         ("f(True, b=0.5)", {"f(False, b=0.5)", "f(True, b=1.0)"}),
         ("f(a, b, c)", {"f(b, a, c)"}),
         ("f(*a, b)", set()),
+        ("np.minimum(a, b)", {"np.maximum(a, b)"}),
         ("x.argmin(1)", {"x.argmax(1)", "x.argmin(2)"}),
         ("not a or b", {"(a) or b", "(not a and b)"}),
         ("-a", {"(a)"}),

@@ -33,6 +33,7 @@ def fitted(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AmortisedEst
 
 
 def test_a_tenth_of_the_features_is_dropped_in_training_and_none_afterwards() -> None:
+    assert AmortisedEstimator((1, 4, 4), places=9, glimpses=3).count_bias.shape == (4, 256)  # by default
     estimator = AmortisedEstimator((1, 4, 4), places=9, glimpses=3, width=2000)
     shares = [layer.p for layer in estimator.modules() if isinstance(layer, nn.Dropout)]
     assert shares and set(shares) == {0.1}

@@ -207,11 +207,11 @@ def test_importing_it_does_not_import_torch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["data.py", "data/__init__.py", "supervision.py"])
-@pytest.mark.parametrize("first", ["", "import data\n"])
-def test_a_users_own_module_of_that_name_is_named_in_one_line(tmp_path: Path, name: str, first: str) -> None:
+@pytest.mark.parametrize("code", ["import boed", "import data\nimport boed", "import hardattn"])
+def test_a_users_own_module_of_that_name_is_named_in_one_line(tmp_path: Path, name: str, code: str) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("IMAGES = []\n")
-    result = python(f"{first}import boed", tmp_path)
+    result = python(code, tmp_path)
     last = result.stderr.strip().splitlines()[-1]
     assert result.returncode == 1 and last.startswith("ImportError: expected the package ")
     assert f"found {tmp_path / name}, which hides it; rename" in last

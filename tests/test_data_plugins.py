@@ -2,11 +2,12 @@
 
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
 from data.errors import SettingsError
-from data.plugins import Registry
+from data.plugins import Registry, deferred
 
 
 def test_a_name_is_known_before_its_module_is_imported() -> None:
@@ -33,3 +34,26 @@ def test_an_installed_package_adds_by_an_entry_point(monkeypatch: pytest.MonkeyP
     registry: Registry[object] = Registry("toy")
     assert list(registry) == ["root"]
     assert registry["root"](9.0) == 3.0  # type: ignore[operator]
+
+
+def test_an_entry_point_may_be_a_module_that_registers_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry: Registry[object] = Registry("toy")
+    (tmp_path / "toys_of_tests.py").write_text("import builtins\nbuiltins.toys_of_tests.register('top')(7)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("builtins.toys_of_tests", registry, raising=False)
+    monkeypatch.setattr(
+        "data.plugins.entry_points",
+        lambda *, group: [EntryPoint(name, "toys_of_tests", group) for name in ("top", "kite")],
+    )
+    assert registry["top"] == 7
+    with pytest.raises(SettingsError, match="expected the module toys_of_tests to register the toy 'kite'"):
+        registry["kite"]
+
+
+def test_a_deferred_function_is_imported_when_it_is_called() -> None:
+    call = deferred("antigravity_of_tests:fly")
+    with pytest.raises(ModuleNotFoundError, match="antigravity_of_tests"):
+        call()
+    assert deferred("math:hypot")(3, 4) == 5

@@ -85,6 +85,18 @@ def test_a_bar_in_a_terminal_and_lines_elsewhere(terminal: bool, monkeypatch: py
     assert ("\r" in stream.getvalue()) == terminal and "fit" in stream.getvalue()
 
 
+def test_a_widget_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Widget:
+        def __init__(self, iterable: object, **shown: object) -> None:
+            self.shown = shown
+
+    monkeypatch.setattr("data.progress.tqdm", Widget)
+    monkeypatch.setattr("data.progress.tqdm_notebook", Widget)
+    bar = progress([1, 2], desc="fit", unit="image")
+    assert isinstance(bar, Widget)
+    assert bar.shown.items() >= {"desc": "fit", "total": 2, "initial": 0, "unit": "image"}.items()
+
+
 def test_all_of_the_project_shows_progress_by_this_one() -> None:
     root = Path(__file__).resolve().parents[1]
     files = [

@@ -11,6 +11,7 @@ from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 from torch import Tensor
 
 from data.device import one_thread
+from data.errors import SettingsError
 from data.places import normalise
 from data.pool import ImagePool
 from hardattn.model.network import HardAttention
@@ -157,6 +158,23 @@ def test_wake_sleep_by_hand_and_of_nobody() -> None:
     paths = -((1 / 4 - 1 / 2) * -3 + (3 / 4 - 1 / 2) * -5)
     assert losses.wake_sleep(result, labels, free, 2).item() == pytest.approx(told + paths)
     assert losses.wake_sleep(result, labels, torch.zeros(3, dtype=torch.bool), 2).item() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("loss_at", "words"),
+    [
+        ((0.0, 0.0), r"one of them above, found \[0.0, 0.0\]"),
+        ((1.0, -1.0), r"at least 0 in --loss-at, .* found \[1.0, -1.0\]"),
+        ((1.0, math.inf), r"finite weights .* found \[1.0, inf\]"),
+        ((math.nan, 1.0), r"finite weights .* found \[nan, 1.0\]"),
+        ((1.0, 1.0, 1.0), "as many weights in --loss-at as glimpses, 2, found 3"),
+        ("first", "--loss-at of every, last, both, or weights; found 'first'"),
+    ],
+)
+def test_weights_that_weigh_nothing_are_refused(loss_at: losses.LossAt, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        losses.step_weights(loss_at, 2)
+    assert losses.step_weights((0.0, 2.0), 2).tolist() == [0.0, 0.0, 1.0]
 
 
 def test_what_is_said_before_any_glimpse_counts_once() -> None:

@@ -62,6 +62,12 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Method, Objective, int]]
     return found
 
 
+def test_of_nothing_chosen_every_prediction_and_the_last_answer_count() -> None:
+    """Imitation at the method's own weight; the reward of Mnih et al. 2014."""
+    chosen = Objective("every", 1.0, {"final": 1.0}, anneal_supervision=False, gain_target="realised")
+    assert Objective() == chosen and Objective().at(0.5) == chosen
+
+
 HEADS = {"accuracy-gain", "act", "stochastic"}
 OWN = {
     "nogs-all": {"imitation"},
@@ -85,6 +91,19 @@ def test_terms_of_a_method(name: str) -> None:
     beside = "reinforce" in weights and METHODS[name].supervised
     assert weights.pop("reinforce", 1.0) == (0.1 if beside else 1.0)
     assert set(weights.values()) == {1.0}
+
+
+def test_stores_that_are_imitated_by_default() -> None:
+    assert {name: method.sequences for name, method in METHODS.items() if method.supervised} == {
+        "ps-nogs": "sequences",
+        "nogs-all": "sequences-train",
+        "nogs-finetuned": "sequences-train",
+        "saliency": "sequences",
+        "ps-ram": "sequences-recorded",
+        "ps-parts": "sequences-parts",
+        "ps-fixed": "sequences-fixed-order",
+        "ps-heuristic": "sequences-saliency-50",
+    }
 
 
 def test_how_a_method_looks() -> None:
@@ -222,21 +241,20 @@ def test_what_does_not_go_together_gets_one_line(
 
 
 EVERY: dict[str, Any] = {
-    "supervised_share": 0.5,
     "supervision_weight": 2.0,
     "rewards": {"final": 1.0, "information": 0.5},
     "deviation": 0.3,
     "gain_target": "design",
 }
 POINTLESS = {
-    "ram": {"supervised_share", "supervision_weight", "deviation"},
-    "wsram": {"supervised_share", "supervision_weight", "rewards", "deviation"},
+    "ram": {"supervision_weight", "deviation"},
+    "wsram": {"supervision_weight", "rewards", "deviation"},
     "nogs-all": {"rewards", "deviation"},
     "nogs-finetuned": {"deviation"},
     "saliency": {"deviation"},
-    "epe-head": {"supervised_share", "supervision_weight", "rewards", "deviation", "gain_target"},
-    "random": {"supervised_share", "supervision_weight", "rewards", "deviation"},
-    "centre": {"supervised_share", "supervision_weight", "rewards", "deviation"},
+    "epe-head": {"supervision_weight", "rewards", "deviation", "gain_target"},
+    "random": {"supervision_weight", "rewards", "deviation"},
+    "centre": {"supervision_weight", "rewards", "deviation"},
 }
 
 

@@ -208,3 +208,14 @@ def test_the_network_is_in_its_mode_afterwards() -> None:
     model.evaluate()
     assert model.run.network.training
     model.run.network.eval()
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("rule", ["entropy", "stochastic"])
+def test_predictions_agree_between_cuda_and_cpu(rule: str, tmp_path: Path) -> None:
+    folder = model_of().save(tmp_path / "kept")
+    stop, images = noted(model_of(), rule)[2], images_of(tiny_dataset())
+    one, two = (hardattn.load(folder, device=name).predict(images, stop) for name in ("cuda", "cpu"))
+    assert one.taken.tolist() == two.taken.tolist() and one.places.tolist() == two.places.tolist()
+    np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-4)

@@ -200,6 +200,7 @@ def test_designs_serve_training_digits_that_are_placed_several_times(
         return write_parts(path, dataset, "design", glimpses=chosen["glimpses"])
 
     monkeypatch.setattr(row_sequences, "fit", lambda dataset, *_, **__: dataset["train"].fingerprint)
+    monkeypatch.setattr(row_sequences, "Designer", lambda fitted: fitted)
     monkeypatch.setattr(row_sequences, "store_designs", design)
     (found,) = reproduce("tiny", root, tmp_path / "out", minutes=0.004).rows
     assert found.made_in > 0
@@ -216,6 +217,7 @@ def test_designs_are_for_digits_in_the_region_of_the_task(
 ) -> None:
     root = write_mnist(tmp_path / "mnist")
     monkeypatch.setattr(row_sequences, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(row_sequences, "Designer", lambda fitted: fitted)
     monkeypatch.setattr(row_sequences, "store_designs", lambda _, __, dataset, **___: dataset)
     opened = {"name": "translated-mnist", "data_root": str(root), "region": "inner", "placements": 2}
     dataset: Any = designed(tmp_path / "s.h5", "design", tmp_path, GEOMETRY, 2, opened)

@@ -113,31 +113,28 @@ def designed(
     task: Task, path: Path, images: str, part: str, source: str, options: Mapping[str, Any]
 ) -> tuple[SequenceStore, list[str]]:
     """The finished store at `path`, and what there is to say about its designs."""
-    from time import perf_counter
-
-    from boed.generation import candidates_of, describe, design_settings, generate, require_glimpses
+    from boed.generation import describe
     from boed.search.designer import Designer
-    from data.device import at_device, choose_device
+    from boed.stored_designs import store_designs
+    from data.device import at_device
     from data.sample import choose_images, image_count
     from supervision.store import SequenceStore
 
-    split = at_device(task.dataset[part], choose_device(options["device"]))
-    ids = choose_images(split, image_count(images, len(split)))
+    split = task.dataset[part]
+    count = image_count(images, len(split))
+    choose_images(split, count)  # refuses none before the long fit
     if path.exists():
         SequenceStore.read(path)  # refuses a damaged one before the long fit
-    learned = _fitted_for_fewer(task, options)
-    glimpses = options["glimpses"] or learned.glimpses
-    require_glimpses(glimpses, learned)
-    designer, seed = Designer(learned, **{name: options[name] for name in SEARCH}), learned.settings.seed
-    settings = design_settings(task.dataset, designer, source=source, seed=seed, split=part)
-    places = candidates_of(learned, source)
-    store = SequenceStore.write_to(path, settings, ids, glimpses, places, origin=task.origin)
-    before, start = int(store.done.sum()), perf_counter()
-    generate(designer, split, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
-    store.add_seconds(perf_counter() - start, int(store.done.sum()) - before)
+    designer = Designer(_fitted_for_fewer(task, options), **{name: options[name] for name in SEARCH})
+    glimpses = options["glimpses"]
+    store = store_designs(
+        path, designer, task.dataset, split=part, glimpses=glimpses, images=count, source=source
+    )
     if source != "design":
         return store, []
-    return store, describe(designer, split, store.ids[store.done], store.load().locations, seed=seed)
+    ids, places, seed = store.ids[store.done], store.load().locations, designer.learned.settings.seed
+    here = at_device(split, designer.learned.places.device)
+    return store, describe(designer, here, ids, places, seed=seed)
 
 
 def _fitted_for_fewer(task: Task, options: Mapping[str, Any]) -> Approximations:

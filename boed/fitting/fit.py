@@ -19,13 +19,14 @@ from typing import Any
 
 import torch
 
-from boed.approximations import Approximations, TaskFacts, saved_settings
+from boed.approximations import Approximations
 from boed.combination import Combination, require_glance
 from boed.enumeration.task import require_enumerable
 from boed.fitting.parts import add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
 from boed.posteriors.registry import POSTERIORS
+from boed.saved import TaskFacts, saved_settings
 from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
 from data.dataset import DataSet

@@ -45,7 +45,6 @@ NAMES = (
     "policy",
     "loss_at",
     "reinforce_loss",
-    "supervised_share",
     "supervision_weight",
     "anneal_supervision",
     "imitate_for",
@@ -203,11 +202,6 @@ def _supervision_options() -> list[click.Parameter]:
             ["--supervised-images"],
             type=int,
             help="Use only so many of the sequences: a fair sample, part of every larger one.",
-        ),
-        Option(
-            ["--supervised-share"],
-            type=click.FloatRange(0, 1, min_open=True),
-            help="Of a batch, from images with sequences. [default: 0.25; of nogs-all and nogs-finetuned 1]",
         ),
         Option(["--supervision-weight"], type=float, help="Of imitating sequences. [default: 1]"),
         Option(

@@ -9,6 +9,7 @@ from typing import Any
 
 from boed.fitting.fit import fit
 from boed.part_files import POSTERIOR
+from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.dataset import DataSet
 from data.geometry import Geometry
@@ -59,9 +60,9 @@ def designed(
     folder = run / "approximations"
     there = (folder / POSTERIOR).exists()
     asked: dict[str, Any] = {} if there else {"glimpses": glimpses}  # fewer than were fitted will do
-    fitted = fit(dataset, folder, device=device, geometry=geometry, **asked)
+    designer = Designer(fit(dataset, folder, device=device, geometry=geometry, **asked))
     try:
-        return store_designs(path, fitted, dataset, glimpses=glimpses, images=IMAGES, source=source)
+        return store_designs(path, designer, dataset, glimpses=glimpses, images=IMAGES, source=source)
     finally:
         if path.exists():
             SequenceStore.read(path).add_making(time.perf_counter() - start)

@@ -42,10 +42,10 @@ def read_json(
     return value
 
 
-def require_same(path: Path, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def require_same(path: Path, expected: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
     """Raises CheckpointError, naming both values, at the first setting that differs."""
-    for name in {**expected, **found}:
-        want, have = (json.dumps(side.get(name), sort_keys=True) for side in (expected, found))
+    for name in {**expected, **actual}:
+        want, have = (json.dumps(side.get(name), sort_keys=True) for side in (expected, actual))
         if want != have:
             raise CheckpointError(
                 f"expected {path} with {name} = {want}, found {have}; use the same settings or another folder"

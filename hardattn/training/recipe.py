@@ -134,9 +134,6 @@ def _reinforcing(option: str) -> Need:
 
 
 NEEDS: Mapping[str, Need] = {
-    "supervised_share": Need(
-        "--supervised-share", "a method that imitates", lambda method: method.supervised
-    ),
     "supervision_weight": Need(
         "--supervision-weight", "a method that imitates", lambda method: method.has("imitation", "saliency")
     ),

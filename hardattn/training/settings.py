@@ -157,9 +157,9 @@ def require_fits(path: Path, own: Task, dataset: DataSet) -> None:
     """Raises CheckpointError when the network of `path` was trained for another task than `dataset`'s."""
     image, kept = dataset.geometry, own.geometry
     same = (image.height, image.width, image.channels) == (kept.height, kept.width, kept.channels)
-    found = task_of(dataset, kept if same else image)  # glimpse and grid are the network's
-    wanted = {name: getattr(own, name) for name in found}
-    checkpoint.require_same(path, _plain(found), _plain(wanted))
+    offered = task_of(dataset, kept if same else image)  # glimpse and grid are the network's
+    learned = {name: getattr(own, name) for name in offered}
+    checkpoint.require_same(path, _plain(offered), _plain(learned))
 
 
 def _plain(task: Mapping[str, Any]) -> dict[str, Any]:

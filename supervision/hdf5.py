@@ -1,0 +1,62 @@
+"""HDF5 files: whatever goes wrong is said in one line, and nobody is told to delete what may be whole."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from data.errors import StoreError
+
+
+@contextmanager
+def opened(path: Path, mode: str) -> Iterator[h5py.File]:
+    """The file; whatever goes wrong with it while it is open is a StoreError."""
+    if not path.is_file():
+        raise StoreError(
+            f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`"
+        )
+    with explained(path), h5py.File(path, mode) as file:
+        yield file
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Errors of HDF5 as StoreErrors that say what kind of trouble it is."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # on closing a file HDF5's errors are RuntimeErrors
+        raise StoreError(_trouble(path, error)) from None
+
+
+def _trouble(path: Path, error: OSError | RuntimeError) -> str:
+    """What was expected of a file, what was found, and what to do."""
+    number = _number(error)
+    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+        return f"expected {path} to be free, found it in use by another process; wait for it"
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"expected leave to use {path}, found none ({error}); change its permissions, or name another"
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f"expected room to write {path}, found none left; make room and run the same command again"
+    if number is not None:
+        return f"expected {path} to be readable, found: {error}; the file may be whole, try again"
+    return (
+        f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); bring back a copy, or "
+        "move it away and generate again"
+    )
+
+
+def _number(error: OSError | RuntimeError) -> int | None:
+    """The number of an error of the operating system, which HDF5 may have put into its message.
+
+    >>> _number(OSError(28, "")), _number(RuntimeError("unable to close, errno = 28, ..")), _number(OSError())
+    (28, 28, None)
+    """
+    told = re.search(r"errno = ([0-9]+)", str(error))
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    return int(told[1]) if told else None
