@@ -17,7 +17,7 @@ from data.pool import ImagePool
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives import losses
-from hardattn.objectives.choices import LOSS_AT
+from hardattn.objectives.choices import LOSS_AT, LossAt
 from hardattn.objectives.rewards import returns
 
 SPLIT = tiny_split(8, 0)
@@ -171,7 +171,7 @@ def test_wake_sleep_by_hand_and_of_nobody() -> None:
         ("first", "--loss-at of every, last, both, or weights; found 'first'"),
     ],
 )
-def test_weights_that_weigh_nothing_are_refused(loss_at: losses.LossAt, words: str) -> None:
+def test_weights_that_weigh_nothing_are_refused(loss_at: LossAt, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         losses.step_weights(loss_at, 2)
     assert losses.step_weights((0.0, 2.0), 2).tolist() == [0.0, 0.0, 1.0]
