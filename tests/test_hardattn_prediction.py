@@ -61,10 +61,8 @@ def test_answers_are_those_of_the_curve(rule: str, method: str, geometry: Geomet
     looks, _ = looked_at(model.run, split)
     many = set[int]()
     for stop in noted(model, rule):
-        stops, answers = (
-            RULES[rule].stops(looks.predictions, stop.threshold),
-            model.predict(split.images, stop),
-        )
+        stops = RULES[rule].stops(looks.predictions, stop.threshold)
+        answers = model.predict(split.images, stop)
         assert answers.taken.tolist() == stops.taken.tolist()
         np.testing.assert_allclose(answers.probabilities, stops.log_probs.exp(), atol=1e-6)
         assert answers.labels.tolist() == stops.log_probs.argmax(1).tolist()

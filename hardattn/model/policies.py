@@ -106,7 +106,13 @@ class Policy(nn.Module, ABC):
 
 
 class DrawnPolicy(Policy):
-    """A policy that draws from a distribution over places."""
+    """A policy that draws from a distribution over places, which `forward` gives.
+
+    >>> policy = CategoricalPolicy(8, LocationGrid.evenly((8, 8), 4, 2))
+    >>> action = policy.act(torch.zeros(3, 8), "sample", torch.Generator().manual_seed(0))
+    >>> action.places.shape, torch.equal(action.log_prob, policy.log_prob(torch.zeros(3, 8), action.places))
+    (torch.Size([3, 3]), True)
+    """
 
     @abstractmethod
     def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
