@@ -26,7 +26,7 @@ from hardattn.baselines.training import (
     train_baseline,
 )
 from hardattn.cli.main import main
-from hardattn.cli.train_options import WITH_BASELINE
+from hardattn.cli.recipe import WITH_BASELINE
 from hardattn.evaluation import evaluate
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget

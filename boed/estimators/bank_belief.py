@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances
-from boed.estimators.bank import Bank, grey_levels
+from boed.estimators.bank import Bank
 from boed.estimators.epe import expected_scores
 from boed.estimators.estimator import Completed, image_maps
 from boed.estimators.shared_completions import expected_under_draws
+from data.grey import grey_levels
 
 BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
 

@@ -11,7 +11,7 @@ from data.cli.commands import Command
 from data.cli.options import PATH, Option, data_options, open_task, sensor_of, sensor_options
 from data.errors import SettingsError
 from hardattn.cli.images_options import images_options, say_what_next
-from hardattn.cli.train_options import wanted_geometry
+from hardattn.cli.recipe import wanted_geometry
 from supervision.choices import COLUMNS, PARTS, SPLITS
 
 if TYPE_CHECKING:

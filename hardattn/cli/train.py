@@ -11,14 +11,13 @@ import click
 from data.cli.commands import Command, command_line
 from data.cli.options import Task, open_task, sensor_of
 from data.errors import SettingsError
-from hardattn.cli.train_options import (
-    OWN,
+from hardattn.cli.recipe import (
     recipe_of,
     refuse_what_baselines_need,
     refuse_what_glimpses_need,
-    train_options,
     wanted_geometry,
 )
+from hardattn.cli.train_options import OWN, train_options
 from hardattn.training.budget import Budget
 from hardattn.training.choices import TEACHER_SHARE
 

@@ -1,13 +1,9 @@
-"""The options of `hardattn train`, and the recipe that they make."""
+"""The options of `hardattn train`, by the panels of its help."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
-
 import click
 
-from data.cli.config import is_given
 from data.cli.options import (
     PATH,
     Name,
@@ -18,50 +14,16 @@ from data.cli.options import (
     panel,
     sensor_options,
 )
-from data.errors import SettingsError
 from hardattn.baselines.registry import BASELINES
+from hardattn.cli.recipe import LEARNED
 from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES, LossAt
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
 from hardattn.objectives.registry import METHODS, REWARDS
 from hardattn.training.budget import DEFAULT_ITERATIONS
 from hardattn.training.choices import TEACHER_SHARE
 
-if TYPE_CHECKING:
-    from data.dataset import DataSet
-    from data.geometry import Geometry
-    from supervision.store import SequenceStore
-
-LEARNED = "learned"
 OWN = "(of the run)"
-ONLY_BASELINE = ("width", "resolution")
-PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
-NAMES = (
-    "hidden",
-    "encoder",
-    "combine",
-    "core",
-    "batch_norm",
-    "policy",
-    "loss_at",
-    "reinforce_loss",
-    "supervision_weight",
-    "anneal_supervision",
-    "imitate_for",
-    "gain_target",
-    "dropout",
-    *ONLY_BASELINE,
-    "batch_size",
-    "learning_rate",
-)
-
-WITH_BASELINE = (
-    *ONLY_BASELINE,
-    *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
-    *("image_size", "data_seed"),
-    *("baseline", "run_name", "seed", "epochs", "minutes"),
-    *("hidden", "augment", "batch_size", "learning_rate"),
-)
 
 
 def train_options() -> list[click.Parameter]:
@@ -263,88 +225,3 @@ def _baseline_options() -> list[click.Parameter]:
             help="Of a baseline: the side to which images are averaged down first. [default: all pixels]",
         ),
     )
-
-
-def recipe_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `hardattn.training.recipe.Recipe` that the options name.
-
-    >>> recipe_of({"core": "rnn", "rewards": ("box=0.5",), "deviation": "learned", "augment": None})
-    {'core': 'rnn', 'deviation': None, 'rewards': {'box': 0.5}}
-    """
-    chosen = {name: options[name] for name in NAMES if options.get(name) is not None}
-    if "loss_at" in chosen:
-        chosen["loss_at"] = loss_at_of(chosen["loss_at"])
-    if options.get("deviation") is not None:
-        learned = options["deviation"] == LEARNED
-        chosen["deviation"] = None if learned else _number(options["deviation"], f"a number or {LEARNED}")
-    if options.get("rewards"):
-        chosen["rewards"] = rewards_of(options["rewards"])
-    return chosen | (PLAIN if options.get("augment") is False else {})
-
-
-def refuse_what_glimpses_need(context: click.Context) -> None:
-    """Raises SettingsError when an option is named, here or in a file, that says nothing to a baseline."""
-    for option in context.command.params:
-        if is_given(context, option) and option.name not in WITH_BASELINE:
-            raise SettingsError(
-                f"expected no {option.opts[0]} with --baseline, found it; leave one of the two out"
-            )
-
-
-def refuse_what_baselines_need(options: Mapping[str, Any]) -> None:
-    """Raises SettingsError when an option is named that says nothing to a hard-attention network."""
-    for name in ONLY_BASELINE:
-        if options.get(name) is not None:
-            raise SettingsError(f"expected --baseline with --{name}, found none; add it or leave it out")
-
-
-def rewards_of(words: Sequence[str]) -> dict[str, float]:
-    """Weights of rewards, 1 where none is given.
-
-    >>> rewards_of(["final", "information=0.2"])
-    {'final': 1.0, 'information': 0.2}
-    """
-    found = {}
-    for word in words:
-        name, _, weight = word.partition("=")
-        if name not in REWARDS:
-            raise SettingsError(f"expected --reward of {', '.join(REWARDS)}; found {name!r}")
-        found[name] = _number(weight, "a number after =") if weight else 1.0
-    return found
-
-
-def loss_at_of(word: str) -> LossAt:
-    """A name, or weights, of `hardattn.objectives.losses.step_weights`.
-
-    >>> loss_at_of("last"), loss_at_of("3,1,0.5")
-    ('last', (3.0, 1.0, 0.5))
-    """
-    if word in LOSS_AT:
-        return word
-    wanted = f"--loss-at of {', '.join(LOSS_AT)}, or weights W1,..,WT"
-    return tuple(_number(part, wanted) for part in word.split(","))
-
-
-def wanted_geometry(
-    dataset: DataSet, store: SequenceStore | None, sensor: Mapping[str, Any]
-) -> Geometry | None:
-    """The geometry that options ask for, None without any; what is not asked for is the sequences'.
-
-    Args:
-        sensor: see `data.cli.options.sensor_of`.
-    """
-    if not sensor:
-        return None
-    from dataclasses import replace
-
-    from data.geometry import Geometry
-
-    default = Geometry(**store.settings["geometry"]) if store else dataset.geometry
-    return replace(default, **sensor)
-
-
-def _number(word: str, wanted: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise SettingsError(f"expected {wanted}, found {word!r}") from None
