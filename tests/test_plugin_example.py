@@ -52,8 +52,15 @@ NAMES = """
 import json, sys
 from boed.combination import CHOICES
 from data.registry import DATASETS
-names = {kind: list(names) for kind, names in CHOICES.items()} | {"data set": list(DATASETS)}
-print(json.dumps([names, [name for name in ("glimpse_plugin", "torch") if name in sys.modules]]))
+from hardattn.baselines.registry import BASELINES
+from hardattn.model.registry import CORES, ENCODERS, POLICIES
+from hardattn.objectives.registry import METHODS
+from hardattn.stopping.registry import RULES
+registries = (DATASETS, ENCODERS, CORES, POLICIES, METHODS, RULES, BASELINES)
+names = {kind: list(names) for kind, names in CHOICES.items()}
+names |= {registry.kind: list(registry) for registry in registries}
+late = ("glimpse_plugin", "glimpse_plugin_network", "torch")
+print(json.dumps([names, [name for name in late if name in sys.modules]]))
 """
 
 
@@ -65,6 +72,12 @@ def test_names_are_known_before_anything_is_imported(installed: Path, tmp_path: 
         "posterior": "edges",
         "completion": "mean-image",
         "estimator": "farthest",
+        "encoder": "squares",
+        "core": "leaky",
+        "policy": "pointer",
+        "method": "end-to-end",
+        "stopping rule": "margin",
+        "baseline": "logistic",
     }
     for kind, name in added.items():
         assert names[kind][-1] == name
@@ -109,10 +122,40 @@ def test_the_estimator_looks_far_from_where_it_was(found: Any) -> None:
     assert min(abs(a[0] - b[0]) + abs(a[1] - b[1]) for a, b in places) >= 8
 
 
+TRAINED = """
+import json
+import hardattn
+from data import load
+from hardattn.baselines.training import train_baseline
+from hardattn.evaluation import evaluate
+stripes = load("stripes", count=400)
+model = hardattn.train(
+    stripes, method="end-to-end", device="cpu", budget=hardattn.Budget(epochs=15),
+    recipe=hardattn.Recipe(
+        encoder="squares", core="leaky", policy="pointer", hidden=32, batch_size=32, learning_rate=1e-2
+    ),
+)
+model.save("network")
+model, test = hardattn.load("network", device="cpu"), stripes["test"]
+point = next(p for p in model.evaluate(test).curve if p.rule == "margin" and 1.2 < p.mean_glimpses < 1.8)
+answers = model.predict(test.images, hardattn.Stop("margin", point.threshold))
+folder = train_baseline(stripes, "baseline", "logistic", budget=hardattn.Budget(epochs=3), device="cpu")
+baseline = evaluate(folder, dataset=stripes).accuracy_at
+print(json.dumps([point.mean_glimpses, answers.taken.mean(), point.accuracy, baseline]))
+"""
+
+
+def test_what_was_added_trains_and_stops(installed: Path, tmp_path: Path) -> None:
+    mean_glimpses, taken, accuracy, baseline = python(TRAINED, installed, tmp_path)
+    assert taken == pytest.approx(mean_glimpses)
+    assert accuracy > 0.9
+    assert all(0.2 < value <= 1 for value in baseline.values())
+
+
 def test_each_addition_is_short() -> None:
-    text = (EXAMPLE / "glimpse_plugin.py").read_text()
-    parts = text.split("\n# --- ")[1:]
-    assert len(parts) == 4
+    texts = [path.read_text() for path in EXAMPLE.glob("*.py")]
+    parts = [part for text in texts for part in text.split("\n# --- ")[1:]]
+    assert len(parts) == 10
     for part in parts:
         lines = [line for line in part.splitlines()[1:] if line.strip()]
         assert len(lines) < LONGEST, part.splitlines()[0]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ class BaselineSettings(RunSettings):
 
 def train_baseline(
     dataset: DataSet,
-    run_folder: Path,
+    run_folder: str | PathLike[str],
     baseline: str,
     *,
     budget: Budget | None = None,
@@ -98,6 +99,7 @@ def train_baseline(
         SettingsError, CheckpointError: before anything is written.
     """
     require_seed(seed)
+    run_folder = Path(run_folder)
     recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **chosen)
     budget, geometry = budget or Budget(), one_glimpse(dataset.geometry)
     target = choose_device(device)

@@ -1,4 +1,4 @@
-"""One of each that a package can add: they are small rather than good."""
+"""One of each that a package can add to the design: they are small rather than good."""
 
 import numpy as np
 import torch
