@@ -14,6 +14,7 @@ from boed.completions.retrieval import RetrievalCompletion, tempered
 from boed.estimators.bank import Bank
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.registry import SCORES
+from boed.posteriors.avp_cnn import AvpCnnPosterior
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 
@@ -296,3 +297,15 @@ def test_with_exact_parts_a_map_is_the_exact_epe(score: str, places: list[int]) 
         total = totals_of(bank, world.split, [image], places)
         found = belief.own_map(total, len(places) + 1)[0]
         assert found.tolist() == pytest.approx(world.epe(image, places), abs=1e-5)
+
+
+@torch.no_grad()
+def test_maps_of_a_convolutional_posterior_do_not_depend_on_the_images_beside(seen: Split) -> None:
+    torch.manual_seed(0)
+    q = AvpCnnPosterior(GEOMETRY, 4, STEPS + 1, resolution=12, width=8).eval()
+    bank = Bank(q, pointer_split(IMAGES, seed=0), PLACES, GEOMETRY)
+    totals, targets = totals_of(bank, seen, range(5), [4]), (3.0, 9.0)
+    whole = belief_of(bank, seen, range(5), [4]).own_maps(totals, 2, targets)
+    for row in range(5):
+        alone = belief_of(bank, seen, [row], [4]).own_maps(totals[row : row + 1], 2, targets)
+        assert torch.equal(alone[:, 0], whole[:, row])

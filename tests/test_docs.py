@@ -30,7 +30,6 @@ MAPPED = ("data", "supervision", "boed", "hardattn", "benchmarks")
 MODULES = [path for package in MAPPED for path in sorted((ROOT / package).rglob("*.py")) if path.read_text()]
 GROUPS: dict[str, click.Command] = {"boed": boed.cli.main.main, "hardattn": hardattn.cli.main.main}
 TEXT = "\n".join(page.read_text() for page in PAGES)
-COMING = frozenset({"predict", "--config", "--save-config"})  # described already; to be emptied
 TINY = {
     'load("digits")': 'few(load("digits"))',
     "iterations=600": "iterations=4",
@@ -72,7 +71,6 @@ def test_examples_run(page: Path) -> None:
 
 
 @pytest.mark.usefixtures("in_empty_folder")
-@pytest.mark.xfail(reason="the Python face is being made", raises=(AttributeError, TypeError))
 def test_the_first_steps_run(capsys: pytest.CaptureFixture[str]) -> None:
     execute(source("first_steps.py"), "first_steps.py", {"few": few})
     assert "accuracy after each glimpse" in capsys.readouterr().out
@@ -96,7 +94,7 @@ def test_commands_exist(page: Path) -> None:
         program = line.split()[2] if line.startswith("python") else line.split()[0]
         if program not in commands:
             commands[program] = importlib.import_module(program).main
-        assert not faults(line, commands, COMING), line
+        assert not faults(line, commands), line
 
 
 @pytest.mark.parametrize(
@@ -111,11 +109,6 @@ def test_commands_exist(page: Path) -> None:
 )
 def test_a_misspelt_command_is_noticed(line: str, missing: list[str]) -> None:
     assert faults(line, GROUPS) == missing
-
-
-def test_what_is_coming_is_not_there_yet() -> None:
-    coming = ["hardattn predict RUN", "boed fit --config A", "boed fit --save-config A"]
-    assert {fault for line in coming for fault in faults(line, GROUPS)} == COMING
 
 
 def test_every_command_is_shown() -> None:
