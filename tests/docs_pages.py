@@ -71,13 +71,12 @@ def command_lines(page: Path) -> Iterator[str]:
     yield from (code for code in (*indented, *inline) if COMMAND.fullmatch(code) and "──" not in code)
 
 
-def faults(line: str, commands: dict[str, click.Command], allowed: frozenset[str] = frozenset()) -> list[str]:
+def faults(line: str, commands: dict[str, click.Command]) -> list[str]:
     """What a call names that does not exist: a command, an option, or a value of an option with choices.
 
     Args:
         line: as typed in a shell.
         commands: program -> its command; `python -m X` is the program X.
-        allowed: options and commands that need not exist.
     """
     words = shlex.split(line, comments=True)
     words = words[2:] if words[:2] == ["python", "-m"] else words
@@ -86,12 +85,12 @@ def faults(line: str, commands: dict[str, click.Command], allowed: frozenset[str
         name = rest.pop(0)
         inner = command.get_command(click.Context(command), name)
         if inner is None:
-            return [] if name in allowed or name == "..." else [name]
+            return [] if name == "..." else [name]
         command = inner
     options = {name: option for option in command.params for name in (*option.opts, *option.secondary_opts)}
     for word, following in zip(rest, [*rest, ""][1:], strict=True):
         name = word.partition("=")[0]
-        if not name.startswith("--") or name in allowed | {"--help"}:
+        if not name.startswith("--") or name == "--help":
             continue
         if name not in options:
             found.append(name)

@@ -1,6 +1,7 @@
 """The documentation: what it shows runs, what it names exists, where it points there is something."""
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from docs_pages import (
     messages,
     name_of,
 )
+from PIL import Image
 
 import boed.cli.main
+import hardattn
 import hardattn.cli.main
 from benchmarks.readme import refreshed, source
-from data import DATASETS, DataSet
+from data import DATASETS, DataSet, load
 from docs.docstrings import shown
 from docs.hooks import MAP, REFERENCE, file_map, outside_requests, reference_pages, summary
 
@@ -61,10 +64,22 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOED_CACHE", str(tmp_path / "cache"))
 
 
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a network of the digits, and two of their images, as the pages take them."""
+    folder, digits = tmp_path_factory.mktemp("network"), few(load("digits"))
+    hardattn.train(digits, budget=hardattn.Budget(epochs=1), device="cpu").save(folder / "network")
+    for name, image in zip(("one", "two"), digits["test"].images[..., 0].numpy(), strict=False):
+        Image.fromarray(image).save(folder / f"{name}.png")
+    return folder
+
+
 @pytest.mark.usefixtures("in_empty_folder")
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_examples_run(page: Path) -> None:
+def test_examples_run(page: Path, request: pytest.FixtureRequest) -> None:
     namespace: dict[str, Any] = {"few": few}
+    if 'load("network")' in page.read_text():
+        shutil.copytree(request.getfixturevalue("network"), ".", dirs_exist_ok=True)
     for block in blocks(page):
         if block.language == "python" and not block.reason:
             execute("\n" * (block.line - 1) + block.body, name_of(page), namespace)

@@ -12,7 +12,7 @@ designs.save("sequences.h5")
 model = hardattn.train(digits, designs, budget=hardattn.Budget(minutes=2))
 print("accuracy after each glimpse:", model.evaluate(digits["test"]).accuracy_at)
 
-answer = model.predict(digits["test"].images.numpy(), stop=hardattn.Gain(0.02))  # stops by itself
-print("mean number of glimpses:", answer.glimpses.float().mean().item())
+answer = model.predict(digits["test"].images, stop=hardattn.Gain(0.02))  # stops by itself
+print("mean number of glimpses:", answer.taken.mean())
 print("first ten classes:", answer.labels[:10].tolist())
 model.save("network")  # hardattn.load("network") needs no data set
