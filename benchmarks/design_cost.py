@@ -34,6 +34,7 @@ from data import DATASETS, GlimpseError, load
 from data.dataset import DataSet, Split
 from data.device import at_device, choose_device
 from data.errors import CheckpointError
+from data.places import places_at
 from data.sample import sample_rows
 
 STAGES = {  # class -> method -> stage; what is not there is left out
@@ -70,10 +71,10 @@ def _score(
     network: torch.nn.Module, completions: Tensor, loop: Loop, candidates: int, clock: Stopwatch
 ) -> None:
     """The last step of a sequence for some candidates and one batch of completions."""
-    history = torch.zeros(loop.glimpses - 1, 2, dtype=torch.int64)
-    places = torch.arange(candidates)[:, None].expand(-1, 2)
+    history = torch.tensor([[0, 0, loop.glimpse_size]]).expand(loop.glimpses - 1, 3)
+    places = places_at(torch.arange(candidates)[:, None].expand(-1, 2), loop.glimpse_size)
     with clock.stage("masks"):
-        for inputs in masked_batches(completions, history, places, loop.glimpse_size, loop.batch):
+        for inputs in masked_batches(completions, history, places, loop.batch):
             with clock.stage("network"):
                 logits = network(inputs)
             with clock.stage("entropies"):

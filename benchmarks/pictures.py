@@ -31,7 +31,7 @@ class Step:
     """What is known of one image before it looks once more.
 
     Attributes:
-        looked: (t, 2) places so far.
+        looked: (t, 3) places so far.
         average, own, mixed: (L,) maps in nats, infinite where the image has looked.
         chosen: number of the place that is taken next.
         probabilities: (K,) of the classes, by q.
@@ -130,19 +130,19 @@ def draw_maps(digits: DataSet, image: int, designer: Designer, steps: list[Step]
         ):
             _map(map_axes, pixels, values, places, side)
             map_axes.set_title(title, fontsize=8)
-        row, col = (places[step.chosen] + side / 2 - 0.5).tolist()
+        row, col = (places[step.chosen, :2] + side / 2 - 0.5).tolist()
         axes[3].plot(col, row, "r+", markersize=9)
     return figure
 
 
 def draw_posterior(digits: DataSet, image: int, steps: list[Step]) -> Figure:
     """One column a step: what has been seen of the image, and q's probabilities of the classes."""
-    split, side = digits["design"], digits.geometry.glimpse_size
+    split = digits["design"]
     pixels, label = split.images[image], int(split.labels[image])
     figure = Figure(figsize=(1.5 * len(steps), 3), layout="constrained")
     grid = figure.subplots(2, len(steps), squeeze=False, sharey="row")
     for t, step in enumerate(steps):
-        _image(grid[0, t], _seen(pixels, step.looked, side))
+        _image(grid[0, t], _seen(pixels, step.looked))
         grid[0, t].set_title(f"t = {t}", fontsize=8)
         colours = ["tab:green" if k == label else "tab:grey" for k in range(len(digits.classes))]
         grid[1, t].bar(digits.classes, step.probabilities.tolist(), color=colours)
@@ -158,7 +158,7 @@ def draw_completions(digits: DataSet, image: int, designer: Designer, steps: lis
     figure = Figure(figsize=(1.1 * (SHOWN + 1), 1.25 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False)
     for step, axes in zip(rows, grid, strict=True):
-        _image(axes[0], _seen(pixels, step.looked, side))
+        _image(axes[0], _seen(pixels, step.looked))
         axes[0].set_title("seen", fontsize=7)
         for its, number, share in zip(axes[1:], step.completions, step.shares, strict=True):
             _image(its, bank.images[number])
@@ -167,10 +167,10 @@ def draw_completions(digits: DataSet, image: int, designer: Designer, steps: lis
     return figure
 
 
-def _seen(pixels: Tensor, looked: Tensor, side: int) -> Tensor:
+def _seen(pixels: Tensor, looked: Tensor) -> Tensor:
     """The image with mid-grey where no glimpse fell."""
     shown = pixels * 0 + 96
-    for row, col in looked.tolist():
+    for row, col, side in looked.tolist():
         shown[row : row + side, col : col + side] = pixels[row : row + side, col : col + side]
     return shown
 
@@ -183,7 +183,7 @@ def _image(axes: Axes, pixels: Tensor) -> None:
 def _glimpses(axes: Axes, looked: Tensor, side: int, *, numbered: bool = True) -> None:
     from matplotlib.patches import Rectangle
 
-    for number, (row, col) in enumerate(looked.tolist(), start=1):
+    for number, (row, col, _) in enumerate(looked.tolist(), start=1):
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime"))
         if numbered:
             axes.text(col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center")
@@ -192,7 +192,7 @@ def _glimpses(axes: Axes, looked: Tensor, side: int, *, numbered: bool = True) -
 def _map(axes: Axes, pixels: Tensor, values: Tensor, places: Tensor, side: int) -> None:
     """The places, bright where the value is small."""
     axes.imshow(pixels.squeeze().numpy(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
-    rows, cols = (places + side / 2 - 0.5).T
+    rows, cols = (places[:, :2] + side / 2 - 0.5).T
     kept = values.isfinite()
     dots = axes.scatter(
         cols[kept], rows[kept], c=values[kept], cmap="viridis_r", s=18, marker="s", linewidths=0

@@ -62,35 +62,32 @@ def densenet(
     return nn.Sequential(*layers, *head)
 
 
-def masked(completions: Tensor, locations: Tensor, size: int) -> Tensor:
+def masked(completions: Tensor, places: Tensor) -> Tensor:
     """(N, C+1, H, W): completions (N, C, H, W) where they are seen, zero elsewhere, and the mask.
 
     Args:
-        locations: (t, 2) top-left pixels of the glimpses, inside the image.
-        size: side of a glimpse in pixels.
+        places: (t, 3) row, col and side of the glimpses, inside the image.
 
-    >>> masked(torch.ones(1, 1, 2, 3), torch.tensor([[0, 1]]), 1)[0, :, 0].tolist()
+    >>> masked(torch.ones(1, 1, 2, 3), torch.tensor([[0, 1, 1]]))[0, :, 0].tolist()
     [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]]
     """
     mask = completions.new_zeros(len(completions), 1, *completions.shape[2:])
-    for row, col in locations.tolist():
-        mask[..., row : row + size, col : col + size] = 1
+    for row, col, side in places.tolist():
+        mask[..., row : row + side, col : col + side] = 1
     return torch.cat([completions * mask, mask], 1)
 
 
-def masked_batches(
-    completions: Tensor, history: Tensor, candidates: Tensor, size: int, batch: int
-) -> Iterator[Tensor]:
-    """The network's inputs for every candidate (L, 2) and every completion, at most `batch` at a time."""
+def masked_batches(completions: Tensor, history: Tensor, candidates: Tensor, batch: int) -> Iterator[Tensor]:
+    """The network's inputs for every candidate (L, 3) and every completion, at most `batch` at a time."""
     for candidate in candidates:
-        locations = torch.cat([history, candidate[None]])
+        places = torch.cat([history, candidate[None]])
         for some in torch.split(completions, batch):
-            yield masked(some, locations, size)
+            yield masked(some, places)
 
 
 @torch.no_grad()
 def published_epe(
-    network: nn.Module, completions: Tensor, history: Tensor, candidates: Tensor, size: int, batch: int
+    network: nn.Module, completions: Tensor, history: Tensor, candidates: Tensor, batch: int
 ) -> Tensor:
     r"""(L,) expected posterior entropies in nats of one step of one image.
 
@@ -99,11 +96,10 @@ def published_epe(
     Args:
         network: (N, C+1, H, W) to logits (N, K), in evaluation mode.
         completions: (N, C, H, W) equally weighted.
-        history: (t-1, 2) top-left pixels seen so far.
-        candidates: (L, 2) top-left pixels.
-        size: side of a glimpse in pixels.
+        history: (t-1, 3) places seen so far.
+        candidates: (L, 3) places.
         batch: inputs of the network at a time.
     """
-    inputs = masked_batches(completions, history, candidates, size, batch)
+    inputs = masked_batches(completions, history, candidates, batch)
     entropies = torch.cat([entropy(network(some)) for some in inputs])
     return entropies.view(len(candidates), len(completions)).mean(1)

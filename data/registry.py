@@ -119,8 +119,7 @@ def _root_of(name: str, entry: Entry, data_root: str | Path | None) -> tuple[Pat
 def _require_applicable(name: str, entry: Entry, options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option not in entry.options:
-            takers = [other for other, its in DATASETS.items() if option in its.options]
             raise SettingsError(
-                f"expected no {option} for {name}, found {value!r}; it applies to "
-                f"{', '.join(takers) or 'no data set'}"
+                f"expected no {option} for {name}, found {value!r}; its options are "
+                f"{', '.join(entry.options) or 'none'}"
             )

@@ -10,7 +10,7 @@ import torch
 from boed_tiny import GEOMETRY, PLACES, Enumerated
 from torch import Tensor
 
-import boed.estimators.amortised
+import boed.fitting.estimator_training
 from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
 from boed.estimators.bank import Bank
 from boed.fitting.estimator_training import train_estimator
@@ -36,8 +36,8 @@ def trained(
     estimator = changed.pop("estimator", None) or untrained()
     options: dict[str, Any] = {"score": "cross-entropy", "glimpses": STEPS, "seed": 0, "task": TASK}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(boed.estimators.amortised, "BATCH", batch)
-        patch.setattr(boed.estimators.amortised, "LEARNING_RATE", 3e-3)
+        patch.setattr(boed.fitting.estimator_training, "BATCH", batch)
+        patch.setattr(boed.fitting.estimator_training, "LEARNING_RATE", 3e-3)
         train_estimator(estimator, bank, iterations=iterations, state=state, **options | changed)
     return estimator
 

@@ -31,7 +31,7 @@ def test_the_network_is_densenet_121() -> None:
 
 def test_masked_images_show_the_glimpses_and_where_they_are() -> None:
     image = torch.rand(2, 3, 10, 8) + 0.1
-    found = masked(image, torch.tensor([[0, 0], [4, 5], [5, 4]]), 3)
+    found = masked(image, torch.tensor([[0, 0, 3], [4, 5, 3], [5, 4, 3]]))
     assert found.shape == (2, 4, 10, 8)
     seen = found[:, 3].bool()
     assert (found[:, 3].unique() == torch.tensor([0.0, 1.0])).all()
@@ -59,7 +59,7 @@ def test_the_loop_with_exact_parts_is_the_exact_epe(places: list[int], batch: in
     world = Enumerated()
     network = MaskedExact(world)
     completions = network.known[world.consistent(0, places)]
-    found = published_epe(network, completions, PLACES[places], PLACES, 4, batch)
+    found = published_epe(network, completions, PLACES[places], PLACES, batch)
     assert found.tolist() == pytest.approx(world.epe(0, places), abs=1e-5)
 
 

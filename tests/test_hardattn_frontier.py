@@ -2,7 +2,6 @@
 
 import csv
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import hardattn.experiments.frontier.sweep
 import hardattn.runs
 import hardattn.training.learner
 from data.dataset import DataSet
-from data.errors import CheckpointError, GlimpseError, SettingsError
+from data.errors import CheckpointError, SettingsError, StoreError
 from data.geometry import Geometry
 from data.tensors import load_tensors
 from hardattn.baselines.training import train_baseline
@@ -165,20 +164,20 @@ def test_sequences_that_are_missing_are_asked_of_boed(
 
 
 def test_a_first_glance_is_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = list[list[str]]()
+    calls = list[tuple[Path, Geometry]]()
 
-    def fails(call: list[str], **_options: Any) -> subprocess.CompletedProcess[str]:
-        calls.append(call)
-        return subprocess.CompletedProcess(call, 1)
+    def designed(_: Path, __: str, run: Path, geometry: Geometry, *___: Any) -> SequenceStore:
+        calls.append((run, geometry))
+        raise StoreError("expected designs, found none")
 
-    monkeypatch.setattr(subprocess, "run", fails)
+    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "designed", designed)
     grid.write_text(GRID.replace("glimpses = 9", "first_glance = true"))
     networks = [member for member in read_grid("tiny", grid) if member.method]
     for network in networks:
-        with pytest.raises(GlimpseError, match="expected designs from .* found that it failed"):
+        with pytest.raises(StoreError, match="expected designs, found none"):
             frontier(tiny_dataset(), [network], tmp_path, minutes=MINUTES, device="cpu", say=lambda _: None)
-    assert ["--first-glance" in call for call in calls] == [False, True]
-    assert str(tmp_path / "frontier" / "design-4-3-glance") in calls[1]
+    assert [geometry.first_glance for _, geometry in calls] == [False, True]
+    assert calls[1][0] == tmp_path / "frontier" / "design-4-3-glance"
 
 
 @pytest.mark.parametrize("changed", [{"minutes": 0.0}, {"minutes": float("nan")}])

@@ -159,8 +159,9 @@ def test_the_learning_curve_is_that_of_the_log(tables: Path) -> None:
 
 
 def test_the_command_line(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (name,) = (each for each in main.commands["reproduce"].params if each.name == "name")
     options = ["tiny", "--minutes", "0.004", "--run", str(tables / "out"), "--row", "random"]
-    monkeypatch.setattr(main.commands["reproduce"].params[0], "type", click.STRING)  # else of known names
+    monkeypatch.setattr(name, "type", click.STRING)  # else of known names
     machine = CliRunner().invoke(main, ["reproduce", *options, "--json"])
     assert machine.exit_code == 0, machine.output
     found = json.loads(machine.stdout)
