@@ -19,7 +19,7 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
 BLOCK = re.compile(
-    r"(?P<mark><!-- (?P<kind>example|output): (?P<file>\w+\.py)[^>]*-->\n```\w+\n)(?P<text>.*?)(?=```)",
+    r"(?P<mark><!-- (?P<kind>example|output): (?P<file>[\w/]+\.py)[^>]*-->\n```\w+\n)(?P<text>.*?)(?=```)",
     re.DOTALL,
 )
 
