@@ -23,7 +23,7 @@ from benchmarks.mutants import Mutant, mutants_of
 ROOT = Path(__file__).resolve().parents[1]
 TARGETS = (
     "boed/estimators",
-    "boed/design",
+    "boed/search",
     "hardattn/objectives",
     "hardattn/stopping",
     "data/grid.py",
