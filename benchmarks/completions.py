@@ -69,10 +69,10 @@ def main(run: Path, images: int, names: tuple[str, ...], dataset: str, **options
 def unpasted(completion: Completion | None) -> Completion:
     """The completion without what was seen pasted into it."""
     assert completion is not None  # the combinations here make images
-    found = copy(completion)
-    if isinstance(found, LatentCompletion):
-        found.pasted = False
-    return found
+    generated = copy(completion)
+    if isinstance(generated, LatentCompletion):
+        generated.pasted = False
+    return generated
 
 
 def row(name: str, found: list[CompletionQuality]) -> str:

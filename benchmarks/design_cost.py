@@ -110,10 +110,10 @@ def time_designs(
 def _class(name: str) -> type | None:
     """The class of that name, or None."""
     try:
-        found: type = pkgutil.resolve_name(name)
+        named: type = pkgutil.resolve_name(name)
     except (ImportError, AttributeError):
         return None
-    return found
+    return named
 
 
 def time_once(learned: Approximations, device: torch.device) -> dict[str, float]:

@@ -54,10 +54,10 @@ def main(run: Path, images: int, dataset: str, **options: Any) -> None:
         rules = {f"fitted weights ({fitted})": learned.weights}
         rules |= {f"weight {w:g}": (w,) * learned.glimpses for w in (0.0, 0.1, 0.35, 1.0)}
         for name, weights in rules.items():
-            found = design_sequences(designer, data["valid"], rows, learned.glimpses, weights, seed=0)
-            click.echo(row(f"{score}, {name}", judge(designer, data["valid"], rows, found.locations)))
-    found = random(designer, data["valid"], rows, learned.glimpses, 0)
-    click.echo(row("random", judge(designer, data["valid"], rows, found.locations)))
+            sequences = design_sequences(designer, data["valid"], rows, learned.glimpses, weights, seed=0)
+            click.echo(row(f"{score}, {name}", judge(designer, data["valid"], rows, sequences.locations)))
+    sequences = random(designer, data["valid"], rows, learned.glimpses, 0)
+    click.echo(row("random", judge(designer, data["valid"], rows, sequences.locations)))
 
 
 @torch.no_grad()

@@ -165,8 +165,8 @@ def time_table(runs: Mapping[str, Sequence[Run]]) -> str:
     steps = ("fit", "generate", "train", "evaluate")
     rows = []
     for label, group in runs.items():
-        found = [[run.seconds[step] for run in group if run.seconds.get(step)] for step in steps]
-        rows.append([label, *(f"{mean(values):.0f}" if values else "" for values in found)])
+        seconds = [[run.seconds[step] for run in group if run.seconds.get(step)] for step in steps]
+        rows.append([label, *(f"{mean(values):.0f}" if values else "" for values in seconds)])
     return markdown(["seconds", *steps], rows)
 
 

@@ -109,8 +109,8 @@ def share_of(words: str) -> float:
     >>> share_of("fit q:  45%|####      | 45/100"), share_of("hello")
     (0.45, 0.0)
     """
-    found = re.findall(r"(\d+)%\|", words)
-    return int(found[-1]) / 100 if found else 0.0
+    percentages = re.findall(r"(\d+)%\|", words)
+    return int(percentages[-1]) / 100 if percentages else 0.0
 
 
 def brief(words: str) -> str:

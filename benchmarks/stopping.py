@@ -93,12 +93,12 @@ def pooled(sweeps: Sequence[Sweep], *, seed: int = 0) -> dict[str, Measure]:
         raise SettingsError("expected runs on the same test images with as many glimpses, found others")
     drawn = resampling(torch.from_numpy(first.originals), seed=seed, resamples=RESAMPLES)
     counts = np.concatenate([np.ones((1, drawn.shape[1])), drawn])
-    found = {
+    measures = {
         rule: np.mean([_at(its.taken[rule], its.right[rule], counts, first.steps) for its in sweeps], axis=0)
         for rule in first.taken
     }
     last = np.mean([_mean(its.right["fixed"][-1:], counts) for its in sweeps], axis=0)
-    return {rule: Measure(rows[0], rows[1:]) for rule, rows in (found | {"all": last}).items()}
+    return {rule: Measure(rows[0], rows[1:]) for rule, rows in (measures | {"all": last}).items()}
 
 
 def _at(taken: np.ndarray, right: np.ndarray, counts: np.ndarray, steps: int) -> np.ndarray:
@@ -117,31 +117,34 @@ def _mean(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return means
 
 
-def differences(found: Mapping[str, Measure]) -> dict[tuple[str, str], Measure]:
+def differences(measures: Mapping[str, Measure]) -> dict[tuple[str, str], Measure]:
     """(rule, rival) -> by how much the rule is above it on the same images, for each gain rule and rival.
 
     The images that one rule gets wrong the other mostly gets wrong as well, so the interval of the difference
     is narrower than two intervals beside each other suggest.
     """
-    pairs = [(rule, rival) for rule in OURS if rule in found for rival in RIVALS if rival in found]
-    return {(rule, rival): found[rule].minus(found[rival]) for rule, rival in pairs}
+    pairs = [(rule, rival) for rule in OURS if rule in measures for rival in RIVALS if rival in measures]
+    return {(rule, rival): measures[rule].minus(measures[rival]) for rule, rival in pairs}
 
 
-def verdict(found: Mapping[str, Measure], steps: int) -> dict[str, Any]:
+def verdict(measures: Mapping[str, Measure], steps: int) -> dict[str, Any]:
     """Whether the goal is met by each of the gain rules, and where it is not.
 
     The goal: at every mean number of glimpses below T its interval lies above those of fixed glimpses and of
     adaptive computation time (where that takes so few), and at 2 it is as accurate as all T. Beside it, where
     the interval of the paired difference does not lie above 0, which asks for less.
     """
-    places, tops = grid(steps), {rival: found[rival].interval()[1] for rival in RIVALS if rival in found}
+    places, tops = (
+        grid(steps),
+        {rival: measures[rival].interval()[1] for rival in RIVALS if rival in measures},
+    )
     said: dict[str, Any] = {}
-    for rule in (name for name in OURS if name in found):
-        low, _ = found[rule].interval()
-        by = {rival: found[rule].minus(found[rival]).interval()[0] for rival in tops}
+    for rule in (name for name in OURS if name in measures):
+        low, _ = measures[rule].interval()
+        by = {rival: measures[rule].minus(measures[rival]).interval()[0] for rival in tops}
         behind = {rival: _behind(low, top, places) for rival, top in tops.items()}
         paired = {rival: _behind(by[rival], 0.0 * top, places) for rival, top in tops.items()}
-        reached = AIM in places and bool(found[rule].value[places.index(AIM)] >= found["all"].value[0])
+        reached = AIM in places and bool(measures[rule].value[places.index(AIM)] >= measures["all"].value[0])
         met = reached and not any(behind.values())
         said[rule] = {"not above": behind, "paired": paired, "as good as all at 2": reached, "met": met}
     return said
@@ -152,14 +155,14 @@ def _behind(low: np.ndarray, top: np.ndarray, places: Sequence[float]) -> list[f
     return [m for m, mine, its in zip(places, low, top, strict=True) if not (mine > its or np.isnan(its))]
 
 
-def report(found: Mapping[str, Measure], steps: int) -> str:
+def report(measures: Mapping[str, Measure], steps: int) -> str:
     """The table in Markdown, % with 95 % intervals, and the verdict."""
-    rows = [[rule, *_cells(measure)] for rule, measure in found.items() if rule != "all"]
+    rows = [[rule, *_cells(measure)] for rule, measure in measures.items() if rule != "all"]
     head = ["accuracy at mean glimpses of", *(f"{m:g}" for m in grid(steps))]
-    above = [[f"{rule} - {rival}", *_cells(by)] for (rule, rival), by in differences(found).items()]
-    lines = [markdown(head, rows), "", f"All {steps} glimpses: {_cells(found['all'])[0]}.", ""]
+    above = [[f"{rule} - {rival}", *_cells(by)] for (rule, rival), by in differences(measures).items()]
+    lines = [markdown(head, rows), "", f"All {steps} glimpses: {_cells(measures['all'])[0]}.", ""]
     lines += [markdown(["above, on the same images", *head[1:]], above), ""]
-    lines += [f"{rule}: {_sentence(its)}." for rule, its in verdict(found, steps).items()]
+    lines += [f"{rule}: {_sentence(its)}." for rule, its in verdict(measures, steps).items()]
     return "\n".join(lines)
 
 
@@ -173,8 +176,8 @@ def _sentence(its: Mapping[str, Any]) -> str:
 
 def _where(behind: Mapping[str, Sequence[float]]) -> list[str]:
     """Rivals, each with the numbers of glimpses at which it is not left behind."""
-    found = [f"not above {rival} at {', '.join(f'{m:g}' for m in at)}" for rival, at in behind.items() if at]
-    return found or ["above fixed and act everywhere"]
+    faults = [f"not above {rival} at {', '.join(f'{m:g}' for m in at)}" for rival, at in behind.items() if at]
+    return faults or ["above fixed and act everywhere"]
 
 
 def _cells(measure: Measure) -> list[str]:
@@ -235,12 +238,12 @@ def main(
 
 def write(sweeps: Sequence[Sweep], runs: Sequence[Path], out: Path) -> str:
     """Writes stopping.json and stopping.md; returns the latter."""
-    steps, found = sweeps[0].steps, pooled(sweeps)
-    curves = {rule: _json(measure) for rule, measure in found.items()}
+    steps, measures = sweeps[0].steps, pooled(sweeps)
+    curves = {rule: _json(measure) for rule, measure in measures.items()}
     out.mkdir(parents=True, exist_ok=True)
     facts = {"runs": [str(run) for run in runs], "glimpses": grid(steps), "curves": curves}
-    write_json(out / "stopping.json", facts | {"verdict": verdict(found, steps)})
-    text = report(found, steps)
+    write_json(out / "stopping.json", facts | {"verdict": verdict(measures, steps)})
+    text = report(measures, steps)
     (out / "stopping.md").write_text(text + "\n")
     return text
 

@@ -124,8 +124,8 @@ def make(settings: Mapping[str, Any], out: Path, at_once: int) -> str:
     runs = {label: collect(plans, row, seconds) for row, label in rows.items()}
     text = report(settings, runs, rows.get(LONG, ROWS["ram"]))
     (out / "table.md").write_text(text + "\n")
-    found = {label: [asdict(run) for run in group] for label, group in runs.items()}
-    results = {"settings": public(settings), "rows": found}
+    figures = {label: [asdict(run) for run in group] for label, group in runs.items()}
+    results = {"settings": public(settings), "rows": figures}
     (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     return text
 

@@ -84,12 +84,12 @@ def learner_of(task: Task, method: str, device: torch.device, network: dict[str,
     grid = task.geometry.grid()
     channels = task.geometry.glimpse_shape()[0]
     built = HardAttention(channels, grid, CLASSES, **recipe.network).to(device)
-    told: dict[str, Any] = {}
+    imitated: dict[str, Any] = {}
     if chosen.supervised:
         places = torch.randint(len(grid), (IMAGES, task.glimpses))
-        told = {"supervised": split, "locations": grid.locations[places].to(device)}
-        told["supervised_share"] = recipe.supervised_share
-    batches = MixedBatches(split, task.glimpses, task.batch_size, seed=0, **told)
+        imitated = {"supervised": split, "locations": grid.locations[places].to(device)}
+        imitated["supervised_share"] = recipe.supervised_share
+    batches = MixedBatches(split, task.glimpses, task.batch_size, seed=0, **imitated)
     return Learner(built, chosen, batches, task.geometry, recipe, 0), iter(batches)
 
 
@@ -139,7 +139,7 @@ def gathering(task: Task, device: torch.device, seconds: float) -> tuple[float, 
 
 def loop_glimpses(images: Tensor, index: Tensor, locations: Tensor, geometry: Geometry) -> Tensor:
     """The same glimpses by a loop over images, glimpses and scales, the image padded each time."""
-    size, found = geometry.glimpse_size, []
+    size, glimpses = geometry.glimpse_size, []
     for image, own in zip(images[index], locations.tolist(), strict=True):
         for row, col, _ in own:
             for scale in range(geometry.scales):
@@ -147,9 +147,9 @@ def loop_glimpses(images: Tensor, index: Tensor, locations: Tensor, geometry: Ge
                 whole = pad(image.permute(2, 0, 1).float() / 255, [margin] * 4)
                 side = size * 2**scale
                 patch = whole[:, row : row + side, col : col + side]
-                found.append(avg_pool2d(patch[None], 2**scale)[0])
+                glimpses.append(avg_pool2d(patch[None], 2**scale)[0])
     shape = (len(index), locations.shape[1], geometry.scales * geometry.channels, size, size)
-    return torch.stack(found).view(shape)
+    return torch.stack(glimpses).view(shape)
 
 
 def per_second(work: Callable[[], Any], images: int, device: torch.device, seconds: float) -> float:
@@ -183,15 +183,15 @@ def measure(name: str, device: torch.device, seconds: float) -> dict[str, Any]:
     """All figures of a task."""
     task = TASKS[name]
     once, loop = gathering(task, device, seconds)
-    found: dict[str, Any] = {"goal": task.goal, "public_code": task.public}
-    found["glimpses"] = {"one_call": round(once), "loop": round(loop), "ratio": round(once / loop, 1)}
+    figures: dict[str, Any] = {"goal": task.goal, "public_code": task.public}
+    figures["glimpses"] = {"one_call": round(once), "loop": round(loop), "ratio": round(once / loop, 1)}
     for label, network in (("default", {}), ("published", PUBLISHED_NETWORK)):
-        found[label] = {
+        figures[label] = {
             "imitating": training(task, "nogs-all", device, network, seconds),
             "reinforce": training(task, "ram", device, network, seconds),
             "inference": inference(task, device, network, seconds),
         }
-    return found
+    return figures
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -110,15 +110,15 @@ def combinations() -> list[Combination]:
     >>> len(combinations())
     38
     """
-    found, default = list[Combination](), Combination()
+    combinations, default = list[Combination](), Combination()
     for posterior, completion, estimator, score in product(*CHOICES.values()):
         kind = ESTIMATORS[estimator]
         able = COMPLETIONS[completion].labelled or score != "cross-entropy"
         if not kind.completes:
             able = (posterior, completion) == (default.posterior, default.completion)
         if able and score in kind.scores:
-            found.append(Combination(posterior, completion, estimator, score))
-    return sorted(found, key=lambda each: not ESTIMATORS[each.estimator].completes)
+            combinations.append(Combination(posterior, completion, estimator, score))
+    return sorted(combinations, key=lambda each: not ESTIMATORS[each.estimator].completes)
 
 
 def run_benchmark(
@@ -209,10 +209,10 @@ def _seen_before(designs: ExactDesigns) -> Tensor:
     return (here.cumsum(1) - here).bool()
 
 
-def _rank_correlation(found: Tensor, truth: Tensor) -> float:
+def _rank_correlation(measured: Tensor, truth: Tensor) -> float:
     """Mean Spearman correlation (B, L) over images; a map without any order counts as 0."""
     values = []
-    for own, exact in zip(found.numpy(), truth.numpy(), strict=True):
+    for own, exact in zip(measured.numpy(), truth.numpy(), strict=True):
         known = np.isfinite(own)
         ranks = rankdata(own[known].round(9)), rankdata(exact[known].round(9))
         spread = min(np.std(rank) for rank in ranks)

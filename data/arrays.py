@@ -56,14 +56,14 @@ def checked_labels(labels: ArrayLike, images: int, classes: Sequence[str] | None
         raise DataError(f"expected {images} labels (N,), as many as images, found {array.shape}")
     if array.dtype.kind not in "iu":
         raise DataError(f"expected labels that are integers 0 to K - 1, found {array.dtype}; number them")
-    found = np.unique(array)
-    count = len(found) if classes is None else len(classes)
+    distinct = np.unique(array)
+    count = len(distinct) if classes is None else len(classes)
     if count < 2:
         raise DataError(f"expected at least 2 classes, found {count}; add images of another class")
-    if int(found[0]) < 0 or int(found[-1]) >= count:
+    if int(distinct[0]) < 0 or int(distinct[-1]) >= count:
         raise DataError(
-            f"expected labels 0 to {count - 1} for {count} classes, found {found[0]} to {found[-1]}; number "
-            "the classes from 0 without gaps"
+            f"expected labels 0 to {count - 1} for {count} classes, found {distinct[0]} to {distinct[-1]}; "
+            "number the classes from 0 without gaps"
         )
     return array.astype(np.int64)
 

@@ -131,9 +131,9 @@ def square_boxes(boxes: np.ndarray, extents: np.ndarray, size: int) -> np.ndarra
     """
     start, extent = boxes[:, [1, 0]], boxes[:, [3, 2]]
     corners = np.stack([start, start + extent], 1)
-    found = in_square(corners, extents, size).round(6)  # 12.0000001 is 12
-    first = np.floor(found[:, 0]).clip(0, size - 1)
-    last = np.ceil(found[:, 1]).clip(first + 1, size)
+    points = in_square(corners, extents, size).round(6)  # 12.0000001 is 12
+    first = np.floor(points[:, 0]).clip(0, size - 1)
+    last = np.ceil(points[:, 1]).clip(first + 1, size)
     return np.concatenate([first, last], 1).astype(np.int64)
 
 
@@ -147,9 +147,9 @@ def _named_parts(folder: Path, birds: _Birds, size: int) -> NamedParts:
     places[image, part] = shown[:, [3, 2]]
     places = in_square(places, photo_extents(birds.paths), size)
     places[~((places >= 0) & (places <= size)).all(-1)] = np.nan
-    told = tuple(names[number] for number in numbers)
-    order = tuple(part for part in ORDER if part in told)
-    return NamedParts(told, torch.from_numpy(places), order or told)
+    part_names = tuple(names[number] for number in numbers)
+    order = tuple(part for part in ORDER if part in part_names)
+    return NamedParts(part_names, torch.from_numpy(places), order or part_names)
 
 
 def _require_parts(rows: np.ndarray, numbers: np.ndarray, path: Path) -> None:

@@ -90,8 +90,8 @@ def in_square(points: np.ndarray, extents: np.ndarray, size: int) -> np.ndarray:
     [[[30.0, 0.0]]]
     """
     corner, side = central_square(extents)
-    found: np.ndarray = (points - corner[:, None]) * (size / side[:, None])
-    return found
+    inside: np.ndarray = (points - corner[:, None]) * (size / side[:, None])
+    return inside
 
 
 def photo_extents(paths: Sequence[Path]) -> np.ndarray:

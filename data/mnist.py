@@ -196,10 +196,10 @@ def read_idx(path: Path) -> np.ndarray:
             f"{content[:4].hex(' ') or 'nothing'}; fetch it again"
         )
     shape = [int(n) for n in np.frombuffer(content, ">u4", axes, 4)]
-    found = len(content) - 4 - 4 * axes
-    if found != math.prod(shape):
+    size = len(content) - 4 - 4 * axes
+    if size != math.prod(shape):
         raise DataError(
-            f"expected {math.prod(shape)} bytes after the header of {path}, found {found}; fetch it again"
+            f"expected {math.prod(shape)} bytes after the header of {path}, found {size}; fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
 

@@ -59,18 +59,18 @@ class Teacher:
     def targets(self, split: Split) -> Tensor:
         """(N, K) the mixture p for every image of a split, in evaluation mode; on the CPU."""
         network, settings = self.run.whole_image()
-        told = read_at_exits(network, split, settings)[:, -1].softmax(-1)
-        return mixture(split.labels.cpu(), told, self.share)
+        taught = read_at_exits(network, split, settings)[:, -1].softmax(-1)
+        return mixture(split.labels.cpu(), taught, self.share)
 
 
-def mixture(labels: Tensor, told: Tensor, share: float) -> Tensor:
+def mixture(labels: Tensor, taught: Tensor, share: float) -> Tensor:
     """(N, K) of labels (N,) and probabilities (N, K), which have the share.
 
     >>> import torch
     >>> mixture(torch.tensor([1]), torch.tensor([[0.5, 0.5]]), 0.5).tolist()
     [[0.25, 0.75]]
     """
-    return (1 - share) * one_hot(labels, told.shape[1]) + share * told
+    return (1 - share) * one_hot(labels, taught.shape[1]) + share * taught
 
 
 def teacher_of(

@@ -104,12 +104,12 @@ def named_parts(dataset: DataSet, split: str, order: Sequence[str] | None = None
     """
     if dataset.parts is None:
         raise SettingsError(f"expected a data set with named parts, found {dataset.name}; take cub")
-    found, ids = dataset.parts(split), dataset[split].ids.cpu()
-    order = found.order if order is None else tuple(order)
+    named, ids = dataset.parts(split), dataset[split].ids.cpu()
+    order = named.order if order is None else tuple(order)
     _require_different(order)
-    _require_known(order, found.names, f"the parts of {dataset.name}")
-    digest = hashlib.sha256(repr(found.names).encode() + found.places.numpy().tobytes()).hexdigest()
-    return _shown(order, ids, found.places[:, [found.names.index(part) for part in order]], digest)
+    _require_known(order, named.names, f"the parts of {dataset.name}")
+    digest = hashlib.sha256(repr(named.names).encode() + named.places.numpy().tobytes()).hexdigest()
+    return _shown(order, ids, named.places[:, [named.names.index(part) for part in order]], digest)
 
 
 def _require_different(order: Sequence[str]) -> None:
@@ -142,10 +142,10 @@ def _places(path: Path, geometry: Geometry) -> dict[int, dict[str, Place]]:
     return found
 
 
-def _arranged(found: Mapping[int, Mapping[str, Place]], order: tuple[str, ...], digest: str) -> Annotations:
+def _arranged(parts: Mapping[int, Mapping[str, Place]], order: tuple[str, ...], digest: str) -> Annotations:
     """The parts of the order that were found in images."""
-    ids = torch.tensor(sorted(found), dtype=torch.int64)
-    rows = [[found[image].get(part, HIDDEN) for part in order] for image in sorted(found)]
+    ids = torch.tensor(sorted(parts), dtype=torch.int64)
+    rows = [[parts[image].get(part, HIDDEN) for part in order] for image in sorted(parts)]
     return _shown(order, ids, torch.tensor(rows).view(len(ids), len(order), 2), digest)
 
 

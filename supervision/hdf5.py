@@ -56,7 +56,7 @@ def _number(error: OSError | RuntimeError) -> int | None:
     >>> _number(OSError(28, "")), _number(RuntimeError("unable to close, errno = 28, ..")), _number(OSError())
     (28, 28, None)
     """
-    told = re.search(r"errno = ([0-9]+)", str(error))
+    match = re.search(r"errno = ([0-9]+)", str(error))
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    return int(told[1]) if told else None
+    return int(match[1]) if match else None

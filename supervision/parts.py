@@ -56,8 +56,8 @@ def nearest_on_grid(corners: Tensor, geometry: Geometry) -> Tensor:
     """(..., 3) the place of the grid nearest to each top-left corner (..., 2), given in pixels."""
     grid = geometry.grid()
     axes = (torch.tensor(grid.rows), torch.tensor(grid.cols))
-    found = [axis[(corners[..., a, None] - axis).abs().argmin(-1)] for a, axis in enumerate(axes)]
-    return places_at(torch.stack(found, -1), geometry.glimpse_size)
+    nearest = [axis[(corners[..., a, None] - axis).abs().argmin(-1)] for a, axis in enumerate(axes)]
+    return places_at(torch.stack(nearest, -1), geometry.glimpse_size)
 
 
 def write_parts(

@@ -70,24 +70,24 @@ def read_published(path: Path, attribute: int | None = None) -> PublishedSequenc
         DataError: no such file or folder, a damaged archive, no sequences of the attribute, a line that is
             no location, sequences of different lengths, or two sequences of one image.
     """
-    found: dict[int, list[tuple[int, int]]] = {}
+    places_of: dict[int, list[tuple[int, int]]] = {}
     for name, text in _texts(path, attribute):
         image, places = parse(name, text, names_image=attribute is None)
-        if image in found:
+        if image in places_of:
             raise DataError(
                 f"expected one sequence of image {image} in {path}, found another in {name}; remove one"
             )
-        if found and len(places) != len(first := next(iter(found.values()))):
+        if places_of and len(places) != len(first := next(iter(places_of.values()))):
             raise DataError(
                 f"expected {len(first)} glimpses in every file of {path}, found {len(places)} in {name}; "
                 "fetch it again"
             )
-        found[image] = places
-    if not found:
+        places_of[image] = places
+    if not places_of:
         wanted = "birds/N.txt" if attribute is None else f"celebhq/{attribute}/N.txt"
         raise DataError(f"expected sequences {wanted} in {path}, found none; fetch it again")
-    ids = sorted(found)
-    return PublishedSequences(torch.tensor(ids), torch.tensor([found[image] for image in ids]))
+    ids = sorted(places_of)
+    return PublishedSequences(torch.tensor(ids), torch.tensor([places_of[image] for image in ids]))
 
 
 def parse(name: str, text: str, *, names_image: bool) -> tuple[int, list[tuple[int, int]]]:
@@ -145,17 +145,17 @@ def import_published(
             f"expected images of {name} {attribute}, found {dataset.name} {dataset.target}; "
             "open the data set of the sequences"
         )
-    found = read_published(path, number)
-    _require_on_grid(found, geometry, path)
+    published = read_published(path, number)
+    _require_on_grid(published, geometry, path)
     settings = {
         "dataset": name,
         "target": attribute or "label",
         "fingerprint": dataset and dataset["design"].fingerprint,
         "geometry": geometry.to_json(),
         "design": {"source": "published"},
-        "sequences": _digest(found),
+        "sequences": _digest(published),
     }
-    kept = found if dataset is None else _of_images(found, dataset["design"].ids, path)
+    kept = published if dataset is None else _of_images(published, dataset["design"].ids, path)
     steps, nowhere = kept.locations.shape[1], torch.zeros(0, 3, dtype=torch.int64)
     store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)
     rows = store.pending()
@@ -164,9 +164,9 @@ def import_published(
     return store
 
 
-def _digest(found: PublishedSequences) -> str:
+def _digest(published: PublishedSequences) -> str:
     """Hash of what was read, so that a store is not taken up with other sequences."""
-    parts = (found.ids, found.locations)
+    parts = (published.ids, published.locations)
     return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
 
 
@@ -225,13 +225,13 @@ def _numbered(name: str) -> bool:
     return re.fullmatch(r"[0-9]{1,9}\.txt", name) is not None
 
 
-def _require_on_grid(found: PublishedSequences, geometry: Geometry, path: Path) -> None:
+def _require_on_grid(published: PublishedSequences, geometry: Geometry, path: Path) -> None:
     grid = geometry.grid()
-    on_grid = torch.isin(found.locations[..., 0], torch.tensor(grid.rows))
-    on_grid &= torch.isin(found.locations[..., 1], torch.tensor(grid.cols))
+    on_grid = torch.isin(published.locations[..., 0], torch.tensor(grid.rows))
+    on_grid &= torch.isin(published.locations[..., 1], torch.tensor(grid.cols))
     if not bool(on_grid.all()):
         row, step = (~on_grid).nonzero()[0].tolist()
-        place, image = found.locations[row, step].tolist(), int(found.ids[row])
+        place, image = published.locations[row, step].tolist(), int(published.ids[row])
         raise DataError(
             f"expected locations on the {len(grid.rows)} x {len(grid.cols)} grid in {path}, found "
             f"{place} as glimpse {step + 1} of image {image}; "
@@ -239,12 +239,12 @@ def _require_on_grid(found: PublishedSequences, geometry: Geometry, path: Path) 
         )
 
 
-def _of_images(found: PublishedSequences, ids: Tensor, path: Path) -> PublishedSequences:
+def _of_images(published: PublishedSequences, ids: Tensor, path: Path) -> PublishedSequences:
     """The sequences of the images that are there."""
-    here = torch.isin(found.ids, ids.cpu())
+    here = torch.isin(published.ids, ids.cpu())
     if not bool(here.any()):
         raise DataError(
             f"expected design images with a sequence in {path}, found none of its {len(here)}; "
             "use another --data-root, or none"
         )
-    return PublishedSequences(found.ids[here], found.locations[here])
+    return PublishedSequences(published.ids[here], published.locations[here])

@@ -84,8 +84,8 @@ def benchmark(
 
     chosen = [Combination()] if only_default else selected(posteriors, completions_of, estimators)
     given = {name: value for name, value in options.items() if value is not None}
-    found = run_benchmark(load(yardstick), run_dir, chosen, device=choose_device(device), **given)
-    click.echo(json.dumps(found.to_json(), indent=1) if as_json else table(found))
+    result = run_benchmark(load(yardstick), run_dir, chosen, device=choose_device(device), **given)
+    click.echo(json.dumps(result.to_json(), indent=1) if as_json else table(result))
 
 
 def selected(
@@ -102,28 +102,28 @@ def selected(
     from boed.benchmark import combinations
 
     asked = {"posterior": posteriors, "completion": completions, "estimator": estimators}
-    found = [
+    chosen = [
         each
         for each in combinations()
         if all(getattr(each, part) in names for part, names in asked.items() if names)
     ]
-    if not found:
+    if not chosen:
         raise SettingsError(f"expected parts that go together, found none of {asked}; leave some out")
-    return found
+    return chosen
 
 
-def table(found: Benchmark) -> str:
+def table(result: Benchmark) -> str:
     """Mean exact EPE in nats and share of the gap, of every combination, as Markdown."""
-    steps = range(1, len(found.exact) + 1)
+    steps = range(1, len(result.exact) + 1)
     lines = ["| design | " + " | ".join(f"t = {t}" for t in steps) + " |", "| --- " * (1 + len(steps)) + "|"]
     for name in ("random", "fixed", "exact", "optimal"):
-        cells = [f"{value:.3f}" for value in getattr(found, name)]
+        cells = [f"{value:.3f}" for value in getattr(result, name)]
         lines.append("| " + " | ".join([name, *cells, *[""] * (len(steps) - len(cells))]) + " |")
-    for row in found.rows:
+    for row in result.rows:
         parts = row.combination
         name = ", ".join([parts.posterior, parts.completion, parts.estimator, parts.score])
         name += " (default)" if parts == Combination() else ""
-        shares = zip(row.epe, found.closed(row), strict=True)
+        shares = zip(row.epe, result.closed(row), strict=True)
         lines.append(
             "| " + " | ".join([name, *[f"{own:.3f} {100 * share:.0f} %" for own, share in shares]]) + " |"
         )

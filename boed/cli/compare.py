@@ -63,13 +63,13 @@ def compare(
     from data.device import choose_device
 
     say = partial(click.echo, err=True)
-    found = []
+    comparisons = []
     for one in compare_stores(paths, settings, data_root=data_root, device=choose_device(device), say=say):
-        found.append(one)
+        comparisons.append(one)
         if not as_json:
             click.echo(f"{table(one)}\n{sentence(one)}\n")
     if as_json:
-        click.echo(json.dumps(to_json(found)))
-    elif len(found) > 1:
-        mean = average(found)
-        click.echo(f"mean over {len(found)} targets\n{table(mean)}\n{sentence(mean)}")
+        click.echo(json.dumps(to_json(comparisons)))
+    elif len(comparisons) > 1:
+        mean = average(comparisons)
+        click.echo(f"mean over {len(comparisons)} targets\n{table(mean)}\n{sentence(mean)}")

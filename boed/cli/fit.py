@@ -28,9 +28,9 @@ def fit(**options: Any) -> None:
     require_possible(options)
     task = open_task(options, several=True)
     if task.dataset.attributes:
-        found = fitted_jointly(task, options)
+        fits = fitted_jointly(task, options)
     else:
-        found = {folder_of(task.run, options): fitted(task, options)}
-    for folder, learned in found.items():
+        fits = {folder_of(task.run, options): fitted(task, options)}
+    for folder, learned in fits.items():
         weights = ", ".join(f"{weight:g}" for weight in learned.weights)
         click.echo(f"approximations in {folder}; weight of an image's own map at each step: {weights}")

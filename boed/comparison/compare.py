@@ -77,7 +77,7 @@ class Comparison:
         }
         difference = {
             name: {"minus": self.reference()}
-            | {measure: _each(found, mean=True) for measure, found in of.items()}
+            | {measure: _each(measures, mean=True) for measure, measures in of.items()}
             for name, of in self.differences.items()
         }
         targets = list(self.images)
@@ -234,15 +234,15 @@ def _differences(
     reference = next((s for s, source in enumerate(sources) if source.kind == REFERENCE), None)
     if reference is None:
         return {}
-    found = {}
+    differences = {}
     for s, source in enumerate(sources):
         if s != reference:
             gaps = {name: each[s] - each[reference] for name, each in values.items()}  # (N, T)
-            found[source.name] = {
+            differences[source.name] = {
                 name: mean_measure(torch.cat([gap, gap.mean(1, keepdim=True)], 1)[None], counts).at(0)
                 for name, gap in gaps.items()
             }
-    return found
+    return differences
 
 
 def _average_differences(

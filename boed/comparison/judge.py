@@ -44,7 +44,7 @@ def judge(dataset: DataSet, masks: Masks, settings: JudgeSettings) -> Tensor:
         DataError: there are too few images to part.
     """
     fold = folds(masks.split, masks.rows, settings.seed)
-    found = torch.empty(*masks.locations.shape[:3], len(dataset.classes))
+    log_probs = torch.empty(*masks.locations.shape[:3], len(dataset.classes))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         for number in range(FOLDS):
             others, own = masks.take(fold != number), masks.take(fold == number)
@@ -54,8 +54,8 @@ def judge(dataset: DataSet, masks: Masks, settings: JudgeSettings) -> Tensor:
                 title = f"judge {number + 1 + FOLDS * copy_number} of {FOLDS * settings.judges}"
                 q = train_judge(dataset, others, settings, seed=seed, title=title)
                 parts.append(predict(q, own).log_softmax(-1))
-            found[:, fold == number] = torch.stack(parts).logsumexp(0).cpu() - math.log(len(parts))
-    return found
+            log_probs[:, fold == number] = torch.stack(parts).logsumexp(0).cpu() - math.log(len(parts))
+    return log_probs
 
 
 def folds(split: Split, rows: Tensor, seed: int) -> Tensor:
@@ -190,15 +190,15 @@ class Held:
 
     def temperatures(self, q: GlimpseSetPosterior) -> Tensor:
         """(T+1,) the temperature of each number of glimpses with the lowest NLL."""
-        found = [best_temperature(logits, self.labels) for logits in self.logits(q).unbind(1)]
-        return torch.tensor([1.0, *found])
+        temperatures = [best_temperature(logits, self.labels) for logits in self.logits(q).unbind(1)]
+        return torch.tensor([1.0, *temperatures])
 
 
 @torch.no_grad()
 def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
     """(S, N, T, K) calibrated logits for the images that the masks were made for."""
     straight = torch.zeros(len(masks.rows), dtype=torch.bool, device=masks.rows.device)
-    found = []
+    logits = []
     for places in masks.locations.to(masks.rows.device):
         parts = [
             prefix_logits(
@@ -208,8 +208,8 @@ def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
             )
             for chunk in torch.arange(len(places), device=places.device).split(CHUNK)
         ]
-        found.append(torch.cat(parts))
-    return torch.stack(found)
+        logits.append(torch.cat(parts))
+    return torch.stack(logits)
 
 
 def prefix_logits(q: GlimpseSetPosterior, glimpses: Tensor, centres: Tensor) -> Tensor:

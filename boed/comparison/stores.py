@@ -68,8 +68,8 @@ def by_target(stores: Sequence[SequenceStore]) -> dict[str, list[SequenceStore]]
 
 def geometry_of(stores: Sequence[SequenceStore]) -> Geometry:
     """The geometry of all stores; where some sequences start with a glance, the judge can take one."""
-    found = [Geometry(**store.settings["geometry"]) for store in stores]
-    return replace(found[0], first_glance=any(geometry.first_glance for geometry in found))
+    geometries = [Geometry(**store.settings["geometry"]) for store in stores]
+    return replace(geometries[0], first_glance=any(geometry.first_glance for geometry in geometries))
 
 
 def _require_same(first: SequenceStore, other: SequenceStore, names: Sequence[str]) -> None:
@@ -108,7 +108,7 @@ def sources_of(stores: Sequence[SequenceStore], say: Say = print) -> list[Source
         StoreError: nothing of a store is finished, or a store is given twice.
     """
     kinds = [str(store.settings.get("design", {}).get("source")) for store in stores]
-    found = []
+    sources = []
     for store, kind, name in zip(stores, kinds, unique_names(kinds, [s.path for s in stores]), strict=True):
         rows = store.done.nonzero().view(-1)
         if len(rows) == 0:
@@ -118,8 +118,8 @@ def sources_of(stores: Sequence[SequenceStore], say: Say = print) -> list[Source
         if len(rows) < len(store.ids):
             say(f"{store.path}: {len(rows)} of {len(store.ids)} sequences are finished")
         seconds = store.seconds_per_sequence
-        found.append(Source(name, kind, store.ids[rows], store.load(rows).locations, seconds))
-    return found
+        sources.append(Source(name, kind, store.ids[rows], store.load(rows).locations, seconds))
+    return sources
 
 
 def unique_names(kinds: Sequence[str], paths: Sequence[Path]) -> list[str]:

@@ -261,9 +261,9 @@ def variant_patches(images: Tensor, variants: Variants, corners: Tensor, size: t
     cols = (right - variants.shifts[:, 1, None, None]).clamp(0, width - 1)
     cols = torch.where(variants.mirrored[:, None, None], width - 1 - cols, cols)
     starts = (variants.rows[:, None, None] * height + rows) * width
-    found = images.view(-1, channels)[starts[..., :, None] + cols[..., None, :]]
+    patches = images.view(-1, channels)[starts[..., :, None] + cols[..., None, :]]
     inside = ((down >= 0) & (down < height))[:, :, None] & ((right >= 0) & (right < width))[:, None, :]
-    return found if bool(inside.all()) else found * inside[..., None]
+    return patches if bool(inside.all()) else patches * inside[..., None]
 
 
 def folder_bank(root: Path, geometry: Geometry) -> Split:
@@ -296,10 +296,10 @@ def image_files(root: Path) -> list[Path]:
     if not root.is_dir():
         raise DataError(f"expected a folder of images for the bank, found no folder {root}; set --bank")
     files = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
-    found = [path for path in files if not any(part[0] == "." for part in path.relative_to(root).parts)]
-    if not found:
+    visible = [path for path in files if not any(part[0] == "." for part in path.relative_to(root).parts)]
+    if not visible:
         raise DataError(f"expected images ({', '.join(sorted(SUFFIXES))}) in {root}, found none; set --bank")
-    return found
+    return visible
 
 
 def fit_completion(task: CompletionTask, train: Split, rows: Tensor) -> ProposedRetrieval:

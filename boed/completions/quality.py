@@ -62,16 +62,16 @@ def completion_quality(
     sums = torch.zeros(2, 3, dtype=torch.float64)
     for chunk, where in zip(rows.split(CHUNK), places.split(CHUNK), strict=True):
         noise = torch.randn(len(chunk), draws, completion.noise, generator=generator).to(where.device)
-        found = completion.complete(geometry.retina()(split.images, chunk, where), where, noise).cpu()
-        sums += _sums(found.float(), split.images[chunk].cpu().float(), observed_pixels(where, geometry))
+        completed = completion.complete(geometry.retina()(split.images, chunk, where), where, noise).cpu()
+        sums += _sums(completed.float(), split.images[chunk].cpu().float(), observed_pixels(where, geometry))
     (seen, unseen) = (sums[:, :2] / sums[:, 2:].clamp(min=1)).sqrt().tolist()
     return CompletionQuality(seen[0], unseen[0], seen[1], unseen[1])
 
 
-def _sums(found: Tensor, images: Tensor, observed: Tensor) -> Tensor:
+def _sums(completed: Tensor, images: Tensor, observed: Tensor) -> Tensor:
     """(2, 3): squared error, variance and number of values, at observed and at other pixels."""
-    error = (found - images[:, None]).square().mean(1).sum(-1)  # (B, N, H, W, C) -> (B, H, W)
-    variance = found.var(1).sum(-1)
+    error = (completed - images[:, None]).square().mean(1).sum(-1)  # (B, N, H, W, C) -> (B, H, W)
+    variance = completed.var(1).sum(-1)
     number = torch.full_like(error, images.shape[-1])
     terms = torch.stack([error, variance, number]).double()
     return torch.stack([(terms * mask).flatten(1).sum(1) for mask in (observed, ~observed)])

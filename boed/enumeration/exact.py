@@ -88,10 +88,10 @@ class Enumeration:
 
     def consistent(self, seen: Tensor, places: Tensor) -> Tensor:
         """(B, M) the templates that show the patterns `seen` (B, t) at the places (B, t), numbers both."""
-        found = torch.ones(len(seen), len(self), dtype=torch.bool)
+        possible = torch.ones(len(seen), len(self), dtype=torch.bool)
         for code, place in zip(seen.T, places.T, strict=True):
-            found &= torch.from_numpy(self._codes)[place] == code[:, None]
-        return found
+            possible &= torch.from_numpy(self._codes)[place] == code[:, None]
+        return possible
 
     def posterior(self, consistent: Tensor) -> Tensor:
         """p(label | history) (B, K), from the templates (B, M) consistent with it; nan if there are none."""

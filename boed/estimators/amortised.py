@@ -72,8 +72,8 @@ class AmortisedBelief:
 
     def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
         """(B, L): one pass of the network."""
-        found = self.estimator(self.totals, count - 1)
-        return found if wanted is None else found.masked_fill(~wanted, torch.inf)
+        scores = self.estimator(self.totals, count - 1)
+        return scores if wanted is None else scores.masked_fill(~wanted, torch.inf)
 
     def completed(self, image: int) -> Completed:
         raise SettingsError(

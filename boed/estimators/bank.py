@@ -94,8 +94,8 @@ class Bank:
             if places is None:
                 return self._kept_statistics.index_select(0, rows)  # several times as fast as indexing
             pairs = rows[:, None] * len(self.places) + places
-            found = self._kept_statistics.flatten(0, 1).index_select(0, pairs.flatten())
-            return found.view(*pairs.shape, self._width)
+            statistics = self._kept_statistics.flatten(0, 1).index_select(0, pairs.flatten())
+            return statistics.view(*pairs.shape, self._width)
         chosen = self.places if places is None else self.places[places]
         blocks = embed_places(self.q, self.split.images, rows, chosen, self.geometry, self._width)
         return torch.cat(list(blocks))

@@ -121,9 +121,9 @@ def image_maps(images: int, wanted: Tensor | None, score: Callable[[int, Tensor 
     """
     if wanted is None:
         return torch.stack([score(image, None) for image in range(images)])
-    found = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
+    maps = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
     for image, here in enumerate(wanted):
         places = here.nonzero().view(-1)
         if len(places):
-            found[image, places] = score(image, places)
-    return found
+            maps[image, places] = score(image, places)
+    return maps

@@ -88,9 +88,9 @@ def _rollout_loss(estimator: AmortisedEstimator, bank: Bank, glimpses: int, scor
     seen = torch.zeros(BATCH, places, dtype=torch.bool, device=device)
     losses = []
     for step in range(glimpses):
-        found = estimator(known, step)
-        losses.append((found[:, some] - _realised(bank, rows, totals, candidates, step + 1, score)).square())
-        chosen = _explored(found.detach().masked_fill(seen, math.inf))
+        maps = estimator(known, step)
+        losses.append((maps[:, some] - _realised(bank, rows, totals, candidates, step + 1, score)).square())
+        chosen = _explored(maps.detach().masked_fill(seen, math.inf))
         seen.scatter_(1, chosen[:, None], True)
         totals = totals + bank.statistics_at(rows, chosen)
         known = known + estimator.encoder(*_glimpses(bank, rows, chosen))
@@ -104,11 +104,11 @@ def _realised(bank: Bank, rows: Tensor, totals: Tensor, candidates: Tensor, coun
     return candidate_scores(logits, bank.labels[rows], score)
 
 
-def _explored(found: Tensor) -> Tensor:
+def _explored(maps: Tensor) -> Tensor:
     """(B,) the argmin of maps (B, L), or sometimes any place that is not infinite: those were seen."""
-    arbitrary = torch.rand(found.shape).to(found.device).masked_fill(found.isinf(), -1).argmax(1)
-    explore = (torch.rand(len(found)) < EXPLORATION).to(found.device)
-    return torch.where(explore, arbitrary, found.argmin(1))
+    arbitrary = torch.rand(maps.shape).to(maps.device).masked_fill(maps.isinf(), -1).argmax(1)
+    explore = (torch.rand(len(maps)) < EXPLORATION).to(maps.device)
+    return torch.where(explore, arbitrary, maps.argmin(1))
 
 
 def _glimpses(bank: Bank, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:

@@ -147,8 +147,10 @@ def calibrate(learned: Approximations, seed: int) -> None:
     q.temperature.fill_(1.0)
     rows = sample(len(bank), affordable(learned, CALIBRATION_IMAGES), bank.ids.device)
     history = History(Designer(learned), bank, rows, seed=seed, excluded=rows)
-    found = [1.0]
+    temperatures = [1.0]
     for weight in progress(learned.weights, desc="calibrate q", unit="glimpse"):
         history.look(history.choose(weight)[0])
-        found.append(best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows]))
-    q.temperature.copy_(torch.tensor(found))
+        temperatures.append(
+            best_temperature(q.logits(history.total.float(), history.count), bank.labels[rows])
+        )
+    q.temperature.copy_(torch.tensor(temperatures))

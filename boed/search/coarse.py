@@ -43,9 +43,9 @@ def coarse_to_fine(
     """
     coarse = coarse_places(locations, geometry)
     first = torch.zeros_like(seen).index_fill_(1, coarse, True)
-    found = evaluate(first)
-    best = found.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
+    scores = evaluate(first)
+    best = scores.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
     reach = SPACING * geometry.glimpse_size
     near = (locations[:, None, :2] - locations[coarse, :2]).abs().amax(-1) <= reach  # (L, L')
     fine = near.T[best].any(1) & ~first  # (B, L)
-    return torch.where(fine, evaluate(fine), found)
+    return torch.where(fine, evaluate(fine), scores)

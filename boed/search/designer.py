@@ -155,8 +155,8 @@ class History:
         """
         if self.count == 0:
             return self.average_map()
-        found = self.belief.own_map(self.total, self.count + 1, wanted)
-        return found.double().masked_fill(self.seen, torch.inf)
+        scores = self.belief.own_map(self.total, self.count + 1, wanted)
+        return scores.double().masked_fill(self.seen, torch.inf)
 
     def own_maps(self, targets: Sequence[float]) -> dict[float, Tensor]:
         """`own_map` by the effective sample size behind it, where one can be set."""

@@ -28,11 +28,11 @@ def sample_sizes(
         locations: (B, T, 3) of their sequences, all in the codebook.
     """
     history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
-    found = []
+    pairs = []
     for places in place_numbers(designer, locations)[:, :-1].T:
         history.look(places)
-        found.append(_sample_size(history.belief))
-    return [pair for pair in found if pair is not None]
+        pairs.append(_sample_size(history.belief))
+    return [pair for pair in pairs if pair is not None]
 
 
 def _sample_size(belief: Belief) -> tuple[float, float] | None:

@@ -43,8 +43,8 @@ def planned(
         score: "cross-entropy", or "entropy" where completions have no label.
     """
     if search == "lookahead":
-        found = two_step_map(q, completed, total, count, scores, score)
-        return found.argmin(), found
+        scores_ahead = two_step_map(q, completed, total, count, scores, score)
+        return scores_ahead.argmin(), scores_ahead
     best = best_set(q, completed, total, count, min(remaining, BEAM_DEPTH), scores, score)
     return best[scores[best].argmin()], scores
 
@@ -57,7 +57,7 @@ def two_step_map(
     s_m is the score of completion m after both glimpses. The kernel k weighs the completions m by how much
     they look like completion n at l, in the statistics of q: what would be known after seeing n there.
     """
-    found = torch.full_like(scores, torch.inf)
+    ahead = torch.full_like(scores, torch.inf)
     seen = scores.isinf()
     for place in scores.topk(min(CANDIDATES, int((~seen).sum())), largest=False).indices.tolist():
         shown = completed.statistics[:, place]  # (N, D)
@@ -66,8 +66,8 @@ def two_step_map(
         kernel = tempered(distances, max(1.0, ALIKE * len(shown)), completed.weights).exp()
         expected = (kernel @ after).masked_fill(seen, torch.inf)  # (N, L)
         expected[:, place] = torch.inf
-        found[place] = completed.weights.double() @ expected.amin(1)
-    return found
+        ahead[place] = completed.weights.double() @ expected.amin(1)
+    return ahead
 
 
 def best_set(
@@ -96,8 +96,8 @@ def best_set(
 
 def _smallest(values: Tensor) -> list[tuple[float, int]]:
     """The smallest finite values (L,) with their places: as many as the beam is wide, where there are."""
-    found = values.topk(min(BEAM_WIDTH, int(values.isfinite().sum())), largest=False)
-    return list(zip(found.values.tolist(), found.indices.tolist(), strict=True))
+    smallest = values.topk(min(BEAM_WIDTH, int(values.isfinite().sum())), largest=False)
+    return list(zip(smallest.values.tolist(), smallest.indices.tolist(), strict=True))
 
 
 def _scores(q: Posterior, completed: Completed, totals: Tensor, count: int, score: str) -> Tensor:

@@ -55,8 +55,8 @@ class PooledSensor:
         steps = torch.arange(0, side, box, device=corners.device)
         pixels = (corners[:, 0, None, None] + steps[:, None]) * width + corners[:, 1, None, None] + steps
         rows = pixels[..., None] * channels + torch.arange(channels, device=corners.device)
-        found = sums.view(-1, count).index_select(0, rows.reshape(-1)).float()
-        return found.div_(255 * box * box).sub_(0.5).view(len(corners), -1, count)
+        means = sums.view(-1, count).index_select(0, rows.reshape(-1)).float()
+        return means.div_(255 * box * box).sub_(0.5).view(len(corners), -1, count)
 
     def _from_glimpses(self, images: Tensor) -> Tensor:
         index = torch.arange(len(images), device=images.device)

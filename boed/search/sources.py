@@ -59,8 +59,8 @@ def centre(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: 
 def linear(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """The most informative places of a ridge regression on the bank, the same for every image."""
     geometry = designer.learned.geometry
-    found = linear_sequences(designer.linear_map, geometry, len(rows), beside_glance(designer, glimpses))
-    return without_maps(designer, split, rows, found)
+    sequences = linear_sequences(designer.linear_map, geometry, len(rows), beside_glance(designer, glimpses))
+    return without_maps(designer, split, rows, sequences)
 
 
 def saliency(sharpness: float) -> Source:

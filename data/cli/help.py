@@ -23,9 +23,9 @@ def plain_help(command: click.Command, context: click.Context) -> str:
 
 def sections(command: click.Command, context: click.Context) -> dict[str, list[tuple[str, str]]]:
     """Title of a panel -> its options, each with its help, in the order in which they were declared."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    sections: dict[str, list[tuple[str, str]]] = {}
     for option in command.get_params(context):
         line = option.get_help_record(context)
         if line is not None:
-            found.setdefault(getattr(option, "panel", None) or TITLE, []).append(line)
-    return found
+            sections.setdefault(getattr(option, "panel", None) or TITLE, []).append(line)
+    return sections

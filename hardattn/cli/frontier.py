@@ -58,7 +58,7 @@ def frontier(grid: Path | None, sequences: Path | None, as_json: bool, **options
     from supervision.store import SequenceStore
 
     networks, task = read_grid(options["name"], grid), open_task(options)
-    found = frontier(
+    result = frontier(
         task.dataset,
         networks,
         task.run,
@@ -69,5 +69,5 @@ def frontier(grid: Path | None, sequences: Path | None, as_json: bool, **options
         **{name: options[name] for name in ("minutes", "seed", "device")},
     )
     picture = task.run / "frontier" / PICTURE
-    draw(found, picture)
-    click.echo(json.dumps(found.to_json()) if as_json else f"{as_text(found)}\nwrote {picture}")
+    draw(result, picture)
+    click.echo(json.dumps(result.to_json()) if as_json else f"{as_text(result)}\nwrote {picture}")

@@ -87,13 +87,13 @@ def rewards_of(words: Sequence[str]) -> dict[str, float]:
     >>> rewards_of(["final", "information=0.2"])
     {'final': 1.0, 'information': 0.2}
     """
-    found = {}
+    weights = {}
     for word in words:
         name, _, weight = word.partition("=")
         if name not in REWARDS:
             raise SettingsError(f"expected --reward of {', '.join(REWARDS)}; found {name!r}")
-        found[name] = _number(weight, "a number after =") if weight else 1.0
-    return found
+        weights[name] = _number(weight, "a number after =") if weight else 1.0
+    return weights
 
 
 def loss_at_of(word: str) -> LossAt:

@@ -57,9 +57,9 @@ def report(runs: tuple[Path, ...], out: Path | None, kind: str, **options: Any) 
 
     path = out or Path("report.html" if kind == "html" else "report")
     (require_file if kind == "html" else require_folder)(path)
-    found = collect(runs, **options)
+    contents = collect(runs, **options)
     if kind == "html":
-        made = write_page(path, found, shlex.join(command_line() or ()))
+        made = write_page(path, contents, shlex.join(command_line() or ()))
         click.echo(f"wrote {made}; open it in a browser")
     else:
-        click.echo(f"wrote {len(write_pictures(path, found))} pictures into {path}")
+        click.echo(f"wrote {len(write_pictures(path, contents))} pictures into {path}")

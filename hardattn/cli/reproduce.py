@@ -69,5 +69,5 @@ def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: 
     from hardattn.experiments.reproduce.trainings import reproduce
 
     folder, say = run_dir or Path("runs") / "reproduce" / name, partial(click.echo, err=True)
-    found = reproduce(name, data_root, folder, say=say, command=command_line(), **options)
-    click.echo(json.dumps(found.to_json()) if as_json else as_text(found))
+    result = reproduce(name, data_root, folder, say=say, command=command_line(), **options)
+    click.echo(json.dumps(result.to_json()) if as_json else as_text(result))

@@ -34,8 +34,8 @@ def read_frontier(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: the file is missing, damaged, or no frontier.
     """
-    found = checkpoint.read_json(path, "a frontier", "hardattn frontier")
-    points, chosen = found.get("points"), found.get("frontiers", {})
+    written = checkpoint.read_json(path, "a frontier", "hardattn frontier")
+    points, chosen = written.get("points"), written.get("frontiers", {})
     try:
         numbers = {number for own in chosen.values() for number in own}
         named = [_named(point) | {"chosen": at in numbers} for at, point in enumerate(points)]  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ def read_frontier(path: Path) -> dict[str, Any]:
             f"expected points with mflops and test_accuracy in {path}, found otherwise; "
             "make it with `hardattn frontier`"
         ) from None
-    return {"file": str(path), "command": noted_command(found), "points": named}
+    return {"file": str(path), "command": noted_command(written), "points": named}
 
 
 def noted_command(facts: Mapping[str, Any]) -> str | None:

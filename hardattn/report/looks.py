@@ -61,12 +61,12 @@ class Looks:
 
     def heat(self) -> list[dict[str, Any]]:
         """For every t the density of the centres, see `density`, and how many places were used."""
-        found = []
+        scales = []
         for places in self.locations.transpose(0, 1):
             share = density(places, self.geometry)
             size = {"height": share.shape[0], "width": share.shape[1]}
-            found.append({**size, "places": len(places.unique(dim=0)), **quantised(share)})
-        return found
+            scales.append({**size, "places": len(places.unique(dim=0)), **quantised(share)})
+        return scales
 
     @torch.no_grad()
     def walk(self, row: int) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from data.files import write_text
 SCRIPTS = ("chart.js", "player.js", "page.js")
 
 
-def page(found: dict[str, Any], command: str = "") -> str:
+def page(contents: dict[str, Any], command: str = "") -> str:
     """HTML that shows what `hardattn.report.contents.collect` found, drawn from the same figures as JSON.
 
     Args:
@@ -25,13 +25,13 @@ def page(found: dict[str, Any], command: str = "") -> str:
     >>> made.count("</script>") == made.count("<script")
     True
     """
-    names = dict.fromkeys(task["name"] for task in found["tasks"])
+    names = dict.fromkeys(task["name"] for task in contents["tasks"])
     return Template(_read("report.html")).substitute(
         title=escape(" and ".join(names)),
         command=escape(command),
         style=_read("report.css"),
         script="\n".join(map(_read, SCRIPTS)),
-        data=embedded(found),
+        data=embedded(contents),
     )
 
 
@@ -45,14 +45,14 @@ def embedded(value: Any) -> str:
     return text.replace("<", "\\u003c")
 
 
-def write_page(path: Path, found: dict[str, Any], command: str = "") -> Path:
+def write_page(path: Path, contents: dict[str, Any], command: str = "") -> Path:
     """Writes the page beside its name and then renames it.
 
     Raises:
         SettingsError: the path is a folder.
     """
     require_file(path)
-    write_text(path, page(found, command))
+    write_text(path, page(contents, command))
     return path
 
 

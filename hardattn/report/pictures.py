@@ -24,20 +24,20 @@ MARKERS = "osv^D"
 LINES = ("-", "--", ":", "-.")
 
 
-def write_pictures(folder: Path, found: dict[str, Any]) -> list[Path]:
+def write_pictures(folder: Path, contents: dict[str, Any]) -> list[Path]:
     """Writes a picture of each chart, each method's heat maps, and each image's walks; returns their paths.
 
     Args:
         folder: for the pictures, made where it is missing.
-        found: what `hardattn.report.contents.collect` gave.
+        contents: what `hardattn.report.contents.collect` gave.
 
     Raises:
         SettingsError: there is a file in place of the folder.
     """
     require_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    written, labels = list[Path](), {rule: found["rules"][rule] for rule in found["shown"]}
-    for task in found["tasks"]:
+    written, labels = list[Path](), {rule: contents["rules"][rule] for rule in contents["shown"]}
+    for task in contents["tasks"]:
         for name, draw in _pictures(task, labels).items():
             figure = _figure()
             draw(figure)

@@ -64,16 +64,18 @@ def verdict(table: Mapping[str, Sequence[float | None]], share: float) -> str:
     )
 
 
-def pixel_share(found: Frontier) -> float:
+def pixel_share(result: Frontier) -> float:
     """The largest share of an image's pixels that a point of the frontier of hard attention sees."""
-    chosen = frontiers(found.points).get(ATTENTION, [])
-    return max((point.pixels for point in chosen), default=0.0) / found.image_pixels
+    chosen = frontiers(result.points).get(ATTENTION, [])
+    return max((point.pixels for point in chosen), default=0.0) / result.image_pixels
 
 
-def as_text(found: Frontier) -> str:
+def as_text(result: Frontier) -> str:
     """The points of every frontier, and the families side by side."""
-    chosen = frontiers(found.points)
-    lines = [f"{found.dataset} {found.target}, seed {found.seed}: test accuracy of what validation chooses"]
+    chosen = frontiers(result.points)
+    lines = [
+        f"{result.dataset} {result.target}, seed {result.seed}: test accuracy of what validation chooses"
+    ]
     lines += [f"{'MFLOPs':>8} {'pixels':>7} {'valid. %':>9} {'test %':>7}  {'95 %':<13} network"]
     for point in (point for frontier in chosen.values() for point in frontier):
         ends = f"{100 * point.test_low:.1f} to {100 * point.test_high:.1f}"
@@ -83,10 +85,10 @@ def as_text(found: Frontier) -> str:
             f"{100 * point.test_accuracy:>7.1f}  {ends:<13} {point.name}{rule}"
         )
     table = at_budgets(chosen)
-    return "\n".join([*lines, "", as_table(table), verdict(table, pixel_share(found))])
+    return "\n".join([*lines, "", as_table(table), verdict(table, pixel_share(result))])
 
 
-def draw(found: Frontier, path: Path) -> None:
+def draw(result: Frontier, path: Path) -> None:
     """Test accuracy against MFLOPs: all points, and a line through those that validation chooses."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
     from matplotlib.figure import Figure
@@ -94,8 +96,8 @@ def draw(found: Frontier, path: Path) -> None:
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    for number, (family, frontier) in enumerate(frontiers(found.points).items()):
-        every = [point for point in found.points if point.family == family]
+    for number, (family, frontier) in enumerate(frontiers(result.points).items()):
+        every = [point for point in result.points if point.family == family]
         colour, own = f"C{number % 10}", family == ATTENTION
         axes.scatter(*_places(every), s=9, color=colour, alpha=0.35, linewidths=0)
         axes.plot(*_places(frontier), marker="o", markersize=4, color=colour, label=family, lw=2 + own)
@@ -104,7 +106,7 @@ def draw(found: Frontier, path: Path) -> None:
     shown = [budget for budget in BUDGETS if low <= budget <= high]
     axes.set_xticks(shown, [f"{budget:g}" for budget in shown])
     axes.minorticks_off()
-    axes.set_title(f"{found.dataset} {found.target}", fontsize=10)
+    axes.set_title(f"{result.dataset} {result.target}", fontsize=10)
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
 

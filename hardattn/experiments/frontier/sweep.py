@@ -64,11 +64,11 @@ class Frontier:
     @classmethod
     def read(cls, path: Path) -> Frontier:
         """What `frontier` wrote; raises CheckpointError where it is missing or damaged."""
-        found = checkpoint.read_json(path, "a frontier", "hardattn frontier")
+        written = checkpoint.read_json(path, "a frontier", "hardattn frontier")
         try:
-            facts = {"command": None} | found
+            facts = {"command": None} | written
             facts = {part.name: facts[part.name] for part in fields(cls)}
-            return cls(**facts | {"points": [FrontierPoint(**point) for point in found["points"]]})
+            return cls(**facts | {"points": [FrontierPoint(**point) for point in written["points"]]})
         except (KeyError, TypeError) as error:
             raise CheckpointError(
                 f"expected a frontier in {path}, found otherwise ({error}); make it with `hardattn frontier`"
@@ -168,10 +168,10 @@ def frontier(
             say(f"{member.name}: left out, the sequences are of other glimpses, or of fewer")
     points = [point for member in served for point in _points(work, member, say)]
     facts = (dataset.name, dataset.target, dataset.geometry.height * dataset.geometry.width)
-    found = Frontier(*facts, minutes, seed, points, None if command is None else list(command))
-    write_json(folder / FRONTIER, found.to_json())
+    result = Frontier(*facts, minutes, seed, points, None if command is None else list(command))
+    write_json(folder / FRONTIER, result.to_json())
     write_rows(folder / TABLE, [asdict(point) for point in points])
-    return found
+    return result
 
 
 def _points(work: Work, member: Member, say: Say) -> list[FrontierPoint]:

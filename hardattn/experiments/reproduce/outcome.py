@@ -77,9 +77,9 @@ class Reproduction:
     def published_error_percent(self) -> float | None:
         """The table's, or the mean over its tasks where something is known for each of them."""
         known = [choice.published_error_percent for choice in self.choices]
-        told = [figure for figure in known if figure is not None]
+        stated = [figure for figure in known if figure is not None]
         whole = self.published_whole
-        return whole if whole is not None or len(told) < len(known) else mean(told)
+        return whole if whole is not None or len(stated) < len(known) else mean(stated)
 
     @property
     def summaries(self) -> list[Summary]:
@@ -111,20 +111,20 @@ def _choice(rows: Sequence[Row]) -> Choice:
     return Choice(best[0].task, best[0].method, error, min(known, default=None))
 
 
-def as_text(found: Reproduction) -> str:
+def as_text(result: Reproduction) -> str:
     """The table for people."""
-    tasks = dict.fromkeys((row.method, row.task) for row in found.rows)
+    tasks = dict.fromkeys((row.method, row.task) for row in result.rows)
     several = len(tasks) > len({method for method, _ in tasks})
     titles = (
         f"{'error %':>8} {'published':>10} {'valid. %':>9} {'seconds':>8} {'iterations':>11} {'MFLOPs':>8}"
     )
-    lines = [f"{found.name}, {found.minutes:g} minutes of training in all"]
+    lines = [f"{result.name}, {result.minutes:g} minutes of training in all"]
     lines += [f"{titles} {'parameters':>11} {'seed':>5}  row{' and task' if several else ''}"]
-    lines += [_line(row, several) for row in found.rows]
-    lines += [str(figure) for figure in found.published]
-    lines += [str(one) for one in found.summaries if one.trainings > 1 or one.times_sooner is not None]
-    for choice in found.choices:
-        task = f" of {choice.task}" if len(found.choices) > 1 else ""
+    lines += [_line(row, several) for row in result.rows]
+    lines += [str(figure) for figure in result.published]
+    lines += [str(one) for one in result.summaries if one.trainings > 1 or one.times_sooner is not None]
+    for choice in result.choices:
+        task = f" of {choice.task}" if len(result.choices) > 1 else ""
         known = choice.published_error_percent
         beside = "" if known is None else f", published {known:.2f}"
         error = f"{choice.error_percent:.2f} % error"

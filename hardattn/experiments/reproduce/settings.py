@@ -131,11 +131,11 @@ def chosen(every: Sequence[Training], only: str, attributes: Collection[str]) ->
         if name not in known:
             raise SettingsError(f"expected --attribute of {', '.join(known)}; found {name!r}")
     exact = [one for one in every if only == one.name]
-    found = exact or [one for one in every if only in one.name]
-    if not found:
+    matching = exact or [one for one in every if only in one.name]
+    if not matching:
         names = "; ".join(dict.fromkeys(one.name for one in every))
         raise SettingsError(f"expected --row with a part of one of the names {names}; found {only!r}")
-    return [one for one in found if not attributes or one.row.get("attribute") in attributes]
+    return [one for one in matching if not attributes or one.row.get("attribute") in attributes]
 
 
 def require_minutes(run: Path, minutes: float) -> None:

@@ -84,14 +84,14 @@ def reproduce(
     if not minutes > 0 or seeds < 1:
         raise SettingsError(f"expected minutes above 0 and at least 1 seed, found {minutes} and {seeds}")
     every = trainings(table, minutes=minutes, seed=seed, seeds=seeds)
-    wanted, found = chosen(every, only, attributes), []
+    wanted, outcomes = chosen(every, only, attributes), []
     work = Work(every, data_root, folder, device, designs, command)
     for training in wanted:
         say(f"{training.run_name}: {training.minutes:.1f} minutes")
-        found.append(work.row(training))
+        outcomes.append(work.row(training))
     whole, reference = table.get("published_error_percent"), table.get("reference", "")
     published = [Published(**figure) for figure in table.get("published", [])]
-    return Reproduction(name, found, whole, minutes, reference, published)
+    return Reproduction(name, outcomes, whole, minutes, reference, published)
 
 
 @dataclass(frozen=True)
