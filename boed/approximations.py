@@ -26,7 +26,14 @@ from boed.part_files import (
 )
 from boed.posteriors.posterior import Posterior
 from boed.posteriors.registry import POSTERIORS
-from boed.saved import TaskFacts, restore, saved_settings, training_images
+from boed.saved import (
+    TaskFacts,
+    restore,
+    saved_facts,
+    saved_geometry,
+    saved_settings,
+    training_images,
+)
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
 from data.files import write_json
@@ -215,9 +222,9 @@ class Approximations:
         """
         tensors, about = load_tensors(folder / POSTERIOR, "boed fit")
         settings = saved_settings(folder / POSTERIOR, about)
-        facts = TaskFacts(**about.get("facts", {})) if dataset is None else TaskFacts.of(dataset)
+        facts = saved_facts(folder / POSTERIOR, about) if dataset is None else TaskFacts.of(dataset)
         train = training_images(folder, settings, about, dataset, facts)
-        geometry, places = Geometry(**about["geometry"]), tensors["places"]
+        geometry, places = saved_geometry(folder / POSTERIOR, about), tensors["places"]
         places = places if places.shape[1] == 3 else with_sides(places, geometry)
         q = POSTERIORS.require(settings.posterior).new(
             geometry,

@@ -19,6 +19,7 @@ from data.dataset import Split
 from data.device import at_device
 from data.sample import choose_images
 from data.sequences import Sequences
+from data.version import SOFTWARE
 from supervision.source import SequenceSource
 from supervision.store import SequenceStore
 
@@ -37,6 +38,7 @@ class Designs(SequenceSource):
         origin: what `data.registry.load` opens the data set with; empty where it cannot.
         seconds: wall-clock time that they took.
         path: None, they are in memory.
+        software: that made them.
     """
 
     ids: Tensor
@@ -46,6 +48,7 @@ class Designs(SequenceSource):
     origin: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     path: Path | None = None
+    software: str = SOFTWARE
 
     def __post_init__(self) -> None:
         self.done = torch.ones(len(self.ids), dtype=torch.bool)

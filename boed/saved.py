@@ -14,6 +14,7 @@ from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError
+from data.geometry import Geometry
 from data.registry import load
 from data.settings import from_json
 from data.tensors import load_tensors
@@ -45,6 +46,16 @@ class TaskFacts:
 def saved_settings(path: Path, about: Mapping[str, Any]) -> FittedSettings:
     """The settings in the header of a file; raises CheckpointError for those of another version."""
     return from_json(FittedSettings, about["settings"], path=path, software=about.get("software", ""))
+
+
+def saved_geometry(path: Path, about: Mapping[str, Any]) -> Geometry:
+    """The geometry in the header of a file; raises CheckpointError for one of another version."""
+    return from_json(Geometry, about["geometry"], path=path, software=about.get("software", ""))
+
+
+def saved_facts(path: Path, about: Mapping[str, Any]) -> TaskFacts:
+    """The facts in the header of a file; raises CheckpointError for those of another version."""
+    return from_json(TaskFacts, about.get("facts", {}), path=path, software=about.get("software", ""))
 
 
 def training_images(

@@ -201,7 +201,7 @@ def geometry_for(dataset: DataSet, store: SequenceSource | None, wanted: Geometr
     if store is None or "geometry" not in store.settings:
         geometry = wanted or dataset.geometry
     else:
-        geometry = Geometry(**store.settings["geometry"])
+        geometry = store.geometry
         if wanted is not None:
             store.require({"geometry": wanted.to_json()})
     geometry.grid()  # refuses a glimpse larger than the image

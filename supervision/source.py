@@ -9,8 +9,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from data.errors import StoreError
+from data.errors import CheckpointError, StoreError
+from data.geometry import Geometry
 from data.sequences import Sequences
+from data.settings import from_json
 
 
 class SequenceSource(Protocol):
@@ -19,6 +21,7 @@ class SequenceSource(Protocol):
     Attributes:
         path: of the file that they are in; None: they are in memory.
         settings: what they depend on, JSON-able.
+        software: that made them; "" where that is not known.
         ids: (N,) int64 images, increasing.
         done: (N,) bool which of them have a finished sequence.
         candidates: (L, 3) int64 places that the maps are over.
@@ -27,6 +30,7 @@ class SequenceSource(Protocol):
 
     path: Path | None
     settings: dict[str, Any]
+    software: str = ""
     ids: Tensor
     done: Tensor
     candidates: Tensor
@@ -36,6 +40,20 @@ class SequenceSource(Protocol):
     def name(self) -> str:
         """For messages."""
         return "the designs in memory" if self.path is None else str(self.path)
+
+    @property
+    def geometry(self) -> Geometry:
+        """That they are for.
+
+        Raises:
+            StoreError: they do not say, or another version of this software says it otherwise.
+        """
+        if "geometry" not in self.settings:
+            raise StoreError(
+                f"expected a geometry in the settings of {self.name}, found none; make it again with one, "
+                "see `data.geometry.Geometry.to_json`"
+            )
+        return geometry_in(self.settings, self.name, self.software)
 
     def load(self, rows: Tensor | None = None) -> Sequences:
         """The sequences of these rows (default: all that are done)."""
@@ -61,3 +79,11 @@ class SequenceSource(Protocol):
                 f"{missing}; there are {len(finished)} finished ones"
             )
         return torch.searchsorted(self.ids, torch.tensor(sorted(set(ids))))
+
+
+def geometry_in(settings: dict[str, Any], name: str, software: str) -> Geometry:
+    """The geometry among the settings of sequences; raises StoreError for that of another version."""
+    try:
+        return from_json(Geometry, settings["geometry"], path=Path(name), software=software)
+    except CheckpointError as error:
+        raise StoreError(str(error)) from None

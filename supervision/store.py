@@ -20,12 +20,11 @@ import torch
 from torch import Tensor
 
 from data.errors import StoreError
-from data.geometry import Geometry
 from data.places import with_sides
 from data.sequences import Sequences
 from data.version import SOFTWARE
 from supervision.hdf5 import explained, opened
-from supervision.source import SequenceSource
+from supervision.source import SequenceSource, geometry_in
 
 SCHEMA = 2
 READ = (1, 2)  # schema 1 has places without a side
@@ -53,8 +52,10 @@ class SequenceStore(SequenceSource):
         origin: dict[str, Any],
         arrays: dict[str, np.ndarray],
         times: dict[str, float],
+        software: str,
     ) -> None:
         self.path, self.settings, self.origin, self.schema = path, settings, origin, int(arrays["schema"])
+        self.software = software
         self.seconds, self.made_in = times["seconds"], times["made_in"]
         self.sequences_timed = int(times["sequences_timed"])
         self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
@@ -71,16 +72,17 @@ class SequenceStore(SequenceSource):
                     raise ValueError(f"schema {file.attrs['schema']}")
                 settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
                 arrays = {name: file[name][()] for name in ("image_id", "done")}
-                arrays["candidates"] = _with_sides(file["candidates"][()], settings)
+                arrays["candidates"] = _with_sides(file["candidates"][()], settings, path)
                 arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
                 arrays["schema"] = np.asarray(file.attrs["schema"])
+                software = str(file.attrs.get("software", ""))
                 times = {name: float(file.attrs.get(name, 0)) for name in TIMES}
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
                     f"its parts ({error}); name another file, or make it with `boed generate`"
                 ) from None
-        return cls(path, settings, origin, arrays, times)
+        return cls(path, settings, origin, arrays, times, software)
 
     @classmethod
     def write_to(
@@ -163,7 +165,7 @@ class SequenceStore(SequenceSource):
         """The sequences of these rows (default: all that are done)."""
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
         with opened(self.path, "r") as file:
-            places = _with_sides(file[_places_name(file)][()][chosen], self.settings)
+            places = _with_sides(file[_places_name(file)][()][chosen], self.settings, self.path)
             maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
                 torch.from_numpy(places.astype(np.int64)),
@@ -218,7 +220,7 @@ def _places_name(file: h5py.File) -> str:
     return "places" if file.attrs["schema"] == SCHEMA else "locations"
 
 
-def _with_sides(places: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
+def _with_sides(places: np.ndarray, settings: dict[str, Any], path: Path) -> np.ndarray:
     """(..., 3) places of any schema; those of schema 1 (..., 2) get the side of a glimpse, or of the image.
 
     Raises:
@@ -226,4 +228,4 @@ def _with_sides(places: np.ndarray, settings: dict[str, Any]) -> np.ndarray:
     """
     if places.shape[-1] == 3:
         return places
-    return with_sides(torch.from_numpy(places), Geometry(**settings["geometry"])).numpy()
+    return with_sides(torch.from_numpy(places), geometry_in(settings, str(path), "")).numpy()

@@ -41,15 +41,13 @@ def show(file: Path, images: tuple[int, ...], out: Path | None, data_root: Path 
 def draw(file: Path, images: tuple[int, ...], path: Path, data_root: Path | None) -> None:
     """Draws these images of a store, or its first four."""
     from boed.pictures import draw_sequences
-    from data.geometry import Geometry
     from supervision.store import SequenceStore
 
     store = SequenceStore.read(file)
     split = reopen(store, data_root)
     chosen = list(images) or store.ids[store.done][:4].tolist()
     sequences = store.load(store.rows_of(chosen))
-    geometry = Geometry(**store.settings["geometry"])
-    maps = (sequences.locations, sequences.epe_map, store.candidates, geometry)
+    maps = (sequences.locations, sequences.epe_map, store.candidates, store.geometry)
     draw_sequences(path, split, sorted(set(chosen)), *maps)
 
 

@@ -68,7 +68,7 @@ def by_target(stores: Sequence[SequenceStore]) -> dict[str, list[SequenceStore]]
 
 def geometry_of(stores: Sequence[SequenceStore]) -> Geometry:
     """The geometry of all stores; where some sequences start with a glance, the judge can take one."""
-    geometries = [Geometry(**store.settings["geometry"]) for store in stores]
+    geometries = [store.geometry for store in stores]
     return replace(geometries[0], first_glance=any(geometry.first_glance for geometry in geometries))
 
 

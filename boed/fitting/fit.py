@@ -26,7 +26,7 @@ from boed.fitting.parts import add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
 from boed.posteriors.registry import POSTERIORS
-from boed.saved import TaskFacts, saved_settings
+from boed.saved import TaskFacts, saved_geometry, saved_settings
 from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
 from data.dataset import DataSet
@@ -188,7 +188,7 @@ def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | N
     settings = saved_settings(folder / POSTERIOR, about)
     pairs = [(name, value, getattr(settings, name)) for name, value in asked.items()]
     if geometry is not None:
-        kept = asdict(Geometry(**about["geometry"]))
+        kept = asdict(saved_geometry(folder / POSTERIOR, about))
         pairs += [(name, value, kept[name]) for name, value in asdict(geometry).items()]
     for name, expected, found in pairs:
         if expected != found:

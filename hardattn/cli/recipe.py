@@ -120,9 +120,7 @@ def wanted_geometry(
         return None
     from dataclasses import replace
 
-    from data.geometry import Geometry
-
-    default = Geometry(**store.settings["geometry"]) if store else dataset.geometry
+    default = store.geometry if store else dataset.geometry
     return replace(default, **sensor)
 
 
