@@ -103,6 +103,26 @@ def load(name: str, data_root: str | Path | None = None, **options: Any) -> Data
     return dataset
 
 
+def reopen(origin: Mapping[str, Any], data_root: Path | None, asked_by: str) -> DataSet:
+    """The data set that was opened so, perhaps in another folder now.
+
+    Args:
+        origin: of the data set, see `data.dataset.DataSet`.
+        data_root: where it is now; None: where it was.
+        asked_by: the file that says so, for the message.
+
+    Raises:
+        DataError: it was not opened by name but made from arrays, or is not in that folder.
+    """
+    if "name" not in origin:
+        raise DataError(
+            f"expected {asked_by} to say what its images were opened with, found that it does not, as those "
+            "of arrays; take it up from Python, with these"
+        )
+    moved = {"data_root": data_root} if data_root else {}
+    return load(**{**origin, **moved})
+
+
 def _root_of(name: str, entry: Entry, data_root: str | Path | None) -> tuple[Path, ...]:
     """The data root, where the data set has one."""
     if not entry.layout:

@@ -127,8 +127,17 @@ class SequenceStore(SequenceSource):
         return (~self.done).nonzero().view(-1)
 
     def write(self, rows: Tensor, sequences: Sequences) -> None:
-        """Writes the sequences of these rows (increasing) and then marks them done."""
-        chosen = rows.numpy()
+        """Writes the sequences of these rows (increasing) and then marks them done.
+
+        Raises:
+            StoreError: they have other sizes, or the file cannot be written.
+        """
+        shape, chosen = tuple(sequences.locations.shape), rows.numpy()
+        if shape != (len(rows), self.steps, 3):
+            raise StoreError(
+                f"expected places ({len(rows)}, {self.steps}, 3) of row, col and side for {self.path}, found "
+                f"{shape}; see `data.places.with_sides`"
+            )
         with opened(self.path, "r+") as file:
             file["places"][chosen] = sequences.locations.cpu().numpy()
             file["epe"][chosen] = sequences.epe.cpu().numpy()

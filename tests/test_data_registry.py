@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from data import DATASETS, DataError, DataSet, SettingsError, load
-from data.registry import register
+from data.registry import register, reopen
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
@@ -56,6 +56,13 @@ def test_every_data_set_has_a_one_line_summary(name: str) -> None:
     summary = DATASETS[name].summary
     assert summary
     assert "\n" not in summary
+
+
+def test_what_was_made_of_arrays_cannot_be_opened_again() -> None:
+    with pytest.raises(DataError, match=r"expected s\.h5 to say what its images were opened with"):
+        reopen({}, None, "s.h5")
+    again = reopen({"name": "digits", "data_root": None, "seed": 3}, None, "s.h5")
+    assert again.origin == {"name": "digits", "data_root": None, "seed": 3}
 
 
 def test_the_options_that_there_are_are_named() -> None:

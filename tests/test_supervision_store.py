@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -46,6 +47,14 @@ def fill(store: SequenceStore, rows: torch.Tensor) -> None:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "made" / "sequences.h5"
+
+
+def test_places_without_a_side_are_refused(path: Path) -> None:
+    store, rows = open_store(path), torch.arange(2)
+    designed = sequences_of(IDS[:2])
+    with pytest.raises(StoreError, match=r"expected places \(2, 3, 3\) .* found \(2, 3, 2\)"):
+        store.write(rows, replace(designed, locations=designed.locations[..., :2]))
+    assert not SequenceStore.read(path).done.any()
 
 
 def test_what_is_written_is_read_back(path: Path) -> None:

@@ -53,9 +53,9 @@ def draw(file: Path, images: tuple[int, ...], path: Path, data_root: Path | None
 
 def reopen(store: SequenceStore, data_root: Path | None) -> Split:
     """The images that a store was made for."""
-    from data.registry import load
+    from data.registry import reopen as opened_again
 
-    dataset = load(**store.origin | ({"data_root": data_root} if data_root else {}))
+    dataset = opened_again(store.origin, data_root, store.name)
     if dataset.note:
         click.echo(dataset.note, err=True)
     return split_of(store, dataset)

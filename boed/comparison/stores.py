@@ -16,7 +16,7 @@ from boed.comparison.verdict import sentence
 from data.dataset import DataSet
 from data.errors import StoreError
 from data.geometry import Geometry
-from data.registry import load
+from data.registry import reopen
 from supervision.store import SequenceStore
 
 SAME = ("dataset", "target", "fingerprint", "geometry")
@@ -92,9 +92,8 @@ def _task_of(store: SequenceStore) -> dict[str, Any]:
 
 def reopened(stores: Sequence[SequenceStore], data_root: Path | None, say: Say = print) -> DataSet:
     """The data set that the stores were made from."""
-    origins = [store.origin for store in stores]
-    origin = next((each for each in origins if each.get("data_root")), origins[0])
-    dataset = load(**origin | ({"data_root": data_root} if data_root else {}))
+    store = next((each for each in stores if each.origin.get("data_root")), stores[0])
+    dataset = reopen(store.origin, data_root, store.name)
     if dataset.note:
         say(dataset.note)
     stores[0].require({"fingerprint": dataset["design"].fingerprint})
