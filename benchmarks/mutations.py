@@ -61,9 +61,12 @@ def imported(path: Path) -> set[str]:
 def concerned_tests(root: Path, path: str) -> list[str]:
     """The tests that import a module after its own examples: its namesake first, then what imports least.
 
-    Where no test imports it, those of the modules that do.
+    What a module registers is tested by its name: tests that import the registry of its folder concern it too. Where no
+    test imports it, those of the modules that do.
     """
-    stem, modules = Path(path).stem, {_module(Path(path))}
+    stem, own = Path(path).stem, _module(Path(path))
+    registry = f"{own.rpartition('.')[0]}.registry"
+    modules = {own, registry} if registry in imported(root / path) else {own}
     tests = {test: imported(test) for test in sorted((root / "tests").glob("test_*.py"))}
     if not any(names & modules for names in tests.values()):
         sources = (file for file in root.rglob("*.py") if root / "tests" not in file.parents)

@@ -139,7 +139,9 @@ def _root_of(name: str, entry: Entry, data_root: str | Path | None) -> tuple[Pat
 def _require_applicable(name: str, entry: Entry, options: Mapping[str, Any]) -> None:
     for option, value in options.items():
         if option not in entry.options:
+            takers = [other for other, its in DATASETS.items() if option in its.options]
+            elsewhere = f", and {option} is one of {', '.join(takers)}" if takers else ""
             raise SettingsError(
                 f"expected no {option} for {name}, found {value!r}; its options are "
-                f"{', '.join(entry.options) or 'none'}"
+                f"{', '.join(entry.options) or 'none'}{elsewhere}"
             )

@@ -242,15 +242,16 @@ def test_images_may_look_at_places_of_their_own(bank: Bank, seen: Split) -> None
 
 
 @pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("wanted", [None, torch.ones(5, 9, dtype=torch.bool)], ids=["together", "by-image"])
 @torch.no_grad()
 def test_blocks_of_completions_change_nothing(
-    bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch, score: str
+    bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch, wanted: torch.Tensor | None, score: str
 ) -> None:
     belief = belief_of(bank, seen, range(5), [4], score=score)
     totals = totals_of(bank, seen, range(5), [4])
     whole = belief.own_map(totals, 2)
     monkeypatch.setattr(boed.estimators.bank_belief, "BATCH_VALUES", 9 * bank.width * 2)  # two completions
-    assert torch.allclose(belief.own_map(totals, 2), whole, atol=1e-6)
+    assert torch.allclose(belief.own_map(totals, 2, wanted), whole, atol=1e-6)
 
 
 @torch.no_grad()

@@ -85,6 +85,32 @@ def test_retina_equals_a_loop(scales: int) -> None:
     assert torch.allclose(glimpses, naive_retina(images, index, locations, 4, scales), atol=1e-6)
 
 
+def averaged(image: torch.Tensor, place: list[int], size: int) -> torch.Tensor:
+    """(C, G, G) means of the G x G cells of a square; of pixels in several cells the parts count."""
+    row, col, side = place
+    square = naive_patches(image[None], torch.tensor([0]), torch.tensor([[[row, col]]]), side)[0, 0]
+    parts = square.double().repeat_interleave(size, 0).repeat_interleave(size, 1)  # (side G, side G, C)
+    cells = parts.view(size, side, size, side, -1).mean((1, 3))
+    return cells.permute(2, 0, 1).float() / 255
+
+
+@pytest.mark.parametrize("scales", [1, 2])
+def test_squares_of_any_sides_are_averaged_down(scales: int) -> None:
+    """In one batch, also over the border; the whole image is the same at all scales."""
+    images = noise((3, 24, 24, 2), 3)
+    places = torch.tensor([[[3, 5, 4], [2, 1, 8], [-3, 20, 6]], [[0, 0, 24], [7, 9, 5], [4, 4, 8]]])
+    index = torch.tensor([2, 0])
+    glimpses = Retina(4, scales)(images, index, places)
+    for b, image in enumerate(index.tolist()):
+        for t, (row, col, side) in enumerate(places[b].tolist()):
+            for scale in range(scales):
+                wide = side if side == 24 else side * 2**scale
+                place = [row - (wide - side) // 2, col - (wide - side) // 2, wide]
+                own = glimpses[b, t, 2 * scale : 2 * scale + 2]
+                allowed = 0.501 / 255 if side == 24 else 1e-5  # grey levels of thumbnails are whole numbers
+                torch.testing.assert_close(own, averaged(images[image], place, 4), atol=allowed, rtol=0)
+
+
 def test_scales_of_the_retina_share_their_centre() -> None:
     images = torch.zeros(1, 40, 40, 1, dtype=torch.uint8)
     images[0, 20, 20] = images[0, 19, 20] = images[0, 20, 19] = images[0, 19, 19] = 255
