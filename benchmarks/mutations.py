@@ -61,8 +61,8 @@ def imported(path: Path) -> set[str]:
 def concerned_tests(root: Path, path: str) -> list[str]:
     """The tests that import a module after its own examples: its namesake first, then what imports least.
 
-    What a module registers is tested by its name: tests that import the registry of its folder concern it too. Where no
-    test imports it, those of the modules that do.
+    What a module registers is tested by its name: tests that import the registry of its folder concern it
+    too. Where no test imports it, those of the modules that do.
     """
     stem, own = Path(path).stem, _module(Path(path))
     registry = f"{own.rpartition('.')[0]}.registry"
