@@ -15,8 +15,9 @@ from boed.estimators.choices import MEMORY_GB
 from boed.generation import candidates_of, described, generate
 from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.designer import Designer
-from data.dataset import Split
+from data.dataset import Split, require_split
 from data.device import at_device
+from data.errors import SettingsError
 from data.sample import choose_images
 from data.sequences import Sequences
 from data.version import SOFTWARE
@@ -132,6 +133,8 @@ def design(
         SettingsError: unknown source, more glimpses or images than there are, or a search that the parts of
             the fit cannot serve.
     """
+    require_split(split)
+    _require_size(fitted, split)
     designer = Designer(
         fitted,
         completions=completions,
@@ -153,6 +156,14 @@ def design(
         dict(fitted.facts.origin or {}),
         time.perf_counter() - start,
     )
+
+
+def _require_size(fitted: Approximations, split: Split) -> None:
+    geometry, size = fitted.geometry, tuple(split.images.shape[1:])
+    if size != (wanted := (geometry.height, geometry.width, geometry.channels)):
+        raise SettingsError(
+            f"expected images (height, width, channels) {wanted}, as fitted, found {size}; fit these images"
+        )
 
 
 class _Memory:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -34,7 +33,8 @@ def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> Aver
 
     def step(average: list[Tensor], weights: list[Tensor], number: Tensor | int) -> None:
         rate = 1 - min(decay, int(number) / (int(number) + WARM_UP))
-        torch._foreach_lerp_(average, weights, rate)
+        for mean, value in zip(average, weights, strict=True):
+            mean.lerp_(value, rate)
 
     averaged = AveragedModel(network, multi_avg_fn=step).eval()  # type: ignore[arg-type]
     averaged.n_averaged.fill_(iteration)

@@ -116,8 +116,8 @@ def reopen(origin: Mapping[str, Any], data_root: Path | None, asked_by: str) -> 
     """
     if "name" not in origin:
         raise DataError(
-            f"expected {asked_by} to say what its images were opened with, found that it does not, as those "
-            "of arrays; take it up from Python, with these"
+            f"expected {asked_by} to say what its images were opened with, found that it does not, as of "
+            "arrays; give the images, or the data set, from Python"
         )
     moved = {"data_root": data_root} if data_root else {}
     return load(**{**origin, **moved})

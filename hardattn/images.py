@@ -16,9 +16,11 @@ from data.decode import opened_photo, squared
 from data.errors import DataError
 from data.folder import SUFFIXES
 from data.geometry import Geometry
+from data.progress import progress
 
 ImageLike = np.ndarray | Tensor | str | PathLike[str]
 Images = ImageLike | Sequence[ImageLike]
+SILENT = 50  # images that are read in no time
 MODES = {1: "L", 3: "RGB"}
 
 
@@ -45,7 +47,10 @@ def batch_of(images: Images, geometry: Geometry) -> Tensor:
     if isinstance(images, (np.ndarray, Tensor)) and (array := _batch(images, geometry)).shape[1:] == size:
         batch = array
     else:
-        fitted = [_fitted(each, geometry) for each in _each(images, geometry)]
+        every = list(_each(images, geometry))
+        slow = len(every) > SILENT
+        shown = progress(every, desc="read images", unit="image") if slow else every
+        fitted = [_fitted(each, geometry) for each in shown]
         batch = np.stack(fitted) if fitted else np.zeros((0, *size), np.uint8)
     if len(batch) == 0:
         raise DataError("expected at least one image, found none; give an array, a list or a path")
@@ -64,7 +69,8 @@ def image_paths(path: Path) -> list[Path]:
         if not path.is_file():
             raise DataError(f"expected an image or a folder of images, found no {path}; check the path")
         return [path]
-    paths = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    files = (file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.name[0] != ".")
+    paths = sorted(file for file in files if not file.is_dir())
     if not paths:
         raise DataError(f"expected images ({', '.join(sorted(SUFFIXES))}) in {path}, found none")
     return paths
@@ -73,6 +79,10 @@ def image_paths(path: Path) -> list[Path]:
 def _each(images: Images, geometry: Geometry) -> Iterator[np.ndarray | Path]:
     """Single images (H, W, C), and paths of files."""
     if isinstance(images, (str, PathLike)):
+        if not str(images):
+            raise DataError(
+                "expected a path of images, found an empty one; is a variable of the shell unset?"
+            )
         yield from image_paths(Path(images))
     elif isinstance(images, (np.ndarray, Tensor)):
         yield from _batch(images, geometry)

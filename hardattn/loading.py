@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from data.dataset import DataSet
 from data.device import choose_device
 from data.errors import CheckpointError, SettingsError
-from data.registry import load
+from data.registry import reopen
 from data.settings import from_json
 from data.tensors import load_tensors
 from hardattn.baselines import training as whole_image
@@ -34,7 +36,7 @@ class TrainedNetwork:
         about: what was noted with the weights: the figures of their check, and the sweep of stopping rules
             over validation images.
         log: of the training, check by check.
-        origin: the arguments of `data.registry.load` that open the data set.
+        origin: the arguments of `data.registry.load` that open the data set; empty where they cannot.
     """
 
     network: HardAttention | Baseline
@@ -82,7 +84,7 @@ def open_network(run_folder: Path, *, device: str = "auto") -> TrainedNetwork:
     settings = settings_of(run, run_folder)
     network, about = _with_weights(run_folder, settings)
     log = list(read_log(run_folder / checkpoint.LOG))
-    origin = {"name": settings.dataset, **run.opened_with}
+    origin = _origin_of(run, settings.dataset)
     return TrainedNetwork(network.eval().to(choose_device(device)), settings, about, log, origin)
 
 
@@ -98,12 +100,19 @@ def open_trained(
 
     Raises:
         CheckpointError: weights are missing, damaged or of another task or version.
+        DataError: the data set was made of arrays and is not given, or is not where it was.
     """
     its = open_network(run_folder, device=device)
-    origin = {**its.origin, **({"data_root": str(data_root.resolve())} if data_root else {})}
-    dataset = dataset or load(**origin)
+    dataset = dataset or reopen(its.origin, data_root, str(run_folder))
     require_fits(run_folder, its.settings, dataset)
-    return Trained(its.network, its.settings, its.about, its.log, origin, dataset)
+    return Trained(its.network, its.settings, its.about, its.log, dataset.origin or its.origin, dataset)
+
+
+def _origin_of(run: RunFile, name: str) -> dict[str, Any]:
+    """What opens the data set of this name; versions before 0.2 could leave out the name itself."""
+    version = run.software.rpartition(" ")[2]
+    named = {"name": name} if not version or version.startswith("0.1") else {}
+    return {**named, **run.opened_with}
 
 
 def settings_of(run: RunFile, run_folder: Path) -> NetworkSettings | BaselineSettings:
@@ -130,7 +139,8 @@ def _with_weights(
 ) -> tuple[HardAttention | Baseline, dict[str, Any]]:
     """The network with its best weights, and what was noted with them."""
     tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
-    network = whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # what is drawn is overwritten
+        network = whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from data.dataset import DataSet, Split
+from data.dataset import DataSet, Split, require_dataset, require_split
 from data.files import write_text
-from data.registry import load as load_data
+from data.registry import reopen
 from data.tensors import save_tensors
 from hardattn.evaluation import Evaluation, limits, measured
 from hardattn.images import Images
@@ -71,26 +71,28 @@ class Model:
         """
         require_trajectories(trajectories)
         images, budget = self._test() if split is None else split, limits(budget_glimpses, budget_mflops)
+        require_split(images)
         with evaluating(self.run.network):
             return measured(self.run, images, trajectories, stop=stop, budget=budget)
 
     def _test(self) -> Split:
-        return (self.dataset or load_data(**self.run.origin))["test"]
+        return (self.dataset or reopen(self.run.origin, None, str(self)))["test"]
 
-    def predict(self, images: Images, stop: Stop | None = None) -> Answers:
+    def predict(self, images: Images, stop: Stop | str | None = None) -> Answers:
         """Looks at images until a rule says stop: those that have stopped leave the batch.
 
         Args:
             images: a batch (N, H, W, C) of uint8, a list of differently sized ones, or paths. Those of
                 another size than the task's are brought to it as photographs of a data set are: their central
                 square, resampled. See `hardattn.images.batch_of`.
-            stop: for example `hardattn.Gain(0.02)`; None: after all T glimpses. `stop_within` finds one.
+            stop: for example `hardattn.Gain(0.02)` or "gain=0.02"; None: after all T glimpses. `stop_within`
+                finds one.
 
         Raises:
             DataError: what is given is no image.
             SettingsError: the rule is not one for this network.
         """
-        return predict(self.run, images, stop)
+        return predict(self.run, images, Stop.parsed(stop) if isinstance(stop, str) else stop)
 
     def stop_within(self, glimpses: float, *rules: str) -> Stop:
         """The rule and threshold that did best on the validation images within a mean number of glimpses.
@@ -157,6 +159,7 @@ def train(
     >>> len(answers.names), answers.taken.tolist()
     (4, [1, 1, 1, 1])
     """
+    require_dataset(dataset)
     store = SequenceStore.read(Path(designs)) if isinstance(designs, (str, PathLike)) else designs
     name = method_of(method, store is not None)
     with _kept_in(folder, f"{name}-{seed}") as run_folder:

@@ -103,6 +103,8 @@ def predict(run: TrainedNetwork, images: Images, stop: Stop | None = None) -> An
         DataError: what is given is no image.
         SettingsError: more glimpses than T, a rule that the network has no head for, or a baseline's rule.
     """
+    if not isinstance(stop, Stop | None):
+        raise SettingsError(f"expected a stopping rule such as hardattn.Gain(0.02), found {stop!r}")
     batch = batch_of(images, run.settings.geometry)
     if isinstance(run.network, HardAttention):
         return _glimpsed(run, batch, stop)
@@ -156,10 +158,11 @@ def _unlabelled(images: Tensor) -> Split:
 
 @contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """The network in evaluation mode for a while; afterwards as it was, also after an interrupt."""
+    """The network in evaluation mode for a while; afterwards it and the generators of torch are as before."""
     before = network.training
     network.eval()
     try:
-        yield
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            yield
     finally:
         network.train(before)

@@ -12,7 +12,7 @@ import torch
 
 from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
-from data.errors import SettingsError
+from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
 from hardattn.distillation import Teacher
 from hardattn.loading import build
@@ -73,7 +73,8 @@ def train(
         supervised_images: how many of the store's images to use; default all.
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
         recipe: default the one that suits method and data set.
-        opened_with: what `data.registry.load` was called with, kept for `evaluate`.
+        opened_with: what `data.registry.load` was called with, kept for `evaluate`; default the data set's
+            own origin.
         command: the command line that was given, kept for the report.
         tracker: is told the figures of every check.
         chosen: fields of `Recipe` that are not as in `recipe`.
@@ -103,6 +104,7 @@ def train(
         budget=budget,
         recipe=recipe,
     )
+    opened_with = dataset.origin if opened_with is None else opened_with
     open_run(run_folder, settings, opened_with, _imitated(run_folder, store, supervised_images), command)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
@@ -202,10 +204,20 @@ def geometry_for(dataset: DataSet, store: SequenceSource | None, wanted: Geometr
         geometry = wanted or dataset.geometry
     else:
         geometry = store.geometry
+        _require_size(geometry, dataset.geometry, store.name)
         if wanted is not None:
             store.require({"geometry": wanted.to_json()})
     geometry.grid()  # refuses a glimpse larger than the image
     return geometry
+
+
+def _require_size(geometry: Geometry, images: Geometry, name: str) -> None:
+    wanted, size = ((each.height, each.width, each.channels) for each in (images, geometry))
+    if wanted != size:
+        raise StoreError(
+            f"expected sequences of images (height, width, channels) {wanted} in {name}, found those of "
+            f"{size}; design for these images"
+        )
 
 
 def _beside(guided: Split, train: Split, images: Split) -> Split:

@@ -19,6 +19,7 @@ from hardattn.baselines.layers import Baseline, Image
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import evaluate, looked_at
+from hardattn.loading import open_trained
 from hardattn.model.cores import Core
 from hardattn.model.heads import HeadKind, require_said
 from hardattn.model.looking import look_at_all
@@ -27,6 +28,7 @@ from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, HEADS, POLICI
 from hardattn.objectives.methods import Method
 from hardattn.objectives.registry import METHODS, TERMS
 from hardattn.objectives.terms import LossInputs, Term
+from hardattn.report.looks import Looks
 from hardattn.runs import train
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Predictions, Rule, quantiles, until_below
@@ -238,6 +240,12 @@ def test_predictions_of_places_between_the_pixels_are_those_of_the_curve() -> No
     torch.testing.assert_close(torch.from_numpy(answers.probabilities), stops.log_probs.exp())
     whole = model.predict(DATASET["test"].images)
     assert torch.equal(torch.from_numpy(whole.places), looks.locations[:, 0])
+
+
+def test_the_report_has_no_map_of_places_that_are_not_drawn(tmp_path: Path) -> None:
+    run = open_trained(train(DATASET, tmp_path / "run", method="end-to-end", **SHORT), dataset=DATASET)
+    walk = Looks.of(run, run.glimpsing()[0]).walk(0)
+    assert walk["maps"] is None and len(walk["glimpses"]) == 3
 
 
 def test_predictions_with_a_differentiable_policy_are_those_of_a_rollout(tmp_path: Path) -> None:

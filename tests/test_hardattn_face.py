@@ -14,7 +14,7 @@ from hardattn_tiny import tiny_dataset, tiny_split, tiny_store
 
 import hardattn
 from data.dataset import DataSet
-from data.errors import CheckpointError, SettingsError
+from data.errors import CheckpointError, DataError, SettingsError
 from data.files import write_json
 from data.sequences import Sequences
 from data.version import SOFTWARE, __version__
@@ -126,7 +126,7 @@ def test_the_command_line_takes_what_was_saved(tmp_path: Path) -> None:
 
 def test_without_its_data_set_it_needs_a_split_to_be_evaluated(tmp_path: Path) -> None:
     hardattn.train(tiny_dataset(), folder=tmp_path / "run", **SHORT)
-    with pytest.raises(SettingsError, match="data set of .*; found 'tiny'"):
+    with pytest.raises(DataError, match="to say what its images were opened with, .* give the images"):
         hardattn.load(tmp_path / "run").evaluate()
 
 

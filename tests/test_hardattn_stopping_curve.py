@@ -162,7 +162,7 @@ def test_budget_is_met_on_the_validation_images(run: Path) -> None:
 def test_bad_input_is_refused_in_one_line(
     run: Path, monkeypatch: pytest.MonkeyPatch, options: list[str], message: str
 ) -> None:
-    monkeypatch.setattr("hardattn.loading.load", lambda **origin: tiny_dataset())
+    monkeypatch.setattr("hardattn.loading.reopen", lambda *_: tiny_dataset())
     done = CliRunner().invoke(main, ["evaluate", str(run), "--device", "cpu", *options])
     assert_refused(done, message)
 

@@ -29,7 +29,7 @@ from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, saved_geometry, saved_settings
 from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
-from data.dataset import DataSet
+from data.dataset import DataSet, require_dataset
 from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError
 from data.files import write_json
@@ -63,6 +63,7 @@ def fit(
         CheckpointError: the folder holds approximations with other settings (both values are shown).
         SettingsError: an impossible setting.
     """
+    require_dataset(dataset)
     if folder is None:
         with TemporaryDirectory() as kept:
             return _fit(dataset, Path(kept), device, geometry, combination or Combination(), chosen)

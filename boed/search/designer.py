@@ -54,6 +54,8 @@ class Designer:
         coarse: bool = False,
         memory_gb: float = MEMORY_GB,
     ) -> None:
+        if search not in SEARCHES:
+            raise SettingsError(f"expected a search of {', '.join(SEARCHES)}; found {search!r}")
         require_search(approximations.combination, search, coarse)
         if completions < 1:
             raise SettingsError(f"expected at least 1 completion, found {completions}")

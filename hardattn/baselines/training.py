@@ -114,6 +114,7 @@ def train_baseline(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
+        opened_with = dataset.origin if opened_with is None else opened_with
         open_run(run_folder, settings, opened_with, command=command)
         train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
         batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)

@@ -84,7 +84,8 @@ class Looks:
         with one_thread():
             states = states_along(self.network, glimpses, locations, grid)
             logits, gain = self.network.classify(states).float(), self._gain(states, locations, grid)
-            maps = maps_of(self.network, states, grid) if self.chosen else None
+            draws = self.chosen and not self.network.policy_head.differentiable
+            maps = maps_of(self.network, states, grid) if draws else None
         return {
             "locations": locations.tolist(),
             "glimpses": [self._pictures(glimpse) for glimpse in glimpses],

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from operator import itemgetter
 from typing import Any
 
@@ -35,8 +37,8 @@ class Stop:
 
     def __post_init__(self) -> None:
         RULES.require(self.rule)
-        object.__setattr__(self, "threshold", float(self.threshold))
-        if self.rule == "fixed" and not (self.threshold >= 1 and self.threshold == int(self.threshold)):
+        object.__setattr__(self, "threshold", _number(self.rule, self.threshold))
+        if self.rule == "fixed" and not (self.threshold >= 1 and self.threshold.is_integer()):
             raise SettingsError(f"expected a whole number of glimpses from 1 on, found {self.threshold:g}")
         if self.rule in WITH_COST and self.threshold not in PONDER_COSTS:
             costs = ", ".join(f"{cost:g}" for cost in PONDER_COSTS)
@@ -79,10 +81,20 @@ class Stop:
         Raises:
             SettingsError: no rule takes so few.
         """
+        for rule in rules:
+            RULES.require_name(rule)
         chosen = settings_within(points, list(rules or RULES), {"mean_glimpses": glimpses})
         known = {(point["rule"], point["threshold"]): point for point in points}
         best = min((known[setting] for setting in chosen), key=itemgetter("nll"))
         return Stop(best["rule"], best["threshold"])
+
+
+def _number(rule: str, threshold: object) -> float:
+    """A threshold as a number; infinity, at which a rule stops at once or never, is one but for `fixed`."""
+    number = threshold if isinstance(threshold, Real) and not isinstance(threshold, bool) else math.nan
+    if math.isnan(number) or (rule == "fixed" and math.isinf(number)):
+        raise SettingsError(f"expected a number as threshold of {rule}, found {threshold!r}")
+    return float(number)
 
 
 class Fixed(Stop):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 
 from data.errors import SettingsError
 
@@ -26,8 +27,8 @@ class Budget:
         if self.epochs is not None and self.minutes is not None:
             raise SettingsError("expected --epochs or --minutes, found both; leave one out")
         for value in (self.epochs, self.minutes):
-            if value is not None and not 0 < value < math.inf:
-                raise SettingsError(f"expected a finite budget above 0, found {value}")
+            if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
+                raise SettingsError(f"expected a finite budget above 0, found {value!r}")
 
     def total(self, images: int, batch_size: int) -> int | None:
         """Iterations, or None where time decides."""

@@ -45,11 +45,20 @@ def read_json(
 def require_same(path: Path, expected: Mapping[str, Any], actual: Mapping[str, Any]) -> None:
     """Raises CheckpointError, naming both values, at the first setting that differs."""
     for name in {**expected, **actual}:
-        want, have = (json.dumps(side.get(name), sort_keys=True) for side in (expected, actual))
+        sides = _differing(expected.get(name), actual.get(name))
+        want, have = (json.dumps(side, sort_keys=True) for side in sides)
         if want != have:
             raise CheckpointError(
                 f"expected {path} with {name} = {want}, found {have}; use the same settings or another folder"
             )
+
+
+def _differing(one: Any, other: Any) -> tuple[Any, Any]:
+    """The two values; of two objects of JSON only the entries that differ."""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return one, other
+    names = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+    return {name: one.get(name) for name in names}, {name: other.get(name) for name in names}
 
 
 def weights_digest(network: nn.Module) -> str:

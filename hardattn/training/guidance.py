@@ -196,5 +196,6 @@ def supervision_settings(store: SequenceSource | None, guided: Guided | None) ->
     """What identifies the imitated sequences in the settings of a run."""
     if store is None or guided is None:
         return None
-    total = int((guided[1].flatten() * torch.arange(1, guided[1].numel() + 1)).sum())
+    corners = guided[1][..., :2]  # as when places had no side, so that runs of then are known again
+    total = int((corners.flatten() * torch.arange(1, corners.numel() + 1)).sum())
     return Supervision(len(guided[0]), total, store.settings)

@@ -67,6 +67,7 @@ class Recipe(TrainingRecipe):
     gain_target: str = "realised"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:
                 raise SettingsError(

@@ -8,17 +8,27 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from data.errors import CheckpointError
+from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.moving_average import moving_average
 from hardattn.training.augment import Variation
 from supervision.batches import Batch
+
+RANGES = {  # of the numbers of a recipe
+    "learning_rate": (1e-12, 10.0),
+    "weight_decay": (0.0, 1e3),
+    "clip": (1e-12, 1e12),
+    "average": (0.0, 1.0),
+    "jitter": (0.0, 1.0),
+    "tone": (0.0, 10.0),
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,16 @@ class TrainingRecipe:
     jitter: float = 0.125
     mirror: bool = False
     tone: float = 0.1
+
+    def __post_init__(self) -> None:
+        if type(self.batch_size) is not int or self.batch_size < 1:
+            raise SettingsError(f"expected a batch size of at least 1, found {self.batch_size!r}; change it")
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not low <= float(value) <= high:
+                raise SettingsError(
+                    f"expected a {name.replace('_', ' ')} of {low:g} to {high:g}, found {value!r}; change it"
+                )
 
 
 class Clock:
