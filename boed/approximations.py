@@ -46,7 +46,7 @@ FILE = POSTERIOR
 TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
 
 
-@dataclass
+@dataclass(repr=False)
 class Approximations:
     """What `boed fit` learns and `boed generate` uses.
 
@@ -83,6 +83,11 @@ class Approximations:
         self.weights = self.weights or (0.0,) * self.glimpses
         self.targets = self.targets or (TARGETS[1],) * self.glimpses
         self._embedded: Bank | None = None
+
+    def __repr__(self) -> str:
+        its = self.settings
+        parts = f"{self.glimpses} glimpses at {len(self.places)} places, bank of {len(self.bank)} images"
+        return f"Approximations({its.dataset} {its.target}, {self.combination.posterior}, {parts})"
 
     @property
     def glimpses(self) -> int:

@@ -27,7 +27,7 @@ from supervision.store import SequenceStore
 BLOCK = 1000  # images that are written at a time
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Designs(SequenceSource):
     """Glimpse sequences of N images; `hardattn.train` takes them as it takes a store.
 
@@ -57,6 +57,10 @@ class Designs(SequenceSource):
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        task = " ".join(str(self.settings[name]) for name in ("dataset", "target") if name in self.settings)
+        return f"Designs({task}, {len(self)} images, {self.steps} glimpses)"
 
     @property
     def places(self) -> Tensor:

@@ -130,6 +130,14 @@ def test_what_cannot_be_loaded_is_refused(arrays: DataSet, tmp_path: Path) -> No
         boed.load(tmp_path / "elsewhere")
 
 
+def test_they_do_not_flood_a_notebook(arrays: DataSet, fitted: boed.Approximations) -> None:
+    designs = boed.design(fitted, arrays["design"], images=3)
+    assert repr(designs) == "Designs(arrays label, 3 images, 2 glimpses)"
+    assert repr(fitted).startswith(
+        "Approximations(arrays label, glimpse-set, 2 glimpses at 9 places, bank of"
+    )
+
+
 def test_settings_of_another_version_are_refused_by_name(arrays: DataSet, tmp_path: Path) -> None:
     boed.fit(arrays, tmp_path, **TINY)
     path = tmp_path / "approximations.safetensors"

@@ -84,6 +84,7 @@ CALLS: list[tuple[Callable[[hardattn.Model], Any], str]] = [
     (lambda model: hardattn.Recipe(learning_rate=0.0), "learning rate of .* found 0.0"),
     (lambda model: hardattn.Recipe(average=2), "average of 0 to 1, found 2"),
     (lambda model: hardattn.Recipe(jitter=-1), "jitter of 0 to 1, found -1"),
+    (lambda model: hardattn.Recipe(batch_size=1, batch_norm=True), "at least 2 images with --batch-norm"),
     (lambda model: hardattn.Recipe(batch_size=0), "batch size of at least 1, found 0"),
 ]
 
