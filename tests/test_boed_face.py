@@ -133,9 +133,8 @@ def test_what_cannot_be_loaded_is_refused(arrays: DataSet, tmp_path: Path) -> No
 def test_they_do_not_flood_a_notebook(arrays: DataSet, fitted: boed.Approximations) -> None:
     designs = boed.design(fitted, arrays["design"], images=3)
     assert repr(designs) == "Designs(arrays label, 3 images, 2 glimpses)"
-    assert repr(fitted).startswith(
-        "Approximations(arrays label, glimpse-set, 2 glimpses at 9 places, bank of"
-    )
+    assert repr(fitted).startswith("Approximations(arrays label, glimpse-set, 2 glimpses at ")
+    assert len(repr(fitted)) < 100
 
 
 def test_settings_of_another_version_are_refused_by_name(arrays: DataSet, tmp_path: Path) -> None:

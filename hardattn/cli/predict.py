@@ -107,6 +107,5 @@ def table(rows: Sequence[dict[str, Any]], stop: Stop | None) -> str:
     ]
     mean = sum(row["glimpses"] for row in rows) / len(rows)
     how = f"stopped by {stop}" if stop else "all glimpses taken"
-    return "\n".join(
-        [*lines, f"{len(rows)} image{'s' * (len(rows) != 1)}, {mean:.2f} glimpses in the mean, {how}"]
-    )
+    images = "1 image" if len(rows) == 1 else f"{len(rows)} images"
+    return "\n".join([*lines, f"{images}, {mean:.2f} glimpses in the mean, {how}"])

@@ -74,9 +74,7 @@ class Recipe(TrainingRecipe):
                     f"expected a {name} of {', '.join(choices)}; found {getattr(self, name)!r}"
                 )
         if self.batch_norm and self.batch_size < 2:
-            raise SettingsError(
-                "expected batches of at least 2 images with --batch-norm, found 1; change one"
-            )
+            raise SettingsError("expected batches of at least 2 images with --batch-norm, found 1")
         require_loss_at(self.loss_at)
         if self.deviation is not None and self.deviation <= 0:
             raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
