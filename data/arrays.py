@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Mapping, Set
 from numbers import Integral, Real
 
@@ -10,20 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from data.built_in import BUILT_IN
-from data.errors import DataError, SettingsError
+from data.errors import DataError, SettingsError, one_line
 from data.geometry import Geometry
 
 FEWEST = 8  # images to train with
 LARGEST_GLIMPSE = 16  # pixels; of what is chosen for small images, a fifth of the side
-
-
-def one_line(value: object) -> str:
-    """A value as a message can show it.
-
-    >>> one_line(np.zeros((2, 2)))
-    'array([[0., 0... [0., 0.]])'
-    """
-    return " ".join(reprlib.repr(value).split())
 
 
 def whole_number(value: object, name: str, fewest: int) -> int:

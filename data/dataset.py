@@ -23,7 +23,7 @@ from data.arrays import (
     own_name,
     whole_number,
 )
-from data.errors import DataError
+from data.errors import DataError, one_line
 from data.geometry import Geometry
 from data.store import ImageStore
 
@@ -251,7 +251,7 @@ class DataSet:
     def __getitem__(self, split: str) -> Split:
         if split not in self:
             raise DataError(
-                f"expected a split of {self.name}: {', '.join(self)}; found {reprlib.repr(split)}, choose one"
+                f"expected a split of {self.name}: {', '.join(self)}; found {one_line(split)}, choose one"
             )
         if split not in self._splits:
             opened = self._openers[split]()
