@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,8 +14,16 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from data.arrays import checked_images, checked_labels, default_geometry, drawn_splits
-from data.errors import DataError, SettingsError
+from data.arrays import (
+    checked_images,
+    checked_labels,
+    class_names,
+    default_geometry,
+    drawn_splits,
+    own_name,
+    whole_number,
+)
+from data.errors import DataError, SettingsError, one_line
 from data.geometry import Geometry
 from data.store import ImageStore
 
@@ -45,6 +54,10 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.images.shape[1:]))
+        return f"<Split of {len(self)} images {shape} on {self.images.device}>"
 
     @property
     def originals(self) -> Tensor:
@@ -77,6 +90,11 @@ class Split:
         return Split(self.images[rows], self.labels[rows], self.ids[rows], self.fingerprint, groups, boxes)
 
 
+def split_in_memory(images: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> Split:
+    """The split of images (N, H, W, C) uint8 with labels (N,) and ids (N,), increasing."""
+    return Split.of(ImageStore.from_arrays(images, labels, ids))
+
+
 @dataclass(frozen=True)
 class NamedParts:
     """Where the P named parts of the object are in the N images of a split.
@@ -97,6 +115,7 @@ class DataSet:
     """A classification task on images, with the geometry that suits it.
 
     Splits are opened when first asked for, so that a folder with test images only can be evaluated.
+    `dataset["test"]` opens one; `"test" in dataset` and `for split in dataset` are of their names.
 
     Args:
         name: as on the command line.
@@ -145,7 +164,7 @@ class DataSet:
         images: ArrayLike,
         labels: ArrayLike,
         *,
-        classes: Sequence[str] | None = None,
+        classes: Iterable[object] | None = None,
         name: str = "arrays",
         valid: float = 0.1,
         test: float = 0.2,
@@ -158,25 +177,27 @@ class DataSet:
     ) -> DataSet:
         """A task from one's own images, parted into the four splits by a seeded draw.
 
-        An image's id is its row. Images that belong together, such as several of one person, may come into
-        different splits: then open the splits yourself, with `groups`.
+        An image's id is its row. The arrays are copied. Images that belong together, such as several of one
+        person, may come into different splits: then open the splits yourself, with `groups`.
 
         Args:
             images: (N, H, W) or (N, H, W, C) uint8.
             labels: (N,) integers 0 to K - 1.
-            classes: names of the K classes; default their numbers.
-            name: of the task.
-            valid, test, design: shares of the images, or numbers of them; the others are for training.
-            seed: of the draw.
+            classes: names of the K classes, each another; default their numbers.
+            name: of the task; not one of the data sets that `data.load` has here.
+            valid, test, design: shares of the images, in [0, 1), or numbers of them, whole and of type int;
+                the others are for training.
+            seed: of the draw, from 0 on.
             glimpse_size: side of a glimpse in pixels; default a fifth of the images', up to 16.
             glimpses: T.
             aligned: whether the same part is at the same place in all images.
             symmetric: whether a mirrored image is as likely as the image, and of the same class.
 
         Raises:
-            DataError: images or labels of another type or shape, labels that are not 0 to K - 1, or too few
-                images for a split.
-            SettingsError: a glimpse larger than the images.
+            DataError: images or labels of another type or shape, labels that are not 0 to K - 1, classes of
+                the same name, or too few images for a split.
+            SettingsError: a glimpse larger than the images, the name of another data set, or a number that
+                is not of the kind above.
 
         >>> images = np.random.default_rng(0).integers(0, 256, (60, 20, 20), dtype=np.uint8)
         >>> dataset = DataSet.from_arrays(images, np.arange(60) % 3)
@@ -184,20 +205,54 @@ class DataSet:
         ({'design': 9, 'train': 33, 'valid': 6, 'test': 12}, 4)
         """
         pixels = checked_images(images)
-        numbers = checked_labels(labels, len(pixels), classes)
+        names = class_names(classes)
+        numbers = checked_labels(labels, len(pixels), names)
         rows = drawn_splits(len(pixels), {"design": design, "valid": valid, "test": test}, seed)
 
-        def opener(split: str) -> Split:
-            some = rows[split]
-            return Split.of(ImageStore.from_arrays(pixels[some], numbers[some], some))
-
-        names = tuple(classes or map(str, np.unique(numbers)))
-        openers = {split: partial(opener, split) for split in SPLITS}
+        openers = {
+            split: partial(split_in_memory, pixels[rows[split]], numbers[rows[split]], rows[split])
+            for split in SPLITS
+        }
         geometry = default_geometry(pixels.shape, glimpse_size)
         geometry.grid()
-        return cls(name, "label", names, geometry, glimpses, openers, aligned=aligned, symmetric=symmetric)
+        return cls(
+            own_name(name),
+            "label",
+            names or tuple(map(str, np.unique(numbers))),
+            geometry,
+            whole_number(glimpses, "glimpses", 1),
+            openers,
+            aligned=aligned,
+            symmetric=symmetric,
+        )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(
+            f"{split} ({len(self._splits[split])})" if split in self._splits else split for split in self
+        )
+        geometry = self.geometry
+        return (
+            f"<DataSet {self.name}, {self.target}: {len(self.classes)} classes {reprlib.repr(self.classes)}, "
+            f"images {geometry.height} x {geometry.width} x {geometry.channels}, {self.glimpses} glimpses of "
+            f"{geometry.glimpse_size} pixels, splits {counts}>"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the opened splits, whose images may be mapped from a file; a copy opens its own."""
+        return self.__dict__ | {"_splits": {}}
+
+    def __iter__(self) -> Iterator[str]:
+        """The names of the splits."""
+        return iter(self._openers)
+
+    def __contains__(self, split: object) -> bool:
+        return split in self._openers
 
     def __getitem__(self, split: str) -> Split:
+        if split not in self:
+            raise DataError(
+                f"expected a split of {self.name}: {', '.join(self)}; found {one_line(split)}, choose one"
+            )
         if split not in self._splits:
             opened = self._openers[split]()
             if len(opened) == 0:
@@ -211,17 +266,13 @@ class DataSet:
     def only(self, attribute: str) -> DataSet:
         """The task of one of the attributes, on the same images."""
         column = list(self.attributes).index(attribute)
-
-        def opener(split: str) -> Split:
-            return replace(self[split], labels=self[split].labels[:, column].contiguous())
-
         one = DataSet(
             self.name,
             attribute,
             self.attributes[attribute],
             self.geometry,
             self.glimpses,
-            {split: partial(opener, split) for split in self._openers},
+            {split: partial(self._with_column, split, column) for split in self},
             self.note,
             symmetric=self.symmetric,
             aligned=self.aligned,
@@ -229,6 +280,10 @@ class DataSet:
         )
         one.origin = self.origin and self.origin | {"attribute": attribute}
         return one
+
+    def _with_column(self, split: str, column: int) -> Split:
+        """The split with the labels of one attribute."""
+        return replace(self[split], labels=self[split].labels[:, column].contiguous())
 
     def fingerprint(self, *splits: str) -> str:
         """One hash for the named splits (all four without a name)."""

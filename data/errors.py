@@ -1,5 +1,7 @@
 """Errors that a user can act on: each message says what was expected, what was found, what to do."""
 
+import reprlib
+
 
 class GlimpseError(Exception):
     """Base of every error that this project raises on bad input."""
@@ -19,3 +21,12 @@ class StoreError(GlimpseError):
 
 class CheckpointError(GlimpseError):
     """Saved weights are missing, damaged or belong to another data set or network."""
+
+
+def one_line(value: object) -> str:
+    """A value as a message can show it, shortened.
+
+    >>> one_line("long " * 20)
+    "'long long lo...g long long '"
+    """
+    return " ".join(reprlib.repr(value).split())

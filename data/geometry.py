@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from numbers import Integral
 from typing import Any
 
 from torch import Tensor
@@ -42,6 +43,10 @@ class Geometry:
     first_glance: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("height", "width", "channels", "glimpse_size", "scales", "per_axis"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise SettingsError(f"expected {name} as a whole number, found {value!r}")
         if self.scales < 1 or self.per_axis < 1:
             raise SettingsError(
                 f"expected at least 1 scale and 1 grid position, found {self.scales} and {self.per_axis}"

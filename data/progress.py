@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from threading import Event, Lock, Thread
 from typing import Any, Generic, Protocol, Self, TextIO, TypeVar
 
@@ -14,6 +15,11 @@ from tqdm.notebook import tqdm_notebook
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 EVERY = 10.0  # seconds between two lines
+UNWRITABLE = (
+    AttributeError,
+    OSError,
+    ValueError,
+)  # no stream, a full disk, a closed stream: no work fails by it
 
 
 class Progress(Protocol[T_co]):
@@ -46,7 +52,8 @@ def progress(
     """Goes through `iterable` and shows on standard error how far it is, by what there is to show it in.
 
     In a terminal or a notebook it is a bar of tqdm. Where standard error is neither (a log file, a job of a
-    cluster) it is a line at the beginning and every `EVERY` seconds: the share done and the time left.
+    cluster) it is a line at the beginning and every `EVERY` seconds: the share done and the time left. Where
+    there is no standard error nothing is said.
 
     Args:
         desc: what is done.
@@ -76,10 +83,22 @@ def progress_bar(
 
 
 def _shown(iterable: Iterable[T] | None, **shown: Any) -> Progress[T]:
-    if issubclass(tqdm, tqdm_notebook) or sys.stderr.isatty():
+    if issubclass(tqdm, tqdm_notebook) or is_terminal(sys.stderr):
         bar: Progress[T] = tqdm(iterable, mininterval=0.5, **shown)
         return bar
     return Lines(iterable, **shown)
+
+
+def is_terminal(stream: object) -> bool:
+    """Whether it is one: not where there is no stream, or it is closed.
+
+    >>> is_terminal(None)
+    False
+    """
+    try:
+        return bool(stream.isatty())  # type: ignore[attr-defined]
+    except (AttributeError, ValueError):
+        return False
 
 
 def length_of(iterable: Iterable[object]) -> int | None:
@@ -172,16 +191,15 @@ class Lines(Generic[T]):
         return "".join(f", {name} {value}" for name, value in self.figures.items())
 
     def _say(self, line: str) -> None:
-        self._last = self.clock()
-        print(line, file=self.stream or sys.stderr, flush=True)
+        self._last, stream = self.clock(), self.stream or sys.stderr
+        if stream is not None:  # print would take standard output
+            with suppress(*UNWRITABLE):
+                print(line, file=stream, flush=True)
 
     def _beat(self) -> None:
-        """Goes on saying it while nothing is finished; ends where there is nothing to write to any more."""
+        """Goes on saying it while nothing is finished."""
         while not self._ended.wait(EVERY / 10):
-            try:
-                self.say_if_due()
-            except (OSError, ValueError):
-                return
+            self.say_if_due()
 
 
 def clock_time(seconds: float) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from data.built_in import BUILT_IN
 from data.errors import DataError, SettingsError
 from data.plugins import Registry
 
@@ -42,21 +43,7 @@ class Entry:
     options: tuple[str, ...] = ()
 
 
-_MNIST = "data.mnist"
-
-DATASETS: Registry[Entry] = Registry(
-    "data set",
-    {
-        "digits": "data.digits",
-        "mnist": _MNIST,
-        "translated-mnist": _MNIST,
-        "cluttered-mnist": _MNIST,
-        "celebahq": "data.celebahq",
-        "cub": "data.cub",
-        "folder": "data.folder",
-        "finite": "data.finite",
-    },
-)
+DATASETS: Registry[Entry] = Registry("data set", BUILT_IN)
 
 
 def register(

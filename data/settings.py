@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from types import UnionType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from data.errors import CheckpointError
+from data.errors import CheckpointError, one_line
 from data.version import SOFTWARE
 
 T = TypeVar("T")
@@ -24,7 +24,8 @@ def from_json(kind: type[T], values: Mapping[str, Any], *, path: Path, software:
         software: that wrote it, for the message; "" where the file does not say.
 
     Raises:
-        CheckpointError: the file has fields that this version does not know, or lacks some that it needs.
+        CheckpointError: the file has fields that this version does not know, or lacks some that it needs, or
+            a value is of another type than its field.
 
     >>> from dataclasses import dataclass
     >>> @dataclass
@@ -34,6 +35,8 @@ def from_json(kind: type[T], values: Mapping[str, Any], *, path: Path, software:
     >>> from_json(Sizes, {"width": 3, "kept": [1, 2]}, path=Path("run.json"))
     Sizes(width=3, kept=(1, 2))
     """
+    if not isinstance(values, Mapping):
+        raise CheckpointError(f"expected settings in {path}, found {one_line(values)}; make it again")
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     needed = {n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING}
     for word, names in (("unknown", set(values) - set(known)), ("missing", needed - set(values))):
@@ -43,13 +46,47 @@ def from_json(kind: type[T], values: Mapping[str, Any], *, path: Path, software:
                 f"written by {software or 'an older version'}; open it with that version, or make it again"
             )
     hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not any(fits(option, value) for option in _options(hints[name])):
+            raise CheckpointError(
+                f"expected {name} in {path} as {_shown(hints[name])}, found {one_line(value)}, written by "
+                f"{software or 'an older version'}; open it with that version, or make it again"
+            )
     return kind(**{name: _value(hints[name], value, path, software) for name, value in values.items()})
+
+
+def fits(option: Any, value: Any) -> bool:
+    """Whether a value of JSON can be one of a type; of a mapping, a literal and the like all but None can.
+
+    >>> fits(float, 1), fits(int, 1.5), fits(int, True), fits(tuple[int, ...], [1]), fits(type(None), 0)
+    (True, False, False, True, False)
+    """
+    if option in (int, float):
+        return isinstance(value, int | option) and not isinstance(value, bool)
+    if option in (bool, str, NoneType):
+        return isinstance(value, option)
+    if get_origin(option) is tuple:
+        return isinstance(value, list | tuple)
+    if is_dataclass(option):
+        return isinstance(value, Mapping)
+    return value is not None or option is Any or None in get_args(option)
+
+
+def _options(hint: Any) -> tuple[Any, ...]:
+    """The types that an annotation allows."""
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+
+
+def _shown(hint: Any) -> str:
+    """An annotation as a message can show it, by what JSON calls the types."""
+    words = {"NoneType": "null", "tuple": "list", "str": "text"}
+    names = [getattr(get_origin(option) or option, "__name__", str(option)) for option in _options(hint)]
+    return " or ".join(words.get(name, name) for name in names)
 
 
 def _value(hint: Any, value: Any, path: Path, software: str) -> Any:
     """A value of JSON as its field wants it."""
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    for option in options:
+    for option in _options(hint):
         if is_dataclass(option) and isinstance(option, type) and isinstance(value, Mapping):
             return from_json(option, value, path=path, software=software)
         if get_origin(option) is tuple and isinstance(value, list):

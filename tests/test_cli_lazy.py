@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
+from data.version import SOFTWARE
+
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = ("torch", "numpy", "h5py", "matplotlib", "pyro", "sklearn", "scipy", "PIL")
 CALLED = """
@@ -40,6 +42,7 @@ HELP = (
     "hardattn frontier --help",
     "hardattn report --help",
 )
+VERSION = ("boed --version", "hardattn --version")
 REFUSED = {
     "boed fit --nonsense": "'--nonsense'",
     "boed desing": "'desing'",
@@ -84,7 +87,7 @@ class Called(NamedTuple):
 @pytest.fixture(scope="module")
 def called() -> dict[str, Called]:
     """All of them one after the other in one process, so that none imports anything slow for another."""
-    lines = [*HELP, *REFUSED]
+    lines = [*HELP, *VERSION, *REFUSED]
     done = subprocess.run(
         [sys.executable, "-c", CALLED],
         input=json.dumps([SLOW, *lines]),
@@ -104,6 +107,11 @@ def test_help_imports_nothing_slow(words: str, called: dict[str, Called]) -> Non
     code, output, errors, imported = called[words]
     assert (code, errors, imported) == (0, "", [])
     assert output.startswith("Usage: ")
+
+
+@pytest.mark.parametrize("words", VERSION)
+def test_the_version_imports_nothing_slow(words: str, called: dict[str, Called]) -> None:
+    assert called[words] == (0, f"{SOFTWARE}\n", "", [])
 
 
 @pytest.mark.parametrize(("words", "names"), REFUSED.items())

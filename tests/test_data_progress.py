@@ -2,10 +2,11 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from data.progress import EVERY, Lines, progress
+from data.progress import EVERY, Lines, progress, progress_bar
 
 
 class Clock:
@@ -83,6 +84,38 @@ def test_a_bar_in_a_terminal_and_lines_elsewhere(terminal: bool, monkeypatch: py
     monkeypatch.setattr("sys.stderr", stream)
     assert list(progress([1, 2], desc="fit")) == [1, 2]
     assert ("\r" in stream.getvalue()) == terminal and "fit" in stream.getvalue()
+
+
+class Bare:
+    """A stream that can write and nothing else."""
+
+    def __init__(self) -> None:
+        self.written = ""
+
+    def write(self, text: str) -> None:
+        self.written += text
+
+
+class Full(io.StringIO):
+    def write(self, text: str) -> int:
+        raise OSError("no space left")
+
+
+def closed() -> io.StringIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [None, closed(), Bare(), Full()], ids=["none", "closed", "bare", "full"])
+def test_no_work_fails_for_want_of_standard_error(
+    stream: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr", stream)
+    assert list(progress([1, 2], desc="fit")) == [1, 2]
+    with progress_bar(desc="fit", total=2) as bar:
+        bar.update()
+    assert capsys.readouterr().out == "" and bar.n == 1
 
 
 def test_a_widget_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,7 +57,9 @@ _DESIGNS = panel(
 )
 
 
-@click.command(cls=Command, params=[*_FITS, *_COMBINATIONS, *_DESIGNS, *panel("Output", json_option())])
+@click.command(
+    cls=Command, resumable=True, params=[*_FITS, *_COMBINATIONS, *_DESIGNS, *panel("Output", json_option())]
+)
 @click.argument("yardstick", type=click.Choice(["finite"]))
 def benchmark(
     yardstick: str,

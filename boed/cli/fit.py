@@ -11,7 +11,7 @@ from data.cli.commands import Command
 from data.cli.options import open_task
 
 
-@click.command(cls=Command, params=fit_options())
+@click.command(cls=Command, resumable=True, params=fit_options())
 def fit(**options: Any) -> None:
     """Learns the posterior q, the completion r and the estimator of a task into RUN/approximations.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from data.cli.commands import GROUP_SETTINGS, Commands
+from data.version import PACKAGE, __version__
 
 PLACES = {
     "benchmark": "boed.cli.benchmark:benchmark",
@@ -17,5 +18,6 @@ PLACES = {
 
 
 @click.group("boed", cls=Commands, places=PLACES, context_settings=GROUP_SETTINGS)
+@click.version_option(__version__, package_name=PACKAGE, message="%(package)s %(version)s")
 def main() -> None:
     """Bayesian experimental design of glimpse sequences: learns approximations, designs, shows."""

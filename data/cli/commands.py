@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -32,7 +34,33 @@ def one_line_errors() -> Iterator[None]:
         click.echo(f"error: expected files that can be read and written, found: {error}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        click.echo("interrupted; the same command takes it up again", err=True)
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+
+
+@contextmanager
+def standing_in() -> Iterator[None]:
+    """While it lasts there is a standard output and a standard error, to nowhere if there was none."""
+    with ExitStack() as stack:
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None or stream.closed:
+                stack.enter_context(redirect(stack.enter_context(open(os.devnull, "w"))))
+        yield
+
+
+@contextmanager
+def one_line_refusals() -> Iterator[None]:
+    """Turns a command line that cannot be read into one line on standard error and exit code 2."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(2)
+    except click.ClickException as error:
+        message = " ".join(error.format_message().split())
+        click.echo(f"error: expected options as in --help, found otherwise: {message}", err=True)
+        sys.exit(2)
+    except click.Abort:
         sys.exit(130)
 
 
@@ -71,10 +99,15 @@ class LazyCommands(UserDict[str, click.Command]):
 
 
 class Command(RichCommand):
-    """A command whose options may stand in a file; its help has panels on a terminal, and none elsewhere."""
+    """A command whose options may stand in a file; its help has panels on a terminal, and none elsewhere.
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
+    Args:
+        resumable: whether the same command, interrupted, goes on where it was.
+    """
+
+    def __init__(self, *args: Any, resumable: bool = False, **settings: Any) -> None:
         super().__init__(*args, **settings)
+        self.resumable = resumable
         self.params += config_options()
 
     def get_help(self, ctx: click.Context) -> str:
@@ -82,7 +115,13 @@ class Command(RichCommand):
 
     def invoke(self, ctx: click.Context) -> Any:
         save_config(ctx)
-        return super().invoke(ctx)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if self.resumable:
+                click.echo("interrupted; the same command takes it up again", err=True)
+                sys.exit(130)
+            raise
 
 
 class Commands(RichGroup):
@@ -108,18 +147,9 @@ class Commands(RichGroup):
             return super().invoke(ctx)
 
     def main(self, *args: Any, standalone_mode: bool = True, **extra: Any) -> Any:
-        """Runs the command line."""
-        run: Callable[..., Any] = click.Group.main  # of rich-click, errors have several lines
+        """Runs the command line, also where there is nothing to write to."""
+        run: Callable[..., Any] = partial(click.Group.main, self)  # of rich-click, errors have several lines
         if not standalone_mode:
-            return run(self, *args, standalone_mode=False, **extra)
-        try:
-            sys.exit(run(self, *args, standalone_mode=False, **extra))
-        except click.exceptions.NoArgsIsHelpError as error:
-            error.show()
-            sys.exit(2)
-        except click.ClickException as error:
-            message = " ".join(error.format_message().split())
-            click.echo(f"error: expected options as in --help, found otherwise: {message}", err=True)
-            sys.exit(2)
-        except click.Abort:
-            sys.exit(130)
+            return run(*args, standalone_mode=False, **extra)
+        with standing_in(), one_line_refusals():
+            sys.exit(run(*args, standalone_mode=False, **extra))

@@ -38,7 +38,7 @@ _NETWORKS = panel(
 _DATA = data_options("All is written into its frontier/.")
 
 
-@click.command(cls=Command, params=[*_NETWORKS, *_DATA, *panel("Output", json_option())])
+@click.command(cls=Command, resumable=True, params=[*_NETWORKS, *_DATA, *panel("Output", json_option())])
 def frontier(grid: Path | None, sequences: Path | None, as_json: bool, **options: Any) -> None:
     """Accuracy against compute: hard attention beside networks on the whole image that are made to be cheap.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from data.cli.commands import GROUP_SETTINGS, Commands
+from data.version import PACKAGE, __version__
 
 PLACES = {
     "evaluate": "hardattn.cli.evaluate:evaluate",
@@ -19,5 +20,6 @@ PLACES = {
 
 
 @click.group("hardattn", cls=Commands, places=PLACES, context_settings=GROUP_SETTINGS)
+@click.version_option(__version__, package_name=PACKAGE, message="%(package)s %(version)s")
 def main() -> None:
     """Trains and evaluates hard-attention networks, with or without designed glimpse sequences."""

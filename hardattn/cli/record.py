@@ -24,7 +24,7 @@ _OPTIONS = images_options(
 )
 
 
-@click.command(cls=Command, params=_OPTIONS)
+@click.command(cls=Command, resumable=True, params=_OPTIONS)
 @click.argument("run_folder", metavar="RUN_DIR", type=PATH)
 def record(run_folder: Path, **options: Any) -> None:
     """Writes where the network of RUN_DIR looks, for another one to imitate; can be interrupted.

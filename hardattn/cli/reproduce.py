@@ -48,7 +48,7 @@ _ROWS = panel(
 )
 
 
-@click.command(cls=Command, params=[*_ROWS, *_DATA, *panel("Output", json_option())])
+@click.command(cls=Command, resumable=True, params=[*_ROWS, *_DATA, *panel("Output", json_option())])
 @click.argument("name", type=click.Choice(table_names()))
 def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: bool, **options: Any) -> None:
     """Trains the rows of a published table and prints them beside the published figures.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from supervision.store import SequenceStore
 
 
-@click.command(cls=Command, params=train_options())
+@click.command(cls=Command, resumable=True, params=train_options())
 @click.pass_context
 def train(context: click.Context, /, baseline: str | None, **options: Any) -> None:
     """Trains a network into RUN/hardattn-METHOD-SEED, or takes up the run that is there.
