@@ -13,6 +13,7 @@ from rich_click import RichOption
 from data.errors import SettingsError
 from data.plugins import Registry
 from data.registry import DATASETS, load
+from data.runs import default_run
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # slow to import, and no option needs it
@@ -210,15 +211,3 @@ def open_task(options: Mapping[str, Any], *, several: bool = False) -> Task:
     if dataset.note:
         click.echo(dataset.note, err=True)
     return Task(dataset, options.get("run_dir") or default_run(dataset), dict(dataset.origin or {}))
-
-
-def default_run(dataset: DataSet) -> Path:
-    """runs/DATASET, or runs/DATASET-TARGET where there are several targets, or their number if all at once.
-
-    >>> default_run(load("digits")).as_posix()
-    'runs/digits'
-    """
-    if dataset.attributes:
-        return Path("runs") / f"{dataset.name}-{len(dataset.attributes)}-attributes"
-    several = dataset.target != "label"
-    return Path("runs") / (f"{dataset.name}-{dataset.target}" if several else dataset.name)
