@@ -8,7 +8,6 @@ from numbers import Integral, Real
 import numpy as np
 from numpy.typing import ArrayLike
 
-from data.built_in import BUILT_IN
 from data.errors import DataError, SettingsError, one_line
 from data.geometry import Geometry
 
@@ -31,21 +30,16 @@ def whole_number(value: object, name: str, fewest: int) -> int:
 
 
 def own_name(name: object) -> str:
-    """The name of a task from arrays; not that of a data set here, by which saved networks open theirs.
+    """The name of a task from arrays.
 
     Raises:
-        SettingsError: no text, or the name of a data set that comes with this project.
+        SettingsError: no text, or an empty one.
 
     >>> own_name("pets")
     'pets'
     """
     if not isinstance(name, str) or not name.strip():
         raise SettingsError(f"expected a name of at least one letter, found {one_line(name)}")
-    if name in BUILT_IN:
-        raise SettingsError(
-            f"expected a name of its own, found {name!r}, one of the data sets {', '.join(BUILT_IN)}; "
-            "choose another"
-        )
     return name
 
 
@@ -157,9 +151,9 @@ def size_of(split: str, size: object, images: int) -> int:
     >>> size_of("test", 0.2, 50), size_of("test", 7, 50)
     (10, 7)
     """
-    if isinstance(size, Integral) and not isinstance(size, bool) and size >= 0:
+    if isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0:
         return int(size)
-    if isinstance(size, Real) and not isinstance(size, Integral) and 0 <= size < 1:
+    if isinstance(size, Real) and not isinstance(size, Integral) and 0 <= float(size) < 1:
         return round(float(size) * images)
     raise SettingsError(
         f"expected {split} as a share in [0, 1) or as a whole number of images, found {one_line(size)}; a "

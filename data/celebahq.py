@@ -16,11 +16,10 @@ from data.dataset import DataSet, Split
 from data.decode import photo_store
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
-from data.registry import register
+from data.layouts import CELEBAHQ as LAYOUT
+from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
+from data.layouts import CELEBAHQ_IMAGES as IMAGES
 
-ANNOTATIONS = "CelebAMask-HQ-attribute-anno.txt"
-IMAGES = "CelebA-HQ-img"
-LAYOUT = f"{ANNOTATIONS} and {IMAGES}/N.jpg"
 RANGES = {
     "design": range(0, 2000),
     "train": range(2000, 27000),
@@ -33,7 +32,6 @@ SIZE = 224
 EVERY = "all"
 
 
-@register("celebahq", "an attribute of faces, 224 x 224", layout=LAYOUT, options=("attribute",))
 def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
     """A binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
 

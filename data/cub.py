@@ -23,7 +23,7 @@ from data.decode import in_square, photo_extents, photo_store
 from data.errors import DataError
 from data.folder import part_of_training
 from data.geometry import Geometry
-from data.registry import register
+from data.layouts import CUB as LAYOUT
 
 FOLDER = "CUB_200_2011"
 IMAGES, CLASSES = "images.txt", "image_class_labels.txt"
@@ -38,7 +38,6 @@ COLUMNS = {
     PLACES: "id part_id x y visible",
 }
 FLAGS, EXTENTS, REAL = ("is_train", "visible"), ("width", "height"), ("x", "y", "width", "height")
-LAYOUT = f"{FOLDER}/{{images/,{','.join(COLUMNS)}}}"
 ORDER = ("beak", "left eye", "right eye", "forehead", "belly")
 SIZE, GLIMPSE_SIZE, STRIDE, GLIMPSES = 128, 32, 8, 5  # as the published sequences of birds
 
@@ -65,7 +64,6 @@ class _Birds:
         return _Birds(paths, self.ids[rows], self.labels[rows], self.boxes[rows])
 
 
-@register("cub", "birds with boxes and named parts, 128 x 128", layout=LAYOUT, options=("size",))
 def load_cub(root: Path, size: int = SIZE) -> DataSet:
     """Species of birds at size x size, 32-pixel glimpses about every 8 pixels, 5 of them.
 

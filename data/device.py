@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 
 from data.dataset import Split
+from data.device_names import require_device_name
 from data.errors import SettingsError
 
 
@@ -20,8 +21,7 @@ def choose_device(name: str) -> torch.device:
     >>> choose_device("cpu")
     device(type='cpu')
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise SettingsError(f"expected device auto, cpu or cuda; found {name!r}")
+    require_device_name(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingsError("expected a CUDA device, found none; use --device cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

@@ -14,7 +14,6 @@ import torch
 from data.canvas import digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Split
 from data.geometry import Geometry
-from data.registry import register
 from data.store import ImageStore
 
 CANVAS = 40
@@ -23,7 +22,6 @@ COUNTS = {"design": 300, "train": 1047, "valid": 150, "test": 300}
 COPIES = {"design": 2, "train": 6, "valid": 3, "test": 2}
 
 
-@register("digits", "1,797 small digits among clutter, 40 x 40, built in", options=("seed",))
 def load_digits(seed: int = 0) -> DataSet:
     """Cluttered digits of 16 x 16 on 40 x 40, 8-pixel glimpses on a 9 x 9 grid, 5 of them.
 

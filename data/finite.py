@@ -14,7 +14,6 @@ from torch import Tensor
 
 from data.dataset import SPLITS, DataSet, Split
 from data.geometry import Geometry
-from data.registry import register
 from data.store import ImageStore
 
 CANVAS, HEIGHT, WIDTH = 32, 15, 9
@@ -27,7 +26,6 @@ COUNTS = {"design": 600, "train": 50_000, "valid": 1_000, "test": 2_000}
 TEMPLATES = 10 * 9 * 2 * len(GROUNDS) * len(ROWS) * len(COLS)
 
 
-@register("finite", "draws from 5,760 known images, 32 x 32, built in", options=("seed",))
 def load_finite(seed: int = 0) -> DataSet:
     """Draws from 5,760 known images, 6-pixel glimpses on an 8 x 8 grid, 5 of them.
 

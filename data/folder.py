@@ -16,14 +16,12 @@ from data.dataset import SPLITS, DataSet, Split
 from data.decode import photo_store
 from data.errors import DataError
 from data.geometry import Geometry
-from data.registry import register
+from data.layouts import FOLDER as LAYOUT
 
-LAYOUT = "train/CLASS/*.jpg and val/CLASS/*.jpg (or .jpeg, .png)"
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 GLIMPSE_SIZE, STRIDE = 16, 4
 
 
-@register("folder", "photographs in class folders, 128 x 128", layout=LAYOUT, options=("size",))
 def load_folder(root: Path, size: int = 128) -> DataSet:
     """Photographs in class folders at size x size, 16-pixel glimpses about every 4 pixels, 5 of them.
 

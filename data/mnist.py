@@ -23,10 +23,9 @@ from data.canvas import confined, digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
-from data.registry import register
+from data.layouts import MNIST as LAYOUT
 from data.store import ImageStore, cached_store
 
-LAYOUT = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"
 FOLDERS = ("MNIST/raw", "raw", ".")
 SIDE = 28
 Official = Callable[[str], tuple[np.ndarray, np.ndarray]]  # "train" or "t10k" -> images, labels
@@ -49,12 +48,6 @@ VARIANTS = {
     "cluttered-mnist": Variant(True, glimpse_size=12, stride=4, glimpses=8, pieces=4),
 }
 PIECE_SIZE = 8
-SUMMARIES = {
-    "mnist": "MNIST, 28 x 28",
-    "translated-mnist": "MNIST anywhere on a canvas",
-    "cluttered-mnist": "the same among clutter",
-}
-ON_CANVAS = ("canvas", "seed", "region", "placements")
 
 
 def load_mnist(
@@ -202,8 +195,3 @@ def read_idx(path: Path) -> np.ndarray:
             f"expected {math.prod(shape)} bytes after the header of {path}, found {size}; fetch it again"
         )
     return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
-
-
-for _name, _variant in VARIANTS.items():
-    _options = ON_CANVAS if _variant.on_canvas else ()
-    register(_name, SUMMARIES[_name], layout=LAYOUT, options=_options)(partial(load_mnist, variant=_name))

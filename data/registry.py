@@ -2,23 +2,25 @@
 
 A data set is a function that makes it, with what a list of data sets has to say about it:
 
-    @register("digits", "1,797 small digits among clutter, 40 x 40, built in", options=("seed",))
-    def load_digits(seed: int = 0) -> DataSet: ...
+    @register("stripes", "made, 32 x 32", options=("seed",))
+    def load_stripes(seed: int = 0) -> DataSet: ...
 
-Other packages register theirs in the same way, in a module named by an entry point of
-`boed_hardattn.data_sets`.
+Those of this project are registered here, so that what one of them does not take is refused before it, and
+all that it computes with, is imported. Other packages register theirs where they are made, in a module
+named by an entry point of `boed_hardattn.data_sets`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from data.built_in import BUILT_IN
+from data import layouts
 from data.errors import DataError, SettingsError
-from data.plugins import Registry
+from data.plugins import Registry, deferred
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # torch, for which names do not wait
@@ -43,7 +45,7 @@ class Entry:
     options: tuple[str, ...] = ()
 
 
-DATASETS: Registry[Entry] = Registry("data set", BUILT_IN)
+DATASETS: Registry[Entry] = Registry("data set")
 
 
 def register(
@@ -56,6 +58,31 @@ def register(
         return opener
 
     return add
+
+
+_MNIST, _ON_CANVAS = deferred("data.mnist:load_mnist"), ("canvas", "seed", "region", "placements")
+register("digits", "1,797 small digits among clutter, 40 x 40, built in", options=("seed",))(
+    deferred("data.digits:load_digits")
+)
+register("mnist", "MNIST, 28 x 28", layout=layouts.MNIST)(partial(_MNIST, variant="mnist"))
+register("translated-mnist", "MNIST anywhere on a canvas", layout=layouts.MNIST, options=_ON_CANVAS)(
+    partial(_MNIST, variant="translated-mnist")
+)
+register("cluttered-mnist", "the same among clutter", layout=layouts.MNIST, options=_ON_CANVAS)(
+    partial(_MNIST, variant="cluttered-mnist")
+)
+register("celebahq", "an attribute of faces, 224 x 224", layout=layouts.CELEBAHQ, options=("attribute",))(
+    deferred("data.celebahq:load_celebahq")
+)
+register("cub", "birds with boxes and named parts, 128 x 128", layout=layouts.CUB, options=("size",))(
+    deferred("data.cub:load_cub")
+)
+register("folder", "photographs in class folders, 128 x 128", layout=layouts.FOLDER, options=("size",))(
+    deferred("data.folder:load_folder")
+)
+register("finite", "draws from 5,760 known images, 32 x 32, built in", options=("seed",))(
+    deferred("data.finite:load_finite")
+)
 
 
 def load(name: str, data_root: str | Path | None = None, **options: Any) -> DataSet:

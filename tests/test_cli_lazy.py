@@ -6,9 +6,12 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
+from boed.cli.main import main as boed
 from data.version import SOFTWARE
+from hardattn.cli.main import main as hardattn
 
 ROOT = Path(__file__).resolve().parents[1]
 SLOW = ("torch", "numpy", "h5py", "matplotlib", "pyro", "sklearn", "scipy", "PIL")
@@ -25,23 +28,15 @@ for line in lines:
     imported = [name for name in slow if name in sys.modules]
     print(json.dumps([done.exit_code, done.stdout, done.stderr, imported]))
 """
-HELP = (
+HELP = [
     "boed --help",
     "hardattn --help",
-    "boed fit --help",
-    "boed generate --help",
-    "boed show --help",
-    "boed compare --help",
-    "boed import --help",
-    "boed benchmark --help",
-    "hardattn train --help",
-    "hardattn evaluate --help",
-    "hardattn record --help",
-    "hardattn parts --help",
-    "hardattn reproduce --help",
-    "hardattn frontier --help",
-    "hardattn report --help",
-)
+    *(
+        f"{group.name} {name} --help"
+        for group in (boed, hardattn)
+        for name in group.list_commands(click.Context(group))
+    ),
+]
 VERSION = ("boed --version", "hardattn --version")
 REFUSED = {
     "boed fit --nonsense": "'--nonsense'",
@@ -50,6 +45,12 @@ REFUSED = {
     "boed fit --iterations many": "'many' is not a valid integer",
     "boed fit --dataset nonsense": "expected a data set of digits",
     "boed fit --sensor patch --scales 3": "expected 1 scale with --sensor patch",
+    "boed fit --data-seed -1": "--data-seed of at least 0, found -1",
+    "boed fit --attribute Male": "expected no attribute for digits",
+    "boed fit --canvas 3": "expected no canvas for digits",
+    "boed fit --data-root /nope": "expected no data root for digits",
+    "boed fit --dataset celebahq": "CelebAMask-HQ-attribute-anno.txt",
+    "boed fit --glimpses 0": "--glimpses of at least 1, found 0",
     "boed fit --completion cvae --score cross-entropy": "expected the score entropy or information",
     "boed generate --dataset nonsense": "expected a data set of digits",
     "boed generate --search nonsense": "'nonsense' is not one of 'greedy'",
@@ -63,6 +64,11 @@ REFUSED = {
     "hardattn train --method nonsense": "expected a method of ps-nogs",
     "hardattn train --dataset nonsense": "expected a data set of digits",
     "hardattn train --epochs 1 --minutes 1": "expected --epochs or --minutes, found both",
+    "hardattn train --device foo": "expected device auto, cpu or cuda; found 'foo'",
+    "hardattn train --glimpses 0": "--glimpses of at least 1, found 0",
+    "hardattn train --glimpses -1": "--glimpses of at least 1, found -1",
+    "hardattn train --canvas 3": "expected no canvas for digits",
+    "hardattn train --baseline fc --canvas 3": "expected no canvas for digits",
     "hardattn train --baseline fc --core gru": "expected no --core with --baseline",
     "hardattn train --width 2": "expected --baseline with --width",
     "hardattn train --reward nonsense": "expected --reward of final",

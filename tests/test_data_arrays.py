@@ -97,7 +97,6 @@ REFUSED: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"classes": 3}, DataError, "expected classes as a list of names, .*, found 3"),
     ({"name": ""}, SettingsError, "expected a name of at least one letter, found ''"),
     ({"name": None}, SettingsError, "expected a name of at least one letter, found None"),
-    ({"name": "digits"}, SettingsError, "expected a name of its own, found 'digits'"),
     *[
         ({name: size}, SettingsError, f"expected {name} as a share in .* found {shown}; a number of")
         for name in ("valid", "test", "design")

@@ -15,13 +15,13 @@ from data.cli.options import (
     Option,
     Task,
     data_options,
-    default_run,
     device_option,
     glance_option,
     panel,
     sensor_of,
     sensor_options,
 )
+from data.runs import default_run
 
 if TYPE_CHECKING:
     from boed.approximations import Approximations

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich_click import RichOption
 
+from data.device_names import DEVICES, require_device_name
 from data.errors import SettingsError
 from data.plugins import Registry
 from data.registry import DATASETS, load
+from data.runs import default_run
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # slow to import, and no option needs it
@@ -32,9 +34,40 @@ class Name(click.ParamType):  # type: ignore[type-arg]
     def __init__(self, registry: Registry[Any]) -> None:
         self.registry = registry
 
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names that there are."""
+        return tuple(self.registry)
+
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         self.registry.require_name(value)
         return value
+
+
+class Device(click.ParamType):  # type: ignore[type-arg]
+    """A name of a device; whether there is one is asked when it is to compute."""
+
+    name = "text"
+    choices = DEVICES
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        require_device_name(value)
+        return value
+
+
+class AtLeast(click.IntRange):
+    """A whole number from `least` on, refused as the settings behind the options do it."""
+
+    def __init__(self, least: int) -> None:
+        super().__init__(min=least)
+        self.least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number: int = click.INT.convert(value, param, ctx)
+        if number < self.least:
+            option = param.opts[0] if param else "a number"
+            raise SettingsError(f"expected {option} of at least {self.least}, found {number}; change it")
+        return number
 
 
 def panel(title: str, *options: RichOption) -> list[click.Parameter]:
@@ -46,7 +79,7 @@ def panel(title: str, *options: RichOption) -> list[click.Parameter]:
 
 def device_option() -> RichOption:
     """`--device`, of every command that computes."""
-    return Option(["--device"], default="auto", show_default=True, help="auto, cpu or cuda.")
+    return Option(["--device"], type=Device(), default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
 def json_option() -> RichOption:
@@ -84,7 +117,7 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
         ),
         Option(
             ["--data-seed"],
-            type=int,
+            type=AtLeast(0),
             help="Of places, clutter and draws (digits, finite, translated-mnist, cluttered-mnist). "
             "[default: 0]",
         ),
@@ -97,7 +130,7 @@ def sensor_options(*more: RichOption) -> list[click.Parameter]:
     """The options that name glimpses: how many, and what the sensor sees of each."""
     return panel(
         "Sensor",
-        Option(["--glimpses"], type=int, help="Glimpses per image, T. [default: the data set's]"),
+        Option(["--glimpses"], type=AtLeast(1), help="Glimpses per image, T. [default: the data set's]"),
         Option(
             ["--glimpse-size"],
             type=int,
@@ -210,15 +243,3 @@ def open_task(options: Mapping[str, Any], *, several: bool = False) -> Task:
     if dataset.note:
         click.echo(dataset.note, err=True)
     return Task(dataset, options.get("run_dir") or default_run(dataset), dict(dataset.origin or {}))
-
-
-def default_run(dataset: DataSet) -> Path:
-    """runs/DATASET, or runs/DATASET-TARGET where there are several targets, or their number if all at once.
-
-    >>> default_run(load("digits")).as_posix()
-    'runs/digits'
-    """
-    if dataset.attributes:
-        return Path("runs") / f"{dataset.name}-{len(dataset.attributes)}-attributes"
-    several = dataset.target != "label"
-    return Path("runs") / (f"{dataset.name}-{dataset.target}" if several else dataset.name)

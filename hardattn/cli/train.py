@@ -74,13 +74,12 @@ def _train_baseline(baseline: str, options: Mapping[str, Any], common: dict[str,
 
 def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path:
     """The run folder of a hard-attention network, trained."""
-    sensor, supervise = sensor_of(options), options["supervise"]
+    sensor, supervise, task = sensor_of(options), options["supervise"], open_task(options)
     from hardattn.objectives.methods import method_of
     from hardattn.objectives.registry import METHODS
     from hardattn.runs import train
 
     method = method_of(options["method"], supervise is not None)
-    task = open_task(options)
     store, stem = sequences_of(supervise, task.run, METHODS[method].sequences)
     name = options["run_name"] or "-".join([method, *stem])
     return train(

@@ -13,12 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from data.cli.options import default_run
 from data.dataset import DataSet
 from data.errors import SettingsError
 from data.files import write_rows
 from data.geometry import Geometry
 from data.registry import load
+from data.runs import default_run
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import known_or_evaluated
 from hardattn.experiments.choices import MINUTES
