@@ -23,9 +23,10 @@ from boed.fitting.fit import fit
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.posterior import negative_log_posterior
 from boed.search.designer import Designer, design_sequences
-from data.celebahq import ANNOTATIONS, IMAGES
 from data.dataset import DataSet, Split
 from data.errors import CheckpointError, SettingsError
+from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
+from data.layouts import CELEBAHQ_IMAGES as IMAGES
 from data.tensors import load_tensors
 
 TINY = {"iterations": 24, "width": 8, "places": 9}

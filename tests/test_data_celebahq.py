@@ -6,10 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from data.celebahq import ANNOTATIONS, IMAGES, RANGES, load_celebahq
+from data.celebahq import RANGES, load_celebahq
 from data.dataset import SPLITS
 from data.decode import decode_square
 from data.errors import DataError, SettingsError
+from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
+from data.layouts import CELEBAHQ_IMAGES as IMAGES
 
 Write = Callable[..., None]
 ANNOTATED = [0, 1, 1999, 2000, 26999, 27000, 27499, 27500, 29999]
