@@ -157,9 +157,9 @@ def size_of(split: str, size: object, images: int) -> int:
     >>> size_of("test", 0.2, 50), size_of("test", 7, 50)
     (10, 7)
     """
-    if isinstance(size, Integral) and not isinstance(size, bool) and size >= 0:
+    if isinstance(size, Integral) and not isinstance(size, bool) and int(size) >= 0:
         return int(size)
-    if isinstance(size, Real) and not isinstance(size, Integral) and 0 <= size < 1:
+    if isinstance(size, Real) and not isinstance(size, Integral) and 0 <= float(size) < 1:
         return round(float(size) * images)
     raise SettingsError(
         f"expected {split} as a share in [0, 1) or as a whole number of images, found {one_line(size)}; a "
