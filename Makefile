@@ -1,6 +1,7 @@
 # make demo: the whole pipeline on the built-in data set. make test: linters, types, documentation and tests.
 # make docs: the documentation site, in site/.
 # All of them make .venv when it is missing or when pyproject.toml or constraints.txt have changed.
+# Installed by its path (editable_mode=compat), so that Python takes its data before a user's plain folder data/.
 SHELL := /bin/bash
 PYTHON ?= $(shell for p in python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -36,7 +37,8 @@ install: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo 'error: expected Python 3.11 or newer, found none; install it or set PYTHON' >&2; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		--config-settings editable_mode=compat -e '.[dev,docs]'
 	@touch $@
 
 clean:

@@ -224,6 +224,42 @@ def test_a_users_own_module_of_that_name_is_named_in_one_line(tmp_path: Path, na
     assert f"found {tmp_path / name}, which hides it; rename" in last
 
 
+INSTALLED = f"""
+import sys
+from importlib.machinery import PathFinder
+
+
+class Editable:
+    find_spec = staticmethod(lambda name, path=None, target=None: PathFinder.find_spec(name, [{str(ROOT)!r}]))
+
+
+sys.meta_path.insert(sys.meta_path.index(PathFinder) + 1, Editable)  # as an editable install does
+"""
+
+
+@pytest.mark.parametrize("name", ["data", "supervision"])
+@pytest.mark.parametrize("code", ["import boed", "import data, supervision, boed", "import hardattn"])
+@pytest.mark.parametrize("install", ["", INSTALLED], ids=["path", "editable"])
+def test_a_users_folder_of_that_name_hides_nothing(
+    tmp_path: Path, name: str, code: str, install: str
+) -> None:
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "notes.txt").write_text("mine")
+    here = f"import sys; sys.path.remove({str(ROOT)!r})\n{install}" if install else ""
+    last = "from data import load; from supervision.store import SequenceStore; load('digits')['valid']"
+    result = python(f"{here}{code}\n{last}", tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_users_folder_that_is_in_use_is_named_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine.py").write_text("IMAGES = []\n")
+    code = f"import sys; sys.path.remove({str(ROOT)!r})\n{INSTALLED}import data.mine\nimport boed"
+    result = python(code, tmp_path)
+    assert result.returncode == 1
+    assert f"found {tmp_path / 'data'}, which hides it" in result.stderr.strip().splitlines()[-1]
+
+
 def test_arrays_of_numpy_will_do() -> None:
     images = np.random.default_rng(0).integers(0, 256, (60, 12, 12), dtype=np.uint8)
     learned = boed.fit(DataSet.from_arrays(images, np.arange(60) % 2, glimpse_size=4, glimpses=2), **TINY)
