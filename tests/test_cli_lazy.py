@@ -80,6 +80,8 @@ REFUSED = {
     "hardattn parts --dataset nonsense": "expected a data set of digits",
     "hardattn reproduce nonsense": "'nonsense' is not one of 'case-study'",
     "hardattn frontier --minutes soon": "'soon' is not a valid float",
+    "hardattn parts --canvas 3": "expected no canvas for digits",
+    "boed generate --canvas 3": "expected no canvas for digits",
     "hardattn report a --format pdf": "'pdf' is not one of 'html'",
 }
 
