@@ -73,6 +73,8 @@ REFUSED = {
     "hardattn train --canvas 3": "expected no canvas for digits",
     "hardattn train --baseline fc --canvas 3": "expected no canvas for digits",
     "hardattn train --baseline fc --core gru": "expected no --core with --baseline",
+    "hardattn train --deviation 0.3": "--policy gaussian or mixture with --deviation, found categorical",
+    "hardattn train --deviation learned --policy epe": "with --deviation, found epe",
     "hardattn train --width 2": "expected --baseline with --width",
     "hardattn train --reward nonsense": "expected --reward of final",
     "hardattn evaluate": "Missing argument 'RUN_DIR'",
