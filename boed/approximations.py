@@ -28,6 +28,7 @@ from boed.posteriors.posterior import Posterior
 from boed.posteriors.registry import POSTERIORS
 from boed.saved import (
     TaskFacts,
+    read_posterior,
     restore,
     saved_facts,
     saved_geometry,
@@ -39,7 +40,7 @@ from data.dataset import DataSet, Split
 from data.files import write_json
 from data.geometry import Geometry
 from data.places import with_sides, without_sides
-from data.tensors import load_tensors, save_tensors
+from data.tensors import save_tensors
 from data.version import SOFTWARE
 
 FILE = POSTERIOR
@@ -225,7 +226,7 @@ class Approximations:
         Raises:
             CheckpointError: missing, damaged, fitted on other training images, or written by another version.
         """
-        tensors, about = load_tensors(folder / POSTERIOR, "boed fit")
+        tensors, about = read_posterior(folder)
         settings = saved_settings(folder / POSTERIOR, about)
         facts = saved_facts(folder / POSTERIOR, about) if dataset is None else TaskFacts.of(dataset)
         train = training_images(folder, settings, about, dataset, facts)

@@ -13,9 +13,6 @@ from boed.posteriors.registry import POSTERIORS
 from data.errors import SettingsError
 
 if TYPE_CHECKING:
-    from data.geometry import Geometry  # slow to import, and no name needs it
-
-if TYPE_CHECKING:
     from data.geometry import Geometry  # torch, for which a wrong choice does not wait
 
 CHOICES: Mapping[str, Collection[str]] = {

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from boed.combination import Combination
 from boed.part_files import BANK, POSTERIOR
 from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
-from data.errors import CheckpointError
+from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.registry import load
 from data.settings import from_json
 from data.tensors import load_tensors
+
+COMMAND = "boed fit"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,47 @@ class TaskFacts:
         """Those of a data set."""
         attributes = len(dataset.attributes) or 1
         return cls(len(dataset.classes), attributes, dataset.symmetric, dataset.origin)
+
+
+def read_posterior(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a fit; raises CheckpointError where anything is missing or damaged."""
+    path = folder / POSTERIOR
+    tensors, about = load_tensors(path, COMMAND)
+    _require_parts(path, about, ("settings", "geometry", "train_fingerprint"))
+    _require_parts(path, tensors, ("places", "bank_ids"))
+    return tensors, about
+
+
+def read_bank(folder: Path) -> Split:
+    """The bank that was saved with a fit; raises CheckpointError where anything is missing or damaged."""
+    tensors, about = load_tensors(folder / BANK, COMMAND)
+    _require_parts(folder / BANK, about, ("fingerprint",))
+    _require_parts(folder / BANK, tensors, ("images", "labels", "ids"))
+    return Split(tensors["images"], tensors["labels"], tensors["ids"], about["fingerprint"])
+
+
+def saved_combination(path: Path) -> Combination:
+    """The combination that a file has; raises CheckpointError where it is damaged or another version's."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise TypeError(f"{type(values).__name__} instead of an object")
+        return from_json(Combination, values, path=path)
+    except (ValueError, TypeError, SettingsError) as error:
+        raise CheckpointError(
+            f"expected a combination of parts in {path}, found it damaged ({error}); delete it and run "
+            f"`{COMMAND}` again"
+        ) from None
+
+
+def _require_parts(path: Path, values: object, names: Sequence[str]) -> None:
+    kept = values if isinstance(values, Mapping) else {}
+    missing = [name for name in names if name not in kept]
+    if missing:
+        raise CheckpointError(
+            f"expected {', '.join(names)} in {path}, found no {', '.join(missing)}; delete it and run "
+            f"`{COMMAND}` again"
+        )
 
 
 def saved_settings(path: Path, about: Mapping[str, Any]) -> FittedSettings:
@@ -67,8 +112,7 @@ def training_images(
 ) -> Split:
     """The images that the bank is among: of the data set, or the saved bank itself."""
     if dataset is None and (folder / BANK).exists():
-        tensors, kept = load_tensors(folder / BANK, "boed fit")
-        return Split(tensors["images"], tensors["labels"], tensors["ids"], kept["fingerprint"])
+        return read_bank(folder)
     if dataset is None and facts.origin is None:
         raise CheckpointError(
             f"expected in {folder} what the data set {settings.dataset} was opened with, or the file {BANK}, "

@@ -94,12 +94,25 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(list(iter(self)))
 
     def _load_installed(self, name: str) -> None:
-        """Takes what an entry point points to, unless it is a module, which has registered the name then."""
-        loaded = self._installed[name].load()
+        """Takes what an entry point points to, unless it is a module, which has registered the name then.
+
+        Raises:
+            SettingsError: it cannot be imported, or is a module that does not register the name.
+        """
+        point = self._installed[name]
+        package = f"the package {point.dist.name if point.dist else '(unknown)'}"
+        remedy = f"mend or remove {package}, whose entry point it is in {self.group}"
+        try:
+            loaded = point.load()
+        except Exception as error:  # whatever somebody else's module raises
+            raise SettingsError(
+                f"expected {point.value} to bring the {self.kind} {name!r}, found {type(error).__name__}: "
+                f"{error}; {remedy}"
+            ) from error
         if name not in self._known and isinstance(loaded, ModuleType):
             raise SettingsError(
                 f"expected the module {loaded.__name__} to register the {self.kind} {name!r}, found that it "
-                "does not; mend the package's entry points"
+                f"does not; {remedy}"
             )
         self._known.setdefault(name, loaded)
 

@@ -123,15 +123,21 @@ def settings_of(run: RunFile, run_folder: Path) -> NetworkSettings | BaselineSet
     """
     path, values = run_folder / checkpoint.RUN, run.settings
     if "baseline" in values:
-        _require_known(path, "baseline", values["baseline"], BASELINES)
+        _require_known(run, path, "baseline", BASELINES)
         return from_json(BaselineSettings, values, path=path, software=run.software)
-    _require_known(path, "method", values.get("method"), METHODS)
+    _require_known(run, path, "method", METHODS)
     return from_json(NetworkSettings, values, path=path, software=run.software)
 
 
-def _require_known(path: Path, kind: str, name: object, known: Mapping[str, Any]) -> None:
+def _require_known(run: RunFile, path: Path, kind: str, known: Mapping[str, Any]) -> None:
+    """Raises CheckpointError for a method or a baseline that there is not, or not here."""
+    name = run.settings.get(kind)
     if name not in known:
-        raise CheckpointError(f"expected a {kind} of {', '.join(known)} in {path}, found {name!r}")
+        raise CheckpointError(
+            f"expected a {kind} of {', '.join(known)} in {path}, found {name!r}, written by "
+            f"{run.software or 'a version that it does not name'}; a package that brings it may not be "
+            "installed here"
+        )
 
 
 def _with_weights(

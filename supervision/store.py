@@ -5,7 +5,8 @@ Layout (schema 2): root attributes `schema`, `settings`, `origin` (JSON) and `so
 `epe_map` (N, T, L) float32, `candidates` (L, 3) int16, and `done` (N,) which is written last. All of it is
 allocated when the file is made, beside its name and then renamed, so that a run killed at any moment leaves
 a readable file and a resumed one the same bytes as one that never stopped, but for those of three numbers
-in root attributes of fixed size, `seconds`, `sequences_timed` and `made_in`: how long it took.
+in root attributes of fixed size, `seconds`, `sequences_timed` and `made_in`: how long it took. Of stores
+without them, those of schema 1, they are read from files beside.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from data.sequences import Sequences
 from data.version import SOFTWARE
 from supervision.hdf5 import explained, opened
 from supervision.source import SequenceSource, geometry_in
+from supervision.times_beside import times_beside
 
 SCHEMA = 2
 READ = (1, 2)  # schema 1 has places without a side
@@ -65,18 +67,18 @@ class SequenceStore(SequenceSource):
 
     @classmethod
     def read(cls, path: Path) -> SequenceStore:
-        """Opens a store; raises StoreError when it is missing, truncated or no store."""
+        """Opens a store; raises StoreError when it is missing, truncated, no store or a newer version's."""
         with opened(path, "r") as file:
             try:
-                if file.attrs["schema"] not in READ:
-                    raise ValueError(f"schema {file.attrs['schema']}")
+                _require_readable(file, path)
                 settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
                 arrays = {name: file[name][()] for name in ("image_id", "done")}
                 arrays["candidates"] = _with_sides(file["candidates"][()], settings, path)
                 arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
                 arrays["schema"] = np.asarray(file.attrs["schema"])
                 software = str(file.attrs.get("software", ""))
-                times = {name: float(file.attrs.get(name, 0)) for name in TIMES}
+                beside = times_beside(path)
+                times = {name: float(file.attrs.get(name, beside[name])) for name in TIMES}
             except (KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
@@ -222,6 +224,17 @@ def _allocate(
         file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
     beside.replace(path)
+
+
+def _require_readable(file: h5py.File, path: Path) -> None:
+    """Raises StoreError for a store of a schema that this version does not read."""
+    schema = file.attrs.get("schema")
+    if schema is not None and schema not in READ:
+        raise StoreError(
+            f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} of schema {schema}, "
+            f"written by {file.attrs.get('software', 'a version that it does not name')}; read it with that "
+            "version, or make it again with `boed generate`"
+        )
 
 
 def _places_name(file: h5py.File) -> str:

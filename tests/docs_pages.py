@@ -102,7 +102,8 @@ def faults(line: str, commands: dict[str, click.Command]) -> list[str]:
 def _is_choice(kind: object, word: str) -> bool:
     """Whether an option of this type takes the word, or the word is not meant literally, as DIR."""
     literal = bool(word) and not word.startswith("-") and not word.isupper()
-    return not literal or not isinstance(kind, click.Choice) or word in kind.choices
+    choices = getattr(kind, "choices", None)  # of click.Choice, and of the types of `data.cli.options`
+    return not literal or choices is None or word in choices
 
 
 def links(page: Path) -> Iterator[str]:

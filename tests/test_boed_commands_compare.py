@@ -54,7 +54,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maker:
             store.add_seconds(given.seconds * len(rows), len(rows))
         return path
 
-    monkeypatch.setattr(boed.comparison.stores, "load", load)
+    monkeypatch.setattr("data.registry.load", load)  # which `reopen` calls
     return made
 
 

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 import boed.cli.main
 import hardattn.cli.main
+from data.cli.commands import command_line
 from hardattn.training import checkpoint
 
 GROUPS: dict[str, Any] = {"boed": boed.cli.main.main, "hardattn": hardattn.cli.main.main}
@@ -63,6 +64,7 @@ CALLS: dict[str, list[Any]] = {
         *("--learning-rate", 1e-05, "--batch-norm", "--name", 'a "b"', "--data-seed", 1, "--seed", 0),
     ],
     "hardattn evaluate": ["runs/a", "--stop", "gain", "--stop", "entropy", "--budget-glimpses", 2],
+    "hardattn predict": ["runs/a", "a.png", "--stop", "gain=0.02", "--csv"],
     "hardattn record": ["runs/a", "--split", "train"],
     "hardattn parts": ["--order", "beak,left eye", "--parts", "parts.txt"],
     "hardattn reproduce": ["mnist-28", "--attribute", "Male", "--seeds", 2],
@@ -71,7 +73,7 @@ CALLS: dict[str, list[Any]] = {
 }
 
 
-ARGUMENTS = {"a.h5", "b.h5", "finite", "a.tar", "runs/a", "mnist-28"}
+ARGUMENTS = {"a.h5", "b.h5", "finite", "a.tar", "runs/a", "a.png", "mnist-28"}
 
 
 @pytest.mark.parametrize("words", CALLS)
@@ -82,13 +84,42 @@ def test_what_is_saved_is_read_as_the_same_options(
     path, seen = tmp_path / "saved.toml", list[Parameters]()
     monkeypatch.setattr(command(words), "callback", lambda **options: seen.append(options))
     first = call(words, *CALLS[words], "--save-config", path)
-    arguments = [
-        word for word in CALLS[words] if word in ("a.h5", "b.h5", "finite", "a.tar", "runs/a", "mnist-28")
-    ]
+    arguments = [word for word in CALLS[words] if word in ARGUMENTS]
     second = call(words, *arguments, "--config", path)
     assert (first.exit_code, second.exit_code) == (0, 0), first.output + second.output
     assert seen[0] == seen[1]
     assert seen[0] != parsed(words, *arguments)
+
+
+@pytest.mark.parametrize("words", CALLS)
+@pytest.mark.parametrize("joined", [False, True])
+def test_the_words_that_are_noted_ask_for_the_same_without_the_file(
+    words: str, joined: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, seen = tmp_path / "saved.toml", list[tuple[Parameters, list[str]]]()
+
+    def note(**options: object) -> None:
+        seen.append((options, command_line() or []))
+
+    monkeypatch.setattr(command(words), "callback", note)
+    call(words, *CALLS[words], "--save-config", path)
+    config = [f"--config={path}"] if joined else ["--config", path]
+    call(words, *config, *[word for word in CALLS[words] if word in ARGUMENTS])
+    path.unlink()
+    noted = seen[1][1]
+    assert noted[:2] == words.split() and not any("config" in word for word in noted)
+    call(words, *noted[2:])
+    assert seen[0][0] == seen[1][0] == seen[2][0] and seen[2][1] == noted
+
+
+def test_noted_words_have_what_the_command_line_says_instead_of_the_file(
+    write: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, noted = write('supervise = true\nreward = ["final", "box"]\ncore = "rnn"\nname = "-x"'), list[str]()
+    monkeypatch.setattr(command("hardattn train"), "callback", lambda **_: noted.extend(command_line() or []))
+    call("hardattn train", "--reward", "box=2", "--config", path, "--seed", 3)
+    own = ["--core", "rnn", "--name=-x"]
+    assert noted == ["hardattn", "train", "--reward", "box=2", *own, "--seed", "3", "--supervise"]
 
 
 def test_only_what_was_said_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +164,11 @@ def test_an_option_that_may_stand_alone_is_true_in_a_file(
         ("width = true", ["one number or text for --width", "True", "options.toml"]),
         ("[width]\nq = 1", ["one number or text for --width", "{'q': 1}", "options.toml"]),
         ("pretrained = 'yes'", ["true or false for --pretrained", "'yes'", "options.toml"]),
-        ("width = 8.5", ["--width", "'8.5' is not a valid integer"]),
-        ("posterior = 'oracle'", ["--posterior", "'oracle' is not one of 'glimpse-set'"]),
-        ("dataset = 'letters'", ["a data set of digits", "'letters'"]),
+        ("width = 8.5", ["--width", "'8.5' is not a valid integer", "options.toml"]),
+        ("posterior = 'oracle'", ["--posterior", "'oracle' is not one of 'glimpse-set'", "options.toml"]),
+        ("dataset = 'letters'", ["a data set of digits", "'letters'", "options.toml"]),
+        ("glimpses = 0", ["--glimpses of at least 1", "found 0", "options.toml"]),
+        ("glimpse-size = 8\nglimpse_size = 9", ["--glimpse-size once", "found it twice", "options.toml"]),
         ("width =", ["TOML", "options.toml"]),
     ],
 )
@@ -144,7 +177,18 @@ def test_what_no_option_takes_is_refused(text: str, words: list[str], write: Cal
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    refused(call("boed fit", "--config", tmp_path / "none.toml"), "none.toml")
+    refused(call("boed fit", "--config", tmp_path / "none.toml"), "--config", "none.toml")
+
+
+def test_a_second_file_is_refused(write: Callable[[str], Path]) -> None:
+    path = write("width = 8")
+    refused(call("boed fit", "--config", path, "--config", "b.toml"), "one --config", str(path), "b.toml")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "options.toml"
+    path.write_text("width = 8", encoding="utf-8-sig")
+    assert parsed("boed fit", "--config", path)["width"] == 8
 
 
 def test_a_file_is_as_good_as_the_command_line_for_what_a_baseline_refuses(
@@ -157,11 +201,12 @@ def test_a_file_is_as_good_as_the_command_line_for_what_a_baseline_refuses(
 
 
 def test_a_run_notes_the_words_that_asked_for_it(write: Callable[[str], Path], tmp_path: Path) -> None:
-    """The file's options make the run; its command line names the file."""
+    """The file's options make the run; its command line has them in place of the file."""
     path = write('hidden = 8\nglimpses = 1\nepochs = 0.01\ncore = "rnn"\ndevice = "cpu"')
     words = ["--config", str(path), "--run", str(tmp_path), "--name", "a b"]
     result = call("hardattn train", *words)
     assert result.exit_code == 0, result.output
     run = checkpoint.read_json(tmp_path / "hardattn-a b-0" / checkpoint.RUN)
-    assert run["command"] == ["hardattn", "train", *words]
+    own = ["--hidden", "8", "--glimpses", "1", "--epochs", "0.01", "--core", "rnn", "--device", "cpu"]
+    assert run["command"] == ["hardattn", "train", *own, *words[2:]]
     assert run["settings"]["recipe"]["core"] == "rnn" and run["settings"]["budget"]["epochs"] == 0.01

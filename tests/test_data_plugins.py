@@ -52,6 +52,28 @@ def test_an_entry_point_may_be_a_module_that_registers_the_name(
         registry["kite"]
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("antigravity_of_tests:fly", "found ModuleNotFoundError: No module named 'antigravity_of_tests'"),
+        ("math:squirrel", "found AttributeError: .*'squirrel'"),
+        ("broken_of_tests", "found ZeroDivisionError: division by zero"),
+    ],
+)
+def test_an_entry_point_that_does_not_import_is_refused_by_name_and_package(
+    value: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_of_tests.py").write_text("1 / 0\n")
+    (tmp_path / "toys-1.dist-info").mkdir()
+    (tmp_path / "toys-1.dist-info" / "METADATA").write_text("Name: wooden-toys\nVersion: 1\n")
+    (tmp_path / "toys-1.dist-info" / "entry_points.txt").write_text(f"[boed_hardattn.toys]\nkite = {value}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[object] = Registry("toy")
+    words = rf"expected {value} to bring the toy 'kite', {found}; .* wooden-toys, .* boed_hardattn\.toys$"
+    with pytest.raises(SettingsError, match=words):
+        registry.require("kite")
+
+
 def test_a_deferred_function_is_imported_when_it_is_called() -> None:
     call = deferred("antigravity_of_tests:fly")
     with pytest.raises(ModuleNotFoundError, match="antigravity_of_tests"):

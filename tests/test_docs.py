@@ -120,6 +120,9 @@ def test_commands_exist(page: Path) -> None:
         ("hardattn train --minuets 3 # how long", ["--minuets"]),
         ("hardattn train --baseline cnm --width=2", ["--baseline cnm"]),
         ("hardattn evaluate RUN --device", []),
+        ("hardattn evaluate RUN --device cdua", ["--device cdua"]),
+        ("hardattn train --method nogs-al --dataset digit", ["--method nogs-al", "--dataset digit"]),
+        ("hardattn train --method nogs-all --dataset NAME", []),
     ],
 )
 def test_a_misspelt_command_is_noticed(line: str, missing: list[str]) -> None:

@@ -9,10 +9,13 @@ import torch
 from hardattn_tiny import GEOMETRY, tiny_network, tiny_split
 
 from data.device import one_thread
+from data.plugins import options_of
 from data.pool import ImagePool
+from hardattn.model.choices import WITH_DEVIATION, WITHOUT_DEVIATION
 from hardattn.model.heads import PONDER_COSTS
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.model.rollout import Rollout, explore, follow, joined
+from hardattn.training.recipe import Recipe
 
 GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])
@@ -116,3 +119,10 @@ def test_cuda_agrees_with_the_cpu() -> None:
     look = partial(pool.glimpses, GEOMETRY.retina())
     result = explore(network, look, torch.arange(COUNT, device="cuda"), GRID, STEPS, mode="greedy")
     torch.testing.assert_close(result.logits.cpu(), run("greedy").logits, atol=1e-3, rtol=1e-3)
+
+
+def test_what_is_known_of_deviations_without_import_is_so() -> None:
+    assert {*WITH_DEVIATION, *WITHOUT_DEVIATION} == set(POLICIES)
+    assert Recipe().policy == WITHOUT_DEVIATION[0]
+    for name, policy in POLICIES.items():
+        assert ("deviation" in options_of(policy)) is (name in WITH_DEVIATION)

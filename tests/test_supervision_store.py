@@ -244,7 +244,14 @@ def test_a_store_of_another_schema_is_refused(path: Path) -> None:
     open_store(path)
     with h5py.File(path, "r+") as file:
         file.attrs["schema"] = 3
-    with pytest.raises(StoreError, match=r"expected .* \(schema 2\), found .*schema 3"):
+        file.attrs["software"] = "boed-hardattn 9.0"
+    with pytest.raises(
+        StoreError, match=r"expected .* \(schema 2\), found .*schema 3, .* boed-hardattn 9\.0;"
+    ):
+        SequenceStore.read(path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["software"]
+    with pytest.raises(StoreError, match=r"schema 3, written by a version that it does not name"):
         SequenceStore.read(path)
 
 
@@ -309,6 +316,40 @@ def as_schema_1(path: Path) -> None:
         del file["epe_map"]
         file["epe_map"] = maps
         file.attrs["schema"] = 1
+        for name in TIMES:
+            del file.attrs[name]
+
+
+def test_times_beside_a_store_of_schema_1_are_read_and_stay_with_it(path: Path) -> None:
+    sizes = {"geometry": {"height": 12, "width": 12, "channels": 1, "glimpse_size": 4}}
+    fill(open_store(path, settings=sizes), torch.tensor([1, 3]))
+    as_schema_1(path)
+    path.with_name(f"{path.name}.seconds.json").write_text('{"seconds": 3.0, "sequences": 2}')
+    path.with_name(f"{path.name}.made.json").write_text('{"seconds": 40.5}')
+    store = SequenceStore.read(path)
+    assert store.seconds_per_sequence == 1.5 and store.made_in == 40.5
+    taken_up = open_store(path, settings=sizes)
+    assert (taken_up.schema, taken_up.seconds_per_sequence, taken_up.made_in) == (2, 1.5, 40.5)
+    taken_up.add_seconds(5.0, 2)
+    for beside in path.parent.glob("*.json"):
+        beside.unlink()
+    again = SequenceStore.read(path)
+    assert (again.seconds, again.sequences_timed, again.made_in) == (8.0, 4, 40.5)
+
+
+def test_own_times_count_before_those_beside(path: Path) -> None:
+    open_store(path).add_seconds(1.0, 1)
+    path.with_name(f"{path.name}.seconds.json").write_text('{"seconds": 3.0, "sequences": 2}')
+    assert SequenceStore.read(path).seconds_per_sequence == 1.0
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"seconds": 3.0}', '{"seconds": null, "sequences": 2}'])
+def test_a_time_beside_that_cannot_be_read_is_no_time(path: Path, text: str) -> None:
+    sizes = {"geometry": {"height": 12, "width": 12, "channels": 1, "glimpse_size": 4}}
+    open_store(path, settings=sizes)
+    as_schema_1(path)
+    path.with_name(f"{path.name}.seconds.json").write_text(text)
+    assert SequenceStore.read(path).seconds_per_sequence is None
 
 
 def test_stores_of_schema_1_are_read_and_go_on(path: Path) -> None:

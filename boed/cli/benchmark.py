@@ -12,7 +12,7 @@ import click
 from boed.combination import CHOICES, Combination
 from boed.search.choices import COMPLETIONS
 from data.cli.commands import Command
-from data.cli.options import PATH, Option, device_option, json_option, panel
+from data.cli.options import PATH, AtLeast, Option, device_option, json_option, panel
 from data.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ _FITS = panel(
         help="Folder of the approximations; what is there is taken.",
     ),
     Option(["--iterations"], type=int, help="Of each training. [default: as in `boed fit`, 10000 here]"),
-    Option(["--glimpses"], type=int, help="Glimpses per image, T. [default: 5]"),
+    Option(["--glimpses"], type=AtLeast(1), help="Glimpses per image, T. [default: 5]"),
     Option(["--seed"], default=0, show_default=True, help="Of fits and completions."),
     device_option(),
 )
@@ -52,8 +52,16 @@ _COMBINATIONS = panel(
 )
 _DESIGNS = panel(
     "Designs",
-    Option(["--images"], default=200, show_default=True, help="How many images to design for."),
-    Option(["--completions"], default=COMPLETIONS, show_default=True, help="Per image and glimpse."),
+    Option(
+        ["--images"], type=AtLeast(1), default=200, show_default=True, help="How many images to design for."
+    ),
+    Option(
+        ["--completions"],
+        type=AtLeast(1),
+        default=COMPLETIONS,
+        show_default=True,
+        help="Per image and glimpse.",
+    ),
 )
 
 

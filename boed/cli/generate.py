@@ -14,7 +14,7 @@ from boed.estimators.choices import MEMORY_GB
 from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.registry import SOURCES
 from data.cli.commands import Command
-from data.cli.options import PATH, Option, Task, open_task, panel
+from data.cli.options import PATH, Option, Task, Within, open_task, panel
 from supervision.choices import SEQUENCES, SPLITS
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ _SEARCH = panel(
     ),
     Option(
         ["--memory-gb"],
-        type=click.FloatRange(min=0),
+        type=Within(min=0),
         default=MEMORY_GB,
         show_default=True,
         help="For what is kept of the bank.",

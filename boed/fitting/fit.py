@@ -26,7 +26,7 @@ from boed.fitting.parts import add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
 from boed.posteriors.registry import POSTERIORS
-from boed.saved import TaskFacts, saved_geometry, saved_settings
+from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
 from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
 from data.dataset import DataSet, require_dataset
@@ -35,8 +35,6 @@ from data.errors import CheckpointError
 from data.files import write_json
 from data.geometry import Geometry
 from data.places import whole_image
-from data.settings import from_json
-from data.tensors import load_tensors
 
 
 def fit(
@@ -101,8 +99,8 @@ def _last_combination(folder: Path) -> Combination:
     """That of the last fit; of a folder that does not say, the default with its posterior."""
     path = folder / COMBINATION
     if path.exists():
-        return from_json(Combination, json.loads(path.read_text()), path=path)
-    about = load_tensors(folder / POSTERIOR, "boed fit")[1]
+        return saved_combination(path)
+    about = read_posterior(folder)[1]
     return Combination(posterior=saved_settings(folder / POSTERIOR, about).posterior)
 
 
@@ -185,7 +183,7 @@ def finish(learned: Approximations, folder: Path) -> None:
 
 def require_settings(folder: Path, asked: dict[str, Any], geometry: Geometry | None) -> None:
     """Raises CheckpointError, naming both values, when `folder` was fitted with other settings."""
-    _, about = load_tensors(folder / POSTERIOR, "boed fit")
+    _, about = read_posterior(folder)
     settings = saved_settings(folder / POSTERIOR, about)
     pairs = [(name, value, getattr(settings, name)) for name, value in asked.items()]
     if geometry is not None:

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich_click import RichCommand, RichGroup
 
-from data.cli.config import config_options, save_config
+from data.cli.config import config_options, save_config, words_of_file
 from data.cli.help import plain_help
 from data.errors import GlimpseError
 
@@ -67,12 +67,19 @@ def one_line_refusals() -> Iterator[None]:
 def command_line() -> list[str] | None:
     """The words that called the command that runs, as `["boed", "fit"]`; None where none runs.
 
+    Options of a file stand in place of `--config FILE`, so that the words ask for the same without it.
+
     >>> command_line() is None
     True
     """
     context = click.get_current_context(silent=True)
     words: list[str] | None = None if context is None else context.meta.get(_WORDS)
-    return words
+    if context is None or words is None or context.default_map is None:
+        return words
+    at = next(i for i, word in enumerate(words) if word.partition("=")[0] == "--config")
+    after = at + (1 if "=" in words[at] else 2)
+    here, last = words_of_file(context)
+    return [*words[:at], *here, *words[after:], *last]
 
 
 class LazyCommands(UserDict[str, click.Command]):

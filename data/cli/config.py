@@ -26,6 +26,7 @@ def config_options() -> list[click.Parameter]:
         RichOption(
             ["--config"],
             is_eager=True,
+            multiple=True,  # so that a second one is not passed over
             callback=_take,
             help="TOML file of options, as lines `name = value`; those of the command line count before it.",
             **about,
@@ -43,20 +44,41 @@ def read_config(path: Path, context: click.Context) -> dict[str, Any]:
     """Parameter -> value, of the options in a file, as words like those of the command line.
 
     Raises:
-        SettingsError: no TOML, an option that the command does not have, or a value of the wrong kind.
+        SettingsError: no file, no TOML, an option that the command does not have or that is there twice, or
+            a value that it does not take.
     """
-    try:
-        written = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"expected TOML in {path}, found otherwise ({error}); mend it") from None
-    known = options_of(context.command)
+    written, known = _toml(path), options_of(context.command)
     unknown = [name for name in written if name.replace("_", "-") not in known]
     if unknown:
         raise SettingsError(
             f"expected options of `{context.command_path}` in {path}, found {', '.join(unknown)}; see --help"
         )
-    chosen = {known[name.replace("_", "-")]: value for name, value in written.items()}
-    return {option.name or "": _given(option, value, path) for option, value in chosen.items()}
+    values: dict[str, Any] = {}
+    for name, value in written.items():
+        option = known[name.replace("_", "-")]
+        if option.name in values:
+            raise SettingsError(f"expected {option.opts[0]} once in {path}, found it twice; leave one out")
+        values[option.name or ""] = _given(option, value, path)
+        _require_taken(option, values[option.name or ""], path, context)
+    return values
+
+
+def words_of_file(context: click.Context) -> tuple[list[str], list[str]]:
+    """The options that a file set for a command, as words of the command line.
+
+    Returns:
+        Those to stand in place of the file, and those for the end, where no argument can be taken for their
+        value.
+    """
+    own = {option.name: option for option in options_of(context.command).values()}
+    chosen = [
+        (own[name], value)
+        for name, value in (context.default_map or {}).items()
+        if context.get_parameter_source(name) is ParameterSource.DEFAULT_MAP and value is not None
+    ]
+    last = [option.opts[0] for option, value in chosen if _stands_alone(option, value)]
+    others = [(option, value) for option, value in chosen if not _stands_alone(option, value)]
+    return [word for option, value in others for word in _words(option, value)], last
 
 
 def save_config(context: click.Context) -> None:
@@ -87,13 +109,48 @@ def options_of(command: click.Command) -> dict[str, click.Option]:
     }
 
 
-def _take(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    if path is not None:
-        context.default_map = read_config(path, context)
+def _take(context: click.Context, _: click.Parameter, paths: tuple[Path, ...]) -> None:
+    if len(paths) > 1:
+        names = ", ".join(map(str, paths))
+        raise SettingsError(f"expected one --config, found {names}; put their options into one file")
+    if paths:
+        context.default_map = read_config(paths[0], context)
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    """The values of a file, which editors may have begun with a byte order mark."""
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"expected TOML in {path}, found otherwise ({error}); mend it") from None
+    except OSError as error:
+        raise SettingsError(f"expected a file to read for --config, found: {error}; name another") from None
 
 
 def _note(context: click.Context, _: click.Parameter, path: Path | None) -> None:
     context.meta[_SAVE] = path
+
+
+def _require_taken(option: click.Option, value: Any, path: Path, context: click.Context) -> None:
+    """Raises SettingsError, which names the file, for a value that the option does not take."""
+    try:
+        option.type_cast_value(context, value)
+    except click.UsageError as error:
+        raise SettingsError(
+            f"expected options as in --help in {path}, found otherwise: {error.format_message()}"
+        ) from None
+    except SettingsError as error:
+        raise SettingsError(f"{error} (in {path})") from None
+
+
+def _words(option: click.Option, value: Any) -> list[str]:
+    """An option with a value of a file, as words of the command line; none for a flag that is not set."""
+    if isinstance(value, bool):
+        return [option.opts[0]] if value else option.secondary_opts[:1]
+    if isinstance(value, list):
+        return [word for each in value for word in _words(option, each)]
+    text, name = str(value), option.opts[0]
+    return [f"{name}={text}"] if text.startswith("-") else [name, text]
 
 
 def _given(option: click.Option, value: Any, path: Path) -> Any:
@@ -119,9 +176,13 @@ def _written(option: click.Option, value: Any) -> Any:
     """A value as TOML has it."""
     if isinstance(value, tuple):
         return [_written(option, each) for each in value]
-    if _may_stand_alone(option) and value == option.flag_value:
+    if _stands_alone(option, value):
         return True
     return str(value) if isinstance(value, Path) else value
+
+
+def _stands_alone(option: click.Option, value: Any) -> bool:
+    return _may_stand_alone(option) and value == option.flag_value
 
 
 def _may_stand_alone(option: click.Option) -> bool:

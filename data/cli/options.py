@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,16 @@ class AtLeast(click.IntRange):
         if number < self.least:
             option = param.opts[0] if param else "a number"
             raise SettingsError(f"expected {option} of at least {self.least}, found {number}; change it")
+        return number
+
+
+class Within(click.FloatRange):
+    """A number of a range, which nan is in none of."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number.", param, ctx)
         return number
 
 

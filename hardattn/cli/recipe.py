@@ -9,6 +9,7 @@ import click
 
 from data.cli.config import is_given
 from data.errors import SettingsError
+from hardattn.model.choices import DEVIATION, WITH_DEVIATION, WITHOUT_DEVIATION
 from hardattn.objectives.choices import LOSS_AT, LossAt
 from hardattn.objectives.registry import REWARDS
 
@@ -79,6 +80,17 @@ def refuse_what_baselines_need(options: Mapping[str, Any]) -> None:
     for name in ONLY_BASELINE:
         if options.get(name) is not None:
             raise SettingsError(f"expected --baseline with --{name}, found none; add it or leave it out")
+
+
+def refuse_deviation(options: Mapping[str, Any]) -> None:
+    """Raises SettingsError for a deviation of a policy of this project that has none."""
+    policy = options.get("policy") or WITHOUT_DEVIATION[0]
+    asked = recipe_of({"deviation": options.get("deviation")}).get("deviation", DEVIATION)
+    if asked != DEVIATION and policy in WITHOUT_DEVIATION:
+        raise SettingsError(
+            f"expected --policy {' or '.join(WITH_DEVIATION)} with --deviation, found {policy}; take one or "
+            "leave the option out"
+        )
 
 
 def rewards_of(words: Sequence[str]) -> dict[str, float]:

@@ -13,6 +13,7 @@ from data.cli.options import Task, open_task, sensor_of
 from data.errors import SettingsError
 from hardattn.cli.recipe import (
     recipe_of,
+    refuse_deviation,
     refuse_what_baselines_need,
     refuse_what_glimpses_need,
     wanted_geometry,
@@ -74,6 +75,7 @@ def _train_baseline(baseline: str, options: Mapping[str, Any], common: dict[str,
 
 def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path:
     """The run folder of a hard-attention network, trained."""
+    refuse_deviation(options)
     sensor, supervise, task = sensor_of(options), options["supervise"], open_task(options)
     from hardattn.objectives.methods import method_of
     from hardattn.objectives.registry import METHODS

@@ -8,6 +8,7 @@ from data.cli.options import (
     PATH,
     Name,
     Option,
+    Within,
     data_options,
     device_option,
     glance_option,
@@ -204,7 +205,7 @@ def _augmentation_options() -> list[click.Parameter]:
         ),
         Option(
             ["--dropout"],
-            type=click.FloatRange(0, 1, max_open=True),
+            type=Within(0, 1, max_open=True),
             help="Share of the features that is left out in training; 0 learns faster at first. "
             "[default: 0.2]",
         ),

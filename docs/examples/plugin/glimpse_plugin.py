@@ -21,7 +21,7 @@ from data.registry import register
 # --- a data set
 @register("stripes", "stripes that lie or stand, 16 x 16, made up", options=("count", "seed"))
 def stripes(count: int = 200, seed: int = 0) -> DataSet:
-    """Lying or standing; `load("stripes", count=500)` and the command line pass options on."""
+    """Lying or standing; `load("stripes", count=500)` takes both options, the command line only the seed."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, 2, count)
     images = random.integers(0, 60, (count, 16, 16), dtype=np.uint8)
