@@ -75,6 +75,25 @@ def brute_force(learned: Approximations, rows: Tensor) -> list[dict[tuple[float,
     return found
 
 
+@pytest.mark.parametrize("best", TARGETS)
+def test_of_two_sample_sizes_the_one_with_the_smaller_loss_is_taken(
+    pointer_fit: Approximations, monkeypatch: pytest.MonkeyPatch, best: float
+) -> None:
+    """Losses rise with the number of the place; the average map leads to the last, own maps to 0 or 1."""
+    places, rows = len(pointer_fit.places), len(sample(len(pointer_fit.bank), 30))
+
+    def towards(place: int) -> torch.Tensor:
+        return torch.ones(rows, places, dtype=torch.float64).index_fill(1, torch.tensor([place]), -100.0)
+
+    losses = torch.arange(places, dtype=torch.float64).expand(rows, -1)
+    monkeypatch.setattr("boed.search.adaptivity._realised", lambda *_: losses)
+    monkeypatch.setattr(History, "average_map", lambda _: towards(places - 1))
+    maps = {target: towards(int(target != best)) for target in TARGETS}
+    monkeypatch.setattr(History, "own_maps", lambda *_: maps)
+    found = estimate_adaptivity(pointer_fit, 7, images=30)
+    assert all(weight > 0 for weight in found.weights) and set(found.targets) == {best}
+
+
 @pytest.mark.parametrize("images", [30, 168])
 def test_the_best_weight_and_sample_size_are_taken_at_every_step(
     pointer_fit: Approximations, images: int
