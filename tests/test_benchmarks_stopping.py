@@ -87,7 +87,7 @@ def test_runs_on_other_images_are_refused() -> None:
 def test_finished_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = Recipe(batch_size=16, hidden=16)
     folder = train(tiny_dataset(), tmp_path / "run", recipe=recipe, budget=Budget(epochs=2), device="cpu")
-    monkeypatch.setattr("hardattn.loading.load", lambda **origin: tiny_dataset())
+    monkeypatch.setattr("hardattn.loading.reopen", lambda *_: tiny_dataset())
     options = ["--of", str(folder), "--of", str(folder), "--device", "cpu", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, options)
     assert done.exit_code == 0, done.output

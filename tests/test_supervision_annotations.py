@@ -118,7 +118,7 @@ def test_impossible_orders_are_refused(tmp_path: Path, order: tuple[str, ...]) -
         (["--parts", "empty.txt", "--order", "beak"], "in empty.txt, found none"),
         (["--parts", "parts.txt", "--order", "beak,crown"], "part crown"),
         (["--parts", "parts.txt", "--order", "tail", "--images", "2"], "none in 2 images"),
-        (["--glimpses", "0"], "at least 1 glimpse"),
+        (["--glimpses", "0"], "--glimpses of at least 1, found 0"),
         (["--images", "some"], "number of images"),
         (["--split", "test"], "'test' is not one of"),
         (["--dataset", "finite"], "knows where its objects are"),
