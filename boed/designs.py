@@ -15,9 +15,10 @@ from boed.estimators.choices import MEMORY_GB
 from boed.generation import candidates_of, described, generate
 from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.designer import Designer
-from data.dataset import Split, require_split
+from data.dataset import Split
 from data.device import at_device
 from data.errors import SettingsError
+from data.kinds import require_split
 from data.sample import choose_images
 from data.sequences import Sequences
 from data.version import SOFTWARE

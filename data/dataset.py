@@ -23,7 +23,7 @@ from data.arrays import (
     own_name,
     whole_number,
 )
-from data.errors import DataError, SettingsError, one_line
+from data.errors import DataError, one_line
 from data.geometry import Geometry
 from data.store import ImageStore
 
@@ -289,22 +289,3 @@ class DataSet:
         """One hash for the named splits (all four without a name)."""
         parts = [self[split].fingerprint for split in (splits or SPLITS)]
         return hashlib.sha256("".join(parts).encode()).hexdigest()
-
-
-def require_dataset(dataset: object) -> None:
-    """Raises SettingsError for what is no data set, as one of its splits."""
-    if not isinstance(dataset, DataSet):
-        raise SettingsError(
-            f"expected a data set, of `data.load` or `DataSet.from_arrays`, found {type(dataset).__name__}; "
-            "give the data set itself"
-        )
-
-
-def require_split(split: object) -> None:
-    """Raises SettingsError for what is no split with images, as a data set."""
-    if not isinstance(split, Split):
-        raise SettingsError(
-            f'expected a split, for example dataset["test"], found {type(split).__name__}; choose one'
-        )
-    if len(split) == 0:
-        raise SettingsError("expected a split with images, found none in it; take another one")

@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from data.dataset import DataSet, Split, require_dataset, require_split
+from data.dataset import DataSet, Split
 from data.files import write_text
+from data.kinds import require_dataset, require_split
 from data.registry import reopen
 from data.tensors import save_tensors
 from hardattn.evaluation import Evaluation, limits, measured

@@ -29,11 +29,12 @@ from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
 from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
-from data.dataset import DataSet, require_dataset
+from data.dataset import DataSet
 from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError
 from data.files import write_json
 from data.geometry import Geometry
+from data.kinds import require_dataset
 from data.places import whole_image
 
 
