@@ -22,7 +22,8 @@ import boed.search.codebook
 from boed.approximations import Approximations
 from boed.cli.main import main
 from boed.combination import Combination
-from boed.completions.proposed_retrieval import ProposedRetrieval, bank_digest, folder_bank, require_bank
+from boed.completions.folder_bank import folder_bank
+from boed.completions.proposed_retrieval import ProposedRetrieval, bank_digest, require_bank
 from boed.fitting.fit import fit
 from boed.search.adaptivity import Adaptivity, sample
 from boed.search.designer import Designer, design_sequences

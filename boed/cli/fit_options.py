@@ -110,7 +110,7 @@ def combination_of(options: Mapping[str, Any]) -> Combination:
     """The parts that the options name."""
     bank = None
     if options["bank"] is not None:
-        from boed.completions.proposed_retrieval import image_files
+        from boed.completions.folder_bank import image_files
 
         image_files(options["bank"])  # refused before a long fit if it cannot serve
         bank = str(options["bank"].resolve())

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,13 +15,11 @@ from boed.completions.canvas_state import CHUNK, Seen, observed_cells, to_cells
 from boed.completions.completion import CompletionTask
 from boed.completions.factor_analysis import FactorAnalysis, new_network
 from boed.completions.factor_analysis import fit_completion as fit_factors
+from boed.completions.folder_bank import folder_bank
 from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances, tempered
 from data.dataset import Split
-from data.decode import photo_store
 from data.device import at_device
-from data.errors import CheckpointError, DataError, SettingsError
-from data.folder import SUFFIXES
-from data.geometry import Geometry
+from data.errors import CheckpointError
 from data.grey import grey_levels
 from data.places import places_at
 
@@ -264,42 +260,6 @@ def variant_patches(images: Tensor, variants: Variants, corners: Tensor, size: t
     patches = images.view(-1, channels)[starts[..., :, None] + cols[..., None, :]]
     inside = ((down >= 0) & (down < height))[:, :, None] & ((right >= 0) & (right < width))[:, None, :]
     return patches if bool(inside.all()) else patches * inside[..., None]
-
-
-def folder_bank(root: Path, geometry: Geometry) -> Split:
-    """Any folder of images, real or generated, as a bank: central squares at the task's size, without labels.
-
-    Args:
-        root: its images (.jpg, .jpeg, .png) may lie in folders; names with a leading dot are left out.
-        geometry: of the task; of one channel, colours are averaged.
-
-    Raises:
-        DataError: no such folder, no images, or one that cannot be read.
-        SettingsError: the task's images are not square.
-    """
-    paths = image_files(root)
-    if geometry.height != geometry.width:
-        raise SettingsError(
-            f"expected square images of the task for a bank of files, found {geometry.height} x "
-            f"{geometry.width}; leave out --bank"
-        )
-    ids = np.arange(len(paths))
-    split = Split.of(photo_store(paths, ids, np.zeros_like(ids), geometry.height, title="decode bank"))
-    if geometry.channels == 3:
-        return split
-    grey = [part.sum(-1, keepdim=True) // 3 for part in split.images.split(CHUNK)]
-    return replace(split, images=torch.cat([part.to(torch.uint8) for part in grey]))
-
-
-def image_files(root: Path) -> list[Path]:
-    """The sorted image files of a folder and of those in it; raises DataError for none."""
-    if not root.is_dir():
-        raise DataError(f"expected a folder of images for the bank, found no folder {root}; set --bank")
-    files = (path for path in sorted(root.rglob("*")) if path.suffix.lower() in SUFFIXES and path.is_file())
-    visible = [path for path in files if not any(part[0] == "." for part in path.relative_to(root).parts)]
-    if not visible:
-        raise DataError(f"expected images ({', '.join(sorted(SUFFIXES))}) in {root}, found none; set --bank")
-    return visible
 
 
 def fit_completion(task: CompletionTask, train: Split, rows: Tensor) -> ProposedRetrieval:
