@@ -139,6 +139,7 @@ class ProposedRetrieval:
         bank: images without need of labels; they must not have trained the posterior that scores them.
         target_ess: effective number of variants per history.
 
+    >>> from data.geometry import Geometry
     >>> geometry, images = Geometry(8, 8, 1, glimpse_size=4), torch.arange(64, dtype=torch.uint8)
     >>> bank = Split(images.view(1, 8, 8, 1), torch.zeros(1), torch.arange(1), "")
     >>> r = ProposedRetrieval(new_model(FactorAnalysis(geometry, factors=3), bank, symmetric=True), bank)
