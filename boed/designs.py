@@ -138,6 +138,8 @@ def design(
         SettingsError: unknown source, more glimpses or images than there are, or a search that the parts of
             the fit cannot serve.
     """
+    if not isinstance(fitted, Approximations):
+        raise SettingsError(f"expected what boed.fit gave, found {type(fitted).__name__}; fit first")
     require_split(split)
     _require_size(fitted, split)
     designer = Designer(

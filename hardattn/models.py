@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from data.dataset import DataSet, Split
+from data.errors import SettingsError
 from data.files import write_text
 from data.kinds import require_dataset, require_split
 from data.registry import reopen
@@ -161,6 +162,8 @@ def train(
     (4, [1, 1, 1, 1])
     """
     require_dataset(dataset)
+    if not isinstance(budget, Budget | None):
+        raise SettingsError(f"expected a budget such as hardattn.Budget(minutes=2), found {budget!r}")
     store = SequenceStore.read(Path(designs)) if isinstance(designs, (str, PathLike)) else designs
     name = method_of(method, store is not None)
     with _kept_in(folder, f"{name}-{seed}") as run_folder:

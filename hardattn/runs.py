@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,10 @@ def _batches(
 
 def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict[str, Any]) -> Recipe:
     """The recipe that was asked for, or the one that suits, with what the method needs and the choices."""
+    known = [each.name for each in fields(Recipe)]
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        raise SettingsError(f"expected options of {', '.join(known)}; found {', '.join(unknown)}")
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
     needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy")}
     return replace(suited, **{field: value for field, value in needed.items() if value is not None} | chosen)

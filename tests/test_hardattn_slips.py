@@ -13,7 +13,7 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_store
 import boed
 import hardattn
 from data import DataSet, load
-from data.errors import DataError, SettingsError, StoreError
+from data.errors import CheckpointError, DataError, SettingsError, StoreError
 from hardattn.training import checkpoint
 from hardattn.training.guidance import supervision_settings
 
@@ -82,6 +82,16 @@ CALLS: list[tuple[Callable[[hardattn.Model], Any], str]] = [
     (lambda model: hardattn.Budget(minutes="2"), "expected a finite budget above 0, found '2'"),
     (lambda model: hardattn.Recipe(learning_rate=math.nan), "learning rate of .* found nan"),
     (lambda model: hardattn.Recipe(learning_rate=0.0), "learning rate of .* found 0.0"),
+    (lambda model: hardattn.train(tiny_dataset(), budget=2), "a budget such as .* found 2"),
+    (
+        lambda model: hardattn.train(tiny_dataset(), learning_rat=3),
+        "options of .*learning_rate.*; found learning_rat",
+    ),
+    (lambda model: boed.fit(tiny_dataset(), iteration=3), "settings of .*iterations.*; found iteration"),
+    (
+        lambda model: boed.design(tiny_dataset(), tiny_dataset()["design"]),
+        "what boed.fit gave, found DataSet",
+    ),
     (lambda model: hardattn.Recipe(average=2), "average of 0 to 1, found 2"),
     (lambda model: hardattn.Recipe(jitter=-1), "jitter of 0 to 1, found -1"),
     (lambda model: hardattn.Recipe(batch_size=1, batch_norm=True), "at least 2 images with --batch-norm"),
@@ -159,3 +169,19 @@ def test_many_images_are_read_with_a_word_on_how_far(
     monkeypatch.setattr("hardattn.images.SILENT", 5)
     assert np.array_equal(model.predict(images).probabilities, whole.probabilities)
     assert f"read images: 0 % of {len(images)} image" in capsys.readouterr().err
+
+
+def test_a_finished_run_needs_nothing_of_its_state(tmp_path: Path) -> None:
+    """Which another version may have written in another order."""
+    from data.tensors import load_tensors, save_tensors
+
+    model = hardattn.train(tiny_dataset(), folder=tmp_path / "run", **SHORT)
+    last = tmp_path / "run" / checkpoint.LAST
+    tensors, about = load_tensors(last, "")
+    other = {name: value for name, value in tensors.items() if not name.startswith("optimiser.")}
+    save_tensors(last, other | {"optimiser.0.exp_avg": torch.zeros(5, 3)}, about)
+    again = hardattn.train(tiny_dataset(), folder=tmp_path / "run", **SHORT)
+    assert again.evaluate().to_json() == model.evaluate().to_json()
+    save_tensors(last, other | {"optimiser.0.exp_avg": torch.zeros(5, 3)}, about | {"iteration": 0})
+    with pytest.raises(CheckpointError, match="of this network and version, found another"):
+        hardattn.train(tiny_dataset(), folder=tmp_path / "run", **SHORT)

@@ -12,6 +12,7 @@ from boed.combination import CHOICES, Combination
 from boed.posteriors.choices import BACKBONES
 from data.cli.options import (
     PATH,
+    AtLeast,
     Option,
     Task,
     data_options,
@@ -86,12 +87,12 @@ def fit_options() -> list[click.Parameter]:
             "Length of the fit",
             Option(
                 ["--places"],
-                type=int,
+                type=AtLeast(1),
                 help="Candidate places; grids of up to 200 are taken whole. [default: 60]",
             ),
             Option(
                 ["--iterations"],
-                type=int,
+                type=AtLeast(1),
                 help="Of each training. [default: a fifth of the images, 4000 to 10000]",
             ),
             Option(["--seed"], type=int, help="Of the fit and the completions. [default: 0]"),

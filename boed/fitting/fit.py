@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,7 +31,7 @@ from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
 from data.dataset import DataSet
 from data.device import at_device, choose_device, one_thread
-from data.errors import CheckpointError
+from data.errors import CheckpointError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
 from data.kinds import require_dataset
@@ -118,6 +118,10 @@ def _fit(
     defaults = {"glimpses": dataset.glimpses}
     if not there and "iterations" not in chosen:
         defaults["iterations"] = min(MOST_ITERATIONS, max(FEWEST_ITERATIONS, len(dataset["train"]) // 5))
+    known = [field.name for field in fields(FitSettings)]
+    unknown = sorted(set(chosen) - set(known))
+    if unknown:
+        raise SettingsError(f"expected settings of {', '.join(known)}; found {', '.join(unknown)}")
     settings = FitSettings(**{**defaults, **chosen})
     if combination.exact:
         require_enumerable(dataset.name)

@@ -67,19 +67,32 @@ def one_line_refusals() -> Iterator[None]:
 def command_line() -> list[str] | None:
     """The words that called the command that runs, as `["boed", "fit"]`; None where none runs.
 
-    Options of a file stand in place of `--config FILE`, so that the words ask for the same without it.
+    Options of a file stand in place of `--config FILE`, so that the words ask for the same without it;
+    `--save-config FILE`, which would write over that file, is left out.
 
     >>> command_line() is None
     True
     """
     context = click.get_current_context(silent=True)
     words: list[str] | None = None if context is None else context.meta.get(_WORDS)
+    words = words and _without(words, "--save-config")
     if context is None or words is None or context.default_map is None:
         return words
     at = next(i for i, word in enumerate(words) if word.partition("=")[0] == "--config")
     after = at + (1 if "=" in words[at] else 2)
     here, last = words_of_file(context)
     return [*words[:at], *here, *words[after:], *last]
+
+
+def _without(words: list[str], option: str) -> list[str]:
+    """The words without an option and its value.
+
+    >>> _without(["fit", "--to", "a", "--seed", "3", "--to=b"], "--to")
+    ['fit', '--seed', '3']
+    """
+    values = [False, *(word == option for word in words)]
+    pairs = zip(words, values, strict=False)
+    return [word for word, value in pairs if not value and word.partition("=")[0] != option]
 
 
 class LazyCommands(UserDict[str, click.Command]):

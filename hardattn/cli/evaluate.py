@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.cli.commands import Command
-from data.cli.options import PATH, Option, device_option, json_option, panel
+from data.cli.options import PATH, AtLeast, Name, Option, device_option, json_option, panel
 from hardattn.baselines.registry import BASELINES
 from hardattn.stopping.registry import RULES
 
@@ -28,6 +28,7 @@ _IMAGES = panel(
     ),
     Option(
         ["--trajectories"],
+        type=AtLeast(1),
         default=1,
         show_default=True,
         help="Of glimpses for each image. 1 is the most likely one; of more, drawn, predictions are "
@@ -39,6 +40,7 @@ _STOPPING = panel(
     "Stopping",
     Option(
         ["--stop"],
+        type=Name(RULES),
         multiple=True,
         metavar="RULE",
         help=f"When to stop looking; may be repeated: {', '.join(RULES)}. The files then "

@@ -64,12 +64,14 @@ def predict(
       hardattn predict runs/faces/hardattn-ps-nogs-0 photos --stop gain=0.02 --csv
       hardattn predict runs/faces/hardattn-ps-nogs-0 photos --budget-glimpses 2 --json
     """
+    if as_json and as_csv:
+        raise SettingsError("expected --json or --csv, found both; leave one out")
+    require_stop(stop, budget_glimpses)
+
     from data.files import rows_text
     from hardattn.images import image_paths
     from hardattn.models import load
 
-    if as_json and as_csv:
-        raise SettingsError("expected --json or --csv, found both; leave one out")
     model, paths = load(run_folder, device=device), [path for each in images for path in image_paths(each)]
     chosen = stop_of(model, stop, budget_glimpses)
     answers = model.predict(paths, chosen)
@@ -82,12 +84,23 @@ def predict(
         click.echo(table(rows, chosen))
 
 
-def stop_of(model: Model, stop: str | None, budget_glimpses: float | None) -> Stop | None:
-    """The rule that the options name; raises SettingsError for both."""
-    from hardattn.stopping.stop import Stop
-
+def require_stop(stop: str | None, budget_glimpses: float | None) -> None:
+    """Refuses what is no rule, before anything slow is imported for it."""
     if stop is not None and budget_glimpses is not None:
         raise SettingsError("expected --stop or --budget-glimpses, found both; leave one out")
+    if stop is not None:
+        rule, _, threshold = stop.partition("=")
+        RULES.require_name(rule)
+        try:
+            float(threshold)
+        except ValueError:
+            raise SettingsError(f"expected RULE=THRESHOLD with a number, found {stop!r}") from None
+
+
+def stop_of(model: Model, stop: str | None, budget_glimpses: float | None) -> Stop | None:
+    """The rule that the options name."""
+    from hardattn.stopping.stop import Stop
+
     if budget_glimpses is not None:
         return model.stop_within(budget_glimpses)
     return None if stop is None else Stop.parsed(stop)
@@ -106,6 +119,6 @@ def table(rows: Sequence[dict[str, Any]], stop: Stop | None) -> str:
         for row in cells
     ]
     mean = sum(row["glimpses"] for row in rows) / len(rows)
-    how = f"stopped by {stop}" if stop else "all glimpses taken"
+    how = f"stopped by {stop.rule}={stop.threshold:.4g}" if stop else "all glimpses taken"
     images = "1 image" if len(rows) == 1 else f"{len(rows)} images"
     return "\n".join([*lines, f"{images}, {mean:.2f} glimpses in the mean, {how}"])

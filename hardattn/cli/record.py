@@ -10,7 +10,7 @@ import click
 from data.cli.commands import Command
 from data.cli.options import PATH, Option, device_option
 from hardattn.cli.images_options import images_options, say_what_next
-from supervision.choices import RECORDED, SPLITS
+from supervision.choices import RECORDED
 
 _OPTIONS = images_options(
     "600",
@@ -38,4 +38,4 @@ def record(run_folder: Path, **options: Any) -> None:
     from hardattn.recording import record
 
     store = record(run_folder, **options)
-    say_what_next(store, "ps-ram", own=options["out"] is None and options["part"] == SPLITS[0])
+    say_what_next(store, "ps-ram", own=False)

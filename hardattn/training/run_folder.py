@@ -85,7 +85,10 @@ def run_to_the_end(
     """
     last = folder / checkpoint.LAST
     if last.exists():
-        learner.restore(*load_tensors(last, checkpoint.COMMAND))
+        tensors, about = load_tensors(last, checkpoint.COMMAND)
+        if budget.spent(about["iteration"], about["seconds"], total):
+            return  # whatever version ended it
+        learner.restore(tensors, about)
     _cut_log(folder / checkpoint.LOG, learner.iteration if last.exists() else -1)
     stream = islice(iter(batches), learner.iteration, None)
     with _bar(learner, budget, total, folder.name) as bar:

@@ -197,8 +197,8 @@ class Trainer(ABC):
             self.clock = Clock(self.saved)
         except (RuntimeError, KeyError, ValueError) as error:
             raise CheckpointError(
-                f"expected a training state of this network, found another: {error}; train into "
-                "another folder"
+                f"expected a training state of this network and version, found another: {error}; finish "
+                "it with the version that began it, or train into another folder"
             ) from None
 
     def _require_shapes(self, slots: dict[int, dict[str, Tensor]]) -> None:
