@@ -58,7 +58,7 @@ def test_a_state_of_other_weights_is_refused() -> None:
     tensors, about = trainer.state()
     swapped = tensors | {"optimiser.0.exp_avg": tensors["optimiser.1.exp_avg"]}
     with pytest.raises(
-        CheckpointError, match=r"exp_avg of parameter 0 is \(1,\), not \(1, 1\); train into another"
+        CheckpointError, match=r"exp_avg of parameter 0 is \(1,\), not \(1, 1\); finish it with"
     ):
         other.restore(swapped, about)
 

@@ -124,7 +124,7 @@ def test_less_than_one_is_refused(run: Path, count: int) -> None:
         evaluate(run, dataset=tiny_dataset(), device="cpu", trajectories=count)
     assert not (run / "evaluation.json").exists()
     done = CliRunner().invoke(main, ["evaluate", str(run), f"--trajectories={count}"])
-    assert_refused(done, "at least 1 trajectory", f"found {count}", "set --trajectories")
+    assert_refused(done, "--trajectories of at least 1", f"found {count}")
 
 
 def test_a_baseline_has_one(tmp_path: Path) -> None:
