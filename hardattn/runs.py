@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ def train(
     recipe: Recipe | None = None,
     seed: int = 0,
     device: str = "auto",
-    opened_with: Mapping[str, Any] | None = None,
     command: Sequence[str] | None = None,
     tracker: Tracker | None = None,
     **chosen: Any,
@@ -73,8 +72,6 @@ def train(
         supervised_images: how many of the store's images to use; default all.
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
         recipe: default the one that suits method and data set.
-        opened_with: what `data.registry.load` was called with, kept for `evaluate`; default the data set's
-            own origin.
         command: the command line that was given, kept for the report.
         tracker: is told the figures of every check.
         chosen: fields of `Recipe` that are not as in `recipe`.
@@ -104,8 +101,7 @@ def train(
         budget=budget,
         recipe=recipe,
     )
-    opened_with = dataset.origin if opened_with is None else opened_with
-    open_run(run_folder, settings, opened_with, _imitated(run_folder, store, supervised_images), command)
+    open_run(run_folder, settings, dataset.origin, _imitated(run_folder, store, supervised_images), command)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)

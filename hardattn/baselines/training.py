@@ -5,7 +5,7 @@ The whole image is one glimpse, as large as it: so sensor, variations and figure
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -78,7 +78,6 @@ def train_baseline(
     recipe: BaselineRecipe | None = None,
     seed: int = 0,
     device: str = "auto",
-    opened_with: Mapping[str, Any] | None = None,
     command: Sequence[str] | None = None,
     tracker: Tracker | None = None,
     **chosen: Any,
@@ -92,7 +91,7 @@ def train_baseline(
         run_folder: see `hardattn.runs.train`.
         baseline: a name of `hardattn.baselines.registry.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
-        opened_with, command, tracker: see `hardattn.runs.train`.
+        command, tracker: see `hardattn.runs.train`.
         chosen: fields of `BaselineRecipe` that are not as in `recipe`.
 
     Raises:
@@ -114,8 +113,7 @@ def train_baseline(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
-        opened_with = dataset.origin if opened_with is None else opened_with
-        open_run(run_folder, settings, opened_with, command=command)
+        open_run(run_folder, settings, dataset.origin, command=command)
         train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
         batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
         reduced = seen_at(geometry, recipe.resolution)

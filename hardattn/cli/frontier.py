@@ -63,7 +63,6 @@ def frontier(grid: Path | None, sequences: Path | None, as_json: bool, **options
         networks,
         task.run,
         sequences=None if sequences is None else SequenceStore.read(sequences),
-        opened_with=task.origin,
         command=command_line(),
         say=partial(click.echo, err=True),
         **{name: options[name] for name in ("minutes", "seed", "device")},

@@ -70,7 +70,7 @@ def _train_baseline(baseline: str, options: Mapping[str, Any], common: dict[str,
     from hardattn.baselines.training import train_baseline
 
     folder = task.run / f"hardattn-{options['run_name'] or baseline}-{options['seed']}"
-    return train_baseline(task.dataset, folder, baseline, opened_with=task.origin, **common)
+    return train_baseline(task.dataset, folder, baseline, **common)
 
 
 def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path:
@@ -93,7 +93,6 @@ def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path
         glimpses=options["glimpses"],
         supervised_images=options["supervised_images"],
         teacher=_teacher(options, task),
-        opened_with=task.origin,
         **common,
     )
 

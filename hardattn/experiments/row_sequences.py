@@ -13,7 +13,7 @@ from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.dataset import DataSet
 from data.geometry import Geometry
-from data.registry import load
+from data.registry import reopen
 from supervision.parts import write_parts
 from supervision.store import SequenceStore
 
@@ -56,7 +56,8 @@ def designed(
     if path.exists() and bool(SequenceStore.read(path).done.all()):
         return SequenceStore.read(path)
     start = time.perf_counter()
-    dataset = load(**{name: value for name, value in opened.items() if name not in NOT_OF_DESIGNS})
+    kept = {name: value for name, value in opened.items() if name not in NOT_OF_DESIGNS}
+    dataset = reopen(kept, None, "a data set to design for")
     folder = run / "approximations"
     there = (folder / POSTERIOR).exists()
     asked: dict[str, Any] = {} if there else {"glimpses": glimpses}  # fewer than were fitted will do

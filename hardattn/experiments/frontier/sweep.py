@@ -131,7 +131,6 @@ def frontier(
     *,
     minutes: float = MINUTES,
     sequences: SequenceStore | None = None,
-    opened_with: dict[str, Any] | None = None,
     seed: int = 0,
     device: str = "auto",
     command: Sequence[str] | None = None,
@@ -146,7 +145,6 @@ def frontier(
         grid: see `hardattn.experiments.frontier.grid.read_grid`.
         run: the folder of all runs of the task.
         sequences: to imitate; networks that they do not fit are left out.
-        opened_with: what `data.registry.load` was called with.
         command: words of the command line that asks for it, kept for reports.
         say: is told what begins.
 
@@ -154,7 +152,7 @@ def frontier(
         SettingsError: no time, or sequences that fit no network.
         CheckpointError: a network of other settings, another time for example, is there already.
     """
-    opened, folder = opened_with or {"name": dataset.name}, run / "frontier"
+    opened, folder = dict(dataset.origin or {}), run / "frontier"
     share = minutes / max(len(grid), 1)
     work = Work(dataset, opened, run, folder, share, seed, device, sequences, command)
     served = [member for member in grid if work.serves(member)]
@@ -193,7 +191,6 @@ def _train(work: Work, member: Member, run: Path) -> None:
         "budget": Budget(minutes=work.minutes),
         "seed": work.seed,
         "device": work.device,
-        "opened_with": work.opened,
         "command": work.command,
         **member.recipe,
     }

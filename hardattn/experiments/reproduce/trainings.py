@@ -146,7 +146,7 @@ class Work:
         run, row, dataset = self.folder / training.run_name, training.row, self._dataset(training.row)
         require_minutes(run, training.minutes)
         options: dict[str, Any] = {"budget": Budget(minutes=training.minutes), "seed": training.seed}
-        options |= {"device": self.device, "opened_with": self._opened(training.row)}
+        options |= {"device": self.device}
         options |= {"command": self.command, **row.get("recipe", {})}
         if "baseline" in row:
             return train_baseline(dataset, run, row["baseline"], **options)
