@@ -91,6 +91,32 @@ def tempered(distances: Tensor, target_ess: float, prior: Tensor | None = None) 
     return weights.masked_fill(~finite, -torch.inf).log_softmax(1)  # the precision may be 0
 
 
+def joined(log_weights: Tensor, labels: Tensor, log_q: Tensor) -> Tensor:
+    r"""Normalised log-weights (B, M) of bank images under the joint belief of posterior and completion.
+
+    $p(\theta, x \mid y) = q(\theta \mid y)\, r(x \mid \theta, y), \quad
+    w'_n \propto q(\theta_n)\, w_n / \sum_{m: \theta_m = \theta_n} w_m$
+
+    Within a class images keep their proportions, and the shares of the classes become those of q. A class
+    without an image of any weight gets nothing, and the others are renormalised.
+
+    Args:
+        log_weights: (B, M), normalised or not; minus infinity excludes an image.
+        labels: (M,) of the bank.
+        log_q: (B, K) log-probabilities of the classes, normalised or not.
+
+    >>> joined(torch.zeros(1, 4), torch.tensor([0, 1, 1, 1]), torch.tensor([[0.4, 0.6]]).log()).exp()
+    tensor([[0.4000, 0.2000, 0.2000, 0.2000]])
+    """
+    index = labels.expand_as(log_weights)
+    peaks = torch.full_like(log_q, -torch.inf, dtype=log_weights.dtype)  # (B, K)
+    peaks.scatter_reduce_(1, index, log_weights, "amax")
+    peaks = peaks.where(peaks.isfinite(), 0.0)  # of no image: nothing less nothing would be no number
+    within = log_weights - peaks.gather(1, index)  # (B, M): at most 0, and 0 in every class
+    totals = torch.zeros_like(peaks).scatter_add_(1, index, within.exp()).clamp(min=1)  # 0 of no image
+    return (within + (log_q - totals.log()).gather(1, index)).log_softmax(1)
+
+
 def _precision(relative: Tensor, log_prior: Tensor, target: float) -> Tensor:
     """(B, 1) precision c at which weights exp(-c * relative) * prior (B, M) have the effective sample size.
 
