@@ -1,4 +1,4 @@
-"""Expected scores under one joint belief: the label from q, the image from the bank's images of that label."""
+"""Expected scores under one joint belief: a label from q, and an image of the bank with that label."""
 
 from __future__ import annotations
 

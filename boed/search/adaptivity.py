@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order, step by step, and what its values mean: on images of the bank."""
+"""How far a design may leave the fixed order at each step, and what its values mean: on images of the bank."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def affordable(learned: Approximations, wanted: int) -> int:
 def estimate_adaptivity(
     learned: Approximations, seed: int, *, images: int | None = None, errors: float = ERRORS
 ) -> Adaptivity:
-    """Weights with the lowest mean realised cross-entropy, and calibrations, along the design's own histories.
+    """Weights with the lowest realised cross-entropy, and calibrations, along the design's own histories.
 
     A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`); what the
     map with that weight says is then calibrated (see `boed.estimators.calibration`).

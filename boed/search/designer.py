@@ -99,9 +99,16 @@ class Designer:
 
     def prior_entropy(self) -> Tensor:
         """Entropy of the bank's labels, in nats: what is known before the first glimpse."""
+        return torch.special.entr(self._shares()).sum()
+
+    def prior_loss(self, labels: Tensor) -> Tensor:
+        """(B,) -log of the share of each label (B,) in the bank, nats; a label that it lacks counts as one."""
+        least = 1 / len(self.learned.bank)
+        return -self._shares(int(labels.max()) + 1).clamp(min=least).log()[labels]
+
+    def _shares(self, classes: int = 0) -> Tensor:
         labels = self.learned.bank.labels
-        shares = torch.bincount(labels).double() / len(labels)
-        return torch.special.entr(shares).sum()
+        return torch.bincount(labels, minlength=classes).double() / len(labels)
 
 
 class History:
