@@ -58,7 +58,8 @@ def estimate_adaptivity(
     wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
     rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
-    history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
+    excluded = learned.versions(learned.bank, rows)
+    history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
     weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()

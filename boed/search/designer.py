@@ -121,8 +121,7 @@ class History:
         designer: shared parts.
         split, rows: the images (B,).
         seed: with an image's id it fixes the completions of that image.
-        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
-            or None.
+        excluded: (B, M) bool, bank images that must not complete each image: versions of itself; or None.
 
     Attributes:
         common: whether all images have looked at the same places by rule, so that one average serves all.
@@ -259,7 +258,7 @@ def design_sequences(
     in the bank does not complete itself. The values of the maps are read by `calibrations`, one for each
     step, which change no order; without any they are what the search minimises.
     """
-    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
         read = calibrations[step] if calibrations else AS_IT_IS
