@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order, step by step, and what its values mean, on images of the bank."""
+"""How far a design may leave the fixed order, step by step, and what its values mean."""
 
 from __future__ import annotations
 
@@ -45,14 +45,18 @@ def affordable(learned: Approximations, wanted: int) -> int:
 def estimate_adaptivity(
     learned: Approximations, seed: int, *, images: int | None = None, errors: float = ERRORS
 ) -> Adaptivity:
-    """Weights with the lowest realised cross-entropy, and calibrations, along the design's own histories.
+    """Weights of own maps, and calibrations, along the design's own histories of bank images.
 
-    A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`); what the
-    map with that weight says is then calibrated (see `boed.estimators.calibration`).
+    Each of these is left out of its own completions, and designed for step by step with the weight that is
+    found (see `boed.search.shrinkage.choose_weight`); what the map with that weight says is calibrated (see
+    `boed.estimators.calibration`). The first map is the average over the bank, the same for all images: it
+    says what it means.
 
-    Bank images, each left out of its own completions, are designed for with every weight; the one whose
-    choices do best on their true labels is taken, and the next step follows from it. The first map is the
-    average over the bank, the same for all images: it says what it means.
+    Args:
+        learned: approximations, all but these.
+        seed: of the completions.
+        images: of the bank, at most; default by what a map costs.
+        errors: standard errors by which own maps must beat the fixed order.
     """
     pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
     wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
@@ -60,36 +64,16 @@ def estimate_adaptivity(
     designer = Designer(learned)
     excluded = learned.versions(learned.bank, rows)
     history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
-    folds = _halves(learned.bank.take(rows).originals).to(rows.device)
     weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
         weights.append(choose_weight(average, own, realised, errors))
-        crossed = _cross_fitted(average, own, realised, folds, errors)
-        read = calibration_of(crossed, realised, history.predictive_entropy()) if step else Calibration()
+        mixed = shrunk(average, own, weights[-1])
+        read = calibration_of(mixed, realised, history.predictive_entropy()) if step else Calibration()
         calibrations.append(read)
         history.leave_order(weights[-1])
-        history.look(history.best(shrunk(average, own, weights[-1])))
+        history.look(history.best(mixed))
     return Adaptivity(tuple(weights), tuple(calibrations))
-
-
-def _halves(originals: Tensor) -> Tensor:
-    """(B,) bool: one half of the originals (B,), whose versions stay together."""
-    return originals.unique(return_inverse=True)[1] % 2 == 0
-
-
-def _cross_fitted(average: Tensor, own: Tensor, realised: Tensor, half: Tensor, errors: float) -> Tensor:
-    """(B, L) maps, each mixed with the weight that is chosen on the other half (B,) of the images.
-
-    So that no image has had a say in what chooses for it: the best of several weights looks better on the
-    images that it was chosen on than it is.
-    """
-    mixed = torch.empty_like(average)
-    for here, other in ((half, ~half), (~half, half)):
-        some = other if bool(other.any()) else here  # a single original has no other half
-        weight = choose_weight(average[some], own[some], realised[some], errors)
-        mixed[here] = shrunk(average[here], own[here], weight)
-    return mixed
 
 
 def _realised(designer: Designer, history: History, rows: Tensor) -> Tensor:
