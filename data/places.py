@@ -91,6 +91,23 @@ def moved(places: Tensor, shift: Tensor, sizes: Sizes) -> Tensor:
     return torch.cat([places[..., :2] + shift, places[..., 2:]], -1)
 
 
+def jittered(places: Tensor, reach: int, sizes: Sizes, generator: torch.Generator) -> Tensor:
+    """(..., 3) places (..., 3) a little beside themselves; the whole image stays where it is.
+
+    A plain glimpse by up to `reach` pixels on each axis, a wide square by as many more as it is wider: by as
+    many of its values.
+
+    >>> from data.geometry import Geometry
+    >>> one = Geometry(40, 40, 1, glimpse_size=4, sides=(4, 12))
+    >>> beside = jittered(torch.tensor([[8, 8, 12]] * 9), 2, one, torch.Generator().manual_seed(0))
+    >>> (beside[:, :2] - 8).unique().tolist()
+    [-6, -3, 0, 3, 6]
+    """
+    shift = torch.randint(-reach, reach + 1, (*places.shape[:-1], 2), generator=generator).to(places.device)
+    wider = torch.div(shift * places[..., 2:], sizes.glimpse_size, rounding_mode="trunc")
+    return moved(places, wider, sizes)
+
+
 def mirrored(places: Tensor, sizes: Sizes) -> Tensor:
     """(..., 3) where places (..., 3) come to lie when the image is mirrored left to right.
 

@@ -64,7 +64,7 @@ def summed(images: Tensor, factor: int, count: int) -> Tensor | None:
             return None
         if levels.bytes() + _bytes(images, factor) > MOST_BYTES:
             return None
-        levels.sums[factor] = torch.cat([_sums(some, factor) for some in images.split(AT_ONCE)])
+        levels.sums[factor] = block_sums_of(images, factor)
     return levels.sums[factor]
 
 
@@ -76,6 +76,11 @@ def _bytes(images: Tensor, factor: int) -> int:
 
 def _integers(factor: int) -> torch.dtype:
     return torch.int16 if factor <= LARGEST_INT16 else torch.int32
+
+
+def block_sums_of(images: Tensor, factor: int) -> Tensor:
+    """What `summed` keeps, made anew."""
+    return torch.cat([_sums(some, factor) for some in images.split(AT_ONCE)])
 
 
 def _sums(images: Tensor, factor: int) -> Tensor:

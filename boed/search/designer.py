@@ -181,7 +181,7 @@ class History:
         learned = self.designer.learned
         if not self.designer.coarse:
             return mixed()
-        return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
+        return coarse_to_fine(mixed, learned.places, self.seen)
 
     def choose(self, weight: float) -> tuple[Tensor, Tensor]:
         """The next place (B,) of each image, and the map (B, L) that chose it; a glance is not chosen."""
