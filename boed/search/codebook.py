@@ -17,7 +17,7 @@ BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
 TELLING = 0.1  # nats of linear information by which a place is worth looking at more often
 SMALL_GRID = 200  # locations that are taken whole
-SPACING = 0.75  # of a place's side, between those of a codebook
+SPACING, WIDE_SPACING = 0.75, 0.5  # of a place's side, between those of a codebook
 
 
 def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
@@ -62,7 +62,8 @@ def codebook(
     locations = torch.cat([thinned(part.locations) for part in grid.parts]).to(split.images.device)
     information = ridge_information(sample, locations, geometry.retina(), classes, pooled=pooled_to(geometry))
     everything = len(grid) <= max(places, SMALL_GRID)
-    count, spacing = (len(locations), 0.0) if everything else (places, SPACING)
+    count = len(locations) if everything else places
+    spacing = 0.0 if everything else own_spacing(locations.cpu(), geometry)
     best = information.view(len(locations), -1)
     worth = best / best.amax(0).clamp(min=1e-6) if best.shape[1] > 1 else best
     chosen = choose_mixed(worth.amax(1).cpu(), locations.cpu(), count, spacing).to(locations.device)
@@ -83,7 +84,13 @@ def thinned(locations: Tensor) -> Tensor:
     return locations[keep[0] & keep[1]]
 
 
-def choose_mixed(information: Tensor, locations: Tensor, count: int, spacing: float) -> Tensor:
+def own_spacing(locations: Tensor, geometry: Geometry) -> Tensor:
+    """(L,) how far from each place others of its side are to lie, in sides: wide ones have little room."""
+    plain = locations[:, 2] == geometry.glimpse_size
+    return torch.where(plain, SPACING, WIDE_SPACING)
+
+
+def choose_mixed(information: Tensor, locations: Tensor, count: int, spacing: float | Tensor) -> Tensor:
     """As `boed.search.proposal.choose_places`, such that every side has its share.
 
     What a narrow square shows by itself may be less than what most wide ones do, and still be what is missing

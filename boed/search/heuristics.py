@@ -113,14 +113,9 @@ def linear_information(
     Returns:
         (L,) nats, or (L, A) for labels (N, A).
     """
-    retina, pooled, device = geometry.retina(), pooled_to(geometry), train.images.device
-    return torch.cat(
-        [
-            ridge_information(
-                train, part.locations.to(device), retina, classes, rows=rows, labels=labels, pooled=pooled
-            )
-            for part in geometry.grid().parts  # of all together the Gram matrices would fill the memory
-        ]
+    locations, pooled = geometry.grid().locations.to(train.images.device), pooled_to(geometry)
+    return ridge_information(
+        train, locations, geometry.retina(), classes, rows=rows, labels=labels, pooled=pooled
     )
 
 

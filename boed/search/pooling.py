@@ -29,7 +29,7 @@ class PooledSensor:
 
     Args:
         retina: the sensor; D = P P S C + 1 for S scales and C channels.
-        locations: (L, 3) places, anywhere.
+        locations: (L, 3) places, anywhere, all of one side.
         pooled: P, cells on each axis, see `pooled_to`.
 
     >>> sensor = PooledSensor(Retina(8), torch.tensor([[0, 0, 8], [3, 5, 8]]))
@@ -42,29 +42,22 @@ class PooledSensor:
 
     def __call__(self, images: Tensor) -> Tensor:
         """(L, D, B) float32 for images (B, H, W, C) uint8."""
-        sides = self.locations[:, 2]
-        design = [self._of_side(images, side) for side in sides.unique().tolist()]
-        means = torch.cat(design)[sides.argsort(stable=True).argsort()] if len(design) > 1 else design[0]
-        ones = images.new_full((len(means), 1, len(images)), 1, dtype=torch.float32)
-        return torch.cat([means, ones], 1)
-
-    def _of_side(self, images: Tensor, side: int) -> Tensor:
-        """(L', D - 1, B) of the squares of one side."""
-        here = self.locations[:, 2] == side
-        locations, (factor, rest) = self.locations[here], divmod(side, self.retina.size)
-        between = bool((locations[:, :2] % max(1, factor)).any())
+        side = int(self.locations[0, 2])
+        factor, rest = divmod(side, self.retina.size)
+        between = rest or bool((self.locations[:, :2] % factor).any())
         oblong = side > min(images.shape[1:3])  # the whole image, whose cells are no squares
-        if self.retina.size % self.pooled or rest or between or oblong:
-            return self._from_glimpses(images, locations)
-        corners = locations[:, :2] // factor
+        if self.retina.size % self.pooled or between or oblong:
+            return self._from_glimpses(images)
         shown = images if factor == 1 else block_sums_of(images, factor)
-        parts = [self._scale(shown, corners, 2**s, factor) for s in range(self.retina.scales)]
-        return torch.cat(parts, 1)
+        parts = [self._scale(shown, 2**s, factor) for s in range(self.retina.scales)]
+        ones = images.new_full((len(self.locations), 1, len(images)), 1, dtype=torch.float32)
+        return torch.cat([*parts, ones], 1)
 
-    def _scale(self, images: Tensor, corners: Tensor, scale: int, factor: int) -> Tensor:
-        """(L', P P C, B) of patches `scale` times as wide as the finest, of sums over `factor` pixels."""
+    def _scale(self, images: Tensor, scale: int, factor: int) -> Tensor:
+        """(L, P P C, B) of patches `scale` times as wide as the finest, of sums over `factor` pixels."""
         side = self.retina.size * scale
-        inside, corners = _padded(images, corners - (scale - 1) * self.retina.size // 2, side)
+        corners = self.locations[:, :2] // factor - (scale - 1) * self.retina.size // 2
+        inside, corners = _padded(images, corners, side)
         box = side // self.pooled
         sums = box_sums(inside, box, 255 * factor**2)  # (H', W', C, B)
         _, width, channels, count = sums.shape
@@ -74,11 +67,11 @@ class PooledSensor:
         means = sums.view(-1, count).index_select(0, rows.reshape(-1)).float()
         return means.div_(255 * (box * factor) ** 2).sub_(0.5).view(len(corners), -1, count)
 
-    def _from_glimpses(self, images: Tensor, locations: Tensor) -> Tensor:
+    def _from_glimpses(self, images: Tensor) -> Tensor:
         index = torch.arange(len(images), device=images.device)
-        glimpses = self.retina(images, index, locations.expand(len(images), -1, -1))
-        pooled = adaptive_avg_pool2d(glimpses.flatten(0, 1), self.pooled).view(*glimpses.shape[:2], -1)
-        return (pooled - 0.5).permute(1, 2, 0)
+        glimpses = self.retina(images, index, self.locations.expand(len(images), -1, -1))
+        pooled = adaptive_avg_pool2d(glimpses.flatten(0, 1), self.pooled).view(*glimpses.shape[:2], -1) - 0.5
+        return torch.cat([pooled, torch.ones_like(pooled[..., :1])], -1).permute(1, 2, 0)
 
 
 def pooled_to(geometry: Geometry) -> int:

@@ -41,7 +41,7 @@ def ridge_information(
 
     Args:
         split: images and labels.
-        locations: (L, 3) candidates.
+        locations: (L, 3) candidates, of any sides.
         retina: the sensor; each glimpse is pooled to `pooled` x `pooled`.
         classes: K.
         ridge: penalty, in units of one observation of unit variance.
@@ -58,9 +58,13 @@ def ridge_information(
     index = index[shuffle].to(split.labels.device)  # folds must not follow an order of the labels
     targets = one_hot(labels[index].view(len(index), -1), classes).flatten(1).float()  # (N, A*K)
     targets = targets - targets.mean(0)
-    sensor = PooledSensor(retina, locations.to(index.device), pooled)
-    folds = [_normal_equations(split, index[f::2], targets[f::2], sensor) for f in (0, 1)]
-    error = sum(_held_out_error(fit, held, ridge) for fit, held in (folds, folds[::-1]))
+    locations, sides = locations.to(index.device), locations[:, 2].tolist()
+    error = targets.new_empty(len(locations), targets.shape[1])
+    for side in dict.fromkeys(sides):
+        here = locations[:, 2] == side
+        sensor = PooledSensor(retina, locations[here], pooled)
+        folds = [_normal_equations(split, index[f::2], targets[f::2], sensor) for f in (0, 1)]
+        error[here] = sum(_held_out_error(fit, held, ridge) for fit, held in (folds, folds[::-1]))
     total = targets.square().sum(0).clamp(min=1e-12)
     explained = -0.5 * (error / total).clamp(1e-6, 1).log()  # (L, A*K)
     return explained.view(-1, *labels.shape[1:], classes).sum(-1)
@@ -71,8 +75,9 @@ def _normal_equations(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """X'X (L, D, D), X'y (L, D, A*K) and y'y (A*K,) of the pooled glimpses at every location."""
     gram = moment = torch.zeros((), device=index.device)
-    chunks = zip(index.split(CHUNK), targets.split(CHUNK), strict=True)
-    for rows, target in progress(chunks, total=math.ceil(len(index) / CHUNK), desc="informative places"):
+    size = CHUNK * max(1, sensor.pooled // POOLED) ** 2  # large Gram matrices are passed through less often
+    chunks = zip(index.split(size), targets.split(size), strict=True)
+    for rows, target in progress(chunks, total=math.ceil(len(index) / size), desc="informative places"):
         design = sensor(split.images[rows])  # (L, D, B)
         gram = gram + design @ design.transpose(1, 2)
         moment = moment + design @ target
@@ -103,25 +108,25 @@ def separation(locations: Tensor, others: Tensor) -> Tensor:
     return distance.masked_fill((ratio >= ALIKE) | (ratio <= 1 / ALIKE), torch.inf)
 
 
-def choose_places(information: Tensor, locations: Tensor, count: int, spacing: float) -> Tensor:
+def choose_places(information: Tensor, locations: Tensor, count: int, spacing: float | Tensor) -> Tensor:
     """Indices (<= count,) of the most informative places that keep `spacing` apart, best first.
 
     Args:
         information: (L,) of each.
         locations: (L, 3).
         count: at most so many.
-        spacing: as `separation` has it. Squares of quite another side show something else, and may lie
-            anywhere.
+        spacing: as `separation` has it, a number or (L,) from each. Squares of quite another side show
+            something else, and may lie anywhere.
 
     >>> places = torch.tensor([[0, 0, 4], [0, 1, 4], [0, 9, 4], [0, 0, 8]])
     >>> choose_places(torch.tensor([4.0, 3.0, 2.0, 1.0]), places, count=3, spacing=1.0).tolist()
     [0, 2, 3]
     """
-    remaining = information.clone()
+    remaining, apart = information.clone(), torch.as_tensor(spacing).expand(len(locations))
     chosen: list[int] = []
     while len(chosen) < count and bool(remaining.isfinite().any()):
         best = int(remaining.argmax())
         chosen.append(best)
-        remaining[separation(locations, locations[best : best + 1])[:, 0] < spacing] = -torch.inf
+        remaining[separation(locations, locations[best : best + 1])[:, 0] < apart[best]] = -torch.inf
         remaining[best] = -torch.inf
     return torch.tensor(chosen)
