@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -157,6 +158,16 @@ def require_search(combination: Combination, search: str, coarse: bool) -> None:
         )
     if coarse and search != "greedy":
         raise SettingsError(f"expected --search greedy with --coarse, found {search}; leave one of them out")
+
+
+def require_price(pixel_price: float, search: str) -> None:
+    """Raises SettingsError for a price of pixels that is none, or that the search does not know."""
+    if not 0 <= pixel_price < math.inf:
+        raise SettingsError(f"expected a pixel price of at least 0 nats, found {pixel_price}; change it")
+    if pixel_price and search != "greedy":
+        raise SettingsError(
+            f"expected --search greedy with --pixel-price, found {search}; leave one of them out"
+        )
 
 
 def require_unseen(combination: Combination) -> None:

@@ -69,6 +69,18 @@ def is_whole(places: Tensor, sizes: Sizes) -> Tensor:
     return (sides >= max(sizes.image_size)) & (sides != sizes.glimpse_size)
 
 
+def pixels_at(places: Tensor, sizes: Sizes) -> Tensor:
+    """(...) int64 pixels that squares at places (..., 3) are averaged from; of the whole image, all.
+
+    >>> from data.geometry import Geometry
+    >>> one = Geometry(60, 40, 1, glimpse_size=4)
+    >>> pixels_at(torch.tensor([[8, 8, 4], [0, 0, 12], [0, 0, 60]]), one).tolist()
+    [16, 144, 2400]
+    """
+    height, width = sizes.image_size
+    return places[..., 2].square().where(~is_whole(places, sizes), height * width)
+
+
 def after_glance(places: Tensor, image_size: tuple[int, int]) -> Tensor:
     """(..., T+1, 3) the places (..., T, 3) after a first glance at the whole image.
 

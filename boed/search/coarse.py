@@ -26,7 +26,9 @@ def coarse_places(locations: Tensor) -> Tensor:
     return chosen.to(locations.device).sort().values
 
 
-def coarse_to_fine(evaluate: Callable[[Tensor], Tensor], locations: Tensor, seen: Tensor) -> Tensor:
+def coarse_to_fine(
+    evaluate: Callable[[Tensor], Tensor], locations: Tensor, seen: Tensor, cost: Tensor | float = 0.0
+) -> Tensor:
     """(B, L) map that is infinite wherever it was not computed.
 
     Its argmin is that of the full map if, for every image, the smallest value lies within a coarse spacing of
@@ -37,11 +39,13 @@ def coarse_to_fine(evaluate: Callable[[Tensor], Tensor], locations: Tensor, seen
         evaluate: which places are wanted of each image (B, L) -> the map (B, L), infinite elsewhere.
         locations: (L, 3) all places.
         seen: (B, L) where the map must not be taken.
+        cost: (L,) nats that count when the smallest are looked for.
     """
     coarse = coarse_places(locations)
     first = torch.zeros_like(seen).index_fill_(1, coarse, True)
     scores = evaluate(first)
-    best = scores.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
+    priced = (scores + cost).masked_fill(seen, torch.inf)[:, coarse]
+    best = priced.topk(min(KEPT, len(coarse)), largest=False).indices
     near = separation(locations, locations[coarse]) <= SPACING  # (L, L')
     fine = near.T[best].any(1) & ~first  # (B, L)
     return torch.where(fine, evaluate(fine), scores)
