@@ -120,6 +120,10 @@ class Retina:
         Returns:
             (B, T, S*C, G, G) float32.
         """
+        with torch.autocast(images.device.type, enabled=False):  # sums would lose whole grey levels
+            return self._glimpses(images, index, places)
+
+    def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
         wide = places[..., 2] != self.size

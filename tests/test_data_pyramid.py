@@ -75,3 +75,12 @@ def test_averages_of_squares_that_do_not_divide_are_exact(side: int, size: int) 
     assert torch.equal(found, alone)
     turned = square_averages(patches.flip(1, 2).contiguous(), size).flip(1, 2)
     assert torch.equal(found, turned)
+
+
+@pytest.mark.parametrize("side", [4, 6, 8, 16])
+def test_mixed_precision_stops_before_the_sensor(side: int) -> None:
+    places = torch.tensor([[[0, 0, side]]])
+    expected = Retina(4)(noise(16, 16), torch.tensor([1]), places)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = Retina(4)(noise(16, 16), torch.tensor([1]), places)
+    assert found.dtype == torch.float32 and torch.equal(found, expected)
