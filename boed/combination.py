@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,28 +118,34 @@ class Combination:
         return "".join(f"-{part}" for part in parts.values())
 
 
-def require_glance(combination: Combination, geometry: Geometry, glimpses: int) -> None:
-    """Raises SettingsError for parts that a first glance does not go with, or nothing after it.
+def require_sensor(combination: Combination, geometry: Geometry, glimpses: int) -> None:
+    """Raises SettingsError for parts that a first glance or several sides do not go with.
 
-    What makes images from what was seen pastes it where it was seen, and a glance was seen nowhere.
+    What makes images from what was seen pastes it where it was seen, pixel by pixel: a glance was seen
+    nowhere, and what is averaged down are no pixels. A first glance wants a glimpse after it.
 
     >>> from data.geometry import Geometry
-    >>> require_glance(Combination(), Geometry(8, 8, 1, glimpse_size=4, first_glance=True), 2)
+    >>> require_sensor(Combination(), Geometry(8, 8, 1, glimpse_size=4, first_glance=True), 2)
     """
-    if not geometry.first_glance:
-        return
-    for registry in (POSTERIORS, COMPLETIONS, ESTIMATORS):
-        chosen = getattr(combination, registry.kind)
-        if not registry[chosen].first_glance:
-            able = " or ".join(name for name, kind in registry.items() if kind.first_glance)
-            raise SettingsError(
-                f"expected the {registry.kind} {able} with --first-glance, found {chosen}; leave one of "
-                "them out"
-            )
-    if glimpses < 2:
+    for name in ("first_glance", "sides"):
+        if getattr(geometry, name):
+            _require_able(combination, name)
+    if geometry.first_glance and glimpses < 2:
         raise SettingsError(
             f"expected at least 2 glimpses with --first-glance, which is one of them, found {glimpses}"
         )
+
+
+def _require_able(combination: Combination, name: str) -> None:
+    """Raises SettingsError for a part whose kind does not go with a field of the geometry."""
+    for registry in (POSTERIORS, COMPLETIONS, ESTIMATORS):
+        chosen = getattr(combination, registry.kind)
+        if not getattr(registry[chosen], name):
+            able = " or ".join(each for each, kind in registry.items() if getattr(kind, name))
+            raise SettingsError(
+                f"expected the {registry.kind} {able} with --{name.replace('_', '-')}, found {chosen}; leave "
+                "one of them out"
+            )
 
 
 def require_search(combination: Combination, search: str, coarse: bool) -> None:
@@ -151,6 +158,16 @@ def require_search(combination: Combination, search: str, coarse: bool) -> None:
         )
     if coarse and search != "greedy":
         raise SettingsError(f"expected --search greedy with --coarse, found {search}; leave one of them out")
+
+
+def require_price(pixel_price: float, search: str) -> None:
+    """Raises SettingsError for a price of pixels that is none, or that the search does not know."""
+    if not 0 <= pixel_price < math.inf:
+        raise SettingsError(f"expected a pixel price of at least 0 nats, found {pixel_price}; change it")
+    if pixel_price and search != "greedy":
+        raise SettingsError(
+            f"expected --search greedy with --pixel-price, found {search}; leave one of them out"
+        )
 
 
 def require_unseen(combination: Combination) -> None:

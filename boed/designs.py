@@ -117,6 +117,7 @@ def design(
     completions: int = COMPLETIONS,
     shrink: bool = True,
     coarse: bool = False,
+    pixel_price: float = 0.0,
     memory_gb: float = MEMORY_GB,
 ) -> Designs:
     """Glimpse sequences for the images of a split; that of an image depends on it and the seed alone.
@@ -132,6 +133,7 @@ def design(
         completions: N per image and glimpse.
         shrink: whether an image's map is shrunk towards the average map.
         coarse: whether places are searched from coarse to fine.
+        pixel_price: nats that a place must gain for each pixel that it is averaged from.
         memory_gb: for what is kept of the bank, in 2**30 bytes.
 
     Raises:
@@ -148,6 +150,7 @@ def design(
         search=search,
         shrink=shrink,
         coarse=coarse,
+        pixel_price=pixel_price,
         memory_gb=memory_gb,
     )
     glimpses = fitted.glimpses if glimpses is None else glimpses

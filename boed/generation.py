@@ -14,6 +14,8 @@ from boed.search.registry import SOURCES, WITH_MAPS
 from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
+from data.geometry import Geometry
+from data.measures import read_pixels, read_values
 from data.progress import progress_bar
 from data.sample import sample_rows
 
@@ -87,6 +89,25 @@ def describe(designer: Designer, split: Split, ids: Tensor, locations: Tensor, *
         share = coarse_agreement(designer, split, rows, chosen, seed=seed)
         lines.append(f"coarse-to-fine found the minimum of all places in {100 * share:.1f} % of the steps")
     return lines
+
+
+def describe_reading(locations: Tensor, geometry: Geometry) -> list[str]:
+    """Lines about squares of several sides (N, T, 3): how wide they are, and what is read of the image.
+
+    >>> geometry = Geometry(12, 12, 1, glimpse_size=4, sides=(4, 6, 12))
+    >>> for line in describe_reading(torch.tensor([[[0, 0, 12], [2, 0, 6]]]), geometry):
+    ...     print(line)
+    mean side of the square at each glimpse: 12, 6
+    pixels read after each glimpse, averaged down in software: 144, 180; by a sensor that bins: 16, 32
+    """
+    sides = ", ".join(f"{side:.3g}" for side in locations[..., 2].double().mean(0).tolist())
+    pixels = ", ".join(f"{count:.0f}" for count in read_pixels(locations, geometry))
+    values = ", ".join(map(str, read_values(locations.shape[1], geometry)))
+    read = f"averaged down in software: {pixels}; by a sensor that bins: {values}"
+    return [
+        f"mean side of the square at each glimpse: {sides}",
+        f"pixels read after each glimpse, {read}",
+    ]
 
 
 def require_glimpses(glimpses: int, approximations: Approximations) -> None:

@@ -18,6 +18,8 @@ from data.places import is_whole
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+DOT = 22  # size of a place in a map
+
 
 def draw_sequences(
     path: Path,
@@ -75,7 +77,7 @@ def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: G
     from matplotlib.patches import Rectangle
 
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-    shown = ~is_whole(locations, geometry)
+    shown = ~is_whole(locations, geometry) | bool(geometry.sides)
     for number, (row, col, side) in enumerate(locations.tolist(), 1):
         if not shown[number - 1]:
             continue
@@ -87,18 +89,40 @@ def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: G
     axes.axis("off")
 
 
+def middles(places: Tensor, geometry: Geometry) -> Tensor:
+    """(..., 2) row and column of the pixel in the middle of places (..., 3); of the whole image its own.
+
+    >>> middles(torch.tensor([[2, 0, 4], [0, 0, 12]]), Geometry(12, 8, 1, glimpse_size=4)).tolist()
+    [[3.5, 1.5], [5.5, 3.5]]
+    """
+    extent = torch.tensor(geometry.image_size) / 2
+    centres = places[..., :2] + places[..., 2:] / 2
+    return torch.where(is_whole(places, geometry)[..., None], extent, centres) - 0.5
+
+
 def _draw_map(
     axes: Axes, image: np.ndarray, scores: Tensor, candidates: Tensor, chosen: Tensor, geometry: Geometry
 ) -> None:
-    """The places coloured by score, bright where it is small, and a cross on the chosen one."""
-    rows, cols = (candidates[:, :2] + candidates[:, 2:] / 2 - 0.5).T
-    shown = scores.isfinite() & ~is_whole(candidates, geometry)
+    """The places coloured by score, bright where it is small, and a cross on the chosen one.
+
+    Of several sides the places are frames around their centres, wider ones of wider squares, and the chosen
+    square is framed as it is.
+    """
+    from matplotlib.patches import Rectangle
+
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
-    dots = axes.scatter(
-        cols[shown], rows[shown], c=scores[shown], cmap="viridis_r", s=22, marker="s", linewidths=0
-    )
-    if not is_whole(chosen, geometry):
-        row, col = chosen[:2] + chosen[2] / 2 - 0.5
+    shown = scores.isfinite() & (~is_whole(candidates, geometry) | bool(geometry.sides))
+    (rows, cols), found = middles(candidates[shown], geometry).T, scores[shown]
+    if geometry.sides:
+        sizes = DOT * candidates[shown, 2] / geometry.glimpse_size
+        dots = axes.scatter(cols, rows, c=found, cmap="viridis_r", s=sizes, marker="s", linewidths=1)
+        dots.set_facecolor("none")
+        row, col, side = chosen.tolist()
+        axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="red"))
+    else:
+        dots = axes.scatter(cols, rows, c=found, cmap="viridis_r", s=DOT, marker="s", linewidths=0)
+    if bool(geometry.sides) or not is_whole(chosen, geometry):
+        row, col = middles(chosen, geometry).tolist()
         axes.plot(col, row, "r+", markersize=8)
     bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046)
     bar.ax.tick_params(labelsize=5)

@@ -5,6 +5,8 @@ Shapes: N images, H and W their sides, R the side they are averaged down to, C c
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -37,6 +39,23 @@ def averages(images: Tensor, resolution: int) -> Tensor:
     lines = rows @ images.float().flatten(2)  # (N, R, W*C)
     means: Tensor = cols @ lines.view(-1, width, channels)
     return means.view(-1, resolution, resolution, channels)
+
+
+def square_averages(patches: Tensor, size: int) -> Tensor:
+    """(N, P, P, C) uint8 -> (N, G, G, C) float32: `averages`, whatever P and G, the same to the last bit.
+
+    Weights and sums are whole numbers, so that no order of additions changes them.
+
+    >>> square_averages(torch.tensor([[0, 2, 4]] * 3, dtype=torch.uint8).view(1, 3, 3, 1), 2)[0, 0, :, 0]
+    tensor([0.6667, 3.3333])
+    """
+    count, side, _, channels = patches.shape
+    units = side // math.gcd(side, size)  # of which a cell has so many on each axis
+    exact = torch.float32 if 255 * units**2 < 2**24 else torch.float64
+    weights = (area_weights(side, size).to(patches.device) * units).round().to(exact)  # (G, P)
+    lines = weights @ patches.to(exact).flatten(2)  # (N, G, P*C)
+    sums: Tensor = weights @ lines.view(-1, side, channels)
+    return (sums.view(count, size, size, channels) / units**2).float()
 
 
 def averaged_down(images: Tensor, resolution: int) -> Tensor:

@@ -1,4 +1,8 @@
-"""Glimpses in grey levels, whose sums and products are exact."""
+"""Glimpses in grey levels, whose sums and products are exact.
+
+Those of several scales, and of squares 2, 4 or 8 times as wide as a glimpse, are multiples of a 128th of a
+grey level; other averages are rounded to such, the same wherever they are met.
+"""
 
 from __future__ import annotations
 

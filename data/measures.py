@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.places import is_whole
+from data.places import is_whole, pixels_at
 
 RESAMPLES, BINS, LEVEL = 2000, 15, 0.95
 CHUNK = 100
@@ -110,15 +110,34 @@ def seen_pixels(locations: Tensor, geometry: Geometry) -> list[float]:
     return pixels_by_image(locations, geometry).double().mean(0).tolist()
 
 
+def read_pixels(locations: Tensor, geometry: Geometry) -> list[float]:
+    """Pixels that the first t squares are averaged from, for each t, on average over images (N, T, 3).
+
+    This is what averaging them down in software reads; a sensor that bins them reads `read_values`.
+
+    >>> geometry = Geometry(12, 12, 1, glimpse_size=4, sides=(4, 6, 12))
+    >>> places = torch.tensor([[[0, 0, 4], [2, 0, 6], [0, 0, 12]]])
+    >>> read_pixels(places, geometry), read_values(3, geometry)
+    ([16.0, 52.0, 196.0], [16, 32, 48])
+    """
+    return pixels_at(locations, geometry).cumsum(1).double().mean(0).tolist()
+
+
+def read_values(steps: int, geometry: Geometry) -> list[int]:
+    """Values per colour channel that a sensor delivers of the first t glimpses, for each t up to `steps`."""
+    return [t * geometry.retina().pixels() for t in range(1, steps + 1)]
+
+
 def pixels_by_image(locations: Tensor, geometry: Geometry) -> Tensor:
     """(N, T) pixels inside any of the first t glimpses at each image.
 
     Args:
-        locations: (N, T, 3) places. Of several scales the finest counts; the whole image, averaged down to
-            the size of a glimpse, counts as that many pixels.
+        locations: (N, T, 3) places. Of several scales the finest counts. The whole image at a first glance
+            counts as the pixels that are averaged from it, as many as a glimpse has; among squares of several
+            sides it counts as what it is averaged from, as they all do.
     """
     totals = torch.zeros(locations.shape[:2], dtype=torch.int64)
-    glances = is_whole(locations, geometry)
+    glances = is_whole(locations, geometry) & (not geometry.sides)
     sides = locations[..., 2].masked_fill(glances, 0)
     parts = (each.split(CHUNK) for each in (locations, sides, totals))
     for places, side, total in zip(*parts, strict=True):

@@ -2,10 +2,14 @@
 
 A plain glimpse of G x G values has side G: the pixels themselves. A wider square shows more, coarsely. A
 square at (0, 0) that is at least as wide as the image is the whole image at a glance.
+
+Where squares of several sides may be looked at, how wide one is belongs to where it is: then the whole image
+is a place like any other, in the middle and of the largest width.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import torch
@@ -28,6 +32,10 @@ class Sizes(Protocol):
     @property
     def glimpse_size(self) -> int:
         """G, the side of a plain glimpse in pixels."""
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Of the squares that may be looked at, where they are several; else none."""
 
 
 def places_at(corners: Tensor, side: int) -> Tensor:
@@ -61,6 +69,18 @@ def is_whole(places: Tensor, sizes: Sizes) -> Tensor:
     return (sides >= max(sizes.image_size)) & (sides != sizes.glimpse_size)
 
 
+def pixels_at(places: Tensor, sizes: Sizes) -> Tensor:
+    """(...) int64 pixels that squares at places (..., 3) are averaged from; of the whole image, all.
+
+    >>> from data.geometry import Geometry
+    >>> one = Geometry(60, 40, 1, glimpse_size=4)
+    >>> pixels_at(torch.tensor([[8, 8, 4], [0, 0, 12], [0, 0, 60]]), one).tolist()
+    [16, 144, 2400]
+    """
+    height, width = sizes.image_size
+    return places[..., 2].square().where(~is_whole(places, sizes), height * width)
+
+
 def after_glance(places: Tensor, image_size: tuple[int, int]) -> Tensor:
     """(..., T+1, 3) the places (..., T, 3) after a first glance at the whole image.
 
@@ -83,6 +103,23 @@ def moved(places: Tensor, shift: Tensor, sizes: Sizes) -> Tensor:
     return torch.cat([places[..., :2] + shift, places[..., 2:]], -1)
 
 
+def jittered(places: Tensor, reach: int, sizes: Sizes, generator: torch.Generator) -> Tensor:
+    """(..., 3) places (..., 3) a little beside themselves; the whole image stays where it is.
+
+    A plain glimpse by up to `reach` pixels on each axis, a wide square by as many more as it is wider: by as
+    many of its values.
+
+    >>> from data.geometry import Geometry
+    >>> one = Geometry(40, 40, 1, glimpse_size=4, sides=(4, 12))
+    >>> beside = jittered(torch.tensor([[8, 8, 12]] * 9), 2, one, torch.Generator().manual_seed(0))
+    >>> (beside[:, :2] - 8).unique().tolist()
+    [-6, -3, 0, 3, 6]
+    """
+    shift = torch.randint(-reach, reach + 1, (*places.shape[:-1], 2), generator=generator).to(places.device)
+    wider = torch.div(shift * places[..., 2:], sizes.glimpse_size, rounding_mode="trunc")
+    return moved(places, wider, sizes)
+
+
 def mirrored(places: Tensor, sizes: Sizes) -> Tensor:
     """(..., 3) where places (..., 3) come to lie when the image is mirrored left to right.
 
@@ -98,20 +135,31 @@ def mirrored(places: Tensor, sizes: Sizes) -> Tensor:
 def normalise(places: Tensor, sizes: Sizes) -> Tensor:
     """(..., 2) centre of each place (..., 3) in [-1, 1], (row, col); -1 and 1 are the image's outer edges.
 
-    That of the whole image is outside, `WHOLE_CENTRE`. This is the only place where pixels become normalised
+    That of the whole image is outside, `WHOLE_CENTRE`. Where there are several sides it is (..., 3), the
+    last how wide the square is, log(side / G) / log(side of the image / G): 0 for a plain glimpse, 1 for the
+    whole image, whose centre is then its own. This is the only place where pixels become normalised
     coordinates.
 
     >>> from data.geometry import Geometry
     >>> normalise(torch.tensor([[0, 12, 16]]), Geometry(28, 28, 1, glimpse_size=16))
     tensor([[-0.4286,  0.4286]])
+    >>> wide = Geometry(16, 16, 1, glimpse_size=4, sides=(4, 8, 16))
+    >>> normalise(torch.tensor([[0, 8, 8], [0, 0, 16]]), wide)
+    tensor([[-0.5000,  0.5000,  0.5000],
+            [ 0.0000,  0.0000,  1.0000]])
     """
     extent = torch.tensor(sizes.image_size, dtype=torch.float32, device=places.device)
     centres = (places[..., :2] + places[..., 2:] / 2) * 2 / extent - 1
-    return centres.masked_fill(is_whole(places, sizes)[..., None], WHOLE_CENTRE)
+    whole = is_whole(places, sizes)[..., None]
+    if not sizes.sides:
+        return centres.masked_fill(whole, WHOLE_CENTRE)
+    widest = math.log(max(sizes.image_size) / sizes.glimpse_size)
+    width = ((places[..., 2:] / sizes.glimpse_size).log() / widest).clamp(max=1)  # but for rounding
+    return torch.cat([centres.masked_fill(whole, 0), width], -1)
 
 
 def denormalise(centres: Tensor, sizes: Sizes) -> Tensor:
-    """(..., 3) the plain glimpses, of side G, around `centres` (..., 2), at rounded pixels.
+    """(..., 3) the plain glimpses, of side G, around `centres` (..., 2), at rounded pixels; one side only.
 
     The inverse of `normalise`, of all places but the whole image:
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data.averaging import averages
+from data.averaging import square_averages
 from data.crop import crops
 from data.glance import thumbnails
+from data.pyramid import summed
 
 LARGEST_FACTOR = 128  # pixels whose sum in a row int16 holds
 
@@ -21,13 +22,13 @@ def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) ->
     costs G copies of G*C contiguous bytes, and no other byte of the images is read.
 
     Args:
-        images: (N, H, W, C) uint8, contiguous, on any device (a memory map is fine).
+        images: (N, H, W, C) uint8 or other integers, contiguous, on any device (a memory map is fine).
         index: (B,) int64, which image.
         corners: (B, T, 2) int64 top-left pixels (row, col), anywhere.
         size: side G of the patch in pixels.
 
     Returns:
-        (B, T, G, G, C) uint8.
+        (B, T, G, G, C) of the images' type.
 
     >>> images = torch.arange(16, dtype=torch.uint8).view(1, 4, 4, 1)
     >>> gather_patches(images, torch.tensor([0]), torch.tensor([[[2, -1]]]), 2).flatten().tolist()
@@ -43,8 +44,8 @@ def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) ->
     patches = strips.view(*corners.shape[:2], size, size, channels)
     col_inside = (cols >= 0) & (cols < width)
     if not bool(row_inside.all() & col_inside.all()):
-        patches *= row_inside.to(torch.uint8)[..., :, None, None]
-        patches *= col_inside.to(torch.uint8)[..., None, :, None]
+        patches *= row_inside.to(images.dtype)[..., :, None, None]
+        patches *= col_inside.to(images.dtype)[..., None, :, None]
     return patches
 
 
@@ -119,6 +120,10 @@ class Retina:
         Returns:
             (B, T, S*C, G, G) float32.
         """
+        with torch.autocast(images.device.type, enabled=False):  # sums would lose whole grey levels
+            return self._glimpses(images, index, places)
+
+    def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
         wide = places[..., 2] != self.size
@@ -143,7 +148,19 @@ class Retina:
         if side >= max(images.shape[1:3]):
             small = thumbnails(images, self.size)[index].permute(0, 3, 1, 2).float() / 255
             return small.repeat(1, self.scales, 1, 1)
+        sums = self._shared_sums(images, places, side)
+        if sums is not None:
+            factor = side // self.size
+            blocks = gather_patches(sums, index, places[:, None, :2] // factor, self.size)[:, 0]
+            return blocks.permute(0, 3, 1, 2).float() / (255 * factor * factor)
         return self._squares(images, index, places[:, None, :2], side)[:, 0]
+
+    def _shared_sums(self, images: Tensor, places: Tensor, side: int) -> Tensor | None:
+        """Sums over blocks of all images, where squares at places (M, 3) are made of such and it pays."""
+        factor, rest = divmod(side, self.size)
+        if rest or self.scales > 1 or bool((places[:, :2] % factor).any()):
+            return None
+        return summed(images, factor, len(places) * side * side)
 
     def _squares(self, images: Tensor, index: Tensor, corners: Tensor, side: int) -> Tensor:
         """(B, T, S*C, G, G) of all scales, the finest of one side, at corners (B, T, 2)."""
@@ -159,7 +176,7 @@ class Retina:
         """(N, G, G, C) in [0, 1] of patches (N, P, P, C) uint8."""
         factor, rest = divmod(patches.shape[1], self.size)
         if rest or factor > LARGEST_FACTOR:
-            return averages(patches, self.size) / 255
+            return square_averages(patches, self.size) / 255
         values = patches.float() if factor == 1 else block_sums(patches, factor)
         return values / (255 * factor * factor)
 

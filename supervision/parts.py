@@ -53,8 +53,8 @@ def part_sequences(boxes: Tensor, geometry: Geometry, glimpses: int) -> Tensor:
 
 
 def nearest_on_grid(corners: Tensor, geometry: Geometry) -> Tensor:
-    """(..., 3) the place of the grid nearest to each top-left corner (..., 2), given in pixels."""
-    grid = geometry.grid()
+    """(..., 3) the plain glimpse of the grid nearest to each top-left corner (..., 2), given in pixels."""
+    grid = geometry.grid().parts[0]
     axes = (torch.tensor(grid.rows), torch.tensor(grid.cols))
     nearest = [axis[(corners[..., a, None] - axis).abs().argmin(-1)] for a, axis in enumerate(axes)]
     return places_at(torch.stack(nearest, -1), geometry.glimpse_size)

@@ -226,7 +226,7 @@ def _numbered(name: str) -> bool:
 
 
 def _require_on_grid(published: PublishedSequences, geometry: Geometry, path: Path) -> None:
-    grid = geometry.grid()
+    grid = geometry.grid().parts[0]
     on_grid = torch.isin(published.locations[..., 0], torch.tensor(grid.rows))
     on_grid &= torch.isin(published.locations[..., 1], torch.tensor(grid.cols))
     if not bool(on_grid.all()):

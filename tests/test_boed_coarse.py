@@ -41,7 +41,7 @@ def searched(full: Tensor, geometry: Geometry, seen: Tensor) -> tuple[Tensor, li
         asked.extend((row, place) for row, place in wanted.nonzero().tolist())
         return full.masked_fill(~wanted, torch.inf)
 
-    return coarse_to_fine(evaluate, places_of(geometry), geometry, seen), asked
+    return coarse_to_fine(evaluate, places_of(geometry), seen), asked
 
 
 def nothing_seen(full: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ def nothing_seen(full: Tensor) -> Tensor:
 
 def reached(full: Tensor, geometry: Geometry, seen: Tensor) -> list[set[int]]:
     """Of each image the places within a coarse spacing of its four best coarse ones, by loops."""
-    places, coarse = places_of(geometry).tolist(), coarse_places(places_of(geometry), geometry).tolist()
+    places, coarse = places_of(geometry).tolist(), coarse_places(places_of(geometry)).tolist()
     reach, found = SPACING * geometry.glimpse_size, []
     for row, hidden in zip(full.tolist(), seen.tolist(), strict=True):
         ranked = sorted(coarse, key=lambda n: torch.inf if hidden[n] else row[n])
@@ -69,7 +69,7 @@ def reached(full: Tensor, geometry: Geometry, seen: Tensor) -> list[set[int]]:
 @settings(max_examples=40, deadline=None)
 def test_coarse_places_keep_apart_and_cover_the_rest(geometry: Geometry) -> None:
     places = places_of(geometry)
-    coarse = coarse_places(places, geometry)
+    coarse = coarse_places(places)
     gaps = (places[:, None] - places[coarse]).abs().amax(-1)
     assert (gaps.amin(1) < SPACING * geometry.glimpse_size).all()
     apart = gaps[coarse].fill_diagonal_(10**6)
@@ -100,7 +100,7 @@ def test_any_map_is_computed_near_its_best_coarse_places(
     generator = torch.Generator().manual_seed(seed)
     full = torch.rand(images, len(places_of(geometry)), generator=generator, dtype=torch.float64)
     seen = torch.rand(full.shape, generator=generator) < hidden
-    coarse = set(coarse_places(places_of(geometry), geometry).tolist())
+    coarse = set(coarse_places(places_of(geometry)).tolist())
     left = (~seen[:, list(coarse)]).sum(1)
     assume(len(coarse) <= KEPT or (left >= KEPT).all())  # else any of those seen make up the number
     found, asked = searched(full, geometry, seen)

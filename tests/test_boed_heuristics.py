@@ -107,7 +107,7 @@ def test_linear_keeps_its_glimpses_apart() -> None:
     found = linear_sequences(near, FACES, 1, 5)[0]
     gaps = (found[:, None] - found).abs().amax(-1).fill_diagonal_(99)
     assert gaps.min() >= 12
-    with pytest.raises(SettingsError, match="6 pixels apart"):
+    with pytest.raises(SettingsError, match="0.75 of a glimpse apart"):
         linear_sequences(torch.rand(16), Geometry(12, 12, 1, glimpse_size=8, per_axis=4), 1, 5)
 
 

@@ -118,7 +118,7 @@ def test_an_unreadable_image_is_named(root: Path) -> None:
 
 
 def test_published_grid(root: Path) -> None:
-    assert load_celebahq(root).geometry.grid().rows == tuple(int(v) for v in np.linspace(0, 207, 50))
+    assert load_celebahq(root).geometry.grid().parts[0].rows == tuple(int(v) for v in np.linspace(0, 207, 50))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "P", "1"])

@@ -48,4 +48,4 @@ def test_seed_moves_the_digits_but_leaves_the_splits() -> None:
 
 
 def test_grid_has_nine_places_per_axis_every_four_pixels() -> None:
-    assert load_digits().geometry.grid().rows == tuple(range(0, 33, 4))
+    assert load_digits().geometry.grid().parts[0].rows == tuple(range(0, 33, 4))

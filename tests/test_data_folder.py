@@ -95,7 +95,7 @@ def test_a_class_that_was_not_trained_is_refused(root: Path, write_photo: Write)
 
 @pytest.mark.parametrize(("size", "per_axis"), [(128, 29), (16, 1), (64, 13)])
 def test_grid_has_a_stride_of_about_four(root: Path, size: int, per_axis: int) -> None:
-    rows = load_folder(root, size).geometry.grid().rows
+    rows = load_folder(root, size).geometry.grid().parts[0].rows
     assert len(rows) == per_axis
     assert all(b - a == 4 for a, b in zip(rows, rows[1:], strict=False))
 

@@ -53,8 +53,8 @@ def test_more_than_one_position_per_axis_reaches_the_far_border() -> None:
 def test_published_celebahq_grid() -> None:
     geometry = Geometry(224, 224, 3, glimpse_size=16, per_axis=50, last_excluded=True)
     expected = tuple(int(v) for v in np.linspace(0, 207, 50))
-    assert geometry.grid().rows == expected
-    assert geometry.grid().cols == expected
+    assert geometry.grid().parts[0].rows == expected
+    assert geometry.grid().parts[0].cols == expected
 
 
 @pytest.mark.parametrize("stray", [[1, 0, 12], [0, 1, 12], [-4, 0, 12], [0, 99, 12], [0, 0, 24]])

@@ -211,7 +211,7 @@ def test_settings_are_checked(root: Path) -> None:
 )
 def test_grids(root: Path, variant: str, canvas: int, stride: int, last: int, glimpses: int) -> None:
     opened = load_mnist(root, variant, canvas)
-    assert opened.geometry.grid().rows == tuple(range(0, last + 1, stride))
+    assert opened.geometry.grid().parts[0].rows == tuple(range(0, last + 1, stride))
     assert opened.glimpses == glimpses
 
 

@@ -1,5 +1,6 @@
 """The sensor on the command line, which designing and training share."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner, Result
 
 import boed.cli.main
 import hardattn.cli.main
-from data.cli.options import LOADED_WITH, data_options, scales_of
+from data.cli.options import LOADED_WITH, Sides, data_options, scales_of, sensor_of
 from data.errors import SettingsError
 from data.registry import DATASETS, load
 from hardattn.loading import open_trained
@@ -49,6 +50,33 @@ def test_sequences_are_those_of_the_sensor(tmp_path: Path) -> None:
     imitate = ["--method", "ps-parts", "--supervise", "--epochs", 0.01]
     refused = call("hardattn", "train", "--run", tmp_path, *imitate, "--sensor", "patch")
     assert_refused(refused, "geometry", '"scales": 1', '"scales": 3')
+
+
+@pytest.mark.parametrize(
+    ("given", "sides"), [("8,14,28", (8, 14, 28)), ("8, 40", (8, 40)), ("all", (8, 16, 32, 40)), ("8", ())]
+)
+def test_sides_make_the_geometry(given: str, sides: tuple[int, ...]) -> None:
+    asked = Sides().convert(given, None, None)
+    assert replace(load("digits").geometry, **sensor_of({"sides": asked})).sides == sides
+
+
+@pytest.mark.parametrize(
+    ("sides", "message"),
+    [
+        ("8,wide", "sides in pixels, as 16,32,64, or all"),
+        ("8,99", "up to 40, found [8, 99]"),
+        ("16,32", "from the glimpse's 8"),
+        ("8,,16", "sides in pixels"),
+        ("8,-16", "sides in pixels"),
+    ],
+)
+@pytest.mark.parametrize("command", ["fit", "generate"])
+def test_impossible_sides_are_refused_in_one_line(
+    command: str, sides: str, message: str, tmp_path: Path
+) -> None:
+    result = call("boed", command, "--run", tmp_path / "run", "--sides", sides)
+    assert_refused(result, message)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

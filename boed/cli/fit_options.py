@@ -21,6 +21,7 @@ from data.cli.options import (
     panel,
     sensor_of,
     sensor_options,
+    sides_option,
 )
 from data.runs import default_run
 
@@ -33,7 +34,7 @@ def fit_options() -> list[click.Parameter]:
     """The options of a fit, with those of its task."""
     return [
         *data_options(),
-        *sensor_options(glance_option()),
+        *sensor_options(sides_option(), glance_option()),
         *panel(
             "Parts of the design",
             Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boed.cli.fit_options import combination_of, fit_options, fitted, folder_of, require_possible
-from boed.combination import require_search, require_unseen
+from boed.combination import require_price, require_search, require_unseen
 from boed.estimators.choices import MEMORY_GB
 from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.registry import SOURCES
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from boed.approximations import Approximations
     from supervision.store import SequenceStore
 
-SEARCH = ("search", "completions", "shrink", "coarse", "memory_gb")
+SEARCH = ("search", "completions", "shrink", "coarse", "pixel_price", "memory_gb")
 _SEQUENCES = panel(
     "Sequences",
     Option(["--images"], default="600", show_default=True, help="How many images of the split, or all."),
@@ -73,6 +73,13 @@ _SEARCH = panel(
         help="Score places from coarse to fine, and say how often that changes the choice.",
     ),
     Option(
+        ["--pixel-price"],
+        type=Within(min=0),
+        default=0.0,
+        show_default=True,
+        help="Nats that a place must gain for each pixel that it is averaged from (greedy search).",
+    ),
+    Option(
         ["--memory-gb"],
         type=Within(min=0),
         default=MEMORY_GB,
@@ -94,9 +101,11 @@ def generate(images: str, part: str, source: str, out: Path | None, **options: A
       boed generate --dataset celebahq --attribute Male --data-root DIR --images 600
       boed generate --estimator amortised
       boed generate --search lookahead --images 50
+      boed generate --sides 8,16,40 --pixel-price 1e-4
     """
     require_possible(options)
     require_search(combination_of(options), options["search"], options["coarse"])
+    require_price(options["pixel_price"], options["search"])
     if part == "train":
         require_unseen(combination_of(options))
     task = open_task(options)
@@ -113,7 +122,7 @@ def designed(
     task: Task, path: Path, images: str, part: str, source: str, options: Mapping[str, Any]
 ) -> tuple[SequenceStore, list[str]]:
     """The finished store at `path`, and what there is to say about its designs."""
-    from boed.generation import describe
+    from boed.generation import describe, describe_reading
     from boed.search.designer import Designer
     from boed.stored_designs import store_designs
     from data.device import at_device
@@ -130,11 +139,12 @@ def designed(
     store = store_designs(
         path, designer, task.dataset, split=part, glimpses=glimpses, images=count, source=source
     )
+    ids, places, learned = store.ids[store.done], store.load().locations, designer.learned
+    about = describe_reading(places, learned.geometry) if learned.geometry.sides else []
     if source != "design":
-        return store, []
-    ids, places, seed = store.ids[store.done], store.load().locations, designer.learned.settings.seed
-    here = at_device(split, designer.learned.places.device)
-    return store, describe(designer, here, ids, places, seed=seed)
+        return store, about
+    here = at_device(split, learned.places.device)
+    return store, about + describe(designer, here, ids, places, seed=learned.settings.seed)
 
 
 def _fitted_for_fewer(task: Task, options: Mapping[str, Any]) -> Approximations:
@@ -153,4 +163,5 @@ def store_tag(source: str, options: Mapping[str, Any], part: str = SPLITS[0]) ->
     tag += combination_of(options).tag
     tag += f"-{options['search']}" if options["search"] != SEARCHES[0] else ""
     tag += "" if options["shrink"] else "-no-shrink"
-    return tag + ("-coarse" if options["coarse"] else "")
+    tag += "-coarse" if options["coarse"] else ""
+    return tag + (f"-price-{options['pixel_price']:g}" if options["pixel_price"] else "")

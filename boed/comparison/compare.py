@@ -18,7 +18,7 @@ from data.dataset import DataSet, Split
 from data.device import at_device
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
-from data.measures import Measure, calibration_measure, mean_measure, resampling, seen_pixels
+from data.measures import Measure, calibration_measure, mean_measure, read_values, resampling, seen_pixels
 
 REFERENCE = "fixed-order"
 MEASURES = ("accuracy", "nll", "calibration_error")
@@ -54,8 +54,9 @@ class Comparison:
         measures: "accuracy", "nll" in nats and "calibration_error", each (S, T).
         differences: name of a source -> "accuracy" and "nll" of it minus those of the fixed order, each
             (T+1,): after each glimpse, and their mean over glimpses. Empty without a fixed order.
-        pixels: (S, T) seen on average.
+        pixels: (S, T) seen on average: those inside any of the squares.
         seconds: (S,) per sequence, None where not known.
+        values: (T,) per colour channel that a sensor delivers which averages down what it reads.
     """
 
     dataset: str
@@ -66,12 +67,14 @@ class Comparison:
     differences: dict[str, dict[str, Measure]]
     pixels: np.ndarray
     seconds: tuple[float | None, ...]
+    values: tuple[int, ...]
 
     def to_json(self) -> dict[str, Any]:
         """All figures with their intervals; keys are numbers of glimpses, and "mean"."""
         sources = {
             name: {measure: _each(self.measures[measure].at(s)) for measure in MEASURES}
             | {"pixels": {str(t): float(v) for t, v in enumerate(self.pixels[s], start=1)}}
+            | {"values": {str(t): v for t, v in enumerate(self.values, start=1)}}
             | {"seconds_per_sequence": self.seconds[s]}
             for s, name in enumerate(self.names)
         }
@@ -132,6 +135,7 @@ def compare(
         _differences(sources, values, counts),
         np.array([seen_pixels(places, geometry) for places in locations]),
         tuple(source.seconds for source in sources),
+        tuple(read_values(locations.shape[2], geometry)),
     )
 
 
@@ -196,6 +200,7 @@ def average(comparisons: Sequence[Comparison]) -> Comparison:
         _average_differences(comparisons, names),
         np.mean([comparison.pixels[at] for comparison, at in pairs], axis=0),
         tuple(None if None in each else float(np.mean(each)) for each in seconds),  # type: ignore[arg-type]
+        first.values,
     )
 
 

@@ -88,7 +88,8 @@ def train_judge(
     valid = Held.of(at_device(dataset["valid"], device), masks, settings)
     torch.manual_seed(seed)
     shape, classes, steps = masks.geometry.glimpse_shape(), len(dataset.classes), masks.locations.shape[2]
-    q = GlimpseSetPosterior(shape, classes, steps, settings.width).to(device)
+    coordinates = masks.geometry.coordinates
+    q = GlimpseSetPosterior(shape, classes, steps, settings.width, coordinates=coordinates).to(device)
     best, learner = Best(q), Learner(q, settings.iterations)
     for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
         torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from data.dataset import Split
 from data.geometry import Geometry
-from data.places import mirrored, moved
+from data.places import jittered, mirrored
 
 BATCH = 128
-JITTER = 0.18  # of the glimpse size, in each direction
+JITTER = 0.18  # of a place's side, in each direction
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Masks:
 def draw(
     split: Split, masks: Masks, alike: int, generator: torch.Generator, *, mirror: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """A batch of glimpses (B, T, S*C, G, G), centres (B, T, 2) and labels (B,) for training.
+    """A batch of glimpses (B, T, S*C, G, G), centres (B, T, P) and labels (B,) for training.
 
     Images are mirrored with probability a half where the class does not mind, and glimpses are gathered a few
     pixels beside the place that the judge is told.
@@ -50,8 +50,8 @@ def draw(
     flipped = (torch.rand(BATCH, generator=generator) < 0.5 * mirror).to(device)
     places = pair(masks, sources, split, rows, flipped, alike, generator)
     reach = round(JITTER * masks.geometry.glimpse_size)
-    shift = torch.randint(-reach, reach + 1, (*places.shape[:2], 2), generator=generator).to(device)
-    glimpses = look(split, rows, moved(places, shift, masks.geometry), masks.geometry, flipped)
+    beside = jittered(places, reach, masks.geometry, generator)
+    glimpses = look(split, rows, beside, masks.geometry, flipped)
     return glimpses, masks.geometry.centres(places), split.labels[rows]
 
 

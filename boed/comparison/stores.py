@@ -15,7 +15,7 @@ from boed.comparison.settings import JudgeSettings
 from boed.comparison.verdict import sentence
 from data.dataset import DataSet
 from data.errors import StoreError
-from data.geometry import Geometry
+from data.geometry import LATER, Geometry
 from data.registry import reopen
 from supervision.store import SequenceStore
 
@@ -67,9 +67,14 @@ def by_target(stores: Sequence[SequenceStore]) -> dict[str, list[SequenceStore]]
 
 
 def geometry_of(stores: Sequence[SequenceStore]) -> Geometry:
-    """The geometry of all stores; where some sequences start with a glance, the judge can take one."""
+    """The geometry of all stores: with a glance or other sides where some have these."""
     geometries = [store.geometry for store in stores]
-    return replace(geometries[0], first_glance=any(geometry.first_glance for geometry in geometries))
+    sides = {side for geometry in geometries for side in geometry.sides}
+    return replace(
+        geometries[0],
+        first_glance=any(geometry.first_glance for geometry in geometries),
+        sides=tuple(sorted(sides)),
+    )
 
 
 def _require_same(first: SequenceStore, other: SequenceStore, names: Sequence[str]) -> None:
@@ -83,11 +88,11 @@ def _require_same(first: SequenceStore, other: SequenceStore, names: Sequence[st
 
 
 def _task_of(store: SequenceStore) -> dict[str, Any]:
-    """The settings, without whether sequences start with a glance: those that do compare with others."""
+    """The settings, without a first glance and sides: with any of these sequences compare."""
     geometry = store.settings.get("geometry")
     if geometry is None:
         return store.settings
-    return store.settings | {"geometry": {k: v for k, v in geometry.items() if k != "first_glance"}}
+    return store.settings | {"geometry": {k: v for k, v in geometry.items() if k not in LATER}}
 
 
 def reopened(stores: Sequence[SequenceStore], data_root: Path | None, say: Say = print) -> DataSet:

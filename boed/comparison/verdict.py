@@ -27,6 +27,9 @@ def table(comparison: Comparison) -> str:
         for name, seconds in zip(comparison.names, comparison.seconds, strict=True)
         if seconds is not None
     ]
+    if bool((comparison.pixels > comparison.values).any()):  # of squares that are averaged down
+        values = ", ".join(map(str, comparison.values))
+        lines.append(f"values per colour channel of a sensor that bins, after each glimpse: {values}")
     return "\n".join([*lines, *([f"time: {', '.join(took)}"] if took else [])])
 
 

@@ -29,6 +29,7 @@ class CompletionKind:
         exact: whether it knows the images of the task: then only images that can be enumerated will do.
         takes_bank: whether it retrieves from a folder of images where one is named.
         first_glance: whether the first glimpse may be the whole image at a glance.
+        sides: whether squares of several sides may be looked at.
 
     The task is a `boed.completions.completion.CompletionTask`.
     """
@@ -39,6 +40,7 @@ class CompletionKind:
     exact: bool = False
     takes_bank: bool = False
     first_glance: bool = False
+    sides: bool = False
 
     @property
     def labelled(self) -> bool:
@@ -48,7 +50,7 @@ class CompletionKind:
 
 COMPLETIONS: Registry[CompletionKind] = Registry("completion")
 COMPLETIONS.register("retrieval")(
-    CompletionKind(retrieve=deferred("boed.completions.retrieval:from_bank"), first_glance=True)
+    CompletionKind(retrieve=deferred("boed.completions.retrieval:from_bank"), first_glance=True, sides=True)
 )
 COMPLETIONS.register("cvae")(
     CompletionKind(
@@ -70,5 +72,5 @@ COMPLETIONS.register("proposals")(
     )
 )
 COMPLETIONS.register("exact")(
-    CompletionKind(retrieve=deferred("boed.completions.exact:of_templates"), exact=True)
+    CompletionKind(retrieve=deferred("boed.completions.exact:of_templates"), exact=True, sides=True)
 )

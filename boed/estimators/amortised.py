@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from boed.estimators.estimator import BeliefParts, Completed, EstimatorTask
-from boed.posteriors.glimpse_set import GlimpseEncoder
+from boed.posteriors.glimpse_set import COORDINATES, GlimpseEncoder
 from data.errors import SettingsError
 from data.geometry import Geometry
 
@@ -26,6 +26,7 @@ class AmortisedEstimator(nn.Module):
         places: number L of candidates.
         glimpses: T.
         width: of the hidden layers.
+        coordinates: see `boed.posteriors.glimpse_set.GlimpseEncoder`.
 
     >>> estimator = AmortisedEstimator((1, 8, 8), places=9, glimpses=3)
     >>> totals = estimator.encoder(torch.rand(4, 2, 1, 8, 8), torch.zeros(4, 2, 2)).sum(1)
@@ -34,10 +35,15 @@ class AmortisedEstimator(nn.Module):
     """
 
     def __init__(
-        self, glimpse_shape: tuple[int, int, int], places: int, glimpses: int, width: int = 256
+        self,
+        glimpse_shape: tuple[int, int, int],
+        places: int,
+        glimpses: int,
+        width: int = 256,
+        coordinates: int = COORDINATES,
     ) -> None:
         super().__init__()
-        self.encoder = GlimpseEncoder(glimpse_shape, width, dropout=0.1)
+        self.encoder = GlimpseEncoder(glimpse_shape, width, dropout=0.1, coordinates=coordinates)
         self.count_bias = nn.Parameter(0.1 * torch.randn(glimpses + 1, width))  # at 0 a ReLU has no gradient
         self.body = nn.Sequential(
             nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, places)
@@ -83,7 +89,8 @@ class AmortisedBelief:
 
 def new_estimator(task: EstimatorTask) -> AmortisedEstimator:
     """Untrained, for the places of the task."""
-    return AmortisedEstimator(task.geometry.glimpse_shape(), len(task.places), task.settings.glimpses)
+    geometry, places, glimpses = task.geometry, len(task.places), task.settings.glimpses
+    return AmortisedEstimator(geometry.glimpse_shape(), places, glimpses, coordinates=geometry.coordinates)
 
 
 def amortised_belief(parts: BeliefParts) -> AmortisedBelief:

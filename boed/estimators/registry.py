@@ -30,6 +30,7 @@ class EstimatorKind:
         completes: whether it needs completions.
         scores: those of `SCORES` that it can estimate.
         first_glance: whether the first glimpse may be the whole image at a glance.
+        sides: whether squares of several sides may be looked at.
         stem: of the file that the network is kept in; "" for "estimator-NAME".
     """
 
@@ -39,12 +40,15 @@ class EstimatorKind:
     completes: bool = True
     scores: tuple[str, ...] = SCORES
     first_glance: bool = False
+    sides: bool = False
     stem: str = ""
 
 
 ESTIMATORS: Registry[EstimatorKind] = Registry("estimator")
 ESTIMATORS.register("completion")(
-    EstimatorKind(deferred("boed.estimators.completion_belief:completion_belief"), first_glance=True)
+    EstimatorKind(
+        deferred("boed.estimators.completion_belief:completion_belief"), first_glance=True, sides=True
+    )
 )
 ESTIMATORS.register("amortised")(
     EstimatorKind(
@@ -53,6 +57,7 @@ ESTIMATORS.register("amortised")(
         fit=deferred("boed.fitting.estimator_training:fit_estimator"),
         completes=False,
         scores=SCORES[:2],
+        sides=True,
         stem="estimator",
     )
 )

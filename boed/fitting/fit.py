@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from boed.approximations import Approximations
-from boed.combination import Combination, require_glance
+from boed.combination import Combination, require_sensor
 from boed.enumeration.task import require_enumerable
 from boed.fitting.parts import add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
@@ -126,7 +126,7 @@ def _fit(
     if combination.exact:
         require_enumerable(dataset.name)
     (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
-    require_glance(combination, geometry or dataset.geometry, settings.glimpses)
+    require_sensor(combination, geometry or dataset.geometry, settings.glimpses)
     fixed: dict[str, Any] = {
         "posterior": combination.posterior,
         "dataset": dataset.name,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from boed.approximations import Approximations
-from boed.combination import Combination, require_glance
+from boed.combination import Combination, require_sensor
 from boed.fitting.fit import complete, finish, fit, learn, require_settings, seeded_apart
 from boed.fitting.posterior_fit import STATES
 from boed.part_files import POSTERIOR
@@ -55,7 +55,7 @@ def fit_jointly(
     _require_attributes(dataset, combination)
     defaults = {"glimpses": dataset.glimpses, "places": PLACES, "width": WIDTH, "iterations": ITERATIONS}
     settings = FitSettings(**{**defaults, **chosen})
-    require_glance(combination, geometry or dataset.geometry, settings.glimpses)
+    require_sensor(combination, geometry or dataset.geometry, settings.glimpses)
     fixed: dict[str, Any] = {
         "posterior": combination.posterior,
         "dataset": dataset.name,

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from boed.approximations import Approximations
-from boed.combination import Combination, require_glance
+from boed.combination import Combination, require_sensor
 from boed.completions.completion import BankedCompletion, CompletionTask
 from boed.completions.registry import COMPLETIONS, CompletionKind
 from boed.estimators.calibration import Calibration
@@ -29,7 +29,7 @@ Training = Callable[[], Split]
 
 def add_parts(learned: Approximations, combination: Combination, training: Training, folder: Path) -> None:
     """Completes `learned`, which has q, to a combination: from files in `folder`, or learned into them."""
-    require_glance(combination, learned.geometry, learned.glimpses)
+    require_sensor(combination, learned.geometry, learned.glimpses)
     learned.combination = combination
     completion, estimator = (
         COMPLETIONS.require(combination.completion),

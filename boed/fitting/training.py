@@ -15,12 +15,12 @@ from boed.fitting.fit_state import seeded_iterations
 from boed.posteriors.posterior import Posterior, negative_log_posterior
 from data.dataset import Split
 from data.geometry import Geometry
-from data.places import moved
+from data.places import jittered
 
 BATCH = 128
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.1
-JITTER = 0.18  # of the glimpse size, in each direction
+JITTER = 0.18  # of a place's side, in each direction
 
 PlaceSampler = Callable[[int, torch.Generator], Tensor]
 """(number of images, generator) -> (B, T) indices of places."""
@@ -127,6 +127,4 @@ def one_cycle(progress: float) -> float:
 
 def _jittered(places: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
     """Places (B, T, 3) with small random shifts of where the glimpse is gathered: an augmentation."""
-    reach = round(JITTER * geometry.glimpse_size)
-    shift = torch.randint(-reach, reach + 1, (*places.shape[:-1], 2), generator=generator)
-    return moved(places, shift.to(places.device), geometry)
+    return jittered(places, round(JITTER * geometry.glimpse_size), geometry, generator)

@@ -15,10 +15,11 @@ from data.geometry import Geometry
 
 FREQUENCIES = 4
 DROPOUT = 0.1
+COORDINATES = 2  # row and column
 
 
 def fourier_features(centres: Tensor) -> Tensor:
-    """sin and cos of the normalised centre (..., 2) at 4 octaves: (..., 16)."""
+    """sin and cos of the normalised centre (..., P) at 4 octaves: (..., 8 P)."""
     scales = math.pi / 2 * 2.0 ** torch.arange(FREQUENCIES, device=centres.device)
     angles = (centres[..., None] * scales).flatten(-2)
     return torch.cat([angles.sin(), angles.cos()], -1)
@@ -31,13 +32,20 @@ class GlimpseEncoder(PyroModule):
         glimpse_shape: (S*C, G, G).
         width: size D of the embedding.
         dropout: share of the hidden units that are dropped in training.
+        coordinates: how many numbers P say where a glimpse was, see `data.geometry.Geometry.centres`.
 
     >>> encoder = GlimpseEncoder((3, 16, 16), width=8)
     >>> encoder(torch.rand(7, 3, 3, 16, 16), torch.zeros(7, 3, 2)).shape
     torch.Size([7, 3, 8])
     """
 
-    def __init__(self, glimpse_shape: tuple[int, int, int], width: int, dropout: float = DROPOUT) -> None:
+    def __init__(
+        self,
+        glimpse_shape: tuple[int, int, int],
+        width: int,
+        dropout: float = DROPOUT,
+        coordinates: int = COORDINATES,
+    ) -> None:
         super().__init__()
         channels, size, _ = glimpse_shape
         self.patch = PyroModule[nn.Sequential](
@@ -48,12 +56,12 @@ class GlimpseEncoder(PyroModule):
             PyroModule[nn.Flatten](),
             PyroModule[nn.Linear](48 * math.ceil((size // 2) / 2) ** 2, 2 * width),
         )
-        self.place = PyroModule[nn.Linear](4 * FREQUENCIES, 2 * width)
+        self.place = PyroModule[nn.Linear](2 * FREQUENCIES * coordinates, 2 * width)
         self.merge = PyroModule[nn.Linear](2 * width, width)
         self.dropout = PyroModule[nn.Dropout](dropout)
 
     def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """(..., D) for glimpses (..., S*C, G, G) at normalised centres (..., 2)."""
+        """(..., D) for glimpses (..., S*C, G, G) at normalised centres (..., P)."""
         lead = glimpses.shape[:-3]
         patch = self.patch(glimpses.reshape(-1, *glimpses.shape[-3:]) - 0.5)
         place = self.place(fourier_features(centres)).reshape(patch.shape)
@@ -74,6 +82,7 @@ class GlimpseSetPosterior(Posterior):
         glimpses: largest t.
         width: size D of the embedding.
         attributes: A, each of K classes.
+        coordinates: see `GlimpseEncoder`.
 
     >>> q = GlimpseSetPosterior((3, 16, 16), classes=2, glimpses=5)
     >>> y, centres = torch.rand(7, 3, 3, 16, 16), torch.zeros(7, 3, 2)
@@ -88,14 +97,15 @@ class GlimpseSetPosterior(Posterior):
         glimpses: int,
         width: int = 64,
         attributes: int = 1,
+        coordinates: int = COORDINATES,
     ) -> None:
         super().__init__(glimpses)
-        self.encoder = GlimpseEncoder(glimpse_shape, width)
+        self.encoder = GlimpseEncoder(glimpse_shape, width, coordinates=coordinates)
         self.head = Heads(width, classes, attributes)
         self.count_bias = nn.Parameter(torch.zeros(glimpses + 1, width))
 
     def embed(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """e(y, l): (..., D) for glimpses (..., S*C, G, G) at normalised centres (..., 2)."""
+        """e(y, l): (..., D) for glimpses (..., S*C, G, G) at normalised centres (..., P)."""
         return self.encoder(glimpses, centres)
 
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
@@ -108,5 +118,11 @@ def new_posterior(
     geometry: Geometry, settings: FitSettings, places: Tensor, *, classes: int, attributes: int
 ) -> GlimpseSetPosterior:
     """See `boed.posteriors.registry.PosteriorKind`."""
-    shape = geometry.glimpse_shape()
-    return GlimpseSetPosterior(shape, classes, settings.glimpses, settings.width, attributes)
+    return GlimpseSetPosterior(
+        geometry.glimpse_shape(),
+        classes,
+        settings.glimpses,
+        settings.width,
+        attributes,
+        geometry.coordinates,
+    )

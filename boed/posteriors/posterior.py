@@ -50,7 +50,9 @@ class Posterior(PyroModule):
         self.register_buffer("temperature", torch.ones(glimpses + 1))
 
     def embed(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """e(y, l): (..., D) for glimpses (..., S*C, G, G) in [0, 1] at normalised centres (..., 2)."""
+        """e(y, l): (..., D) for glimpses (..., S*C, G, G) in [0, 1] at centres (..., P), see
+        `data.geometry.Geometry.centres`.
+        """
         raise NotImplementedError
 
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:

@@ -28,16 +28,20 @@ class PosteriorKind:
         exact: whether it knows the images of the task: then nothing is learned or calibrated, and only
             images that can be enumerated will do.
         first_glance: whether the first glimpse may be the whole image at a glance.
+        sides: whether squares of several sides may be looked at.
     """
 
     new: Callable[..., Posterior]
     exact: bool = False
     first_glance: bool = False
+    sides: bool = False
 
 
 POSTERIORS: Registry[PosteriorKind] = Registry("posterior")
 POSTERIORS.register("glimpse-set")(
-    PosteriorKind(deferred("boed.posteriors.glimpse_set:new_posterior"), first_glance=True)
+    PosteriorKind(deferred("boed.posteriors.glimpse_set:new_posterior"), first_glance=True, sides=True)
 )
 POSTERIORS.register("avp-cnn")(PosteriorKind(deferred("boed.posteriors.avp_cnn:new_posterior")))
-POSTERIORS.register("exact")(PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True))
+POSTERIORS.register("exact")(
+    PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True, sides=True)
+)

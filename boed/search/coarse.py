@@ -7,27 +7,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from boed.search.proposal import choose_places
-from data.geometry import Geometry
+from boed.search.proposal import choose_places, separation
 
-SPACING = 0.75  # glimpse sizes between coarse places
+SPACING = 0.75  # of their side between coarse places
 KEPT = 4  # coarse places that are refined
 
 
-def coarse_places(locations: Tensor, geometry: Geometry) -> Tensor:
-    """Numbers (L',) of places (L, 3) that keep three quarters of a glimpse apart, and cover the others.
+def coarse_places(locations: Tensor) -> Tensor:
+    """Numbers (L',) of places (L, 3) that keep three quarters of their side apart, and cover the others.
 
-    >>> grid = Geometry(16, 16, 1, glimpse_size=4, per_axis=13)
-    >>> len(coarse_places(grid.grid().locations, grid)), len(grid.grid())
+    >>> from data.grid import LocationGrid
+    >>> grid = LocationGrid.evenly((16, 16), 4, 13)
+    >>> len(coarse_places(grid.locations)), len(grid)
     (25, 169)
     """
     alike = torch.zeros(len(locations))
-    chosen = choose_places(alike, locations.cpu(), len(locations), SPACING * geometry.glimpse_size)
+    chosen = choose_places(alike, locations.cpu(), len(locations), SPACING)
     return chosen.to(locations.device).sort().values
 
 
 def coarse_to_fine(
-    evaluate: Callable[[Tensor], Tensor], locations: Tensor, geometry: Geometry, seen: Tensor
+    evaluate: Callable[[Tensor], Tensor], locations: Tensor, seen: Tensor, cost: Tensor | float = 0.0
 ) -> Tensor:
     """(B, L) map that is infinite wherever it was not computed.
 
@@ -38,14 +38,14 @@ def coarse_to_fine(
     Args:
         evaluate: which places are wanted of each image (B, L) -> the map (B, L), infinite elsewhere.
         locations: (L, 3) all places.
-        geometry: for the glimpse size.
         seen: (B, L) where the map must not be taken.
+        cost: (L,) nats that count when the smallest are looked for.
     """
-    coarse = coarse_places(locations, geometry)
+    coarse = coarse_places(locations)
     first = torch.zeros_like(seen).index_fill_(1, coarse, True)
     scores = evaluate(first)
-    best = scores.masked_fill(seen, torch.inf)[:, coarse].topk(min(KEPT, len(coarse)), largest=False).indices
-    reach = SPACING * geometry.glimpse_size
-    near = (locations[:, None, :2] - locations[coarse, :2]).abs().amax(-1) <= reach  # (L, L')
+    priced = (scores + cost).masked_fill(seen, torch.inf)[:, coarse]
+    best = priced.topk(min(KEPT, len(coarse)), largest=False).indices
+    near = separation(locations, locations[coarse]) <= SPACING  # (L, L')
     fine = near.T[best].any(1) & ~first  # (B, L)
     return torch.where(fine, evaluate(fine), scores)

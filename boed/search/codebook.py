@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from boed.search.pooling import pooled_to
 from boed.search.proposal import choose_places, ridge_information
 from data.dataset import Split
 from data.errors import DataError, SettingsError
@@ -16,6 +17,7 @@ BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
 TELLING = 0.1  # nats of linear information by which a place is worth looking at more often
 SMALL_GRID = 200  # locations that are taken whole
+SPACING, WIDE_SPACING = 0.75, 0.5  # of a place's side, between those of a codebook
 
 
 def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
@@ -41,8 +43,9 @@ def codebook(
 ) -> tuple[Tensor, Tensor]:
     """(L, 3) places, most informative first, and their information (L,) in nats.
 
-    Of several attributes it is (L, A), and a place counts as much as it does for the attribute that it tells
-    most of, compared with that attribute's best place.
+    With squares of several sides every side has places among them. Of several attributes the information is
+    (L, A), and a place counts as much as it does for the attribute that it tells most of, compared with that
+    attribute's best place.
 
     Args:
         split, rows: images that train q.
@@ -55,23 +58,54 @@ def codebook(
         SettingsError: fewer places than glimpses.
     """
     sample = split.take(rows[:: max(1, len(rows) // CODEBOOK_IMAGES)])
-    locations = geometry.grid().locations.to(split.images.device)
-    if len(locations) > PROPOSAL_PLACES:  # every second row and column is close enough to find the places
-        step = math.ceil(math.sqrt(len(locations) / PROPOSAL_PLACES))
-        keep = [torch.isin(locations[:, a], locations[:, a].unique()[::step]) for a in (0, 1)]
-        locations = locations[keep[0] & keep[1]]
-    information = ridge_information(sample, locations, geometry.retina(), classes)
-    everything = len(geometry.grid()) <= max(places, SMALL_GRID)
-    count, spacing = (len(locations), 0.0) if everything else (places, 0.75 * geometry.glimpse_size)
+    grid = geometry.grid()
+    locations = torch.cat([thinned(part.locations) for part in grid.parts]).to(split.images.device)
+    information = ridge_information(sample, locations, geometry.retina(), classes, pooled=pooled_to(geometry))
+    everything = len(grid) <= max(places, SMALL_GRID)
+    count = len(locations) if everything else places
+    spacing = 0.0 if everything else own_spacing(locations.cpu(), geometry)
     best = information.view(len(locations), -1)
     worth = best / best.amax(0).clamp(min=1e-6) if best.shape[1] > 1 else best
-    chosen = choose_places(worth.amax(1).cpu(), locations.cpu(), count, spacing).to(locations.device)
+    chosen = choose_mixed(worth.amax(1).cpu(), locations.cpu(), count, spacing).to(locations.device)
     if len(chosen) < glimpses:
         raise SettingsError(
             f"expected at least {glimpses} places for as many glimpses, found {len(chosen)}; "
             "ask for fewer glimpses or more places"
         )
     return locations[chosen], information[chosen]
+
+
+def thinned(locations: Tensor) -> Tensor:
+    """Every second row and column, or fewer, of many places of one side: close enough to find the best."""
+    if len(locations) <= PROPOSAL_PLACES:
+        return locations
+    step = math.ceil(math.sqrt(len(locations) / PROPOSAL_PLACES))
+    keep = [torch.isin(locations[:, a], locations[:, a].unique()[::step]) for a in (0, 1)]
+    return locations[keep[0] & keep[1]]
+
+
+def own_spacing(locations: Tensor, geometry: Geometry) -> Tensor:
+    """(L,) how far from each place others of its side are to lie, in sides: wide ones have little room."""
+    plain = locations[:, 2] == geometry.glimpse_size
+    return torch.where(plain, SPACING, WIDE_SPACING)
+
+
+def choose_mixed(information: Tensor, locations: Tensor, count: int, spacing: float | Tensor) -> Tensor:
+    """As `boed.search.proposal.choose_places`, such that every side has its share.
+
+    What a narrow square shows by itself may be less than what most wide ones do, and still be what is missing
+    after one of these. So the best of each side come in, up to its share of `count`, then the best of all.
+
+    >>> places = torch.tensor([[0, 0, 4], [0, 4, 4], [0, 8, 4], [0, 0, 8], [0, 8, 8]])
+    >>> choose_mixed(torch.tensor([1.0, 2.0, 3.0, 5.0, 4.0]), places, count=2, spacing=1.0).tolist()
+    [3, 2]
+    """
+    chosen = choose_places(information, locations, len(locations), spacing)  # best first
+    sides = locations[chosen, 2]
+    same = sides[:, None] == sides
+    rank = (same & torch.ones_like(same).tril(-1)).sum(1)  # among those of its side
+    beyond = rank >= count // len(sides.unique())
+    return chosen[beyond.long().argsort(stable=True)[:count].sort().values]
 
 
 def place_probabilities(information: Tensor) -> Tensor:

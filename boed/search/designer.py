@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.combination import require_search
+from boed.combination import require_price, require_search
 from boed.estimators.bank import Bank
 from boed.estimators.calibration import Calibration
 from boed.estimators.choices import MEMORY_GB
@@ -26,11 +26,18 @@ from boed.search.lookahead import planned
 from boed.search.shrinkage import AverageMaps, shrunk
 from data.dataset import Split
 from data.errors import SettingsError
+from data.places import pixels_at
 from data.sequences import Sequences
 
 
 class Designer:
-    """What all images share: the bank, average maps, q in double precision, and how the search goes.
+    r"""What all images share: the bank, average maps, q in double precision, and how the search goes.
+
+    Where looking has a price the search minimises the expected score plus the cost of a place,
+
+    $l_t = \arg\min_l \; \mathrm{EPE}(l) + \lambda \, \mathrm{pixels}(l)$
+
+    which is to maximise what is gained less what it costs. Maps have no costs in them.
 
     Args:
         approximations: q, r, places, estimator and weights.
@@ -38,10 +45,12 @@ class Designer:
         search: "greedy", "beam" or "lookahead" (see `boed.search.lookahead`).
         shrink: whether an image's map is shrunk towards the average map; without, it is taken as it is.
         coarse: whether the own map is searched from coarse to fine (see `boed.search.coarse`).
+        pixel_price: nats that a place must gain for each pixel that it is averaged from; greedy search.
         memory_gb: budget for what is kept of the bank.
 
     Raises:
-        SettingsError: a search that the estimator or the score cannot serve, or no completions.
+        SettingsError: a search that the estimator, the score or the price cannot serve, no completions, or an
+            impossible price.
     """
 
     def __init__(
@@ -52,6 +61,7 @@ class Designer:
         search: str = SEARCHES[0],
         shrink: bool = True,
         coarse: bool = False,
+        pixel_price: float = 0.0,
         memory_gb: float = MEMORY_GB,
     ) -> None:
         if search not in SEARCHES:
@@ -59,6 +69,7 @@ class Designer:
         require_search(approximations.combination, search, coarse)
         if completions < 1:
             raise SettingsError(f"expected at least 1 completion, found {completions}")
+        require_price(pixel_price, search)
         self.learned, self.completions, self.search, self.coarse = approximations, completions, search, coarse
         self.score = approximations.combination.score
         self.memory_gb = memory_gb
@@ -72,7 +83,10 @@ class Designer:
             "search": search,
             "shrink": adaptive,
             "coarse": coarse,
+            **({"pixel_price": pixel_price} if pixel_price else {}),
         }
+        pixels = pixels_at(approximations.places, approximations.geometry)
+        self.cost = pixel_price * pixels.double()  # (L,) nats
 
     @cached_property
     def bank(self) -> Bank:
@@ -179,7 +193,7 @@ class History:
         learned = self.designer.learned
         if not self.designer.coarse:
             return mixed()
-        return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
+        return coarse_to_fine(mixed, learned.places, self.seen, self.designer.cost)
 
     def choose(self, weight: float, read: Calibration | None = None) -> tuple[Tensor, Tensor]:
         """The next place (B,) of each image, and the map (B, L) that chose it as a calibration reads it."""
@@ -188,14 +202,16 @@ class History:
         remaining = self.designer.learned.glimpses - self.count
         if self.designer.search != SEARCHES[0] and self.count > 0 and remaining > 1:
             return self._planned(scores, remaining)
-        return self.best(scores), scores if read is None else read(scores, self.predictive_entropy())
+        if read is None:
+            return self.best(scores), scores
+        return self.best(read.contrast * scores), read(scores, self.predictive_entropy())
 
     def best(self, scores: Tensor) -> Tensor:
-        """(B,) the place with the smallest value of each map (B, L); a first glance is not chosen."""
+        """(B,) the smallest value and price of each map (B, L) in nats; a first glance is not chosen."""
         glance = self.designer.learned.glance
         if self.count == 0 and glance is not None:
             return torch.full_like(self.rows, glance)
-        return scores.argmin(1)
+        return (scores + self.designer.cost).argmin(1)
 
     def _planned(self, scores: Tensor, remaining: int) -> tuple[Tensor, Tensor]:
         """The next place (B,) of plans over the remaining glimpses, and the maps (B, L) behind it."""

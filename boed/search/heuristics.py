@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boed.search.pooling import pooled_to
 from boed.search.proposal import choose_places, ridge_information
 from data.dataset import Split
 from data.errors import SettingsError
@@ -29,7 +30,7 @@ SPACING = 0.75  # of a glimpse
 def centre_sequences(geometry: Geometry, count: int, glimpses: int) -> Tensor:
     """The places of the grid whose glimpses are nearest the image centre, nearest first, for all images.
 
-    Of equally near places the upper one comes first, then the left one.
+    Of equally near places the smallest one comes first, then the upper one, then the left one.
 
     Args:
         geometry: of the grid.
@@ -48,9 +49,7 @@ def centre_sequences(geometry: Geometry, count: int, glimpses: int) -> Tensor:
     locations = geometry.grid().locations
     _require(glimpses, len(locations), "more grid positions")
     extent = torch.tensor([geometry.height, geometry.width])
-    distance = (
-        (2 * locations[:, :2] + geometry.glimpse_size - extent).square().sum(-1)
-    )  # exact, so ties are ties
+    distance = (2 * locations[:, :2] + locations[:, 2:] - extent).square().sum(-1)  # exact: ties are ties
     return _for_all(locations[distance.argsort(stable=True)[:glimpses]], count)
 
 
@@ -114,12 +113,14 @@ def linear_information(
     Returns:
         (L,) nats, or (L, A) for labels (N, A).
     """
-    locations = geometry.grid().locations.to(train.images.device)
-    return ridge_information(train, locations, geometry.retina(), classes, rows=rows, labels=labels)
+    locations, pooled = geometry.grid().locations.to(train.images.device), pooled_to(geometry)
+    return ridge_information(
+        train, locations, geometry.retina(), classes, rows=rows, labels=labels, pooled=pooled
+    )
 
 
 def linear_sequences(information: Tensor, geometry: Geometry, count: int, glimpses: int) -> Tensor:
-    """The most informative locations that keep three quarters of a glimpse apart, for all images.
+    """The most informative places that keep three quarters of their side apart, for all images.
 
     Args:
         information: (L,) nats, from `linear_information`.
@@ -131,16 +132,15 @@ def linear_sequences(information: Tensor, geometry: Geometry, count: int, glimps
         (N, T, 3) int64, the most informative first.
 
     Raises:
-        SettingsError: fewer locations than glimpses keep apart.
+        SettingsError: fewer places than glimpses keep apart.
 
     >>> geometry = Geometry(20, 20, 1, glimpse_size=8, per_axis=3)
     >>> linear_sequences(torch.arange(9.0), geometry, count=1, glimpses=2).tolist()
     [[[12, 12, 8], [12, 6, 8]]]
     """
     locations = geometry.grid().locations
-    spacing = SPACING * geometry.glimpse_size
-    chosen = choose_places(information.cpu(), locations, glimpses, spacing)
-    _require(glimpses, len(chosen), f"locations {spacing:g} pixels apart")
+    chosen = choose_places(information.cpu(), locations, glimpses, SPACING)
+    _require(glimpses, len(chosen), f"places {SPACING:g} of a glimpse apart")
     return _for_all(locations[chosen], count)
 
 

@@ -41,13 +41,15 @@ def fixed_order(designer: Designer, split: Split, rows: Tensor, glimpses: int, s
 
 @SOURCES.register("random")
 def random(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
-    """Locations drawn uniformly from the whole grid, without replacement."""
-    grid, places = designer.learned.geometry.grid().locations, beside_glance(designer, glimpses)
+    """Locations drawn uniformly from the whole grid, without replacement; every side as often as another."""
+    grid, places = designer.learned.geometry.grid(), beside_glance(designer, glimpses)
+    alike = [np.full(len(part), 1 / len(part) / len(grid.parts)) for part in grid.parts]
+    shares = np.concatenate(alike) if len(alike) > 1 else None  # of one side all are alike
     drawn = [
-        np.random.default_rng([seed, int(i)]).choice(len(grid), places, replace=False)
+        np.random.default_rng([seed, int(i)]).choice(len(grid), places, replace=False, p=shares)
         for i in split.ids[rows].tolist()
     ]
-    return without_maps(designer, split, rows, grid[torch.from_numpy(np.array(drawn))])
+    return without_maps(designer, split, rows, grid.locations[torch.from_numpy(np.array(drawn))])
 
 
 @SOURCES.register("centre")
@@ -81,7 +83,7 @@ def saliency(sharpness: float) -> Source:
 
 @torch.no_grad()
 def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> Sequences:
-    """Given locations (B, T, 2), after a first glance if any, with the entropies of q along them; no map."""
+    """Given locations (B, T, 3), after a first glance if any, with the entropies of q along them; no map."""
     learned, locations = designer.learned, locations.to(split.images.device)
     if learned.glance is not None:
         locations = after_glance(locations, learned.geometry.image_size)

@@ -16,6 +16,7 @@ from data.errors import SettingsError
 from data.plugins import Registry
 from data.registry import DATASETS, load
 from data.runs import default_run
+from data.side_names import ALL_SIDES
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # slow to import, and no option needs it
@@ -173,6 +174,36 @@ def glance_option() -> RichOption:
     )
 
 
+class Sides(click.ParamType):  # type: ignore[type-arg]
+    """Sides of squares, apart by commas, or "all" of them."""
+
+    name = "sides"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...] | str:
+        parts = [part.strip() for part in value.split(",")]
+        if parts == [ALL_SIDES]:
+            return ALL_SIDES
+        if not all(part.isdecimal() for part in parts):
+            raise SettingsError(
+                f"expected sides in pixels, as 16,32,64, or {ALL_SIDES}; found {value!r}, change --sides"
+            )
+        return tuple(int(part) for part in parts)
+
+
+def sides_option() -> RichOption:
+    """`--sides`."""
+    return Option(
+        ["--sides"],
+        type=Sides(),
+        metavar="PIXELS,..|all",
+        help="Sides of the squares that may be looked at, averaged down to the glimpse; the first is "
+        "--glimpse-size. all: 1, 2, 4, .. times the glimpse, and the whole image. [default: the glimpse "
+        "alone]",
+    )
+
+
 def sensor_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of the geometry that the options name.
 
@@ -186,6 +217,7 @@ def sensor_of(options: Mapping[str, Any]) -> dict[str, Any]:
         "glimpse_size": options.get("glimpse_size"),
         "scales": scales_of(options.get("sensor"), options.get("scales")),
         "first_glance": options.get("first_glance"),
+        "sides": options.get("sides"),
     }
     return {name: value for name, value in asked.items() if value is not None}
 

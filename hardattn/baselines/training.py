@@ -19,7 +19,7 @@ from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.pool import ImagePool
 from hardattn.baselines.early_exit import confidence_thresholds
 from hardattn.baselines.layers import Baseline
@@ -151,7 +151,7 @@ def one_glimpse(geometry: Geometry) -> Geometry:
     return Geometry(geometry.height, geometry.width, geometry.channels, geometry.height, per_axis=1)
 
 
-def whole(look: Look, grid: LocationGrid) -> Callable[[Tensor], Tensor]:
+def whole(look: Look, grid: Grid) -> Callable[[Tensor], Tensor]:
     """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: glimpses at `one_glimpse`'s only place."""
     place = grid.locations
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.places import denormalise, normalise, places_at
 
 
@@ -39,13 +39,14 @@ class Categorical:
         logits: (B, L).
         grid: L locations.
 
+    >>> from data.grid import LocationGrid
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
     >>> policy = Categorical(torch.tensor([[0.0, 9.0, 0.0, 0.0]]), grid)
     >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
     ([[0, 4, 4]], -0.0004)
     """
 
-    def __init__(self, logits: Tensor, grid: LocationGrid) -> None:
+    def __init__(self, logits: Tensor, grid: Grid) -> None:
         self.log_probs, self.grid = logits.float().log_softmax(1), grid
         self.candidates = grid.locations.to(logits.device)
 
@@ -75,6 +76,7 @@ class EpeMap:
         epsilon: share of arbitrary places among those that are drawn.
         taken: (..., L) bool, places that are not to be taken again; None: all are open.
 
+    >>> from data.grid import LocationGrid
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
     >>> first = torch.tensor([[False, True, False, False]])
     >>> later = EpeMap(torch.tensor([[0.6, 0.2, 0.3, 0.5]]), grid, epsilon=0.4, taken=first)
@@ -84,7 +86,7 @@ class EpeMap:
     0.7333
     """
 
-    def __init__(self, epe: Tensor, grid: LocationGrid, epsilon: float, taken: Tensor | None = None) -> None:
+    def __init__(self, epe: Tensor, grid: Grid, epsilon: float, taken: Tensor | None = None) -> None:
         self.epe, self.grid, self.epsilon = epe.float(), grid, epsilon
         self.taken = torch.zeros_like(epe, dtype=torch.bool) if taken is None else taken
 
@@ -123,13 +125,14 @@ class GaussianMixture:
         deviation: standard deviation of each axis, a number or (2,).
         grid: for the sizes of image and glimpse.
 
+    >>> from data.grid import LocationGrid
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
     >>> policy = GaussianMixture(torch.zeros(1, 1), torch.zeros(1, 1, 2), torch.tensor(0.5), grid)
     >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
     ([[2, 2, 4]], -0.4516)
     """
 
-    def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: LocationGrid) -> None:
+    def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: Grid) -> None:
         self.log_shares, self.means = logits.float().log_softmax(1), means.float()
         self.deviation, self.grid = deviation.float().expand(2), grid
 

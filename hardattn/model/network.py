@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.distributions import Categorical
 
 from data.errors import SettingsError
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.plugins import options_of
 from hardattn.model.choices import DEVIATION
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
@@ -45,6 +45,7 @@ class HardAttention(nn.Module):
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
 
+    >>> from data.grid import LocationGrid
     >>> grid = LocationGrid.evenly((64, 64), 16, 7)
     >>> network = HardAttention(3, grid, classes=2)
     >>> state = network.initial(4)
@@ -56,7 +57,7 @@ class HardAttention(nn.Module):
     def __init__(
         self,
         channels: int,
-        grid: LocationGrid,
+        grid: Grid,
         classes: int,
         *,
         hidden: int = 128,

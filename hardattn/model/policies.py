@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import SettingsError
-from data.grid import LocationGrid
+from data.grid import Grid
 from hardattn.model.choices import DEVIATION
 from hardattn.model.locations import Categorical, EpeMap, GaussianMixture, Locations
 from hardattn.model.registry import POLICIES
@@ -108,6 +108,7 @@ class Policy(nn.Module, ABC):
 class DrawnPolicy(Policy):
     """A policy that draws from a distribution over places, which `forward` gives.
 
+    >>> from data.grid import LocationGrid
     >>> policy = CategoricalPolicy(8, LocationGrid.evenly((8, 8), 4, 2))
     >>> action = policy.act(torch.zeros(3, 8), "sample", torch.Generator().manual_seed(0))
     >>> action.places.shape, torch.equal(action.log_prob, policy.log_prob(torch.zeros(3, 8), action.places))
@@ -144,7 +145,7 @@ class CategoricalPolicy(DrawnPolicy):
 
     on_grid = True
 
-    def __init__(self, features: int, grid: LocationGrid) -> None:
+    def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
         self.linear, self.grid = nn.Linear(features, len(grid)), grid
 
@@ -166,9 +167,9 @@ class ProductPolicy(DrawnPolicy):
 
     on_grid = True
 
-    def __init__(self, features: int, grid: LocationGrid) -> None:
+    def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
-        self.sizes = (len(grid.rows), len(grid.cols))
+        self.sizes = (len(grid.parts[0].rows), len(grid.parts[0].cols))
         self.linear, self.grid = nn.Linear(features, sum(self.sizes)), grid
 
     def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
@@ -190,7 +191,7 @@ class EpePolicy(DrawnPolicy):
 
     on_grid, repeats, scored, predicts_gain = True, False, False, True
 
-    def __init__(self, features: int, grid: LocationGrid) -> None:
+    def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, len(grid)))
         self.grid, self.epsilon = grid, EXPLORATION
@@ -221,7 +222,7 @@ class GaussianPolicy(DrawnPolicy):
     components: ClassVar[int] = 1
     distance = True
 
-    def __init__(self, features: int, grid: LocationGrid, *, deviation: float | None = DEVIATION) -> None:
+    def __init__(self, features: int, grid: Grid, *, deviation: float | None = DEVIATION) -> None:
         super().__init__()
         self.linear, self.grid = nn.Linear(features, 3 * self.components), grid
         start = torch.tensor(math.log(deviation or DEVIATION))
@@ -236,6 +237,7 @@ class GaussianPolicy(DrawnPolicy):
 
         It is a constant where the deviation is given, and has a gradient where that is learned.
 
+        >>> from data.grid import LocationGrid
         >>> grid = LocationGrid.evenly((8, 8), 4, 2)
         >>> round(GaussianPolicy(3, grid, deviation=1.0).log_normaliser().item(), 4)
         -1.8379

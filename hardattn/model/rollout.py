@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.places import after_glance, is_whole, normalise, whole_image
 from hardattn.model.heads import Said, require_said
 from hardattn.model.locations import Categorical, Locations
@@ -99,7 +99,7 @@ def explore(
     network: HardAttention,
     look: Look,
     index: Tensor,
-    grid: LocationGrid,
+    grid: Grid,
     steps: int,
     *,
     mode: Mode,
@@ -128,7 +128,7 @@ def walk(
     network: HardAttention,
     look: Look,
     index: Tensor,
-    grid: LocationGrid,
+    grid: Grid,
     steps: int,
     *,
     mode: Mode,
@@ -157,7 +157,7 @@ def follow(
     look: Look,
     index: Tensor,
     locations: Tensor,
-    grid: LocationGrid,
+    grid: Grid,
     candidates: Tensor | None = None,
 ) -> Rollout:
     """Runs the network on images `index` at the given places (B, T, 3).
@@ -186,7 +186,7 @@ def follow(
 
 
 def _log_prob(
-    network: HardAttention, states: Tensor, places: Tensor, taken: Tensor | None, grid: LocationGrid
+    network: HardAttention, states: Tensor, places: Tensor, taken: Tensor | None, grid: Grid
 ) -> Tensor:
     """(B,) log pi of the places (B, 3) after states (B, W); 0 of a glance, see `Rollout`."""
     if network.policy_head.differentiable:
@@ -206,7 +206,7 @@ def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:
     return every.gather(2, places[:, None].expand(-1, steps, -1))
 
 
-def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
+def read(network: HardAttention, walked: Walk, grid: Grid) -> Rollout:
     """What the heads say of the states."""
     states, before = walked.states, walked.states[:, :-1]
     logits = network.classify(states, network.mask(len(states))[:, None])
@@ -221,7 +221,7 @@ def read(network: HardAttention, walked: Walk, grid: LocationGrid) -> Rollout:
     )
 
 
-def taken_places(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+def taken_places(network: HardAttention, locations: Tensor, grid: Grid) -> Tensor | None:
     """(B, L) which of the grid the places (B, t, 3) are; None where the policy may return to them."""
     if network.policy_head.repeats:
         return None
@@ -230,20 +230,20 @@ def taken_places(network: HardAttention, locations: Tensor, grid: LocationGrid) 
     return none.scatter(1, places, True)
 
 
-def _taken_before(network: HardAttention, locations: Tensor, grid: LocationGrid) -> Tensor | None:
+def _taken_before(network: HardAttention, locations: Tensor, grid: Grid) -> Tensor | None:
     """(B, T, L) the same before each of the glimpses at (B, T, 3)."""
     taken = [taken_places(network, locations[:, :t], grid) for t in range(locations.shape[1])]
     known = [places for places in taken if places is not None]
     return torch.stack(known, 1) if known else None
 
 
-def _centres(locations: Tensor, grid: LocationGrid) -> Tensor:
+def _centres(locations: Tensor, grid: Grid) -> Tensor:
     return normalise(locations, grid)
 
 
 def blind_places(
     count: int,
-    grid: LocationGrid,
+    grid: Grid,
     steps: int,
     mode: Mode,
     device: torch.device,

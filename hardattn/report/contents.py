@@ -191,8 +191,8 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     sensor = {
         "glimpse_size": geometry.glimpse_size,
         "scales": geometry.scales,
-        "rows": list(grid.rows),
-        "cols": list(grid.cols),
+        "rows": list(grid.parts[0].rows),
+        "cols": list(grid.parts[0].cols),
     }
     kind = ("epe" if run.network.policy_head.predicts_gain else "policy") if looks.chosen else None
     walks = [looks.walk(row) for row in rows.tolist()]

@@ -18,7 +18,7 @@ from torch.nn.functional import one_hot
 from data.dataset import Split
 from data.device import one_thread
 from data.geometry import Geometry
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.places import is_whole, normalise
 from data.pool import ImagePool
 from hardattn.loading import Trained
@@ -95,7 +95,7 @@ class Looks:
             "maps": None if maps is None else [quantised(each.cpu().numpy()) for each in maps],
         }
 
-    def _gain(self, states: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
+    def _gain(self, states: Tensor, locations: Tensor, grid: Grid) -> Tensor:
         """(T+1,) what the next glimpse promises before the first, and after each."""
         if self.network.policy_head.repeats:
             return self.network.gain(states)
@@ -110,7 +110,7 @@ class Looks:
         return [png_uri(scale.permute(1, 2, 0).numpy()) for scale in scales]
 
 
-def states_along(network: HardAttention, glimpses: Tensor, locations: Tensor, grid: LocationGrid) -> Tensor:
+def states_along(network: HardAttention, glimpses: Tensor, locations: Tensor, grid: Grid) -> Tensor:
     """(T+1, W) of one image: before any glimpse, and after each (T, S*C, G, G) at places (T, 3)."""
     states = [network.initial(1)]
     for glimpse, centre in zip(glimpses, normalise(locations, grid), strict=True):
@@ -118,7 +118,7 @@ def states_along(network: HardAttention, glimpses: Tensor, locations: Tensor, gr
     return torch.cat(states)
 
 
-def maps_of(network: HardAttention, states: Tensor, grid: LocationGrid) -> Tensor:
+def maps_of(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
     """(B, L) predicted EPE of every place of the grid, or log pi, of states (B, W); in nats.
 
     log pi is cut off `DEEPEST` nats below its largest value; of a Gaussian policy it is a density.
@@ -130,7 +130,7 @@ def maps_of(network: HardAttention, states: Tensor, grid: LocationGrid) -> Tenso
     return torch.maximum(log_pi, log_pi.amax(1, keepdim=True) - DEEPEST)
 
 
-def _on_grid(network: HardAttention, states: Tensor, grid: LocationGrid) -> Tensor:
+def _on_grid(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
     """(B, L) log-density of a policy that knows no grid."""
     places = grid.locations.to(states.device)
     rows = [network.policy(state.expand(len(places), -1)).log_prob(places) for state in states]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.places import normalise, whole_image
 from hardattn.model.looking import BATCH
 from hardattn.model.network import HardAttention
@@ -44,7 +44,7 @@ class Walker:
         network: HardAttention,
         look: Look,
         count: int,
-        grid: LocationGrid,
+        grid: Grid,
         steps: int,
         mode: Mode,
         seed: int,
@@ -114,9 +114,7 @@ class Walker:
         return rows.to(self.states.device).split(BATCH) if len(rows) else ()
 
 
-def _blind(
-    count: int, grid: LocationGrid, steps: int, mode: Mode, device: torch.device, seed: int
-) -> Tensor | None:
+def _blind(count: int, grid: Grid, steps: int, mode: Mode, device: torch.device, seed: int) -> Tensor | None:
     """(N, T, 3) places that no network chooses, drawn as `look_at_all` does; None: it chooses."""
     if mode not in BLIND:
         return None

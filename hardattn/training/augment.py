@@ -12,21 +12,22 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.grid import LocationGrid
+from data.grid import Grid
 from data.places import is_whole, mirrored, moved
 from hardattn.model.rollout import Look
 
 
-def mirrored_columns(grid: LocationGrid) -> Tensor:
+def mirrored_columns(grid: Grid) -> Tensor:
     """(W - G + 1,) the column to which each column of a glimpse comes to lie when the image is mirrored.
 
     From a column of the grid it is the nearest one of the grid.
 
+    >>> from data.grid import LocationGrid
     >>> mirrored_columns(LocationGrid.evenly((8, 8), 4, 3)).tolist()
     [4, 3, 2, 1, 0]
     """
     other = torch.arange(grid.image_size[1] - grid.glimpse_size, -1, -1)
-    cols = torch.tensor(grid.cols)
+    cols = torch.tensor(grid.parts[0].cols)
     other[cols] = cols[(other[cols][:, None] - cols).abs().argmin(1)]
     return other
 
@@ -83,7 +84,7 @@ class Variation:
             self.flipped[rows], self.contrast[rows], self.tint[rows], self.jitter, self.generator
         )
 
-    def look(self, look: Look, grid: LocationGrid) -> Look:
+    def look(self, look: Look, grid: Grid) -> Look:
         """`look` as it is for the varied images; locations are theirs."""
 
         def varied(index: Tensor, locations: Tensor) -> Tensor:
@@ -100,7 +101,7 @@ class Variation:
 
         return varied
 
-    def locations(self, locations: Tensor, grid: LocationGrid) -> Tensor:
+    def locations(self, locations: Tensor, grid: Grid) -> Tensor:
         """(B, T, 3) places in the images -> those of the same places in the varied images.
 
         Locations of the grid stay on it.
@@ -112,7 +113,7 @@ class Variation:
         flipped = self.flipped[:, None] & ~is_whole(locations, grid)
         return torch.where(flipped[..., None], other, locations)
 
-    def reachable(self, boxes: Tensor, grid: LocationGrid) -> Tensor:
+    def reachable(self, boxes: Tensor, grid: Grid) -> Tensor:
         """(B, 5) of `hardattn.objectives.rewards.reachable` in the images -> in the varied images."""
         if not self.mirrors:
             return boxes
@@ -121,7 +122,7 @@ class Variation:
         other = torch.stack([row, border - last, last_row, border - first, side], 1)
         return torch.where(self.flipped[:, None], other, boxes)
 
-    def _shifted(self, locations: Tensor, grid: LocationGrid) -> Tensor:
+    def _shifted(self, locations: Tensor, grid: Grid) -> Tensor:
         """Places (B, T, 3), each a little beside itself."""
         if not self.jitter:
             return locations

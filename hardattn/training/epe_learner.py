@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from data.grid import LocationGrid
+from data.grid import Grid
 from hardattn.model.locations import EpeMap
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import EXPLORATION, EpePolicy
@@ -66,7 +66,7 @@ def realised(
     walked: Walk,
     places: Tensor,
     labels: Tensor,
-    grid: LocationGrid,
+    grid: Grid,
 ) -> Tensor:
     """(B, T, R) -log p(label) after one more glimpse at places (B, T, R), instead of the one that was taken.
 

@@ -83,9 +83,7 @@ def guided_maps(store: SequenceSource, images: Split, geometry: Geometry, steps:
     if images.boxes is not None and store.settings.get("design", {}).get("source") == "parts":
         return box_maps(images.boxes.cpu(), geometry, steps)
     grid, places = geometry.grid(), store.candidates
-    rows, cols = torch.tensor(grid.rows), torch.tensor(grid.cols)
-    on_grid = torch.isin(places[:, 0], rows) & torch.isin(places[:, 1], cols)
-    on_grid &= places[:, 2] == geometry.glimpse_size
+    _, on_grid = grid.find(places)
     if not bool(on_grid.any()):
         raise StoreError(
             f"expected EPE maps of places on the grid in {store.name}, found none; make designs with "
