@@ -195,7 +195,7 @@ def run_benchmark(
         dataset: finite.
         run: folder of the approximations, one for each posterior; what is there is taken.
         chosen: combinations.
-        images: how many of each group.
+        images: how many of each group, two at least.
         completions: N.
         minutes: that all rows may take: it sets the iterations of each training, the images that weights are
             estimated on and the images of each row. None: all there are.

@@ -28,10 +28,11 @@ from data.files import write_json
 
 FILE = "budget.json"
 LEARNING, TRYING = 0.4, 0.2  # of the time, for all trainings and for all estimates on trial images
-TRIAL_ITERATIONS, TRIAL_IMAGES = 32, 2  # what is timed
+WARM_ITERATIONS, TRIAL_ITERATIONS, TRIAL_IMAGES = 8, 24, 2  # what is not timed yet, and what is
 FEWEST_IMAGES = 8  # that an estimate is made from
 LEARNED = "glimpse-set"  # whose iterations are timed where q itself is not learned
-MANY_COST = 1 + (MANY - 1) / 8  # an eighth of q's iterations have so many times the glimpses
+COSTS = {"posterior": 1 + (MANY - 1) / 8, "gaussian": 0.0, "proposals": 0.0, "cvae": 1.0, "amortised": 3.0}
+"""Of an iteration of each training, in those of q with T glimpses; it has more in an eighth of its own."""
 WEIGHTS = {"avp-cnn": 5, "glimpse-set": 3, "exact": 2}  # of the time, where posteriors share it
 
 
@@ -91,16 +92,21 @@ def _budget(
         learned, per_iteration = _timed_training(dataset, timed, Path(kept))
         per_map = _seconds_of_map(learned)
     estimates = ROUNDS + 1 + len(rows)  # the one is the calibration
-    iterations = LEARNING * seconds / (len(_trainings(rows)) * MANY_COST * per_iteration)
+    iterations = LEARNING * seconds / (_cost_of_trainings(rows) * per_iteration)
     images = TRYING * seconds / (estimates * settings.glimpses * per_map)
     return Budget(max(1, min(settings.iterations, int(iterations))), max(FEWEST_IMAGES, int(images)))
 
 
-def _trainings(rows: Sequence[Combination]) -> set[str]:
-    """Names of what is trained by iterations: q, the completions that are learned, networks of estimators."""
-    completions = {row.completion for row in rows if COMPLETIONS[row.completion].fit is not None}
-    networks = {f"{row.estimator}-{row.score}" for row in rows if ESTIMATORS[row.estimator].fit is not None}
-    return {"posterior"} | completions | networks
+def _cost_of_trainings(rows: Sequence[Combination]) -> float:
+    """Of an iteration of all that is trained for these rows.
+
+    >>> both = [Combination(), Combination(completion="cvae", score="entropy")]
+    >>> _cost_of_trainings(both) - _cost_of_trainings(both[:1])
+    1.0
+    """
+    names = ["posterior", *{row.completion for row in rows if COMPLETIONS[row.completion].fit is not None}]
+    networks = {(row.estimator, row.score) for row in rows if ESTIMATORS[row.estimator].fit is not None}
+    return sum(COSTS.get(name, max(COSTS.values())) for name in [*names, *(name for name, _ in networks)])
 
 
 def _timed_training(dataset: DataSet, settings: FittedSettings, folder: Path) -> tuple[Approximations, float]:
@@ -108,26 +114,27 @@ def _timed_training(dataset: DataSet, settings: FittedSettings, folder: Path) ->
     train, facts = dataset["train"], TaskFacts.of(dataset)
     rows, bank = partition(train, settings.seed)
     places = dataset.geometry.grid().locations
-    q = POSTERIORS[settings.posterior].new(
-        dataset.geometry, settings, places, classes=facts.classes, attributes=1
-    )
+    kind = POSTERIORS[settings.posterior]
+    q = kind.new(dataset.geometry, settings, places, classes=facts.classes, attributes=1)
     proposal = torch.full((1, len(places)), 1 / len(places))
-    start = time.monotonic()
-    train_posterior(
-        q,
-        train,
-        rows,
-        places,
-        dataset.geometry,
-        informed(proposal, settings.glimpses),
-        iterations=TRIAL_ITERATIONS,
-        seed=settings.seed,
-        state=folder / "state.safetensors",
-        task={},
-        title="time q",
-        jitter=dataset.aligned,
-    )
-    spent = time.monotonic() - start
+    spent = 0.0
+    for number, iterations in enumerate((WARM_ITERATIONS, TRIAL_ITERATIONS)):
+        start = time.monotonic()
+        train_posterior(
+            q,
+            train,
+            rows,
+            places,
+            dataset.geometry,
+            informed(proposal, settings.glimpses),
+            iterations=iterations,
+            seed=settings.seed,
+            state=folder / f"state-{number}.safetensors",
+            task={},
+            title="time q",
+            jitter=dataset.aligned,
+        )
+        spent = time.monotonic() - start
     return Approximations(q, train.take(bank), places, dataset.geometry, settings), spent / TRIAL_ITERATIONS
 
 

@@ -39,7 +39,7 @@ def by_step(values: list[float]) -> dict[str, float]:
 
 
 def mean_figures(values: Tensor) -> Figures:
-    r"""Mean and $s / \sqrt n$ of values (n, T) of n images; one image has no spread, and an error of nan.
+    r"""Mean and $s / \sqrt n$ of values (n, T) of n images, of two images at least.
 
     >>> mean_figures(torch.tensor([[1.0], [3.0]])).error
     [1.0]

@@ -77,7 +77,7 @@ _DESIGNS = panel(
     "Designs",
     Option(
         ["--images"],
-        type=AtLeast(1),
+        type=AtLeast(2),
         default=200,
         show_default=True,
         help="How many images to design for, of each group.",
