@@ -2,19 +2,22 @@
 
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 import boed.benchmark.benchmark as benchmark
-from boed.benchmark.benchmark import GROUPS, Benchmark, combinations, run_benchmark
+from boed.benchmark.benchmark import combinations, run_benchmark
 from boed.benchmark.budget import COSTS, FILE, kept_budget, shared_out
 from boed.benchmark.figures import mean_figures, share_closed
 from boed.benchmark.measure import FIRST_BLOCK, _blocks
+from boed.benchmark.result import GROUPS, Benchmark
 from boed.cli.benchmark import table
 from boed.combination import CHOICES, Combination
 from boed.settings import FittedSettings
+from data.files import write_json
 from data.finite import load_finite, template_of
 
 EXACT = [Combination("exact", "exact", score=score) for score in ("cross-entropy", "entropy")]
@@ -113,6 +116,19 @@ def test_the_table_has_both_groups_and_every_row_its_images(result: Benchmark) -
     for part in (unseen, seen):
         rows = [line for line in part.splitlines() if line.startswith("| glimpse-set, exact")]
         assert len(rows) == 2 and all("±" in row and row.endswith("| 6 |") for row in rows)
+
+
+def test_an_avp_cnn_is_small_with_and_without_a_limit_and_what_was_asked_for_wins(tmp_path: Path) -> None:
+    rows = [Combination("avp-cnn")]
+    write_json(tmp_path / FILE, {"iterations": 7, "trial_images": 9})  # as if it had been measured
+    plain = benchmark.Task(load_finite(), tmp_path, rows, 2, 1, "cpu", {})
+    asked = replace(plain, settings={"iterations": 5, "resolution": 8})
+    found = [
+        benchmark._settings(task, tmp_path, rows, limit) for task in (plain, asked) for limit in (None, 60.0)
+    ]
+    assert [its["resolution"] for its in found] == [16, 16, 8, 8]
+    assert [its["iterations"] for its in found] == [10_000, 7, 5, 5]
+    assert [its.get("trial_images") for its in found] == [None, 9, None, 9]
 
 
 def test_seen_images_are_training_images_and_the_others_are_of_no_template_of_them() -> None:

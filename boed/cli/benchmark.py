@@ -16,7 +16,7 @@ from data.cli.options import PATH, AtLeast, Option, Within, device_option, json_
 from data.errors import SettingsError
 
 if TYPE_CHECKING:
-    from boed.benchmark.benchmark import Benchmark, Row
+    from boed.benchmark.result import Benchmark, Row
 
 
 def _only(part: str, name: str) -> Option:
