@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.dataset import SPLITS, DataSet, Split
+from data.dataset import SPLITS, DataSet, Split, split_in_memory
 from data.geometry import Geometry
-from data.store import ImageStore
 
 CANVAS, HEIGHT, WIDTH = 32, 15, 9
 GROUNDS, INK = (0, 60), 160  # grey levels; ink comes on top of the ground
@@ -22,12 +21,17 @@ THICKNESSES = (2, 1)
 LIT = ("abcdef", "bc", "abdeg", "abcdg", "bcfg", "acdfg", "acdefg", "abc", "abcdefg", "abcdfg")
 NOTCH = 2
 ROWS, COLS = (0, 6, 11, 17), (0, 2, 5, 7)  # of a glyph's top left pixel, in its half of the canvas
-COUNTS = {"design": 600, "train": 50_000, "valid": 1_000, "test": 2_000}
 TEMPLATES = 10 * 9 * 2 * len(GROUNDS) * len(ROWS) * len(COLS)
+OF_A_CLASS = {
+    "design": 48,
+    "train": 432,
+    "valid": 48,
+    "test": 48,
+}  # templates: three quarters are learned from
 
 
 def load_finite(seed: int = 0) -> DataSet:
-    """Draws from 5,760 known images, 6-pixel glimpses on an 8 x 8 grid, 5 of them.
+    """5,760 known images, each in one split, 6-pixel glimpses on an 8 x 8 grid, 5 of them.
 
     A template is a choice, all choices being equally likely, of a digit (the class), another digit as its
     decoy, the half of the canvas that the digit is in (the decoy is in the other one), a ground, dark or
@@ -41,18 +45,21 @@ def load_finite(seed: int = 0) -> DataSet:
     * the decoy's row mirrors that of the digit, and its column follows from both, so that the one says where
       to look for the other.
 
-    There is no noise. A split is drawn from the templates independently and with replacement, given by
-    (seed, split) alone. Image id = template + 5,760 * number of the draw, counted through all splits, so no
-    two images share an id. There are no groups, on purpose: the population is the finite set itself, and an
-    image that is met again in another split is another draw from it, not a leak.
+    There is no noise. The templates of each class are shuffled by the seed and parted: 432 into train and 48
+    each into design, valid and test, so that no two images are alike, within a split or in two, and what is
+    measured on the others was not learned by heart. Train is a sample of the population, in which all
+    templates are equally likely, and so is each of the others; probabilities are those of the population.
+    Image id = template + 5,760 * its rank in an order in which neighbours have nothing in common.
 
     Args:
-        seed: of the draws; it does not change the templates.
+        seed: of the parting and the order; it does not change the templates.
 
     >>> finite = load_finite()
     >>> split, (images, labels) = finite["valid"], templates()
     >>> torch.equal(split.images, images[template_of(split.ids)])
     True
+    >>> {name: len(finite[name]) for name in finite}
+    {'design': 480, 'train': 4320, 'valid': 480, 'test': 480}
     """
     geometry = Geometry(CANVAS, CANVAS, 1, glimpse_size=6, per_axis=8)
     openers = {split: partial(_open_split, split, seed) for split in SPLITS}
@@ -80,11 +87,19 @@ def template_of(ids: Tensor) -> Tensor:
 
 
 def _open_split(split: str, seed: int) -> Split:
-    before = sum(COUNTS[name] for name in SPLITS[: SPLITS.index(split)])
-    number = before + np.arange(COUNTS[split])
-    drawn = np.random.default_rng([seed, SPLITS.index(split)]).integers(TEMPLATES, size=COUNTS[split])
+    order, parts = _parting(seed)
+    rank = np.flatnonzero(parts[order] == SPLITS.index(split))
     images, labels = _templates()
-    return Split.of(ImageStore.from_arrays(images[drawn], labels[drawn, None], number * TEMPLATES + drawn))
+    chosen = order[rank]
+    return split_in_memory(images[chosen], labels[chosen], rank * TEMPLATES + chosen)
+
+
+def _parting(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """An order of the templates (M,), and the number of the split that each is in (M,)."""
+    random = np.random.default_rng(seed)
+    splits = np.repeat(np.arange(len(SPLITS)), [OF_A_CLASS[split] for split in SPLITS])
+    of_class = [random.permutation(splits) for _ in range(10)]  # templates are in the order of the classes
+    return random.permutation(TEMPLATES), np.concatenate(of_class)
 
 
 @cache

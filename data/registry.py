@@ -80,7 +80,7 @@ register("cub", "birds with boxes and named parts, 128 x 128", layout=layouts.CU
 register("folder", "photographs in class folders, 128 x 128", layout=layouts.FOLDER, options=("size",))(
     deferred("data.folder:load_folder")
 )
-register("finite", "draws from 5,760 known images, 32 x 32, built in", options=("seed",))(
+register("finite", "5,760 known images, 32 x 32, built in", options=("seed",))(
     deferred("data.finite:load_finite")
 )
 
@@ -94,7 +94,7 @@ def load(name: str, data_root: str | Path | None = None, **options: Any) -> Data
         options: those that the entry names; what is None takes its default. Of the data sets here:
             attribute: what to predict (celebahq; default Male).
             canvas: side in pixels (translated-mnist, cluttered-mnist; default 60).
-            seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of draws (finite);
+            seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of splits (finite);
             default 0.
             region: where on the canvas digits lie (translated-mnist, cluttered-mnist): all (default),
             inner or outer, see `data.canvas.confined`.

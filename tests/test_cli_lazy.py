@@ -60,7 +60,7 @@ REFUSED = {
     "boed compare a.h5 --judges 0": "expected judges of at least 1",
     "boed import a.tar": "expected --attribute with celebahq",
     "boed generate --memory-gb nan": "'nan' is not a number",
-    "boed benchmark finite --only-default --images 0": "--images of at least 1, found 0",
+    "boed benchmark finite --only-default --images 0": "--images of at least 2, found 0",
     "boed benchmark finite --completions 0": "--completions of at least 1, found 0",
     "boed benchmark finite --glimpses 0": "--glimpses of at least 1, found 0",
     "hardattn train --dropout nan": "'nan' is not a number",

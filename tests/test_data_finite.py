@@ -6,7 +6,7 @@ import torch
 
 from data import load
 from data.dataset import SPLITS
-from data.finite import COUNTS, TEMPLATES, load_finite, template_of, templates
+from data.finite import OF_A_CLASS, TEMPLATES, load_finite, template_of, templates
 
 IMAGES, LABELS = templates()
 
@@ -68,26 +68,48 @@ def test_the_decoy_is_where_the_digit_says() -> None:
     assert len(decoys) == 16
 
 
-def test_splits_are_draws_from_the_templates_with_ids_that_tell_which() -> None:
+def test_every_template_is_the_image_of_exactly_one_split() -> None:
     finite = load_finite()
     for split in SPLITS:
         opened = finite[split]
-        assert len(opened) == COUNTS[split]
+        assert len(opened) == 10 * OF_A_CLASS[split]
         assert torch.equal(opened.images, IMAGES[template_of(opened.ids)])
         assert torch.equal(opened.labels, LABELS[template_of(opened.ids)])
         assert (opened.ids.diff() > 0).all()
-        assert opened.groups is None
-    together = torch.cat([finite[split].ids for split in SPLITS])
-    assert len(together.unique()) == sum(COUNTS.values())
+    together = torch.cat([template_of(finite[split].ids) for split in SPLITS])
+    assert together.sort().values.tolist() == list(range(TEMPLATES))
 
 
-def test_draws_are_uniform_and_with_replacement() -> None:
-    drawn = template_of(load_finite()["train"].ids)
-    counts = drawn.bincount(minlength=TEMPLATES)
-    expected = len(drawn) / TEMPLATES
-    chi_square = ((counts - expected).square() / expected).sum().item()
-    assert chi_square == pytest.approx(TEMPLATES - 1, abs=5 * (2 * TEMPLATES) ** 0.5)
-    assert abs(drawn.diff().double().mean().item()) < 5  # in no order
+@pytest.mark.parametrize("seed", [0, 1])
+def test_no_image_has_a_twin_among_the_training_images(seed: int) -> None:
+    finite = load_finite(seed)
+    known = {image.numpy().tobytes() for image in finite["train"].images}
+    for split in ("design", "valid", "test"):
+        assert not [image for image in finite[split].images if image.numpy().tobytes() in known]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_class_has_as_many_images(split: str) -> None:
+    assert load_finite()[split].labels.bincount().tolist() == [OF_A_CLASS[split]] * 10
+
+
+def test_what_is_held_out_is_a_fair_sample() -> None:
+    """Of every decoy, half, ground, row and column a quarter, but for chance."""
+    held = torch.ones(TEMPLATES)
+    held[template_of(load_finite()["train"].ids)] = 0
+    table = held.view(10, 9, 2, 2, 4, 4)
+    for axis in range(1, 6):
+        shares = table.movedim(axis, 0).flatten(1).mean(1)
+        spread = (0.25 * 0.75 * len(shares) / TEMPLATES) ** 0.5
+        assert (shares - 0.25).abs().max() < 4 * spread
+
+
+def test_images_are_in_no_order() -> None:
+    """Neighbours are of one class about as often as chance has it, and so is a prefix."""
+    labels = load_finite()["train"].labels
+    same = (labels[1:] == labels[:-1]).double().mean().item()
+    assert same == pytest.approx(0.1, abs=4 * (0.09 / len(labels)) ** 0.5)
+    assert labels[:400].bincount(minlength=10).min() > 20
 
 
 def test_a_split_is_fixed_by_seed_and_name() -> None:
@@ -95,8 +117,6 @@ def test_a_split_is_fixed_by_seed_and_name() -> None:
     assert len(set(prints.values())) == 8
     again = load_finite(1)
     assert all(again[split].fingerprint == prints[1, split] for split in reversed(SPLITS))
-    first = [template_of(load_finite()[split].ids[:50]).tolist() for split in SPLITS]
-    assert all(one != other for n, one in enumerate(first) for other in first[:n])
 
 
 def test_the_templates_that_are_handed_out_are_copies() -> None:

@@ -12,11 +12,11 @@ import click
 from boed.combination import CHOICES, Combination
 from boed.search.choices import COMPLETIONS
 from data.cli.commands import Command
-from data.cli.options import PATH, AtLeast, Option, device_option, json_option, panel
+from data.cli.options import PATH, AtLeast, Option, Within, device_option, json_option, panel
 from data.errors import SettingsError
 
 if TYPE_CHECKING:
-    from boed.benchmark import Benchmark
+    from boed.benchmark.result import Benchmark, Row
 
 
 def _only(part: str, name: str) -> Option:
@@ -38,10 +38,33 @@ _FITS = panel(
         show_default=True,
         help="Folder of the approximations; what is there is taken.",
     ),
-    Option(["--iterations"], type=int, help="Of each training. [default: as in `boed fit`, 10000 here]"),
+    Option(
+        ["--iterations"],
+        type=AtLeast(1),
+        help="Of each training. [default: 10000, or what --minutes has time for]",
+    ),
     Option(["--glimpses"], type=AtLeast(1), help="Glimpses per image, T. [default: 5]"),
-    Option(["--seed"], default=0, show_default=True, help="Of fits and completions."),
+    Option(
+        ["--seed"],
+        type=AtLeast(0),
+        default=0,
+        show_default=True,
+        help="Of which templates are for training, fits and completions.",
+    ),
     device_option(),
+)
+_TIME = panel(
+    "Time",
+    Option(
+        ["--minutes"],
+        type=Within(min=0, min_open=True),
+        help="For all combinations: sets iterations and numbers of images. [default: no limit]",
+    ),
+    Option(
+        ["--processes"],
+        type=AtLeast(1),
+        help="That share the posteriors. [default: one for each, at most one per core]",
+    ),
 )
 _COMBINATIONS = panel(
     "Combinations",
@@ -53,7 +76,11 @@ _COMBINATIONS = panel(
 _DESIGNS = panel(
     "Designs",
     Option(
-        ["--images"], type=AtLeast(1), default=200, show_default=True, help="How many images to design for."
+        ["--images"],
+        type=AtLeast(2),
+        default=200,
+        show_default=True,
+        help="How many images to design for, of each group.",
     ),
     Option(
         ["--completions"],
@@ -64,9 +91,16 @@ _DESIGNS = panel(
     ),
 )
 
+TITLES = {
+    "unseen": "Images of templates that no training image shows",
+    "seen": "Training images that come again",
+}
+
 
 @click.command(
-    cls=Command, resumable=True, params=[*_FITS, *_COMBINATIONS, *_DESIGNS, *panel("Output", json_option())]
+    cls=Command,
+    resumable=True,
+    params=[*_FITS, *_TIME, *_COMBINATIONS, *_DESIGNS, *panel("Output", json_option())],
 )
 @click.argument("yardstick", type=click.Choice(["finite"]))
 def benchmark(
@@ -82,19 +116,24 @@ def benchmark(
 ) -> None:
     """Compares every combination of approximations with exact design, where that can be computed.
 
+    On images of templates that no training image shows, and on training images that come again.
+
     \b
     Examples:
       boed benchmark finite
+      boed benchmark finite --minutes 60
       boed benchmark finite --only-default --json
       boed benchmark finite --posterior glimpse-set --completion retrieval --completion gaussian
     """
-    from boed.benchmark import run_benchmark
+    from boed.benchmark.benchmark import run_benchmark
     from data.device import choose_device
     from data.registry import load
 
     chosen = [Combination()] if only_default else selected(posteriors, completions_of, estimators)
     given = {name: value for name, value in options.items() if value is not None}
-    result = run_benchmark(load(yardstick), run_dir, chosen, device=choose_device(device), **given)
+    result = run_benchmark(
+        load(yardstick, seed=options["seed"]), run_dir, chosen, device=choose_device(device), **given
+    )
     click.echo(json.dumps(result.to_json(), indent=1) if as_json else table(result))
 
 
@@ -109,7 +148,7 @@ def selected(
     >>> [its.score for its in selected(["exact"], ["gaussian"], [])]
     ['entropy', 'information']
     """
-    from boed.benchmark import combinations
+    from boed.benchmark.benchmark import combinations
 
     asked = {"posterior": posteriors, "completion": completions, "estimator": estimators}
     chosen = [
@@ -123,18 +162,35 @@ def selected(
 
 
 def table(result: Benchmark) -> str:
-    """Mean exact EPE in nats and share of the gap, of every combination, as Markdown."""
-    steps = range(1, len(result.exact) + 1)
-    lines = ["| design | " + " | ".join(f"t = {t}" for t in steps) + " |", "| --- " * (1 + len(steps)) + "|"]
-    for name in ("random", "fixed", "exact", "optimal"):
-        cells = [f"{value:.3f}" for value in getattr(result, name)]
-        lines.append("| " + " | ".join([name, *cells, *[""] * (len(steps) - len(cells))]) + " |")
-    for row in result.rows:
-        parts = row.combination
-        name = ", ".join([parts.posterior, parts.completion, parts.estimator, parts.score])
-        name += " (default)" if parts == Combination() else ""
-        shares = zip(row.epe, result.closed(row), strict=True)
-        lines.append(
-            "| " + " | ".join([name, *[f"{own:.3f} {100 * share:.0f} %" for own, share in shares]]) + " |"
+    """Mean exact EPE in nats and share of the gap with its standard error, by group, as Markdown."""
+    return "\n\n".join(f"{TITLES[group]}:\n\n{_group_table(result, group)}" for group in TITLES)
+
+
+def _group_table(result: Benchmark, group: str) -> str:
+    levels, steps = result.levels(group), len(result.references[group].exact.T)
+    lines = [
+        _line("design", [f"t = {t}" for t in range(1, steps + 1)], "images"),
+        "| --- " * (2 + steps) + "|",
+    ]
+    lines += [
+        _line(
+            name, [f"{value:.3f}" for value in levels[name].value], str(len(result.references[group].exact))
         )
-    return "\n".join(lines)
+        for name in ("random", "fixed", "exact")
+    ]
+    optimal = [f"{value:.3f}" for value in result.optimal]
+    lines.append(_line("optimal", [*optimal, *[""] * (steps - len(optimal))], "all"))
+    return "\n".join([*lines, *(_row_line(result, row, group) for row in result.rows)])
+
+
+def _row_line(result: Benchmark, row: Row, group: str) -> str:
+    measured, parts = row.measured[group], row.combination
+    name = ", ".join([parts.posterior, parts.completion, parts.estimator, parts.score])
+    closed = result.references[group].closed(measured)
+    figures = zip(measured.epe.mean(0).tolist(), closed.value, closed.error, strict=True)
+    cells = [f"{own:.3f} {100 * share:.0f} ± {100 * error:.0f} %" for own, share, error in figures]
+    return _line(name + (" (default)" if parts == Combination() else ""), cells, str(len(measured)))
+
+
+def _line(name: str, cells: Sequence[str], last: str) -> str:
+    return "| " + " | ".join([name, *cells, last]) + " |"

@@ -130,7 +130,7 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
         Option(
             ["--data-seed"],
             type=AtLeast(0),
-            help="Of places, clutter and draws (digits, finite, translated-mnist, cluttered-mnist). "
+            help="Of places, clutter and splits (digits, finite, translated-mnist, cluttered-mnist). "
             "[default: 0]",
         ),
         Option(["--data-root"], type=PATH, help="Folder of the images, in the official layout."),

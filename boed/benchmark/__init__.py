@@ -1,0 +1,1 @@
+"""The yardstick: how near each combination of approximations comes to exact design, where that is known."""
