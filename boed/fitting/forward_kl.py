@@ -11,6 +11,7 @@ from pyro.distributions.util import scale_and_mask
 from pyro.infer.elbo import ELBO
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
+from pyro.util import warn_if_nan
 from torch import Tensor
 
 from data.errors import SettingsError
@@ -70,7 +71,9 @@ class ForwardKL(ELBO):
 
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         """The loss of one draw, (), differentiable by the guide's parameters."""
-        return self._get_trace(model, guide, args, kwargs)[1].loss
+        loss = self._get_trace(model, guide, args, kwargs)[1].loss
+        warn_if_nan(loss, "loss")
+        return loss
 
     def _get_trace(
         self, model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]
