@@ -151,6 +151,16 @@ def test_a_site_that_the_model_does_not_have_is_refused() -> None:
         ForwardKL(("y",)).loss(partial(two_causes, 2.0), guide)
 
 
+def test_a_guide_that_samples_nothing_is_refused() -> None:
+    with pytest.raises(SettingsError, match="samples a site of the model, found none"):
+        ForwardKL(("y",)).loss(two_causes, lambda observations: None)
+
+
+def test_an_observed_site_that_the_model_does_not_have_is_refused() -> None:
+    with pytest.raises(SettingsError, match="found no z among hidden, x, y"):
+        ForwardKL(("y", "z")).loss(two_causes, parts)
+
+
 def test_the_model_is_not_learned() -> None:
     def model() -> None:
         pyro.sample("x", Normal(pyro.param("mean", torch.tensor(0.0)), 1.0))

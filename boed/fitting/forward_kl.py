@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from math import prod
-from typing import Any
+from typing import Any, cast
 
 import torch
 from pyro.distributions.util import scale_and_mask
@@ -38,7 +38,7 @@ class ForwardKL(ELBO):
         averaged: plates over which the loss is a mean; over others it is a sum.
 
     Raises:
-        SettingsError: the guide samples what the model does not.
+        SettingsError: the guide samples nothing, or what the model does not; or that lacks an observed site.
 
     >>> import pyro
     >>> from pyro.distributions import Bernoulli, Normal
@@ -67,13 +67,15 @@ class ForwardKL(ELBO):
         """The loss of one draw; its gradient is added to those of the guide's parameters."""
         loss = self.differentiable_loss(model, guide, *args, **kwargs)
         loss.backward()
+        warn_if_nan(loss, "loss")
         return loss.item()
 
     def differentiable_loss(self, model: Program, guide: Program, *args: Any, **kwargs: Any) -> Tensor:
         """The loss of one draw, (), differentiable by the guide's parameters."""
-        loss = self._get_trace(model, guide, args, kwargs)[1].loss
-        warn_if_nan(loss, "loss")
-        return loss
+        terms = self._get_trace(model, guide, args, kwargs)[1].terms
+        if not terms:
+            raise SettingsError("expected a guide that samples a site of the model, found none; sample one")
+        return cast(Tensor, sum(terms))
 
     def _get_trace(
         self, model: Program, guide: Program, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -81,6 +83,12 @@ class ForwardKL(ELBO):
         """A draw from the model, and the guide scored at it."""
         with torch.no_grad(), _Drawn() as drawn:
             model(*args, **kwargs)
+        missing = [name for name in self.observed if name not in drawn.values]
+        if missing:
+            raise SettingsError(
+                f"expected a model with the observed sites, found no {', '.join(missing)} among "
+                f"{', '.join(drawn.values)}; rename them"
+            )
         observations = {name: drawn.values[name] for name in self.observed}
         with _Scored(drawn.values, self.averaged) as scored:
             guide(*args, observations=observations, **kwargs)
@@ -88,7 +96,7 @@ class ForwardKL(ELBO):
 
 
 class _Drawn(Messenger):
-    """The values of all sites that are sampled; less than a trace, and in a third of its time."""
+    """The values of all sites that are sampled; less than a trace, and sooner made."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +108,7 @@ class _Drawn(Messenger):
 
 
 class _Scored(Messenger):
-    """Gives sites their values, and adds up their negative log-probabilities.
+    """Gives sites their values, and keeps their negative log-probabilities.
 
     Args:
         values: of all sites.
@@ -110,7 +118,7 @@ class _Scored(Messenger):
     def __init__(self, values: Mapping[str, Tensor], averaged: Collection[str]) -> None:
         super().__init__()
         self.values, self.averaged = values, averaged
-        self.loss = torch.zeros(())
+        self.terms = list[Tensor]()
 
     def _pyro_sample(self, site: Any) -> None:
         if site["is_observed"] or site_is_subsample(site):
@@ -127,4 +135,4 @@ class _Scored(Messenger):
             return
         log_prob = scale_and_mask(site["fn"].log_prob(site["value"]), site["scale"], site["mask"])
         draws = prod(frame.size for frame in site["cond_indep_stack"] if frame.name in self.averaged)
-        self.loss = self.loss - log_prob.sum() / draws
+        self.terms.append(-log_prob.sum() / draws)

@@ -66,8 +66,10 @@ class Posterior(PyroModule):
         The plates of `boed.joint_model.JointModel`, and before them one over the prefixes: each is an
         inference problem of its own, with the same label.
         """
-        most = len(self.temperature) - 1  # more glimpses than that, early in training, are as many
-        counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device).clamp(max=most)
+        most, seen = len(self.temperature) - 1, glimpses.shape[1]
+        counts = torch.arange(1, seen + 1, device=glimpses.device)
+        if seen > most:  # early in training: they are as many
+            counts.clamp_(max=most)
         logits = self.logits(self.embed(glimpses, centres).cumsum(1), counts)  # (B, T, [A,] K)
         logits = logits.movedim(0, -2)  # (T, [A,] B, K)
         names = PLATES if logits.dim() == 4 else (PLATES[0], PLATES[2])
