@@ -13,6 +13,7 @@ from boed.combination import Combination, require_unseen
 from boed.completions.completion import Completion
 from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.bank import Bank
+from boed.estimators.calibration import Calibration
 from boed.estimators.choices import MEMORY_GB
 from boed.estimators.estimator import Belief, BeliefParts
 from boed.estimators.registry import ESTIMATORS
@@ -20,9 +21,9 @@ from boed.part_files import (
     BANK,
     COMBINATION,
     POSTERIOR,
+    adaptivity_file,
     completion_file,
     estimator_file,
-    shrinkage_file,
 )
 from boed.posteriors.posterior import Posterior
 from boed.posteriors.registry import POSTERIORS
@@ -44,7 +45,6 @@ from data.tensors import save_tensors
 from data.version import SOFTWARE
 
 FILE = POSTERIOR
-TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
 
 
 @dataclass(repr=False)
@@ -63,7 +63,7 @@ class Approximations:
         estimator: the network of the estimator, where it has one.
         retrieval: the completion from the bank, where it is not the tempered one.
         weights: (T,) weight of an image's own map at each step; the rest is the average map.
-        targets: (T,) effective sample size of retrieval after each glimpse.
+        calibrations: (T,) how the map of each step is read in nats.
         facts: of the data set.
     """
 
@@ -77,12 +77,12 @@ class Approximations:
     estimator: nn.Module | None = None
     retrieval: RetrievalCompletion | None = None
     weights: tuple[float, ...] = ()
-    targets: tuple[float, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
     facts: TaskFacts = field(default_factory=TaskFacts)
 
     def __post_init__(self) -> None:
         self.weights = self.weights or (0.0,) * self.glimpses
-        self.targets = self.targets or (TARGETS[1],) * self.glimpses
+        self.calibrations = self.calibrations or (Calibration(),) * self.glimpses
         self._embedded: Bank | None = None
 
     def __repr__(self) -> str:
@@ -133,7 +133,7 @@ class Approximations:
             bank: from `embedded`.
             noise: (B, T) uniform numbers fixed by the image.
             completions: N.
-            excluded: (B,) bank image that must not complete each image, -1 for none; or None.
+            excluded: (B, M) bool, bank images that must not complete each image: versions of itself; or None.
         """
         parts = BeliefParts(
             self.q,
@@ -143,7 +143,6 @@ class Approximations:
             self.combination.score,
             noise,
             completions,
-            self.targets,
             excluded,
             self.generator,
             self.retrieval,
@@ -151,10 +150,15 @@ class Approximations:
         )
         return ESTIMATORS.require(self.combination.estimator).belief(parts)
 
-    def own_rows(self, split: Split, rows: Tensor) -> Tensor | None:
-        """(B,) where in the bank the images `rows` (B,) of a split are, -1 where not; None for another split.
+    def versions(self, split: Split, rows: Tensor) -> Tensor:
+        """(B, M) bool: which images of the bank are of the same originals as the images `rows` (B,)."""
+        same = split.originals[rows.cpu(), None] == self.bank.originals
+        return same.to(self.bank.ids.device)
 
-        An image must not complete itself: where it is found, it is to be excluded.
+    def excluded(self, split: Split, rows: Tensor) -> Tensor | None:
+        """(B, M) bool: bank images that must not complete the images `rows` (B,); None of another split.
+
+        An image must not complete itself, nor another placement of it.
 
         Raises:
             SettingsError: completions by proposals could not leave it out.
@@ -162,8 +166,7 @@ class Approximations:
         if split.fingerprint != self.bank.fingerprint:
             return None
         require_unseen(self.combination)
-        same = split.ids[rows][:, None] == self.bank.ids
-        return torch.where(same.any(1), same.long().argmax(1), -1)
+        return self.versions(split, rows)
 
     def digest(self) -> str:
         """Hash of everything that designs depend on."""
@@ -171,7 +174,7 @@ class Approximations:
         networks = [self.q, self.generator.network if self.generator else None, self.estimator]
         tensors = [value for network in networks if network is not None for value in _values(network)]
         places = without_sides(self.places, self.geometry)  # as ever, so that stores stay what they were
-        facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
+        facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.calibrations)]
         for tensor in [*tensors, *facts]:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()
@@ -185,7 +188,7 @@ class Approximations:
         if self.estimator is not None:
             self.save_network(folder / estimator_file(self.combination), self.estimator)
         if not self.combination.exact:
-            self.save_adaptivity(folder / shrinkage_file(self.combination))
+            self.save_adaptivity(folder / adaptivity_file(self.combination))
         write_json(folder / COMBINATION, asdict(self.combination))
 
     def save_posterior(self, folder: Path) -> None:
@@ -202,6 +205,7 @@ class Approximations:
         save_tensors(folder / POSTERIOR, tensors, about)
         if self.facts.origin is None:
             bank = {name: getattr(self.bank, name) for name in ("images", "labels", "ids")}
+            bank |= {} if self.bank.groups is None else {"groups": self.bank.groups}
             save_tensors(folder / BANK, bank, {"fingerprint": self.bank.fingerprint})
 
     def save_network(self, path: Path, network: nn.Module) -> None:
@@ -209,8 +213,9 @@ class Approximations:
         save_tensors(path, network.state_dict(), {"settings": self.settings.to_json()})
 
     def save_adaptivity(self, path: Path) -> None:
-        """Writes the weights of an image's own map, and the sample sizes behind it."""
-        write_json(path, {"weights": self.weights, "targets": self.targets})
+        """Writes the weights of an image's own map, and how maps are read."""
+        calibrations = [each._asdict() for each in self.calibrations]
+        write_json(path, {"weights": self.weights, "calibrations": calibrations})
 
     @classmethod
     def load(

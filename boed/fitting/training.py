@@ -44,6 +44,7 @@ def train_posterior(
     title: str,
     jitter: bool,
     learning_rate: float = LEARNING_RATE,
+    images: int = BATCH,
 ) -> None:
     """Trains q as the guide of the joint model, for every prefix of the sampled places, by the forward KL.
 
@@ -54,6 +55,7 @@ def train_posterior(
         places: (L, 3) codebook.
         sample: draws the places of a batch.
         iterations, seed, state, task, title, learning_rate: see `train`.
+        images: in a batch.
         jitter: whether glimpses are gathered a little beside their places, an augmentation for images in
             which the same part is nearly at the same place.
 
@@ -64,7 +66,7 @@ def train_posterior(
     objective = ForwardKL(observed=("glimpses",), averaged=PLATES)
 
     def loss(generator: torch.Generator) -> Tensor:
-        locations = places[sample(BATCH, generator).to(device)]  # (B, T, 3)
+        locations = places[sample(images, generator).to(device)]  # (B, T, 3)
         shifted = _jittered(locations, geometry, generator) if jitter else locations
 
         def guide(*_: Any, observations: dict[str, Tensor]) -> None:
@@ -110,7 +112,7 @@ def train(
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
     optimiser.param_groups[0]["initial_lr"] = learning_rate  # a schedule that is taken up goes by it
     schedule: LambdaLR | None = None
     network.train()

@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order: chosen step by step on images that q has not seen."""
+"""How far a design may leave the fixed order, step by step, and what its values mean, on images of the bank."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boed.approximations import TARGETS, Approximations
-from boed.estimators.bank_belief import BankBelief
+from boed.approximations import Approximations
+from boed.estimators.calibration import Calibration, calibration_of
 from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
@@ -23,10 +23,10 @@ SCORE = "cross-entropy"  # by which a choice is judged, whatever score makes the
 
 @dataclass(frozen=True)
 class Adaptivity:
-    """For every step the weight of an image's own map, and the effective sample size behind that map."""
+    """For every step the weight of an image's own map, and how the mixed map is read in nats."""
 
     weights: tuple[float, ...]
-    targets: tuple[float, ...]
+    calibrations: tuple[Calibration, ...]
 
 
 def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
@@ -45,42 +45,51 @@ def affordable(learned: Approximations, wanted: int) -> int:
 def estimate_adaptivity(
     learned: Approximations, seed: int, *, images: int | None = None, errors: float = ERRORS
 ) -> Adaptivity:
-    """Weights and sample sizes with the lowest mean realised cross-entropy, along the design's own histories.
+    """Weights with the lowest realised cross-entropy, and calibrations, along the design's own histories.
 
-    A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`).
+    A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`); what the
+    map with that weight says is then calibrated (see `boed.estimators.calibration`).
 
-    Bank images, each left out of its own completions, are designed for with every weight and every sample
-    size; the pair whose choices do best on their true labels is taken, and the next step follows from it.
+    Bank images, each left out of its own completions, are designed for with every weight; the one whose
+    choices do best on their true labels is taken, and the next step follows from it. The first map is the
+    average over the bank, the same for all images: it says what it means.
     """
     pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
     wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
     rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
-    history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
-    weights, targets = [], []
+    excluded = learned.versions(learned.bank, rows)
+    history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
+    folds = _halves(learned.bank.take(rows).originals).to(rows.device)
+    weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
-        realised = _realised(designer, history, rows)
-        average = history.average_map()
-        choices = []
-        for target, own in history.own_maps(TARGETS).items():
-            weight = choose_weight(average, own, realised, errors)
-            choices.append((_loss(average, own, weight, realised), weight, target))
-        best = min(choices)
-        weights.append(best[1])
-        targets.append(best[2])
-        _set_target(history, step - 1, best[2])
-        history.look(history.choose(best[1])[0])
-    return Adaptivity(tuple(weights), (*targets[1:], targets[-1]))
+        realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
+        weights.append(choose_weight(average, own, realised, errors))
+        crossed = _cross_fitted(average, own, realised, folds, errors)
+        read = calibration_of(crossed, realised, history.predictive_entropy()) if step else Calibration()
+        calibrations.append(read)
+        history.leave_order(weights[-1])
+        history.look(history.best(shrunk(average, own, weights[-1])))
+    return Adaptivity(tuple(weights), tuple(calibrations))
 
 
-def _set_target(history: History, step: int, target: float) -> None:
-    if isinstance(history.belief, BankBelief) and step >= 0:
-        history.belief.targets[step] = target
+def _halves(originals: Tensor) -> Tensor:
+    """(B,) bool: one half of the originals (B,), whose versions stay together."""
+    return originals.unique(return_inverse=True)[1] % 2 == 0
 
 
-def _loss(average: Tensor, own: Tensor, weight: float, realised: Tensor) -> float:
-    places = shrunk(average, own, weight).argmin(1, keepdim=True)
-    return float(realised.gather(1, places).mean())
+def _cross_fitted(average: Tensor, own: Tensor, realised: Tensor, half: Tensor, errors: float) -> Tensor:
+    """(B, L) maps, each mixed with the weight that is chosen on the other half (B,) of the images.
+
+    So that no image has had a say in what chooses for it: the best of several weights looks better on the
+    images that it was chosen on than it is.
+    """
+    mixed = torch.empty_like(average)
+    for here, other in ((half, ~half), (~half, half)):
+        some = other if bool(other.any()) else here  # a single original has no other half
+        weight = choose_weight(average[some], own[some], realised[some], errors)
+        mixed[here] = shrunk(average[here], own[here], weight)
+    return mixed
 
 
 def _realised(designer: Designer, history: History, rows: Tensor) -> Tensor:

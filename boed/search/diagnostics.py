@@ -27,18 +27,18 @@ def sample_sizes(
         split, rows: images (B,).
         locations: (B, T, 3) of their sequences, all in the codebook.
     """
-    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     pairs = []
     for places in place_numbers(designer, locations)[:, :-1].T:
         history.look(places)
-        pairs.append(_sample_size(history.belief))
+        pairs.append(_sample_size(history.belief, history.total))
     return [pair for pair in pairs if pair is not None]
 
 
-def _sample_size(belief: Belief) -> tuple[float, float] | None:
+def _sample_size(belief: Belief, totals: Tensor) -> tuple[float, float] | None:
     """Mean effective sample size now and its target, where completions are weighted."""
     if isinstance(belief, BankBelief):
-        return float(belief.sample_size().mean()), belief.targets[belief.seen - 1]
+        return float(belief.sample_size(totals).mean()), belief.completion.target_ess
     if isinstance(belief, GeneratedBelief) and isinstance(belief.completion, WeightedCompletion):
         return float(belief.completion.sample_size(*belief.history()).mean()), belief.completion.target_ess
     return None
@@ -55,7 +55,7 @@ def coarse_agreement(
         split, rows: images (B,).
         locations: (B, T, 3) that it chose.
     """
-    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     same = []
     for step, places in enumerate(place_numbers(designer, locations).T):
         if step:
