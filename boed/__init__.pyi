@@ -5,6 +5,7 @@ from .combination import Combination
 from .designs import Designs, design
 from .fitting.fit import fit, load
 from .settings import FitSettings
+from .simulation import simulated
 
 __all__ = [
     "Approximations",
@@ -15,6 +16,7 @@ __all__ = [
     "design",
     "fit",
     "load",
+    "simulated",
 ]
 
 __version__: str

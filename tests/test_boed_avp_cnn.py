@@ -76,14 +76,16 @@ def test_it_is_a_guide_for_one_attribute_or_all() -> None:
     q, (_, y, centres) = posterior(attributes=3), look(COLOUR, INSIDE)
     every = q.logits(q.embed(y, centres).cumsum(1), torch.arange(1, 4)).log_softmax(-1)
     label = sites(q.attribute(2), y, centres).nodes["label"]
-    assert label["value"].shape == (2, 3)
-    expected = every[:, :, 2].gather(-1, label["value"][..., None])[..., 0]
+    assert label["value"].shape == (3, 2)
+    every = every.movedim(0, -2)  # (T, A, B, K)
+    expected = every[:, 2].gather(-1, label["value"][..., None])[..., 0]
     assert torch.allclose(label["log_prob"], expected, atol=1e-5)
     label = sites(q, y, centres).nodes["label"]
-    assert label["value"].shape == (2, 3, 3)
+    assert label["value"].shape == (3, 3, 2)
     expected = every.gather(-1, label["value"][..., None])[..., 0]
     assert torch.allclose(label["log_prob"], expected, atol=1e-5)
-    assert torch.allclose(q.logits(q.embed(y, centres).sum(1), 3).log_softmax(-1), every[:, 2], atol=1e-5)
+    last = q.logits(q.embed(y, centres).sum(1), 3).log_softmax(-1)  # (B, A, K)
+    assert torch.allclose(last, every[2].movedim(0, 1), atol=1e-5)
 
 
 def test_loss_is_the_mean_cross_entropy_over_heads() -> None:
@@ -109,7 +111,7 @@ def test_gradient_reaches_every_parameter_and_every_seen_pixel() -> None:
     q, (_, y, centres) = posterior(attributes=2), look(COLOUR, [*INSIDE, *OUTSIDE[:2]], count=16)
     y.requires_grad_()
     labels = torch.randint(4, (16, 2), generator=torch.Generator().manual_seed(0))
-    loss = -sites(q, y, centres, labels[:, None].expand(-1, 5, -1)).log_prob_sum()
+    loss = -sites(q, y, centres, labels.T).log_prob_sum()
     loss.backward()
     for name, parameter in q.named_parameters():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name

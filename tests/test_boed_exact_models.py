@@ -127,7 +127,7 @@ def test_it_is_a_guide(exact: Enumeration, world: Enumerated) -> None:
     q = ExactPosterior(exact, 2)
     places = torch.tensor([3, 8]).expand(24, -1)
     glimpses = glimpses_of(exact, torch.arange(24), places)
-    assert pyro.poutine.trace(q).get_trace(glimpses, CENTRES[places]).nodes["label"]["value"].shape == (24, 2)
+    assert pyro.poutine.trace(q).get_trace(glimpses, CENTRES[places]).nodes["label"]["value"].shape == (2, 24)
     loss = negative_log_posterior(q, glimpses, CENTRES[places], world.split.labels)
     expected = sum(world.entropy(image, history) for image in range(24) for history in ([3], [3, 8])) / 48
     assert loss.item() == pytest.approx(expected, abs=1e-5)  # over all images it is the mean entropy

@@ -15,8 +15,10 @@ import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
 from boed.estimators.bank_belief import BankBelief
 from boed.fitting.fit import fit
+from boed.fitting.forward_kl import ForwardKL
 from boed.fitting.posterior_fit import ROUNDS, on_policy, split_iterations
-from boed.posteriors.posterior import best_temperature, negative_log_posterior
+from boed.joint_model import JointModel
+from boed.posteriors.posterior import best_temperature
 from boed.search.codebook import partition
 from boed.search.designer import Designer, History
 from data.dataset import Split
@@ -39,16 +41,16 @@ def straight(tmp_path_factory: pytest.TempPathFactory) -> Approximations:
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, folder: Path, after: int) -> None:
     """A fit that is killed at iteration `after`, counted over all trainings of q."""
-    loss, calls = negative_log_posterior, list[int]()
+    loss, calls = ForwardKL.differentiable_loss, list[int]()
 
-    def counted(*args: Tensor) -> Tensor:
+    def counted(*args: Any) -> Tensor:
         if len(calls) == after:
             raise KeyboardInterrupt
         calls.append(after)
         return loss(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(boed.fitting.training, "negative_log_posterior", counted)
+        patch.setattr(ForwardKL, "differentiable_loss", counted)
         with pytest.raises(KeyboardInterrupt):
             fit(DATASET, folder, **TINY)
 
@@ -85,13 +87,13 @@ def saved_of(iterations: int) -> int:
 @pytest.mark.parametrize("after", [3, 11, 13, 18, 23])
 def test_what_was_done_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     interrupt(monkeypatch, tmp_path, after)
-    loss, calls = negative_log_posterior, list[int]()
+    loss, calls = ForwardKL.differentiable_loss, list[int]()
 
-    def counted(*args: Tensor) -> Tensor:
+    def counted(*args: Any) -> Tensor:
         calls.append(1)
         return loss(*args)
 
-    monkeypatch.setattr(boed.fitting.training, "negative_log_posterior", counted)
+    monkeypatch.setattr(ForwardKL, "differentiable_loss", counted)
     fit(DATASET, tmp_path, **TINY)
     assert len(calls) == TINY["iterations"] - saved_of(after)
 
@@ -197,11 +199,18 @@ def test_the_bank_did_not_train_q(
     call = Retina.__call__
 
     def spied(self: Retina, images: Tensor, index: Tensor, locations: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and len(index) == boed.fitting.training.BATCH:
+        if len(index) == boed.fitting.training.BATCH:
             seen.update(index.tolist())
         return call(self, images, index, locations)
 
-    monkeypatch.setattr(Retina, "__call__", spied)
+    model = JointModel.__call__
+
+    def training(*args: Any, **kwargs: Any) -> Tensor:
+        with monkeypatch.context() as patch:
+            patch.setattr(Retina, "__call__", spied)
+            return model(*args, **kwargs)
+
+    monkeypatch.setattr(JointModel, "__call__", training)
     rows, bank = partition(DATASET["train"], 0)
     fit(DATASET, tmp_path, **TINY)
     assert seen == set(rows.tolist())

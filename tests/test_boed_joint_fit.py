@@ -20,6 +20,7 @@ from boed.cli.main import main
 from boed.combination import Combination
 from boed.completions.registry import COMPLETIONS
 from boed.fitting.fit import fit
+from boed.fitting.forward_kl import ForwardKL
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.posterior import negative_log_posterior
 from boed.search.designer import Designer, design_sequences
@@ -124,16 +125,16 @@ def test_what_is_there_is_not_learned_again(root: Path, monkeypatch: pytest.Monk
 def test_an_interrupted_joint_fit_ends_with_the_same_approximations(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, calls = negative_log_posterior, list[int]()
+    loss, calls = ForwardKL.differentiable_loss, list[int]()
 
-    def counted(*args: torch.Tensor) -> torch.Tensor:
+    def counted(*args: Any) -> torch.Tensor:
         calls.append(1)
         if len(calls) == 14:
             raise KeyboardInterrupt
         return loss(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(boed.fitting.training, "negative_log_posterior", counted)
+        patch.setattr(ForwardKL, "differentiable_loss", counted)
         with pytest.raises(KeyboardInterrupt):
             jointly(tmp_path)
     assert not (tmp_path / "shared" / FILE).exists()

@@ -1,8 +1,13 @@
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pyro
 import pytest
 import torch
 from boed_tiny import split_of
+from pyro.distributions import Categorical
+from pyro.infer import Importance
 from torch import Tensor
 
 from boed.completions.retrieval import (
@@ -12,6 +17,7 @@ from boed.completions.retrieval import (
     squared_distances,
     tempered,
 )
+from boed.joint_model import JointModel
 from data.dataset import Split
 from data.grey import grey_levels
 from data.retina import Retina
@@ -35,9 +41,15 @@ def distances_at(bank: Split, retina: Retina, glimpses: Tensor, place: Tensor) -
     return squared_distances(grey_levels(glimpses), grey_levels(shown))
 
 
+def propose(count: int, *_: Any, observations: Any) -> None:
+    """A guide that knows nothing."""
+    with pyro.plate("images", 1):
+        pyro.sample("image", Categorical(torch.ones(count)))
+
+
 @pytest.mark.parametrize("scales", [1, 2])
-def test_weights_are_those_of_the_pyro_model(scales: int) -> None:
-    """Two glimpses of another image: the log-joint of the model for every image of the bank, normalised."""
+def test_weights_are_those_of_importance_sampling_in_pyro(scales: int) -> None:
+    """Two glimpses of another image; the guide proposes all images of the bank alike."""
     bank, other, retina = noise_split(15, channels=2), noise_split(1, channels=2, seed=5), Retina(4, scales)
     r = RetrievalCompletion(bank, retina, target_ess=4)
     places = torch.tensor([[0, 3, 4], [7, 6, 4]])
@@ -47,18 +59,17 @@ def test_weights_are_those_of_the_pyro_model(scales: int) -> None:
     gap = distances - distances.amin(1, keepdim=True)
     precision = (-found + found.amax(1, keepdim=True))[0, gap[0].argmax()] / gap.amax()  # 1 / (2 sigma^2)
     sigma = (1 / (2 * precision)).sqrt() / 255  # of glimpses in [0, 1]
-    joint = []
-    for n in range(len(bank)):
-        observed = {"image": torch.tensor(n), "glimpses": glimpses.double()}
-        model = pyro.poutine.condition(
-            r.model, {"image": torch.tensor([n]), "glimpses": observed["glimpses"]}
-        )
-        trace = pyro.poutine.trace(model).get_trace(places, sigma)
-        trace.compute_log_prob()
-        joint.append(trace.nodes["image"]["log_prob"] + trace.nodes["glimpses"]["log_prob"])
-    expected = torch.cat(joint).log_softmax(0)
-    assert torch.allclose(found[0], expected, atol=1e-4)
-    assert expected.exp().max() < 0.9  # else the comparison would be one of a single image
+    model = JointModel(bank, retina)
+    guide = partial(propose, len(bank))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        importance = Importance(model, guide, num_samples=200)
+        importance.run(places[None], sigma, observations={"glimpses": glimpses.double()})
+    drawn = torch.cat([trace.nodes["image"]["value"] for trace in importance.exec_traces])
+    assert set(drawn.tolist()) == set(range(len(bank)))
+    evidence = torch.stack(importance.log_weights) - found[0, drawn]  # log p(y, x) / r(x | y), whatever x
+    assert torch.allclose(evidence, evidence.mean().expand(200), atol=1e-4)
+    assert found.exp().max() < 0.9  # else the comparison would be one of a single image
 
 
 @pytest.mark.parametrize("target", [1.5, 5.0, 20.0, 49.0])
@@ -199,15 +210,6 @@ def test_the_nearest_image_is_found() -> None:
     distances = distances_at(bank, Retina(4), glimpses, torch.tensor([4, 8, 4]))
     assert distances.diagonal().tolist() == [0] * 12
     assert torch.equal(r.log_weights(distances).argmax(1), torch.arange(12))
-
-
-def test_the_model_samples_images_and_glimpses() -> None:
-    r = RetrievalCompletion(noise_split(5), Retina(4), 2)
-    trace = pyro.poutine.trace(r.model).get_trace(
-        torch.tensor([[0, 0, 4], [4, 4, 4]]), torch.tensor(0.1).double()
-    )
-    assert trace.nodes["glimpses"]["value"].shape[-4:] == (2, 1, 4, 4)
-    assert 0 <= trace.nodes["image"]["value"].item() < 5
 
 
 def weights_and_classes(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:

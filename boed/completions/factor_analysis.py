@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import pyro
 import torch
-from pyro.distributions import MultivariateNormal, Normal
 from sklearn.decomposition import PCA
 from torch import Tensor
+from torch.distributions import MultivariateNormal
 
 from boed.completions.canvas_state import LatentCompletion, LatentModel, Seen, spread, to_cells, within_cells
 from boed.completions.completion import CompletionTask
@@ -53,13 +52,6 @@ class FactorAnalysis(LatentModel):
         super().__init__(geometry, factors, resolution, torch.float64)
         self.register_buffer("loadings", self.mean.new_zeros(factors, *self.mean.shape))
         self.register_buffer("variance", self.mean.new_ones(()))
-
-    def model(self, count: int) -> Tensor:
-        """The generative model as Pyro sees it: sites "z" (count, D) and "pixels" (count, C, R, R)."""
-        prior = Normal(self.mean.new_zeros(self.latent), 1.0).to_event(1)
-        with pyro.plate("images", count):
-            z = pyro.sample("z", prior)
-            return pyro.sample("pixels", Normal(self.decode(z), self.variance.sqrt()).to_event(3))
 
     def decode(self, z: Tensor) -> Tensor:
         """Wz + mu: (..., C, R, R) of z (..., D)."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pyro
 import torch
-from pyro.distributions import Categorical, Normal
 from torch import Tensor
 
 from boed.completions.completion import CompletionTask
@@ -21,14 +19,14 @@ ROWS = 16  # histories at a time: their distances stay in a core's cache
 class RetrievalCompletion:
     r"""Images of a bank, weighted by how well they explain the observed glimpses.
 
-    The Pyro model draws an image of the bank uniformly and observes its glimpses under Gaussian noise:
+    The posterior of the image in `boed.joint_model.JointModel`, which draws an image of the bank uniformly
+    and observes its glimpses under Gaussian noise, in closed form:
 
-    $n \sim \mathrm{Uniform}(1..M), \quad y_i \sim \mathcal N(\mathrm{sensor}(x_n, l_i), \sigma^2), i \le t$
+    $\log w_n = -\tfrac{1}{2\sigma^2} \sum_i \lVert y_i - \mathrm{sensor}(x_n, l_i) \rVert^2$
 
-    so that $\log w_n = -\tfrac{1}{2\sigma^2} \sum_i \lVert y_i - \mathrm{sensor}(x_n, l_i) \rVert^2$: the
-    log-likelihoods of the glimpses *add*. The noise variance is what makes the importance sampler work in
-    768 dimensions and more; it is chosen for each history so that the effective sample size
-    $1 / \sum_n w_n^2$ meets a target. Retrieval as a completion is due to Harvey, Teng and Wood,
+    but for a constant: the log-likelihoods of the glimpses *add*. The noise variance is what makes the
+    importance sampler work in 768 dimensions and more; it is chosen for each history so that the effective
+    sample size $1 / \sum_n w_n^2$ meets a target. Retrieval as a completion is due to Harvey, Teng and Wood,
     arXiv 1906.05462.
 
     Args:
@@ -45,14 +43,6 @@ class RetrievalCompletion:
     def __init__(self, bank: Split, retina: Retina, target_ess: float = SAMPLE_SIZE) -> None:
         self.bank, self.retina = bank, retina
         self.target_ess = min(target_ess, float(len(bank)))
-
-    def model(self, locations: Tensor, noise: Tensor) -> Tensor:
-        """The generative model as Pyro sees it: sites "image" and "glimpses" for places (t, 3)."""
-        images = self.bank.images
-        image = pyro.sample("image", Categorical(torch.ones(len(images), device=images.device)))
-        rows = image.view(-1)
-        mean = self.retina(images, rows, locations.expand(len(rows), -1, -1)).double()  # (N, t, S*C, G, G)
-        return pyro.sample("glimpses", Normal(mean.view(*image.shape, *mean.shape[1:]), noise).to_event(4))
 
     def log_weights(self, distances: Tensor) -> Tensor:
         """Normalised log-weights (B, M) from summed squared distances (B, M), at the target ESS.

@@ -29,17 +29,17 @@ from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
 from boed.search.codebook import codebook, partition
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
+from boed.simulation import ImageModel, task_of
 from data.dataset import DataSet
 from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
-from data.kinds import require_dataset
 from data.places import whole_image
 
 
 def fit(
-    dataset: DataSet,
+    dataset: DataSet | ImageModel,
     folder: Path | str | None = None,
     *,
     device: torch.device | str = "auto",
@@ -50,7 +50,8 @@ def fit(
     """Learns the approximations of a task; into `folder` if there is one, and what is there is loaded.
 
     Args:
-        dataset: its training split is used, nothing else.
+        dataset: its training split is used, nothing else. Or a Pyro model of images with labels, which
+            stands for the draws that `boed.simulated(model, seed=seed)` gives.
         folder: for the approximations of one posterior, and the state of an interrupted fit. None: nothing
             is kept, and an interrupted fit is lost; see `Approximations.save`.
         device: where it computes.
@@ -62,7 +63,7 @@ def fit(
         CheckpointError: the folder holds approximations with other settings (both values are shown).
         SettingsError: an impossible setting.
     """
-    require_dataset(dataset)
+    dataset = task_of(dataset, seed=chosen.get("seed", 0))
     if folder is None:
         with TemporaryDirectory() as kept:
             return _fit(dataset, Path(kept), device, geometry, combination or Combination(), chosen)

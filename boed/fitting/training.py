@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from boed.fitting.fit_state import seeded_iterations
-from boed.posteriors.posterior import Posterior, negative_log_posterior
+from boed.fitting.forward_kl import ForwardKL
+from boed.joint_model import PLATES, JointModel
+from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
 from data.places import jittered
@@ -43,7 +46,9 @@ def train_posterior(
     learning_rate: float = LEARNING_RATE,
     images: int = BATCH,
 ) -> None:
-    """Minimises `negative_log_posterior` over every prefix of the sampled places; q is left in eval mode.
+    """Trains q as the guide of the joint model, for every prefix of the sampled places, by the forward KL.
+
+    q is left in eval mode.
 
     Args:
         rows: (M,) training images of `split`.
@@ -57,15 +62,18 @@ def train_posterior(
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
-    device = places.device
+    device, model = places.device, JointModel(split, geometry.retina(), rows)
+    objective = ForwardKL(observed=("glimpses",), averaged=PLATES)
 
     def loss(generator: torch.Generator) -> Tensor:
-        index = rows[torch.randint(len(rows), (images,), generator=generator).to(device)]
         locations = places[sample(images, generator).to(device)]  # (B, T, 3)
         shifted = _jittered(locations, geometry, generator) if jitter else locations
-        glimpses = geometry.retina()(split.images, index, shifted)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-            return negative_log_posterior(q, glimpses, geometry.centres(locations), split.labels[index])
+
+        def guide(*_: Any, observations: dict[str, Tensor]) -> None:
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+                q(observations["glimpses"], geometry.centres(locations))
+
+        return objective.differentiable_loss(partial(model, generator=generator), guide, shifted)
 
     train(
         q,

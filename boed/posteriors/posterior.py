@@ -13,9 +13,8 @@ from pyro.nn import PyroModule
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from boed.joint_model import PLATES, plate
 from boed.posteriors.heads import Heads
-
-PLATES = ("images", "prefixes", "attributes")
 
 
 class Posterior(PyroModule):
@@ -64,15 +63,22 @@ class Posterior(PyroModule):
         raise NotImplementedError
 
     def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """Samples "label" for every prefix of the glimpses (B, T, S*C, G, G): (B, T), or (B, T, A)."""
-        most = len(self.temperature) - 1  # more glimpses than that, early in training, are as many
-        counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device).clamp(max=most)
+        """Samples "label" for every prefix of the glimpses (B, T, S*C, G, G): (T, B), or (T, A, B).
+
+        The plates of `boed.joint_model.JointModel`, and before them one over the prefixes: each is an
+        inference problem of its own, with the same label.
+        """
+        most, seen = len(self.temperature) - 1, glimpses.shape[1]
+        counts = torch.arange(1, seen + 1, device=glimpses.device)
+        if seen > most:  # early in training: they are as many
+            counts.clamp_(max=most)
         logits = self.logits(self.embed(glimpses, centres).cumsum(1), counts)  # (B, T, [A,] K)
-        shape = logits.shape[:-1]
+        logits = logits.movedim(0, -2)  # (T, [A,] B, K)
+        names = PLATES if logits.dim() == 4 else (PLATES[0], PLATES[2])
         with ExitStack() as plates:
-            for axis, (name, size) in enumerate(zip(PLATES, shape, strict=False)):
-                plates.enter_context(pyro.plate(name, size, dim=axis - len(shape)))
-            return pyro.sample("label", Categorical(logits=logits))
+            for axis, name in enumerate(names, 1):
+                plates.enter_context(plate(name, logits.shape[-1 - axis], dim=-axis))
+            return pyro.sample("label", Categorical(logits=logits, validate_args=False))
 
     def read(self, features: Tensor, count: int | Tensor) -> Tensor:
         """Logits of the heads on features (..., F), over the temperature of each count."""
@@ -99,10 +105,9 @@ def negative_log_posterior(q: Posterior, glimpses: Tensor, centres: Tensor, labe
     posterior, and its value bounds the expected posterior entropy from above (Barber and Agakov 2003;
     Foster et al. 2019, arXiv 1903.05480, the posterior estimator).
     """
-    labels = labels[:, None].expand(-1, glimpses.shape[1], *labels.shape[1:])
-    guide = pyro.poutine.condition(q, {"label": labels})
+    guide = pyro.poutine.condition(q, {"label": labels.movedim(0, -1)})
     trace = pyro.poutine.trace(guide).get_trace(glimpses, centres)
-    return -trace.log_prob_sum() / labels.numel()
+    return -trace.log_prob_sum() / (labels.numel() * glimpses.shape[1])
 
 
 def best_temperature(logits: Tensor, labels: Tensor) -> float:
