@@ -14,7 +14,7 @@ FLOORS = (
     *("boed.shadowing", "boed.settings", "boed.simulation", "boed.enumeration", "boed.joint_model"),
     *("boed.completions", "boed.posteriors"),
     *("boed.estimators", "boed.combination", "boed.part_files", "boed.saved", "boed.approximations"),
-    *("boed.search", "boed.fitting", "boed.generation", "boed.stored_designs", "boed.designs"),
+    *("boed.search", "boed.fitting", "boed.calibration", "boed.generation", "boed.stored_designs", "boed.designs"),
     *("boed.benchmark", "boed.comparison", "boed.pictures", "boed.cli", "boed.__main__"),
     *("hardattn.model", "hardattn.objectives", "hardattn.stopping", "hardattn.training"),
     *("hardattn.baselines", "hardattn.loading", "hardattn.images", "hardattn.evaluation"),
