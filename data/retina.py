@@ -81,7 +81,9 @@ def block_sums(patches: Tensor, factor: int) -> Tensor:
         total = total + rows[:, :, row]
     blocks = torch.eye(size, device=patches.device).repeat_interleave(factor, 0)
     columns: Tensor = torch.kron(blocks, torch.eye(channels, device=patches.device))  # (G*f*C, G*C)
-    return (total.float().view(-1, side * channels) @ columns).view(count, size, size, channels)
+    with torch.autocast(patches.device.type, enabled=False):  # bfloat16 rounds sums above 256
+        sums = total.float().view(-1, side * channels) @ columns
+    return sums.view(count, size, size, channels)
 
 
 @dataclass(frozen=True)
