@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from boed.approximations import TARGETS, Approximations
 from boed.combination import Combination, require_glance
@@ -16,11 +16,13 @@ from boed.completions.registry import COMPLETIONS, CompletionKind
 from boed.estimators.estimator import EstimatorTask
 from boed.estimators.registry import ESTIMATORS, EstimatorKind
 from boed.part_files import completion_file, estimator_file, shrinkage_file, state_file
-from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
+from boed.search.adaptivity import Adaptivity, estimate_adaptivity, sample, trial_rows
 from data.dataset import Split
 from data.device import at_device
 from data.errors import CheckpointError
 from data.tensors import load_tensors
+
+HELD_OUT, HELD_OUT_SHARE = 1000, 4  # images of the bank at most, and one in how many
 
 Training = Callable[[], Split]
 """Opens the training images; raises CheckpointError where nothing is to be learned."""
@@ -95,8 +97,10 @@ def _completion_task(learned: Approximations, folder: Path) -> CompletionTask:
 def _network(learned: Approximations, kind: EstimatorKind, training: Training, folder: Path) -> nn.Module:
     """Of the estimator, in evaluation mode."""
     path = folder / estimator_file(learned.combination)
+    everything = torch.arange(len(learned.bank), device=learned.places.device)
     task = EstimatorTask(
         learned.embedded,
+        everything[~torch.isin(everything, _held_out(learned))],
         learned.places,
         learned.geometry,
         learned.settings,
@@ -143,10 +147,21 @@ def _read_adaptivity(path: Path) -> Adaptivity:
 
 
 def _estimated(learned: Approximations, seed: int) -> Adaptivity:
-    """Estimated on bank images, none of which completions may then find: it would explain itself."""
+    """Estimated on bank images, of which nothing else knows: an image would explain itself.
+
+    An estimator has not learned from them, and completions do not find any of them.
+    """
+    if learned.estimator is not None:
+        return estimate_adaptivity(learned, seed, _held_out(learned))
     generator = learned.generator
     if not isinstance(generator, BankedCompletion) or generator.bank is not learned.bank:
-        return estimate_adaptivity(learned, seed)
-    count = affordable(learned, len(learned.bank) // 2)
-    with generator.without(sample(len(learned.bank), count, learned.places.device)):
-        return estimate_adaptivity(learned, seed, images=count)
+        return estimate_adaptivity(learned, seed, trial_rows(learned))
+    rows = trial_rows(learned, len(learned.bank) // 2)
+    with generator.without(rows):
+        return estimate_adaptivity(learned, seed, rows)
+
+
+def _held_out(learned: Approximations) -> Tensor:
+    """(M',) bank images that an estimator does not learn from: the weight of its map is chosen on them."""
+    wanted = min(HELD_OUT, len(learned.bank) // HELD_OUT_SHARE, learned.settings.trial_images or HELD_OUT)
+    return sample(len(learned.bank), max(1, wanted), learned.places.device)

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from boed.approximations import Approximations
 from boed.fitting.training import LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
-from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
+from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample, trial_rows
 from boed.search.codebook import place_probabilities
 from boed.search.designer import Designer, History
 from data.dataset import Split
@@ -130,7 +130,8 @@ def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -
     """(M, T) places of a first design for some of q's own training images."""
     alone = learned.settings.together is None
     images = CALIBRATION_IMAGES if alone else FEW_IMAGES
-    adaptivity = estimate_adaptivity(learned, seed, images=images, errors=0)  # q must know what adapting sees
+    bank_rows = trial_rows(learned, images)
+    adaptivity = estimate_adaptivity(learned, seed, bank_rows, errors=0)  # q must know what adapting sees
     learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
     count = affordable(learned, ON_POLICY_IMAGES if alone else FEW_IMAGES)
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]

@@ -41,26 +41,37 @@ def affordable(learned: Approximations, wanted: int) -> int:
     return wanted if cheap else min(wanted, FEW_IMAGES)
 
 
+def trial_rows(learned: Approximations, images: int | None = None) -> Tensor:
+    """About so many bank images to design for, evenly spread; without, as many as an estimate needs."""
+    pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
+    wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
+    return sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
+
+
 @torch.no_grad()
 def estimate_adaptivity(
-    learned: Approximations, seed: int, *, images: int | None = None, errors: float = ERRORS
+    learned: Approximations, seed: int, rows: Tensor, *, errors: float = ERRORS
 ) -> Adaptivity:
     """Weights and sample sizes with the lowest mean realised cross-entropy, along the design's own histories.
 
     A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`).
 
-    Bank images, each left out of its own completions, are designed for with every weight and every sample
-    size; the pair whose choices do best on their true labels is taken, and the next step follows from it.
+    Bank images, each left out of its own completions and of its average map, are designed for with every
+    weight and every sample size; the pair whose choices do best on their true labels is taken, and the next
+    step follows from it.
+
+    Args:
+        learned: q, r and estimator.
+        seed: of the completions.
+        rows: (B,) bank images that neither q nor the estimator was trained on.
+        errors: see `boed.search.shrinkage.choose_weight`.
     """
-    pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
-    wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
-    rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
     history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
     weights, targets = [], []
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
-        realised = _realised(designer, history, rows)
-        average = history.average_map()
+        realised = _realised(designer, history, rows, SCORE)
+        average = _average_of_others(designer, history, rows, realised)
         choices = []
         for target, own in history.own_maps(TARGETS).items():
             weight = choose_weight(average, own, realised, errors)
@@ -83,13 +94,25 @@ def _loss(average: Tensor, own: Tensor, weight: float, realised: Tensor) -> floa
     return float(realised.gather(1, places).mean())
 
 
-def _realised(designer: Designer, history: History, rows: Tensor) -> Tensor:
-    """(B, L) loss of q on the bank images themselves after one more glimpse at each place."""
+def _average_of_others(designer: Designer, history: History, rows: Tensor, realised: Tensor) -> Tensor:
+    """(B, L) average maps of bank images in which they themselves have no part: they would tell their label.
+
+    Before the first glimpse there is nothing to choose: the own map is the average map.
+    """
+    if history.count == 0:
+        return history.average_map()
+    maps = designer.common_average if history.common else designer.average
+    own = realised if designer.score == SCORE else _realised(designer, history, rows, designer.score)
+    return maps.without(rows, history.average_map(), own)
+
+
+def _realised(designer: Designer, history: History, rows: Tensor, score: str) -> Tensor:
+    """(B, L) score of q on the bank images themselves after one more glimpse at each place."""
     parts = [
         candidate_scores(
             designer.learned.q.logits(total.float() + designer.bank.statistics(some), history.count + 1),
             designer.bank.labels[some],
-            SCORE,
+            score,
         )
         for total, some in zip(history.total[:, None].split(20), rows.split(20), strict=True)
     ]
