@@ -13,6 +13,7 @@ from boed.combination import Combination, require_unseen
 from boed.completions.completion import Completion
 from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.bank import Bank
+from boed.estimators.calibration import Calibration
 from boed.estimators.choices import MEMORY_GB
 from boed.estimators.estimator import Belief, BeliefParts
 from boed.estimators.registry import ESTIMATORS
@@ -20,9 +21,9 @@ from boed.part_files import (
     BANK,
     COMBINATION,
     POSTERIOR,
+    adaptivity_file,
     completion_file,
     estimator_file,
-    shrinkage_file,
 )
 from boed.posteriors.posterior import Posterior
 from boed.posteriors.registry import POSTERIORS
@@ -44,7 +45,6 @@ from data.tensors import save_tensors
 from data.version import SOFTWARE
 
 FILE = POSTERIOR
-TARGETS = (5.0, 20.0, 80.0)  # effective sample sizes that the fit chooses from
 
 
 @dataclass(repr=False)
@@ -63,7 +63,7 @@ class Approximations:
         estimator: the network of the estimator, where it has one.
         retrieval: the completion from the bank, where it is not the tempered one.
         weights: (T,) weight of an image's own map at each step; the rest is the average map.
-        targets: (T,) effective sample size of retrieval after each glimpse.
+        calibrations: (T,) how the map of each step is read in nats.
         facts: of the data set.
     """
 
@@ -77,12 +77,12 @@ class Approximations:
     estimator: nn.Module | None = None
     retrieval: RetrievalCompletion | None = None
     weights: tuple[float, ...] = ()
-    targets: tuple[float, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
     facts: TaskFacts = field(default_factory=TaskFacts)
 
     def __post_init__(self) -> None:
         self.weights = self.weights or (0.0,) * self.glimpses
-        self.targets = self.targets or (TARGETS[1],) * self.glimpses
+        self.calibrations = self.calibrations or (Calibration(),) * self.glimpses
         self._embedded: Bank | None = None
 
     def __repr__(self) -> str:
@@ -143,7 +143,6 @@ class Approximations:
             self.combination.score,
             noise,
             completions,
-            self.targets,
             excluded,
             self.generator,
             self.retrieval,
@@ -171,7 +170,7 @@ class Approximations:
         networks = [self.q, self.generator.network if self.generator else None, self.estimator]
         tensors = [value for network in networks if network is not None for value in _values(network)]
         places = without_sides(self.places, self.geometry)  # as ever, so that stores stay what they were
-        facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
+        facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.calibrations)]
         for tensor in [*tensors, *facts]:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())
         return hasher.hexdigest()
@@ -185,7 +184,7 @@ class Approximations:
         if self.estimator is not None:
             self.save_network(folder / estimator_file(self.combination), self.estimator)
         if not self.combination.exact:
-            self.save_adaptivity(folder / shrinkage_file(self.combination))
+            self.save_adaptivity(folder / adaptivity_file(self.combination))
         write_json(folder / COMBINATION, asdict(self.combination))
 
     def save_posterior(self, folder: Path) -> None:
@@ -209,8 +208,9 @@ class Approximations:
         save_tensors(path, network.state_dict(), {"settings": self.settings.to_json()})
 
     def save_adaptivity(self, path: Path) -> None:
-        """Writes the weights of an image's own map, and the sample sizes behind it."""
-        write_json(path, {"weights": self.weights, "targets": self.targets})
+        """Writes the weights of an image's own map, and how maps are read."""
+        calibrations = [each._asdict() for each in self.calibrations]
+        write_json(path, {"weights": self.weights, "calibrations": calibrations})
 
     @classmethod
     def load(

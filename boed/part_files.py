@@ -10,7 +10,7 @@ from boed.estimators.registry import ESTIMATORS
 POSTERIOR = "approximations.safetensors"
 BANK = "bank.safetensors"
 COMBINATION = "combination.json"
-PARTS = ("completion-*.safetensors", "estimator-*.safetensors", "shrinkage*.json")
+PARTS = ("completion-*.safetensors", "estimator-*.safetensors", "adaptivity*.json", "shrinkage*.json")
 """Patterns of what belongs to one q."""
 
 
@@ -34,9 +34,13 @@ def estimator_file(combination: Combination) -> str:
     return f"{stem}-{combination.score}.safetensors"
 
 
-def shrinkage_file(combination: Combination) -> str:
-    """Of the weights of an image's own map."""
-    return f"shrinkage{combination.tag}.json"
+def adaptivity_file(combination: Combination) -> str:
+    """Of the weights of an image's own map, and of how maps are read.
+
+    Of fits before 0.2, whose completions had labels of their own, the weights are in files "shrinkage*.json";
+    they are estimated anew.
+    """
+    return f"adaptivity{combination.tag}.json"
 
 
 def state_file(name: str) -> str:

@@ -81,9 +81,7 @@ def block_sums(patches: Tensor, factor: int) -> Tensor:
         total = total + rows[:, :, row]
     blocks = torch.eye(size, device=patches.device).repeat_interleave(factor, 0)
     columns: Tensor = torch.kron(blocks, torch.eye(channels, device=patches.device))  # (G*f*C, G*C)
-    with torch.autocast(patches.device.type, enabled=False):  # bfloat16 rounds sums above 256
-        sums = total.float().view(-1, side * channels) @ columns
-    return sums.view(count, size, size, channels)
+    return (total.float().view(-1, side * channels) @ columns).view(count, size, size, channels)
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,13 @@ class Retina:
                 the pixels and get a gradient, see `data.crop.crops`.
 
         Returns:
-            (B, T, S*C, G, G) float32.
+            (B, T, S*C, G, G) float32, also where it is called under autocast.
         """
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds sums above 256
+            return self._glimpses(images, index, places)
+
+    def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
+        """(B, T, S*C, G, G), see above."""
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
         wide = places[..., 2] != self.size

@@ -15,9 +15,9 @@ from boed.approximations import TARGETS, Approximations
 from boed.combination import Combination
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
-from boed.search.adaptivity import affordable, estimate_adaptivity, sample, trial_rows
+from boed.search.adaptivity import affordable, estimate_adaptivity, sample
 from boed.search.designer import Designer, History
-from boed.search.shrinkage import WEIGHTS, choose_weight, shrunk
+from boed.search.shrinkage import WEIGHTS, shrunk
 
 
 def own_maps(learned: Approximations, rows: Tensor, chosen: list[Tensor], targets: list[float]) -> Tensor:
@@ -58,11 +58,10 @@ def brute_force(learned: Approximations, rows: Tensor) -> list[dict[tuple[float,
     fixed = torch.empty(0)
     for step in range(learned.glimpses):
         seen = torch.stack(chosen, 1) if chosen else torch.zeros(len(rows), 0, dtype=torch.int64)
-        of_all = average(seen).scatter(1, seen, torch.inf)
-        common = of_others(learned, rows, seen) if step else of_all
+        common = average(seen).scatter(1, seen, torch.inf)
         loss, losses = realised(learned, rows, chosen), {}
         for weight, target in product(WEIGHTS, TARGETS if step else TARGETS[1:2]):
-            own = own_maps(learned, rows, chosen, [*targets, target]) if step else of_all
+            own = own_maps(learned, rows, chosen, [*targets, target]) if step else common
             places = shrunk(common, own, weight).argmin(1)
             lost = loss.gather(1, places[:, None])[:, 0].double()
             fixed = lost if weight == 0 else fixed
@@ -71,41 +70,9 @@ def brute_force(learned: Approximations, rows: Tensor) -> list[dict[tuple[float,
         found.append(losses)
         weight, target = min(losses, key=lambda pair: (losses[pair], *pair))
         targets += [target] * (step > 0)
-        own = own_maps(learned, rows, chosen, targets) if step else of_all
-        chosen.append(shrunk(of_all, own, weight).argmin(1))
+        own = own_maps(learned, rows, chosen, targets) if step else common
+        chosen.append(shrunk(common, own, weight).argmin(1))
     return found
-
-
-def of_others(learned: Approximations, rows: Tensor, seen: Tensor) -> Tensor:
-    """(B, L) average maps of bank images after places (B, t), each over all images but itself."""
-    everyone, maps = torch.arange(len(learned.bank)), torch.zeros(len(rows), len(learned.places)).double()
-    for places in seen.unique(dim=0):
-        losses = realised(learned, everyone, list(places[:, None].expand(-1, len(everyone)))).double()
-        here = (seen == places).all(1)
-        maps[here] = torch.stack([losses[everyone != row].mean(0) for row in rows[here]])
-    return maps.scatter(1, seen, torch.inf)
-
-
-def test_an_image_has_no_part_in_the_average_that_its_own_map_must_beat(
-    pointer_fit: Approximations, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows, given, looked = torch.arange(0, 168, 4), list[Tensor](), list[Tensor]()
-
-    def spied(average: Tensor, *others: Any) -> float:
-        given.append(average)
-        return choose_weight(average, *others)
-
-    look = History.look
-    monkeypatch.setattr(boed.search.adaptivity, "choose_weight", spied)
-    monkeypatch.setattr(History, "look", lambda self, places: (looked.append(places), look(self, places)))
-    estimate_adaptivity(pointer_fit, 7, rows)
-    assert torch.equal(given[0], Designer(pointer_fit).common_average(torch.zeros(len(rows), 0).long()))
-    expected = of_others(pointer_fit, rows, torch.stack(looked[:1], 1))
-    for found in given[1 : 1 + len(TARGETS)]:
-        assert torch.equal(found.isinf(), expected.isinf())
-        assert (found - expected)[expected.isfinite()].abs().max() < 1e-5
-    with_itself = Designer(pointer_fit).common_average(looked[0][:, None])
-    assert (with_itself - expected)[expected.isfinite()].abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("best", TARGETS)
@@ -123,7 +90,7 @@ def test_of_two_sample_sizes_the_one_with_the_smaller_loss_is_taken(
     monkeypatch.setattr(History, "average_map", lambda _: towards(places - 1))
     maps = {target: towards(int(target != best)) for target in TARGETS}
     monkeypatch.setattr(History, "own_maps", lambda *_: maps)
-    found = estimate_adaptivity(pointer_fit, 7, trial_rows(pointer_fit, 30))
+    found = estimate_adaptivity(pointer_fit, 7, images=30)
     assert all(weight > 0 for weight in found.weights) and set(found.targets) == {best}
 
 
@@ -132,7 +99,7 @@ def test_the_best_weight_and_sample_size_are_taken_at_every_step(
     pointer_fit: Approximations, images: int
 ) -> None:
     rows = sample(len(pointer_fit.bank), images)
-    found = estimate_adaptivity(pointer_fit, 7, trial_rows(pointer_fit, images))
+    found = estimate_adaptivity(pointer_fit, 7, images=images)
     steps = brute_force(pointer_fit, rows)
     assert len(found.weights) == len(found.targets) == 3
     for step, losses in enumerate(steps):
@@ -146,9 +113,7 @@ def test_the_best_weight_and_sample_size_are_taken_at_every_step(
 
 def test_what_was_chosen_before_does_not_matter(pointer_fit: Approximations) -> None:
     changed = replace(pointer_fit, weights=(1.0, 0.3, 0.0), targets=(80.0, 80.0, 80.0))
-    one, other = (
-        estimate_adaptivity(learned, 7, trial_rows(learned, 30)) for learned in (pointer_fit, changed)
-    )
+    one, other = (estimate_adaptivity(learned, 7, images=30) for learned in (pointer_fit, changed))
     assert one == other
     assert changed.weights == (1.0, 0.3, 0.0)
 
@@ -163,7 +128,7 @@ def test_the_completions_are_those_of_the_seed(
         made(self, *args, seed=seed, **options)
 
     monkeypatch.setattr(History, "__init__", spied)
-    one, same = (estimate_adaptivity(pointer_fit, 7, trial_rows(pointer_fit, 30)) for _ in (0, 1))
+    one, same = (estimate_adaptivity(pointer_fit, 7, images=30) for _ in (0, 1))
     assert seeds == [7, 7] and one == same
 
 
@@ -180,7 +145,7 @@ def test_own_maps_that_are_noise_get_no_weight(
         return {targets[0]: drawn.masked_fill(self.seen, torch.inf)}
 
     monkeypatch.setattr(History, "own_maps", noise)
-    assert estimate_adaptivity(pointer_fit, 7, trial_rows(pointer_fit)).weights == (0.0, 0.0, 0.0)
+    assert estimate_adaptivity(pointer_fit, 7).weights == (0.0, 0.0, 0.0)
 
 
 def test_where_it_pays_to_adapt_the_weight_is_positive(pointer_fit: Approximations) -> None:
@@ -188,13 +153,13 @@ def test_where_it_pays_to_adapt_the_weight_is_positive(pointer_fit: Approximatio
     losses = brute_force(pointer_fit, sample(len(pointer_fit.bank), 60))[1]
     fixed = min(loss for (weight, _), loss in losses.items() if weight == 0)
     assert min(losses.values()) < fixed - 0.1
-    assert estimate_adaptivity(pointer_fit, 7, trial_rows(pointer_fit, 60)).weights[1] > 0
+    assert estimate_adaptivity(pointer_fit, 7, images=60).weights[1] > 0
 
 
 def test_sample_sizes_are_chosen_for_retrieval_alone(pointer_fit: Approximations) -> None:
     network = AmortisedEstimator((1, 4, 4), 9, 3, 8).eval()
     learned = replace(pointer_fit, estimator=network, combination=Combination(estimator="amortised"))
-    assert set(estimate_adaptivity(learned, 7, trial_rows(learned, 20)).targets) == {TARGETS[1]}
+    assert set(estimate_adaptivity(learned, 7, images=20).targets) == {TARGETS[1]}
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(10, 10), (10, 3), (800, 800), (801, 800), (7, 100), (1, 1)])

@@ -151,6 +151,6 @@ def test_gradient_reaches_every_parameter(count: int) -> None:
 def test_it_has_no_completions_to_look_ahead_with(world: Enumerated, fitted: AmortisedEstimator) -> None:
     belief = belief_of(fitted, world.split, torch.arange(2), torch.full((2, 1), 2))
     with pytest.raises(SettingsError, match="expected an estimator with completions .* found amortised"):
-        belief.completed(0)
+        belief.completed(0, belief.totals)
     with pytest.raises(SettingsError, match="expected --search greedy .* found beam"):
         Designer(exact_of(world, fitted), search="beam")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import boed.estimators.bank_belief
 import boed.estimators.shared_completions
-from boed.completions.retrieval import RetrievalCompletion, tempered
+from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, tempered
 from boed.estimators.bank import Bank
 from boed.estimators.bank_belief import BankBelief
 from boed.estimators.registry import SCORES
@@ -74,6 +74,16 @@ def naive_distances(bank: Bank, image: Tensor, places: list[int]) -> Tensor:
     return torch.stack(gaps).sum(0).double()
 
 
+def naive_joint(bank: Bank, found: Tensor, total: Tensor, seen: int) -> Tensor:
+    """(M,) log-weights whose labels have the shares of q, class by class."""
+    log_q = bank.q.logits(total.float(), seen).log_softmax(-1)
+    weights = torch.zeros_like(found)
+    for k in bank.labels.unique():
+        here = bank.labels == k
+        weights[here] = log_q[k].exp() * found[here].softmax(0)
+    return (weights / weights.sum()).log()
+
+
 def naive_draws(log_weights: Tensor, offset: float) -> list[int]:
     """Systematic resampling: a comb of equally spaced points over the cumulative weights."""
     drawn, cumulative, points = list[int](), 0.0, [(n + offset) / DRAWS for n in range(DRAWS)]
@@ -117,6 +127,7 @@ def test_a_map_is_the_mean_over_the_drawn_images(
         distances = naive_distances(bank, seen.images[row], places)
         assert torch.equal(belief.distances[row], distances)
         log_weights = tempered(distances[None], (4.0, 6.0, 9.0)[len(places) - 1])[0]
+        log_weights = naive_joint(bank, log_weights, totals[row], len(places))
         drawn = naive_draws(log_weights, OFFSETS[row, len(places) - 1].item())
         assert len(set(drawn)) > 3
         expected = naive_map(bank, totals[row], count, drawn, score)
@@ -166,7 +177,7 @@ def test_only_the_wanted_places_are_scored(bank: Bank, seen: Split, monkeypatch:
     monkeypatch.setattr(bank.q, "logits", counted)
     totals, wanted = totals_of(bank, seen, range(5), [4]), some_of(5)
     belief_of(bank, seen, range(5), [4]).own_map(totals, 2, wanted)
-    assert scored == [3, 9]  # of the other images there are none
+    assert scored == [1, 3, 9]  # the shares of the classes first; of the other images there are none
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -219,10 +230,12 @@ def test_a_pair_that_several_draws_have_is_scored_once(
     monkeypatch.setattr(boed.estimators.shared_completions, "CACHED_VALUES", 1)
     belief, targets = belief_of(bank, seen, range(5), [4]), (3.0, 8.0, 20.0)
     belief.own_maps(totals_of(bank, seen, range(5), [4]), 2, targets)
-    distances = belief.distances
-    drawn = [belief.completion.draw(tempered(distances, t), DRAWS, belief.offsets[:, 0]) for t in targets]
+    scored_pairs = scored[len(targets) :].copy()  # before them q is asked for the shares of the classes
+    totals = totals_of(bank, seen, range(5), [4])
+    weights = [belief.weights(totals, target) for target in targets]
+    drawn = [belief.completion.draw(each, DRAWS, belief.offsets[:, 0]) for each in weights]
     pairs = sum(len(torch.cat(rows).unique()) for rows in zip(*drawn, strict=True))
-    assert scored == [1] * pairs
+    assert scored_pairs == [1] * pairs
 
 
 @torch.no_grad()
@@ -261,10 +274,14 @@ def test_an_excluded_image_completes_nothing(bank: Bank) -> None:
     split = bank.split.take(torch.tensor(rows))
     for excluded in (None, torch.tensor(rows)):
         belief = belief_of(bank, split, range(5), [4, 0], excluded=excluded)
-        weights = belief.weights().exp()
+        totals = totals_of(bank, split, range(5), [4, 0])
+        weights = belief.weights(totals, 6.0).exp()
         own = weights[torch.arange(5), rows]
-        assert torch.equal(own, weights.amax(1)) if excluded is None else own.tolist() == [0] * 5
-        assert belief.sample_size().tolist() == pytest.approx([6.0] * 5, rel=1e-3)
+        found = belief.completion.log_weights(belief.distances, 6.0).exp()
+        assert torch.equal(found[range(5), rows], found.amax(1)) == (excluded is None)
+        assert own.tolist() == [0] * 5 or excluded is None
+        assert belief.sample_size(totals).tolist() == pytest.approx((1 / weights.square().sum(1)).tolist())
+        assert effective_sample_size(found.log()).flatten().tolist() == pytest.approx([6.0] * 5, rel=1e-3)
 
 
 @torch.no_grad()
@@ -272,9 +289,9 @@ def test_completions_are_the_drawn_images_with_their_labels(bank: Bank, seen: Sp
     belief = belief_of(bank, seen, range(5), [4, 0])
     totals = totals_of(bank, seen, range(5), [4, 0])
     for row in range(5):
-        made = belief.completed(row)
+        made = belief.completed(row, totals)
         assert made.labels is not None
-        drawn = naive_draws(belief.weights()[row], OFFSETS[row, 1].item())
+        drawn = naive_draws(belief.weights(totals, 6.0)[row], OFFSETS[row, 1].item())
         rows = sorted(set(drawn))
         assert torch.equal(made.statistics, bank.statistics(torch.tensor(rows)))
         assert torch.equal(made.labels, bank.labels[rows])

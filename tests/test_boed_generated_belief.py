@@ -197,7 +197,7 @@ def test_noise_depends_on_the_image_and_the_number_of_glimpses_alone(q: GlimpseS
 @torch.no_grad()
 def test_completions_are_equally_likely_and_have_no_labels(q: GlimpseSetPosterior) -> None:
     album = Album()
-    made = belief_of(q, album, range(3), [4]).completed(1)
+    made = belief_of(q, album, range(3), [4]).completed(1, totals_of(3))
     assert made.labels is None and made.weights.tolist() == pytest.approx([1 / MADE] * MADE)
     pages = Album.pages(album.asked[0][2])[0]
     shown = GEOMETRY.retina()(KNOWN.images, pages, PLACES.expand(MADE, -1, -1))

@@ -25,6 +25,7 @@ from boed.enumeration.task import enumeration
 from boed.estimators.bank import Bank
 from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
+from boed.part_files import adaptivity_file
 from boed.search.adaptivity import Adaptivity
 from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet
@@ -175,16 +176,16 @@ def test_the_weight_of_an_estimator_is_chosen_on_images_that_it_has_not_learned_
         learned_from.update(rows.tolist())
         return at(self, rows, places)
 
-    def estimated(learned: Approximations, seed: int, rows: Tensor) -> Adaptivity:
+    def estimated(learned: Approximations, seed: int, *, rows: Tensor) -> Adaptivity:
         weighed.append(rows)
-        return estimate(learned, seed, rows)
+        return estimate(learned, seed, rows=rows)
 
     monkeypatch.setattr(Bank, "statistics_at", spied)
     monkeypatch.setattr(boed.fitting.parts, "estimate_adaptivity", estimated)
     learned = fitted(tmp_path, combination)
     assert learned_from | set(weighed[0].tolist()) == set(range(len(learned.bank)))
     assert not learned_from & set(weighed[0].tolist()) and 4 * len(weighed[0]) <= len(learned.bank)
-    (tmp_path / "shrinkage-amortised.json").unlink()
+    (tmp_path / adaptivity_file(combination)).unlink()
     fitted(tmp_path, combination)
     assert len(weighed) == 2 and torch.equal(*weighed)
 

@@ -24,6 +24,7 @@ from boed.cli.main import main
 from boed.combination import Combination
 from boed.completions.folder_bank import folder_bank
 from boed.completions.proposed_retrieval import ProposedRetrieval, bank_digest, require_bank
+from boed.estimators.calibration import Calibration
 from boed.fitting.fit import fit
 from boed.search.adaptivity import Adaptivity
 from boed.search.designer import Designer, design_sequences
@@ -161,14 +162,14 @@ def test_images_that_are_designed_for_do_not_explain_themselves(
     """Where the weight of adaptivity is estimated on the bank; afterwards they are back."""
     asked = list[int]()
 
-    def estimate(learned: Approximations, seed: int, rows: Tensor) -> Adaptivity:
+    def estimate(learned: Approximations, seed: int, *, rows: Tensor) -> Adaptivity:
         glimpses, places = look(learned.bank, rows[:1])
         assert isinstance(learned.generator, ProposedRetrieval)
         proposed = learned.generator.propose(glimpses, places).rows
         assert not torch.isin(proposed, rows).any()
         assert len(proposed) == len(learned.bank) - len(rows) > 0
         asked.append(len(rows))
-        return Adaptivity((1.0,) * 3, (20.0,) * 3)
+        return Adaptivity((1.0,) * 3, (Calibration(),) * 3)
 
     monkeypatch.setattr(boed.fitting.parts, "estimate_adaptivity", estimate)
     monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 1000)  # more than there are

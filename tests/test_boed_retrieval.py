@@ -8,6 +8,7 @@ from torch import Tensor
 from boed.completions.retrieval import (
     RetrievalCompletion,
     effective_sample_size,
+    joined,
     squared_distances,
     tempered,
 )
@@ -207,3 +208,46 @@ def test_the_model_samples_images_and_glimpses() -> None:
     )
     assert trace.nodes["glimpses"]["value"].shape[-4:] == (2, 1, 4, 4)
     assert 0 <= trace.nodes["image"]["value"].item() < 5
+
+
+def weights_and_classes(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Log-weights (6, 20) of which most underflow, labels (20,) of four classes, log q (6, 4)."""
+    generator = torch.Generator().manual_seed(seed)
+    log_weights = 1000 * torch.randn(6, 20, generator=generator, dtype=torch.float64)
+    labels = torch.arange(20) % 4
+    return log_weights, labels, torch.randn(6, 4, generator=generator, dtype=torch.float64).log_softmax(1)
+
+
+def test_the_joint_belief_has_the_shares_of_q_and_the_proportions_of_r() -> None:
+    log_weights, labels, log_q = weights_and_classes()
+    found = joined(log_weights, labels, log_q)
+    for label in range(4):
+        inside = labels == label
+        assert torch.allclose(found[:, inside].logsumexp(1), log_q[:, label])
+        within = found[:, inside].log_softmax(1)
+        assert torch.allclose(within, log_weights[:, inside].log_softmax(1))
+
+
+def test_what_is_alike_for_all_images_of_a_class_changes_no_joint_belief() -> None:
+    log_weights, labels, log_q = weights_and_classes()
+    shifted = log_weights + torch.tensor([0.0, -5000.0, 7.0, 3000.0], dtype=torch.float64)[labels]
+    assert torch.allclose(joined(shifted, labels, log_q), joined(log_weights, labels, log_q), atol=1e-8)
+
+
+def test_a_class_without_images_gets_nothing_and_the_others_are_renormalised() -> None:
+    """Class 2 is of no image, and all images of class 3 are excluded."""
+    log_weights, labels, log_q = weights_and_classes()
+    labels = torch.where(labels == 2, 1, labels)
+    log_weights[:, labels == 3] = -torch.inf
+    found = joined(log_weights, labels, log_q)
+    assert (found[:, labels == 3] == -torch.inf).all()
+    assert torch.allclose(found.logsumexp(1), torch.zeros(6, dtype=torch.float64))
+    odds = found[:, labels == 0].logsumexp(1) - found[:, labels == 1].logsumexp(1)
+    assert torch.allclose(odds, log_q[:, 0] - log_q[:, 1])
+
+
+def test_a_posterior_that_retrieval_agrees_with_changes_nothing() -> None:
+    log_weights, labels, _ = weights_and_classes()
+    log_weights = (log_weights / 1000).log_softmax(1)
+    shares = torch.zeros(6, 4, dtype=torch.float64).index_add_(1, labels, log_weights.exp())
+    assert torch.allclose(joined(log_weights, labels, shares.log()), log_weights)

@@ -34,11 +34,8 @@ class ExactCompletion(RetrievalCompletion):
     def __init__(self, bank: Split, retina: Retina) -> None:
         super().__init__(bank, retina, target_ess=1.0)
 
-    def log_weights(self, distances: Tensor, target_ess: float | None = None) -> Tensor:
-        """Normalised log-weights (B, M) from summed squared distances (B, M); infinite ones are excluded.
-
-        Without noise there is nothing to temper: a target is ignored.
-        """
+    def log_weights(self, distances: Tensor) -> Tensor:
+        """Normalised log-weights (B, M) from summed squared distances (B, M); infinite ones are excluded."""
         nearest = distances <= distances.amin(1, keepdim=True) + SAME
         return torch.zeros_like(distances).masked_fill(~nearest, -torch.inf).log_softmax(1)
 

@@ -75,7 +75,7 @@ class AmortisedBelief:
         scores = self.estimator(self.totals, count - 1)
         return scores if wanted is None else scores.masked_fill(~wanted, torch.inf)
 
-    def completed(self, image: int) -> Completed:
+    def completed(self, image: int, totals: Tensor) -> Completed:
         raise SettingsError(
             "expected an estimator with completions to look ahead, found amortised; use --search greedy"
         )

@@ -1,30 +1,36 @@
-"""Expected scores under completions from a labelled bank."""
+"""Expected scores under one joint belief: the label from q, the image from the bank's images of that label."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, squared_distances
+from boed.completions.retrieval import RetrievalCompletion, effective_sample_size, joined, squared_distances
 from boed.estimators.bank import Bank
 from boed.estimators.epe import expected_scores
 from boed.estimators.estimator import Completed, image_maps
 from boed.estimators.shared_completions import expected_under_draws
 from data.grey import grey_levels
 
+EVERY = slice(None)
 BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
 
 
 class BankBelief:
-    """Squared distances of B images to all of the bank, summed over their glimpses.
+    r"""Squared distances of B images to all of the bank, summed over their glimpses.
+
+    Completions are drawn from the joint belief of q and the completion r,
+
+    $p(\theta, x \mid y_{\le t}) = q(\theta \mid y_{\le t})\, r(x \mid \theta, y_{\le t})$,
+
+    so that their labels have the shares that q says, see `boed.completions.retrieval.joined`. With the labels
+    that retrieval alone finds the expected cross-entropy would be that of two beliefs that contradict each
+    other.
 
     Args:
         bank: statistics and glimpses of the labelled images.
         completion: turns distances into weights and draws.
         offsets: (B, T) in [0, 1), the noise of the draws, fixed by the image.
-        targets: effective sample size after each glimpse.
         count: number of completions N.
         score: see `boed.estimators.epe`.
         excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
@@ -36,18 +42,17 @@ class BankBelief:
         bank: Bank,
         completion: RetrievalCompletion,
         offsets: Tensor,
-        targets: Sequence[float],
         count: int,
         score: str,
         excluded: Tensor | None,
     ) -> None:
         self.bank, self.completion, self.offsets = bank, completion, offsets
-        self.targets, self.count, self.score, self.seen = list(targets), count, score, 0
+        self.count, self.score, self.seen = count, score, 0
         self.distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
         if excluded is not None:
             here = (excluded >= 0).nonzero().view(-1)
             self.distances[here, excluded[here]] = torch.inf
-        self._drawn: dict[float, Tensor] = {}
+        self._drawn: Tensor | None = None
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:
         """Adds the distances of one more glimpse per image."""
@@ -56,59 +61,63 @@ class BankBelief:
             here = (places == place).nonzero().view(-1)
             self.distances[here] += squared_distances(levels[here], self.bank.grey_levels(place))
         self.seen += 1
-        self._drawn.clear()
+        self._drawn = None
 
-    def weights(self) -> Tensor:
-        """(B, M) normalised log-weights of the bank given the glimpses so far."""
-        return self.completion.log_weights(self.distances, self.targets[self.seen - 1])
+    def weights(self, totals: Tensor, some: slice = EVERY) -> Tensor:
+        """(B, M) normalised log-weights of the bank, of all images or of some, given the glimpses so far.
 
-    def sample_size(self) -> Tensor:
+        Args:
+            totals: (B, D) summed statistics of q.
+        """
+        found = self.completion.log_weights(self.distances[some])
+        # as products of one row each, whose bits do not depend on the images beside it
+        log_q = self.bank.q.logits(totals[some, None].float(), self.seen)[:, 0].log_softmax(-1)
+        return joined(found, self.bank.labels, log_q.to(found.dtype))
+
+    def sample_size(self, totals: Tensor) -> Tensor:
         """(B,) effective sample size now."""
-        return effective_sample_size(self.weights()).squeeze(1)
+        return effective_sample_size(self.weights(totals)).squeeze(1)
 
     def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
         """(B, L) expected scores; on the CPU no bit of an image's map depends on the batch."""
-        if wanted is None:
-            return self.own_maps(totals, count, self.targets[self.seen - 1 : self.seen])[0]
-        drawn = self._drawn_for(self.targets[self.seen - 1])
-        if totals.device.type == "cpu":
-            return self._image_by_image(totals, drawn, count, wanted)
-        scores = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
-        places = wanted.any(0).nonzero().view(-1)  # of any image: one large block is the faster one there
-        if len(places):
-            scores[:, places] = self._together(totals, drawn, count, places)
-        return scores.masked_fill(~wanted, torch.inf)
-
-    def own_maps(self, totals: Tensor, count: int, targets: Sequence[float]) -> Tensor:
-        """(R, B, L) expected scores for each of R effective sample sizes, whose completions overlap."""
-        drawn = [self._drawn_for(target) for target in targets]
+        drawn = self._drawn_for(totals)
         if totals.device.type != "cpu":
-            return torch.stack([self._together(totals, rows, count, None) for rows in drawn])
-        if self.score != "information":
-            return expected_under_draws(self.bank, totals, torch.stack(drawn, 1), count, self.score)
-        return torch.stack([self._image_by_image(totals, rows, count, None) for rows in drawn])
+            return self._together_where(totals, drawn, count, wanted)
+        if wanted is None and self.score != "information":
+            return expected_under_draws(self.bank, totals, drawn, count, self.score)
+        return self._image_by_image(totals, drawn, count, wanted)
 
-    def completed(self, image: int) -> Completed:
+    def completed(self, image: int, totals: Tensor) -> Completed:
         """The drawn bank images with their labels."""
-        rows, times = self._draw(self.targets[self.seen - 1], image)[0].unique(return_counts=True)
+        some = slice(image, image + 1)
+        rows, times = self._draw(totals, some)[0].unique(return_counts=True)
         return Completed(self.bank.statistics(rows), self.bank.labels[rows], times.double() / times.sum())
 
-    def _drawn_for(self, target: float) -> Tensor:
+    def _drawn_for(self, totals: Tensor) -> Tensor:
         """(B, N) of all images: the same until the next glimpse, for a map in parts."""
-        if target not in self._drawn:
-            self._drawn[target] = self._draw(target)
-        return self._drawn[target]
+        if self._drawn is None:
+            self._drawn = self._draw(totals)
+        return self._drawn
 
-    def _draw(self, target: float, image: int | None = None) -> Tensor:
-        """(B, N) bank images of all images or, as a batch of one, of `image`."""
-        some = slice(None) if image is None else slice(image, image + 1)
-        weights = self.completion.log_weights(self.distances[some], target)
+    def _draw(self, totals: Tensor, some: slice = EVERY) -> Tensor:
+        """(B, N) bank images of all images or of some."""
+        weights = self.weights(totals, some)
         return self.completion.draw(weights, self.count, self.offsets[some, self.seen - 1])
 
     def _block_rows(self, places: Tensor | None) -> int:
         """How many completions go through q at a time."""
         candidates = len(self.bank.places) if places is None else len(places)
         return max(1, BATCH_VALUES // (candidates * self.bank.width))
+
+    def _together_where(self, totals: Tensor, drawn: Tensor, count: int, wanted: Tensor | None) -> Tensor:
+        """(B, L) where one large block is the fastest: at the places that any image wants."""
+        if wanted is None:
+            return self._together(totals, drawn, count, None)
+        scores = torch.full(wanted.shape, torch.inf, dtype=torch.float64, device=wanted.device)
+        places = wanted.any(0).nonzero().view(-1)
+        if len(places):
+            scores[:, places] = self._together(totals, drawn, count, places)
+        return scores.masked_fill(~wanted, torch.inf)
 
     def _together(self, totals: Tensor, drawn: Tensor, count: int, places: Tensor | None) -> Tensor:
         """(B, L'), as many images at a time as go through q at once."""

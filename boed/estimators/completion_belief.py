@@ -16,6 +16,4 @@ def completion_belief(parts: BeliefParts) -> Belief:
             parts.q, parts.generator, parts.places, parts.geometry, seeds, parts.completions, parts.score
         )
     retrieval = parts.retrieval or RetrievalCompletion(parts.bank.split, parts.geometry.retina())
-    return BankBelief(
-        parts.bank, retrieval, parts.noise, parts.targets, parts.completions, parts.score, parts.excluded
-    )
+    return BankBelief(parts.bank, retrieval, parts.noise, parts.completions, parts.score, parts.excluded)

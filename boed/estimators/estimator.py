@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,8 +52,13 @@ class Belief(Protocol):
         """
         ...
 
-    def completed(self, image: int) -> Completed:
-        """Completions of one image for a search that looks further ahead; raises SettingsError without."""
+    def completed(self, image: int, totals: Tensor) -> Completed:
+        """Completions of one image for a search that looks further ahead; raises SettingsError without.
+
+        Args:
+            image: number among the B images.
+            totals: (B, D) summed statistics of q.
+        """
         ...
 
 
@@ -69,7 +74,6 @@ class BeliefParts:
         score: one of `boed.estimators.registry.SCORES`.
         noise: (B, T) uniform numbers fixed by the image.
         completions: N.
-        targets: (T,) effective sample size of retrieval after each glimpse.
         excluded: (B,) bank image that must not complete each image, -1 for none; or None.
         generator: the completion that makes images, where one does.
         retrieval: the completion from the bank, where it is not the tempered one.
@@ -83,7 +87,6 @@ class BeliefParts:
     score: str
     noise: Tensor
     completions: int
-    targets: Sequence[float]
     excluded: Tensor | None = None
     generator: Completion | None = None
     retrieval: RetrievalCompletion | None = None

@@ -53,11 +53,9 @@ class GeneratedBelief:
 
     def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
         """(B, L) expected scores, image by image."""
-        return image_maps(
-            len(totals), wanted, lambda image, places: self._map(image, totals[image], count, places)
-        )
+        return image_maps(len(totals), wanted, lambda image, places: self._map(image, totals, count, places))
 
-    def completed(self, image: int, places: Tensor | None = None) -> Completed:
+    def completed(self, image: int, totals: Tensor, places: Tensor | None = None) -> Completed:
         """Completions of one image, equally likely and without labels, at all places or at some (L',)."""
         images = self._images(image, keep=places is not None)
         rows = torch.arange(len(images), device=images.device)
@@ -86,12 +84,12 @@ class GeneratedBelief:
         noise = random.standard_normal((self.count, self.completion.noise))
         return torch.from_numpy(noise).float().to(self.places.device)
 
-    def _map(self, image: int, total: Tensor, count: int, places: Tensor | None) -> Tensor:
-        made = self.completed(image, places)
-        nothing = torch.zeros(1, len(made.weights), dtype=torch.int64, device=total.device)
+    def _map(self, image: int, totals: Tensor, count: int, places: Tensor | None) -> Tensor:
+        made = self.completed(image, totals, places)
+        nothing = torch.zeros(1, len(made.weights), dtype=torch.int64, device=totals.device)
         return expected_scores(
             self.q,
-            total[None].float(),
+            totals[image, None].float(),
             count,
             made.statistics[None],
             nothing,

@@ -1,4 +1,4 @@
-"""Expected scores of many images under several draws of completions, each completion scored once."""
+"""Expected scores of many images under completions of their own, each completion of an image scored once."""
 
 from __future__ import annotations
 
@@ -16,45 +16,37 @@ CACHED_VALUES = 2**20  # of statistics that go through q at a time: what stays i
 
 
 def expected_under_draws(bank: Bank, totals: Tensor, drawn: Tensor, count: int, score: str) -> Tensor:
-    r"""Mean score of every place over each of R draws of N completions.
+    r"""Mean score of every place over N completions of each image.
 
-    $\widehat{\mathrm{EPE}}_r(l) = \frac1N \sum_n s(\theta_{rn}, y_{\le t}, y_{rnl})$
+    $\widehat{\mathrm{EPE}}(l) = \frac1N \sum_n s(\theta_n, y_{\le t}, y_{nl})$
 
-    The (image, completion) pairs that any draw has go through q side by side, in blocks of one shape: what
-    rounding does to a pair follows from neither the images beside it nor their number.
+    The (image, completion) pairs go through q side by side, in blocks of one shape: what rounding does to a
+    pair follows from neither the images beside it nor their number.
 
     Args:
         bank: whose images complete.
         totals: (B, D) summed statistics of each image's history.
-        drawn: (B, R, N) rows of the bank; several draws of an image overlap.
+        drawn: (B, N) rows of the bank.
         count: number of glimpses after the candidate.
         score: "cross-entropy" or "entropy", see `boed.estimators.epe`.
 
     Returns:
-        (R, B, L) nats, in double precision.
+        (B, L) nats, in double precision.
     """
     groups = zip(totals.float().split(IMAGES), drawn.split(IMAGES), strict=True)
-    return torch.cat([_group(bank, some, its, count, score) for some, its in groups]).transpose(0, 1)
+    return torch.cat([_group(bank, some, its, count, score) for some, its in groups])
 
 
 def _group(bank: Bank, totals: Tensor, drawn: Tensor, count: int, score: str) -> Tensor:
-    """(B, R, L) of a few images."""
+    """(B, L) of a few images."""
     first = len(bank) * torch.arange(len(drawn), device=drawn.device)
-    pairs, of_draw = torch.unique(drawn + first[:, None, None], return_inverse=True)
+    pairs, times = torch.unique(drawn + first[:, None], return_counts=True)
     images, rows = pairs // len(bank), pairs % len(bank)
     scores = torch.cat(list(_pair_scores(bank, totals, images, rows, count, score)))[: len(pairs)].double()
-    shares = _shares(of_draw, len(pairs))
+    shares = times.double() / drawn.shape[1]
     lengths = torch.bincount(images, minlength=len(drawn)).tolist()
-    parts = zip(shares.split(lengths, 1), scores.split(lengths), strict=True)
-    return torch.stack([own @ its for own, its in parts])
-
-
-def _shares(of_draw: Tensor, pairs: int) -> Tensor:
-    """(R, P) share of each pair in the draws (B, R, N) of its image."""
-    draws, count = of_draw.shape[1:]
-    times = torch.zeros(draws, pairs, dtype=torch.float64, device=of_draw.device)
-    flat = of_draw.transpose(0, 1).flatten(1)
-    return times.scatter_add_(1, flat, torch.ones_like(flat, dtype=torch.float64)) / count
+    parts = zip(shares.split(lengths), scores.split(lengths), strict=True)
+    return torch.cat([own[None] @ its for own, its in parts])
 
 
 def _pair_scores(

@@ -9,14 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from boed.approximations import TARGETS, Approximations
+from boed.approximations import Approximations
 from boed.combination import Combination, require_glance
 from boed.completions.completion import BankedCompletion, CompletionTask
 from boed.completions.registry import COMPLETIONS, CompletionKind
+from boed.estimators.calibration import Calibration
 from boed.estimators.estimator import EstimatorTask
 from boed.estimators.registry import ESTIMATORS, EstimatorKind
-from boed.part_files import completion_file, estimator_file, shrinkage_file, state_file
-from boed.search.adaptivity import Adaptivity, estimate_adaptivity, sample, trial_rows
+from boed.part_files import adaptivity_file, completion_file, estimator_file, state_file
+from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
 from data.dataset import Split
 from data.device import at_device
 from data.errors import CheckpointError
@@ -41,7 +42,7 @@ def add_parts(learned: Approximations, combination: Combination, training: Train
     if estimator.new is not None:
         learned.estimator = _network(learned, estimator, training, folder)
     adaptivity = _adaptivity(learned, training, folder)
-    learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
+    learned.weights, learned.calibrations = adaptivity.weights, adaptivity.calibrations
 
 
 def nothing_learned(folder: Path) -> Training:
@@ -124,13 +125,13 @@ def _network(learned: Approximations, kind: EstimatorKind, training: Training, f
 def _adaptivity(learned: Approximations, training: Training, folder: Path) -> Adaptivity:
     """Read, or estimated; what is exact needs no shrinkage."""
     if learned.combination.exact:
-        return Adaptivity((1.0,) * learned.glimpses, (TARGETS[0],) * learned.glimpses)
-    path = folder / shrinkage_file(learned.combination)
+        return Adaptivity((1.0,) * learned.glimpses, (Calibration(),) * learned.glimpses)
+    path = folder / adaptivity_file(learned.combination)
     if path.exists():
         return _read_adaptivity(path)
     training()  # refuses where nothing is to be learned
     adaptivity = _estimated(learned, learned.settings.seed)
-    learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
+    learned.weights, learned.calibrations = adaptivity.weights, adaptivity.calibrations
     learned.save_adaptivity(path)
     return adaptivity
 
@@ -138,10 +139,11 @@ def _adaptivity(learned: Approximations, training: Training, folder: Path) -> Ad
 def _read_adaptivity(path: Path) -> Adaptivity:
     try:
         kept = json.loads(path.read_text())
-        return Adaptivity(tuple(kept["weights"]), tuple(kept["targets"]))
+        calibrations = tuple(Calibration(**each) for each in kept["calibrations"])
+        return Adaptivity(tuple(kept["weights"]), calibrations)
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
-            f"expected weights and targets in {path}, found it damaged ({error}); delete it and run "
+            f"expected weights and calibrations in {path}, found it damaged ({error}); delete it and run "
             "`boed fit` again"
         ) from None
 
@@ -152,13 +154,14 @@ def _estimated(learned: Approximations, seed: int) -> Adaptivity:
     An estimator has not learned from them, and completions do not find any of them.
     """
     if learned.estimator is not None:
-        return estimate_adaptivity(learned, seed, _held_out(learned))
+        return estimate_adaptivity(learned, seed, rows=_held_out(learned))
     generator = learned.generator
     if not isinstance(generator, BankedCompletion) or generator.bank is not learned.bank:
-        return estimate_adaptivity(learned, seed, trial_rows(learned))
-    rows = trial_rows(learned, len(learned.bank) // 2)
+        return estimate_adaptivity(learned, seed)
+    count = affordable(learned, len(learned.bank) // 2)
+    rows = sample(len(learned.bank), count, learned.places.device)
     with generator.without(rows):
-        return estimate_adaptivity(learned, seed, rows)
+        return estimate_adaptivity(learned, seed, rows=rows)
 
 
 def _held_out(learned: Approximations) -> Tensor:

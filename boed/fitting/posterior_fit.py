@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from boed.approximations import Approximations
-from boed.fitting.training import LEARNING_RATE, PlaceSampler, train_posterior
+from boed.fitting.training import BATCH, LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
-from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample, trial_rows
+from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
 from boed.search.codebook import place_probabilities
 from boed.search.designer import Designer, History
 from data.dataset import Split
@@ -21,7 +21,8 @@ from data.progress import progress
 ROUNDS = 3  # of training on-policy
 STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
 MANY = 4  # times T glimpses at first
-ON_POLICY_IMAGES, CALIBRATION_IMAGES = 1000, 400
+ON_POLICY_IMAGES, CALIBRATION_IMAGES = 600, 1500
+TRIAL_IMAGES = 400
 
 
 def learn_posterior(
@@ -54,7 +55,9 @@ def learn_posterior(
         proposal = pad(proposal, (0, 1))  # the glance comes first, and is drawn no more
     task = learned.geometry.to_json() | learned.settings.to_json() | {"images": train.fingerprint}
 
-    def train_q(draw: PlaceSampler, iterations: int, number: int, title: str, rate: float) -> None:
+    def train_q(
+        draw: PlaceSampler, iterations: int, number: int, title: str, rate: float, images: int = BATCH
+    ) -> None:
         train_posterior(
             learned.q,
             train,
@@ -69,13 +72,15 @@ def learn_posterior(
             title=title,
             jitter=jitter,
             learning_rate=rate,
+            images=images,
         )
         learned.forget()
 
     many, first, *others = split_iterations(learned.settings.iterations)
     most = min(MANY * learned.glimpses, len(learned.places))
     gently = LEARNING_RATE / 3  # at the full rate q may fall silent before it has found anything
-    train_q(informed(proposal, most, learned.glance), many, 0, "fit q, many glimpses", gently)
+    few = max(1, BATCH * learned.glimpses // most)  # images, so that an iteration has as many glimpses
+    train_q(informed(proposal, most, learned.glance), many, 0, "fit q, many glimpses", gently, few)
     train_q(informed(proposal, learned.glimpses, learned.glance), first, 1, "fit q", LEARNING_RATE)
     for number, iterations in enumerate(others, 1):
         tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]
@@ -129,10 +134,9 @@ def on_policy(histories: Tensor, proposal: Tensor, glance: int | None = None) ->
 def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
     """(M, T) places of a first design for some of q's own training images."""
     alone = learned.settings.together is None
-    images = CALIBRATION_IMAGES if alone else FEW_IMAGES
-    bank_rows = trial_rows(learned, images)
-    adaptivity = estimate_adaptivity(learned, seed, bank_rows, errors=0)  # q must know what adapting sees
-    learned.weights, learned.targets = adaptivity.weights, adaptivity.targets
+    images = TRIAL_IMAGES if alone else FEW_IMAGES
+    adaptivity = estimate_adaptivity(learned, seed, images=images, errors=0)  # q must know what adapting sees
+    learned.weights = adaptivity.weights
     count = affordable(learned, ON_POLICY_IMAGES if alone else FEW_IMAGES)
     some = rows[torch.linspace(0, len(rows) - 1, min(len(rows), count)).long().to(rows.device)]
     history = History(Designer(learned), train, some, seed=seed)

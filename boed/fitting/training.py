@@ -41,6 +41,7 @@ def train_posterior(
     title: str,
     jitter: bool,
     learning_rate: float = LEARNING_RATE,
+    images: int = BATCH,
 ) -> None:
     """Minimises `negative_log_posterior` over every prefix of the sampled places; q is left in eval mode.
 
@@ -49,6 +50,7 @@ def train_posterior(
         places: (L, 3) codebook.
         sample: draws the places of a batch.
         iterations, seed, state, task, title, learning_rate: see `train`.
+        images: in a batch.
         jitter: whether glimpses are gathered a little beside their places, an augmentation for images in
             which the same part is nearly at the same place.
 
@@ -58,8 +60,8 @@ def train_posterior(
     device = places.device
 
     def loss(generator: torch.Generator) -> Tensor:
-        index = rows[torch.randint(len(rows), (BATCH,), generator=generator).to(device)]
-        locations = places[sample(BATCH, generator).to(device)]  # (B, T, 3)
+        index = rows[torch.randint(len(rows), (images,), generator=generator).to(device)]
+        locations = places[sample(images, generator).to(device)]  # (B, T, 3)
         shifted = _jittered(locations, geometry, generator) if jitter else locations
         glimpses = geometry.retina()(split.images, index, shifted)
         with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -102,7 +104,9 @@ def train(
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), learning_rate, weight_decay=weight_decay, fused=True
+    )
     optimiser.param_groups[0]["initial_lr"] = learning_rate  # a schedule that is taken up goes by it
     schedule: LambdaLR | None = None
     network.train()

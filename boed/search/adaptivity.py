@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order: chosen step by step on images that q has not seen."""
+"""How far a design may leave the fixed order, step by step, and what its values mean: on images of the bank."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from boed.approximations import TARGETS, Approximations
-from boed.estimators.bank_belief import BankBelief
+from boed.approximations import Approximations
+from boed.estimators.calibration import Calibration, calibration_of
 from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
@@ -23,10 +23,10 @@ SCORE = "cross-entropy"  # by which a choice is judged, whatever score makes the
 
 @dataclass(frozen=True)
 class Adaptivity:
-    """For every step the weight of an image's own map, and the effective sample size behind that map."""
+    """For every step the weight of an image's own map, and how the mixed map is read in nats."""
 
     weights: tuple[float, ...]
-    targets: tuple[float, ...]
+    calibrations: tuple[Calibration, ...]
 
 
 def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
@@ -41,72 +41,60 @@ def affordable(learned: Approximations, wanted: int) -> int:
     return wanted if cheap else min(wanted, FEW_IMAGES)
 
 
-def trial_rows(learned: Approximations, images: int | None = None) -> Tensor:
-    """About so many bank images to design for, evenly spread; without, as many as an estimate needs."""
-    pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
-    wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
-    return sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
-
-
 @torch.no_grad()
 def estimate_adaptivity(
-    learned: Approximations, seed: int, rows: Tensor, *, errors: float = ERRORS
+    learned: Approximations,
+    seed: int,
+    *,
+    images: int | None = None,
+    rows: Tensor | None = None,
+    errors: float = ERRORS,
 ) -> Adaptivity:
-    """Weights and sample sizes with the lowest mean realised cross-entropy, along the design's own histories.
+    """Weights with the lowest mean realised cross-entropy, and calibrations, along the design's own histories.
 
-    A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`).
+    A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`); what the
+    map with that weight says is then calibrated (see `boed.estimators.calibration`).
 
-    Bank images, each left out of its own completions and of its average map, are designed for with every
-    weight and every sample size; the pair whose choices do best on their true labels is taken, and the next
-    step follows from it.
+    Bank images, each left out of its own completions and of the average maps that it is compared by, are
+    designed for with every weight; the one whose choices do best on their true labels is taken, and the next
+    step follows from it. The first map is the average over the bank, the same for all images: it says what it
+    means.
 
     Args:
         learned: q, r and estimator.
         seed: of the completions.
-        rows: (B,) bank images that neither q nor the estimator was trained on.
+        images: about how many bank images to design for; default as many as an estimate needs.
+        rows: (B,) these images of the bank, of which the estimator must know nothing.
         errors: see `boed.search.shrinkage.choose_weight`.
     """
+    if rows is None:
+        pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
+        wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
+        rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
     history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
-    weights, targets = [], []
+    weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
-        realised = _realised(designer, history, rows, SCORE)
-        average = _average_of_others(designer, history, rows, realised)
-        choices = []
-        for target, own in history.own_maps(TARGETS).items():
-            weight = choose_weight(average, own, realised, errors)
-            choices.append((_loss(average, own, weight, realised), weight, target))
-        best = min(choices)
-        weights.append(best[1])
-        targets.append(best[2])
-        _set_target(history, step - 1, best[2])
-        history.look(history.choose(best[1])[0])
-    return Adaptivity(tuple(weights), (*targets[1:], targets[-1]))
+        realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
+        of_others = _of_others(designer, history, rows, average) if step else average
+        weights.append(choose_weight(of_others, own, realised, errors))
+        if step:
+            mixed = shrunk(of_others, own, weights[-1])
+            calibrations.append(calibration_of(mixed, realised, history.predictive_entropy()))
+        else:
+            calibrations.append(Calibration())
+        history.leave_order(weights[-1])
+        history.look(history.best(shrunk(average, own, weights[-1])))
+    return Adaptivity(tuple(weights), tuple(calibrations))
 
 
-def _set_target(history: History, step: int, target: float) -> None:
-    if isinstance(history.belief, BankBelief) and step >= 0:
-        history.belief.targets[step] = target
-
-
-def _loss(average: Tensor, own: Tensor, weight: float, realised: Tensor) -> float:
-    places = shrunk(average, own, weight).argmin(1, keepdim=True)
-    return float(realised.gather(1, places).mean())
-
-
-def _average_of_others(designer: Designer, history: History, rows: Tensor, realised: Tensor) -> Tensor:
-    """(B, L) average maps of bank images in which they themselves have no part: they would tell their label.
-
-    Before the first glimpse there is nothing to choose: the own map is the average map.
-    """
-    if history.count == 0:
-        return history.average_map()
+def _of_others(designer: Designer, history: History, rows: Tensor, average: Tensor) -> Tensor:
+    """(B, L) average maps of bank images in which they themselves have no part: they would tell their label."""
     maps = designer.common_average if history.common else designer.average
-    own = realised if designer.score == SCORE else _realised(designer, history, rows, designer.score)
-    return maps.without(rows, history.average_map(), own)
+    return maps.without(rows, average, _realised(designer, history, rows, designer.score))
 
 
-def _realised(designer: Designer, history: History, rows: Tensor, score: str) -> Tensor:
+def _realised(designer: Designer, history: History, rows: Tensor, score: str = SCORE) -> Tensor:
     """(B, L) score of q on the bank images themselves after one more glimpse at each place."""
     parts = [
         candidate_scores(

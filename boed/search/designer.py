@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from boed.approximations import TARGETS, Approximations
+from boed.approximations import Approximations
 from boed.combination import require_search
 from boed.estimators.bank import Bank
-from boed.estimators.bank_belief import BankBelief
+from boed.estimators.calibration import Calibration
 from boed.estimators.choices import MEMORY_GB
 from boed.estimators.epe import entropy
 from boed.estimators.estimator import Belief
@@ -27,6 +27,8 @@ from boed.search.shrinkage import AverageMaps, shrunk
 from data.dataset import Split
 from data.errors import SettingsError
 from data.sequences import Sequences
+
+AS_IT_IS = Calibration()
 
 
 class Designer:
@@ -65,6 +67,7 @@ class Designer:
         self.q = copy.deepcopy(approximations.q).double()
         adaptive = shrink and search == SEARCHES[0]
         self.weights = approximations.weights if adaptive else (1.0,) * approximations.glimpses
+        self.calibrations = approximations.calibrations if adaptive else ()
         self.settings: dict[str, Any] = {
             **asdict(approximations.combination),
             "completions": completions,
@@ -160,15 +163,6 @@ class History:
         scores = self.belief.own_map(self.total, self.count + 1, wanted)
         return scores.double().masked_fill(self.seen, torch.inf)
 
-    def own_maps(self, targets: Sequence[float]) -> dict[float, Tensor]:
-        """`own_map` by the effective sample size behind it, where one can be set."""
-        if self.count == 0 or not isinstance(self.belief, BankBelief):
-            return {TARGETS[1]: self.own_map()}
-        maps = self.belief.own_maps(self.total, self.count + 1, targets)
-        return {
-            target: own.masked_fill(self.seen, torch.inf) for target, own in zip(targets, maps, strict=True)
-        }
-
     def score_map(self, weight: float) -> Tensor:
         """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked."""
         if weight == 0 or self.count == 0:
@@ -183,20 +177,29 @@ class History:
             return mixed()
         return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
 
-    def choose(self, weight: float) -> tuple[Tensor, Tensor]:
-        """The next place (B,) of each image, and the map (B, L) that chose it; a glance is not chosen."""
+    def choose(self, weight: float, read: Calibration = AS_IT_IS) -> tuple[Tensor, Tensor]:
+        """The next place (B,) of each image, and the map (B, L) that chose it as a calibration reads it."""
         scores = self.score_map(weight)
         self.leave_order(weight)
-        if self.count == 0 and self.designer.learned.glance is not None:
-            return torch.full_like(self.rows, self.designer.learned.glance), scores
         remaining = self.designer.learned.glimpses - self.count
-        if self.designer.search == SEARCHES[0] or self.count == 0 or remaining == 1:
-            return scores.argmin(1), scores
+        if self.designer.search != SEARCHES[0] and self.count > 0 and remaining > 1:
+            return self._planned(scores, remaining)
+        return self.best(scores), read(scores, self.predictive_entropy())
+
+    def best(self, scores: Tensor) -> Tensor:
+        """(B,) the place with the smallest value of each map (B, L); a first glance is not chosen."""
+        glance = self.designer.learned.glance
+        if self.count == 0 and glance is not None:
+            return torch.full_like(self.rows, glance)
+        return scores.argmin(1)
+
+    def _planned(self, scores: Tensor, remaining: int) -> tuple[Tensor, Tensor]:
+        """The next place (B,) of plans over the remaining glimpses, and the maps (B, L) behind it."""
         plans = [
             planned(
                 self.designer.search,
                 self.designer.learned.q,
-                self.belief.completed(image),
+                self.belief.completed(image, self.total),
                 total.float(),
                 self.count,
                 remaining,
@@ -235,6 +238,7 @@ def design_sequences(
     rows: Tensor,
     steps: int,
     weights: Sequence[float],
+    calibrations: Sequence[Calibration] = (),
     *,
     seed: int,
 ) -> Sequences:
@@ -245,12 +249,14 @@ def design_sequences(
     where $\widehat{\mathrm{EPE}}$ is the estimator's map of the image (Harvey, Teng and Wood, arXiv
     1906.05462, for the mean over completions, the same for all places), and $\overline{\mathrm{EPE}}$ the
     average map of `boed.search.shrinkage`. With all weights 0 it is the fixed greedy order. An image that is
-    in the bank does not complete itself.
+    in the bank does not complete itself. The values of the maps are read by `calibrations`, one for each
+    step, which change no order; without any they are what the search minimises.
     """
     history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
-        places, found = history.choose(weights[step])
+        read = calibrations[step] if calibrations else AS_IT_IS
+        places, found = history.choose(weights[step], read)
         maps.append(found)
         scores.append(found.gather(1, places[:, None]).squeeze(1))
         history.look(places)

@@ -31,14 +31,14 @@ def sample_sizes(
     pairs = []
     for places in place_numbers(designer, locations)[:, :-1].T:
         history.look(places)
-        pairs.append(_sample_size(history.belief))
+        pairs.append(_sample_size(history.belief, history.total))
     return [pair for pair in pairs if pair is not None]
 
 
-def _sample_size(belief: Belief) -> tuple[float, float] | None:
+def _sample_size(belief: Belief, totals: Tensor) -> tuple[float, float] | None:
     """Mean effective sample size now and its target, where completions are weighted."""
     if isinstance(belief, BankBelief):
-        return float(belief.sample_size().mean()), belief.targets[belief.seen - 1]
+        return float(belief.sample_size(totals).mean()), belief.completion.target_ess
     if isinstance(belief, GeneratedBelief) and isinstance(belief.completion, WeightedCompletion):
         return float(belief.completion.sample_size(*belief.history()).mean()), belief.completion.target_ess
     return None

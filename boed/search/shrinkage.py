@@ -21,7 +21,7 @@ from boed.estimators.bank import Bank
 from boed.estimators.epe import candidate_scores
 
 WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
-REFERENCE_ROWS = 40_000  # (reference image, place) pairs behind an average
+REFERENCE_ROWS = 20_000  # (reference image, place) pairs behind an average
 REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
 WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
 ERRORS = 2.0  # standard errors by which a weight must beat the fixed order

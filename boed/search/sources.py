@@ -28,7 +28,9 @@ Source = Callable[[Designer, Split, Tensor, int, int], Sequences]
 @SOURCES.register("design")
 def design(designer: Designer, split: Split, rows: Tensor, glimpses: int, seed: int) -> Sequences:
     """The near-optimal design: the search on the shrunk map."""
-    return design_sequences(designer, split, rows, glimpses, designer.weights, seed=seed)
+    return design_sequences(
+        designer, split, rows, glimpses, designer.weights, designer.calibrations, seed=seed
+    )
 
 
 @SOURCES.register("fixed-order")

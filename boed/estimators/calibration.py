@@ -1,0 +1,71 @@
+"""What the value of a place means: the map that chooses, read as the cross-entropy that follows.
+
+A map orders the places; its smallest value is too small, since it was sought among noisy ones (the winner's
+curse), and the average map knows nothing of an image but where it was looked at. Both are set right on images
+of the bank, which q has not seen, each left out of its own completions.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+LEAST_CONTRAST = 0.05  # the order of the places is kept, however little their differences tell
+
+
+class Calibration(NamedTuple):
+    r"""$\mathrm{EPE}(l) = \max(0, \alpha + \beta H[q_t] + \gamma\, m(l))$, in nats, of a map m of one step.
+
+    Args:
+        offset: alpha, nats.
+        entropy: beta.
+        contrast: gamma > 0, so that the order of the places stays.
+
+    >>> Calibration(0.1, 0.5, 0.2)(torch.tensor([[1.0, 2.0]]), torch.tensor([1.0]))
+    tensor([[0.8000, 1.0000]])
+    """
+
+    offset: float = 0.0
+    entropy: float = 0.0
+    contrast: float = 1.0
+
+    def __call__(self, scores: Tensor, entropy: Tensor) -> Tensor:
+        """(B, L) expected posterior entropies of maps (B, L) of images whose q has the entropy (B,)."""
+        level = self.offset + self.entropy * entropy[:, None]
+        return (level + self.contrast * scores).clamp(min=0)
+
+
+def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibration:
+    r"""The least-squares reading of maps, for the place that each of them chooses.
+
+    Differences between the places of an image are as large as the realised ones on average,
+    $\gamma = \sum_{bl} \tilde m_{bl} \tilde s_{bl} / \sum_{bl} \tilde m_{bl}^2$, where m and s are less their
+    means over the places of image b. Given these, $\alpha$ and $\beta \ge 0$ regress what is realised at the
+    chosen places, $s_b - \gamma\, m_b$, on the entropy: on average over the images, prediction and
+    realisation agree there.
+
+    Args:
+        scores: (B, L) maps m, infinite where a place must not be taken.
+        realised: (B, L) cross-entropies s in nats, after a glimpse at each place.
+        entropy: (B,) of q before the glimpse, nats.
+
+    >>> maps = torch.tensor([[1.0, 3.0], [4.0, 2.0]], dtype=torch.float64)
+    >>> calibration_of(maps, 0.5 * maps + 0.25, torch.ones(2, dtype=torch.float64))
+    Calibration(offset=0.25, entropy=0.0, contrast=0.5)
+    """
+    own, true = (_less_mean(part, scores.isfinite()) for part in (scores, realised))
+    contrast = float((own * true).sum() / own.square().sum().clamp(min=1e-12))
+    contrast = max(contrast, LEAST_CONTRAST)
+    chosen = scores.argmin(1, keepdim=True)
+    rest = (realised - contrast * scores).gather(1, chosen).squeeze(1).double()
+    spread = (entropy - entropy.mean()).double()
+    slope = float((spread * rest).sum() / spread.square().sum().clamp(min=1e-12))
+    slope = max(slope, 0.0)
+    return Calibration(float(rest.mean() - slope * entropy.mean()), slope, contrast)
+
+
+def _less_mean(values: Tensor, known: Tensor) -> Tensor:
+    """(B, L) differences from the mean over the known places of each image; 0 elsewhere."""
+    inside = values.double().where(known, 0)
+    return (inside - inside.sum(1, keepdim=True) / known.sum(1, keepdim=True)).where(known, 0)
