@@ -133,7 +133,7 @@ class Approximations:
             bank: from `embedded`.
             noise: (B, T) uniform numbers fixed by the image.
             completions: N.
-            excluded: (B,) bank image that must not complete each image, -1 for none; or None.
+            excluded: (B, M) bool, bank images that must not complete each image: versions of itself; or None.
         """
         parts = BeliefParts(
             self.q,
@@ -150,10 +150,15 @@ class Approximations:
         )
         return ESTIMATORS.require(self.combination.estimator).belief(parts)
 
-    def own_rows(self, split: Split, rows: Tensor) -> Tensor | None:
-        """(B,) where in the bank the images `rows` (B,) of a split are, -1 where not; None for another split.
+    def versions(self, split: Split, rows: Tensor) -> Tensor:
+        """(B, M) bool: which images of the bank are of the same originals as the images `rows` (B,)."""
+        same = split.originals[rows.cpu(), None] == self.bank.originals
+        return same.to(self.bank.ids.device)
 
-        An image must not complete itself: where it is found, it is to be excluded.
+    def excluded(self, split: Split, rows: Tensor) -> Tensor | None:
+        """(B, M) bool: bank images that must not complete the images `rows` (B,); None of another split.
+
+        An image must not complete itself, nor another placement of it.
 
         Raises:
             SettingsError: completions by proposals could not leave it out.
@@ -161,8 +166,7 @@ class Approximations:
         if split.fingerprint != self.bank.fingerprint:
             return None
         require_unseen(self.combination)
-        same = split.ids[rows][:, None] == self.bank.ids
-        return torch.where(same.any(1), same.long().argmax(1), -1)
+        return self.versions(split, rows)
 
     def digest(self) -> str:
         """Hash of everything that designs depend on."""
@@ -201,6 +205,7 @@ class Approximations:
         save_tensors(folder / POSTERIOR, tensors, about)
         if self.facts.origin is None:
             bank = {name: getattr(self.bank, name) for name in ("images", "labels", "ids")}
+            bank |= {} if self.bank.groups is None else {"groups": self.bank.groups}
             save_tensors(folder / BANK, bank, {"fingerprint": self.bank.fingerprint})
 
     def save_network(self, path: Path, network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""Expected scores under one joint belief: the label from q, the image from the bank's images of that label."""
+"""Expected scores under one joint belief: a label from q, and an image of the bank with that label."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ class BankBelief:
         offsets: (B, T) in [0, 1), the noise of the draws, fixed by the image.
         count: number of completions N.
         score: see `boed.estimators.epe`.
-        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
-            or None.
+        excluded: (B, M) bool, bank images that must not complete each image: versions of itself; or None.
     """
 
     def __init__(
@@ -50,8 +49,7 @@ class BankBelief:
         self.count, self.score, self.seen = count, score, 0
         self.distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
         if excluded is not None:
-            here = (excluded >= 0).nonzero().view(-1)
-            self.distances[here, excluded[here]] = torch.inf
+            self.distances.masked_fill_(excluded, torch.inf)
         self._drawn: Tensor | None = None
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:

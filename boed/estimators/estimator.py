@@ -74,7 +74,7 @@ class BeliefParts:
         score: one of `boed.estimators.registry.SCORES`.
         noise: (B, T) uniform numbers fixed by the image.
         completions: N.
-        excluded: (B,) bank image that must not complete each image, -1 for none; or None.
+        excluded: (B, M) bool, bank images that must not complete each image: versions of itself; or None.
         generator: the completion that makes images, where one does.
         retrieval: the completion from the bank, where it is not the tempered one.
         network: of the estimator, where it has one.

@@ -151,7 +151,7 @@ def calibrate(learned: Approximations, seed: int) -> None:
     q, bank = learned.q, learned.bank
     q.temperature.fill_(1.0)
     rows = sample(len(bank), affordable(learned, CALIBRATION_IMAGES), bank.ids.device)
-    history = History(Designer(learned), bank, rows, seed=seed, excluded=rows)
+    history = History(Designer(learned), bank, rows, seed=seed, excluded=learned.versions(bank, rows))
     temperatures = [1.0]
     for weight in progress(learned.weights, desc="calibrate q", unit="glimpse"):
         history.look(history.choose(weight)[0])

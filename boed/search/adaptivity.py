@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order, step by step, and what its values mean: on images of the bank."""
+"""How far a design may leave the fixed order at each step, and what its values mean: on images of the bank."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def estimate_adaptivity(
     rows: Tensor | None = None,
     errors: float = ERRORS,
 ) -> Adaptivity:
-    """Weights with the lowest mean realised cross-entropy, and calibrations, along the design's own histories.
+    """Weights with the lowest realised cross-entropy, and calibrations, along the design's own histories.
 
     A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`); what the
     map with that weight says is then calibrated (see `boed.estimators.calibration`).
@@ -72,7 +72,8 @@ def estimate_adaptivity(
         wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
         rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
-    history = History(designer, learned.bank, rows, seed=seed, excluded=rows)
+    excluded = learned.versions(learned.bank, rows)
+    history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
     weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()

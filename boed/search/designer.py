@@ -99,9 +99,16 @@ class Designer:
 
     def prior_entropy(self) -> Tensor:
         """Entropy of the bank's labels, in nats: what is known before the first glimpse."""
+        return torch.special.entr(self._shares()).sum()
+
+    def prior_loss(self, labels: Tensor) -> Tensor:
+        """(B,) -log of the share of each label (B,) in the bank, nats; a label that it lacks counts as one."""
+        least = 1 / len(self.learned.bank)
+        return -self._shares(int(labels.max()) + 1).clamp(min=least).log()[labels]
+
+    def _shares(self, classes: int = 0) -> Tensor:
         labels = self.learned.bank.labels
-        shares = torch.bincount(labels).double() / len(labels)
-        return torch.special.entr(shares).sum()
+        return torch.bincount(labels, minlength=classes).double() / len(labels)
 
 
 class History:
@@ -114,8 +121,7 @@ class History:
         designer: shared parts.
         split, rows: the images (B,).
         seed: with an image's id it fixes the completions of that image.
-        excluded: (B,) bank image that must not complete each image (itself), -1 where it is not in the bank;
-            or None.
+        excluded: (B, M) bool, bank images that must not complete each image: versions of itself; or None.
 
     Attributes:
         common: whether all images have looked at the same places by rule, so that one average serves all.
@@ -252,7 +258,7 @@ def design_sequences(
     in the bank does not complete itself. The values of the maps are read by `calibrations`, one for each
     step, which change no order; without any they are what the search minimises.
     """
-    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
         read = calibrations[step] if calibrations else AS_IT_IS

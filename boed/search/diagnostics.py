@@ -27,7 +27,7 @@ def sample_sizes(
         split, rows: images (B,).
         locations: (B, T, 3) of their sequences, all in the codebook.
     """
-    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     pairs = []
     for places in place_numbers(designer, locations)[:, :-1].T:
         history.look(places)
@@ -55,7 +55,7 @@ def coarse_agreement(
         split, rows: images (B,).
         locations: (B, T, 3) that it chose.
     """
-    history = History(designer, split, rows, seed=seed, excluded=designer.learned.own_rows(split, rows))
+    history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     same = []
     for step, places in enumerate(place_numbers(designer, locations).T):
         if step:
