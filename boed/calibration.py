@@ -81,10 +81,15 @@ def _rows(designer: Designer, split: Split, rows: Tensor, seed: int) -> Iterator
         places, predicted = history.choose(weight, read)
         at = places[:, None]
         found, true = predicted.gather(1, at).flatten(), realised.gather(1, at).flatten()
-        error = float((found - true).std() / len(rows) ** 0.5)
-        slope, correlation = _line(predicted[~history.seen], realised[~history.seen])
-        means = (float(each.mean()) for each in (entropy, before, found, true))
-        yield CalibrationRow(step, *means, error, slope, correlation)
+        yield CalibrationRow(
+            step,
+            float(entropy.mean()),
+            float(before.mean()),
+            float(found.mean()),
+            float(true.mean()),
+            float((found - true).std() / len(rows) ** 0.5),
+            *_line(predicted[~history.seen], realised[~history.seen]),
+        )
         history.look(places)
         before = true
 

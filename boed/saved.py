@@ -61,8 +61,8 @@ def read_bank(folder: Path) -> Split:
     tensors, about = load_tensors(folder / BANK, COMMAND)
     _require_parts(folder / BANK, about, ("fingerprint",))
     _require_parts(folder / BANK, tensors, ("images", "labels", "ids"))
-    parts = (tensors[name] for name in ("images", "labels", "ids"))
-    return Split(*parts, about["fingerprint"], groups=tensors.get("groups"))
+    images, labels, ids = (tensors[name] for name in ("images", "labels", "ids"))
+    return Split(images, labels, ids, about["fingerprint"], tensors.get("groups"))
 
 
 def saved_combination(path: Path) -> Combination:

@@ -39,12 +39,13 @@ def of_others(learned: Approximations, rows: Tensor, seen: Tensor) -> Tensor:
 class Watched:
     """The average maps that weights are chosen against, and the places that are looked at."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, images: int) -> None:
         self.averages, self.places = list[Tensor](), list[Tensor]()
         look = History.look
 
         def chosen(average: Tensor, *others: Any) -> float:
-            self.averages.append(average)
+            if len(average) == images:  # and not a half of them
+                self.averages.append(average)
             return choose_weight(average, *others)
 
         def looked(history: History, places: Tensor) -> None:
@@ -58,7 +59,7 @@ class Watched:
 def test_the_average_map_that_an_image_must_beat_is_that_of_the_others(
     pointer_fit: Approximations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows, watched = torch.arange(0, 168, 4), Watched(monkeypatch)
+    rows, watched = torch.arange(0, 168, 4), Watched(monkeypatch, 42)
     estimate_adaptivity(pointer_fit, 7, rows=rows)
     first, second = watched.averages[:2]
     whole = Designer(pointer_fit).common_average
@@ -74,7 +75,7 @@ def test_where_no_own_map_counts_all_images_look_alike(
     pointer_fit: Approximations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fixed order is that of the average over all: leaving an image out is for choosing the weight."""
-    watched = Watched(monkeypatch)
+    watched = Watched(monkeypatch, 42)
     monkeypatch.setattr(boed.search.adaptivity, "choose_weight", lambda *_: 0.0)
     estimate_adaptivity(pointer_fit, 7, rows=torch.arange(0, 168, 4))
     assert all(len(places.unique()) == 1 for places in watched.places) and len(watched.places) == 3
@@ -85,7 +86,7 @@ def test_an_image_that_decides_the_average_alone_does_not_decide_for_itself(
 ) -> None:
     """Of an average over two images each is half: without itself it has the map of the other one."""
     few = replace(pointer_fit, bank=pointer_fit.bank.take(torch.tensor([0, 1])))
-    watched = Watched(monkeypatch)
+    watched = Watched(monkeypatch, 2)
     estimate_adaptivity(few, 7, rows=torch.arange(2))
     place = watched.places[0][:1]
     losses = realised(few, torch.arange(2), place).scatter(1, place.expand(2, 1), torch.inf)

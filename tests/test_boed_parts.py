@@ -190,6 +190,11 @@ def test_the_weight_of_an_estimator_is_chosen_on_images_that_it_has_not_learned_
     assert len(weighed) == 2 and torch.equal(*weighed)
 
 
+def test_versions_of_what_an_estimator_is_weighed_on_are_not_learned_from_either() -> None:
+    bank = replace(DATASET["design"].take(torch.arange(6)), groups=torch.tensor([1, 1, 2, 3, 3, 3]))
+    assert boed.fitting.parts._others(bank, torch.tensor([1, 3])).tolist() == [2]
+
+
 @pytest.mark.parametrize("after", [3, 5])
 def test_an_interrupted_estimator_is_taken_up(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int

@@ -98,10 +98,9 @@ def _completion_task(learned: Approximations, folder: Path) -> CompletionTask:
 def _network(learned: Approximations, kind: EstimatorKind, training: Training, folder: Path) -> nn.Module:
     """Of the estimator, in evaluation mode."""
     path = folder / estimator_file(learned.combination)
-    everything = torch.arange(len(learned.bank), device=learned.places.device)
     task = EstimatorTask(
         learned.embedded,
-        everything[~torch.isin(everything, _held_out(learned))],
+        _others(learned.bank, _held_out(learned)),
         learned.places,
         learned.geometry,
         learned.settings,
@@ -168,3 +167,9 @@ def _held_out(learned: Approximations) -> Tensor:
     """(M',) bank images that an estimator does not learn from: the weight of its map is chosen on them."""
     wanted = min(HELD_OUT, len(learned.bank) // HELD_OUT_SHARE, learned.settings.trial_images or HELD_OUT)
     return sample(len(learned.bank), max(1, wanted), learned.places.device)
+
+
+def _others(bank: Split, rows: Tensor) -> Tensor:
+    """(M',) bank images that are neither the images `rows` nor other versions of them."""
+    known = torch.isin(bank.originals, bank.originals[rows.cpu()])
+    return (~known).nonzero().view(-1).to(rows.device)

@@ -104,9 +104,7 @@ def train(
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
-    optimiser = torch.optim.AdamW(
-        network.parameters(), learning_rate, weight_decay=weight_decay, fused=True
-    )
+    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay, fused=True)
     optimiser.param_groups[0]["initial_lr"] = learning_rate  # a schedule that is taken up goes by it
     schedule: LambdaLR | None = None
     network.train()

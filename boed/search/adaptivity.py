@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order at each step, and what its values mean: on images of the bank."""
+"""How far a design may leave the fixed order, step by step, and what its values mean, on images of the bank."""
 
 from __future__ import annotations
 
@@ -74,25 +74,43 @@ def estimate_adaptivity(
     designer = Designer(learned)
     excluded = learned.versions(learned.bank, rows)
     history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
+    folds = _halves(learned.bank.take(rows).originals).to(rows.device)
     weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
         of_others = _of_others(designer, history, rows, average) if step else average
         weights.append(choose_weight(of_others, own, realised, errors))
-        if step:
-            mixed = shrunk(of_others, own, weights[-1])
-            calibrations.append(calibration_of(mixed, realised, history.predictive_entropy()))
-        else:
-            calibrations.append(Calibration())
+        crossed = _cross_fitted(of_others, own, realised, folds, errors)
+        read = calibration_of(crossed, realised, history.predictive_entropy()) if step else Calibration()
+        calibrations.append(read)
         history.leave_order(weights[-1])
         history.look(history.best(shrunk(average, own, weights[-1])))
     return Adaptivity(tuple(weights), tuple(calibrations))
 
 
 def _of_others(designer: Designer, history: History, rows: Tensor, average: Tensor) -> Tensor:
-    """(B, L) average maps of bank images in which they themselves have no part: they would tell their label."""
+    """(B, L) averages in which bank images themselves have no part: they would tell their own labels."""
     maps = designer.common_average if history.common else designer.average
     return maps.without(rows, average, _realised(designer, history, rows, designer.score))
+
+
+def _halves(originals: Tensor) -> Tensor:
+    """(B,) bool: one half of the originals (B,), whose versions stay together."""
+    return originals.unique(return_inverse=True)[1] % 2 == 0
+
+
+def _cross_fitted(average: Tensor, own: Tensor, realised: Tensor, half: Tensor, errors: float) -> Tensor:
+    """(B, L) maps, each mixed with the weight that is chosen on the other half (B,) of the images.
+
+    So that no image has had a say in what chooses for it: the best of several weights looks better on the
+    images that it was chosen on than it is.
+    """
+    mixed = torch.empty_like(average)
+    for here, other in ((half, ~half), (~half, half)):
+        some = other if bool(other.any()) else here  # a single original has no other half
+        weight = choose_weight(average[some], own[some], realised[some], errors)
+        mixed[here] = shrunk(average[here], own[here], weight)
+    return mixed
 
 
 def _realised(designer: Designer, history: History, rows: Tensor, score: str = SCORE) -> Tensor:

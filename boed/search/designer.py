@@ -102,7 +102,7 @@ class Designer:
         return torch.special.entr(self._shares()).sum()
 
     def prior_loss(self, labels: Tensor) -> Tensor:
-        """(B,) -log of the share of each label (B,) in the bank, nats; a label that it lacks counts as one."""
+        """(B,) -log of the share of each label (B,) in the bank, nats; one that it lacks counts as one."""
         least = 1 / len(self.learned.bank)
         return -self._shares(int(labels.max()) + 1).clamp(min=least).log()[labels]
 
