@@ -16,6 +16,7 @@ from torch import Tensor
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.comparison.compare import Source
+from boed.completions.retrieval import RetrievalCompletion
 from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
@@ -108,15 +109,16 @@ def exact_approximations(
 
     The bank is all images that there are, not a sample of the split: an image may complete itself.
     """
+    bank = replace(world.split, fingerprint="all images")
     return Approximations(
         ExactPosterior(world),
-        replace(world.split, fingerprint="all images"),
+        bank,
         PLACES,
         GEOMETRY,
         FittedSettings(glimpses=steps),
         combination or Combination(),
         weights=(1.0,) * steps,
-        targets=(1.0,) * steps,
+        retrieval=RetrievalCompletion(bank, GEOMETRY.retina(), 1.0),
     )
 
 

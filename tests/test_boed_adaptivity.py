@@ -1,8 +1,6 @@
-"""The weights and sample sizes of a design are the best of all that may be chosen, step by step."""
+"""The weights of a design are the best of all that may be chosen, step by step."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from typing import Any
 
 import pytest
@@ -11,20 +9,18 @@ from boed_tiny import Enumerated, exact_approximations
 from torch import Tensor
 
 import boed.search.adaptivity
-from boed.approximations import TARGETS, Approximations
-from boed.combination import Combination
-from boed.estimators.amortised import AmortisedEstimator
+from boed.approximations import Approximations
 from boed.estimators.bank import Bank
-from boed.search.adaptivity import affordable, estimate_adaptivity, sample
+from boed.estimators.calibration import Calibration
+from boed.search.adaptivity import _cross_fitted, _halves, affordable, estimate_adaptivity, sample
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import WEIGHTS, shrunk
 
 
-def own_maps(learned: Approximations, rows: Tensor, chosen: list[Tensor], targets: list[float]) -> Tensor:
+def own_map(learned: Approximations, rows: Tensor, chosen: list[Tensor]) -> Tensor:
     """(B, L) of images of the bank that do not complete themselves, after looking at `chosen`."""
-    targets = [*targets, *[TARGETS[0]] * learned.glimpses][: learned.glimpses]
-    designer = Designer(replace(learned, targets=tuple(targets)))
-    history = History(designer, learned.bank, rows, seed=7, excluded=rows)
+    excluded = learned.versions(learned.bank, rows)
+    history = History(Designer(learned), learned.bank, rows, seed=7, excluded=excluded)
     for places in chosen:
         history.look(places)
     return history.own_map()
@@ -52,67 +48,74 @@ def beats(losses: Tensor, fixed: Tensor) -> bool:
 
 
 @torch.no_grad()
-def brute_force(learned: Approximations, rows: Tensor) -> list[dict[tuple[float, float], float]]:
-    """For every step the mean loss of every (weight, target) that is proven, going on from the best."""
-    average, chosen, targets, found = Designer(learned).average, list[Tensor](), list[float](), []
+def brute_force(learned: Approximations, rows: Tensor) -> list[dict[float, float]]:
+    """For every step the mean loss of every weight that is proven, going on from the best."""
+    average, chosen, found = Designer(learned).average, list[Tensor](), []
     fixed = torch.empty(0)
-    for step in range(learned.glimpses):
+    for _ in range(learned.glimpses):
         seen = torch.stack(chosen, 1) if chosen else torch.zeros(len(rows), 0, dtype=torch.int64)
         common = average(seen).scatter(1, seen, torch.inf)
+        own = own_map(learned, rows, chosen) if chosen else common
         loss, losses = realised(learned, rows, chosen), {}
-        for weight, target in product(WEIGHTS, TARGETS if step else TARGETS[1:2]):
-            own = own_maps(learned, rows, chosen, [*targets, target]) if step else common
+        for weight in WEIGHTS:
             places = shrunk(common, own, weight).argmin(1)
             lost = loss.gather(1, places[:, None])[:, 0].double()
             fixed = lost if weight == 0 else fixed
             if weight == 0 or beats(lost, fixed):
-                losses[weight, target] = float(lost.mean())
+                losses[weight] = float(lost.mean())
         found.append(losses)
-        weight, target = min(losses, key=lambda pair: (losses[pair], *pair))
-        targets += [target] * (step > 0)
-        own = own_maps(learned, rows, chosen, targets) if step else common
-        chosen.append(shrunk(common, own, weight).argmin(1))
+        best = min(losses, key=lambda weight: (losses[weight], weight))
+        chosen.append(shrunk(common, own, best).argmin(1))
     return found
 
 
-@pytest.mark.parametrize("best", TARGETS)
-def test_of_two_sample_sizes_the_one_with_the_smaller_loss_is_taken(
-    pointer_fit: Approximations, monkeypatch: pytest.MonkeyPatch, best: float
-) -> None:
-    """Losses rise with the number of the place; the average map leads to the last, own maps to 0 or 1."""
-    places, rows = len(pointer_fit.places), len(sample(len(pointer_fit.bank), 30))
-
-    def towards(place: int) -> torch.Tensor:
-        return torch.ones(rows, places, dtype=torch.float64).index_fill(1, torch.tensor([place]), -100.0)
-
-    losses = torch.arange(places, dtype=torch.float64).expand(rows, -1)
-    monkeypatch.setattr("boed.search.adaptivity._realised", lambda *_: losses)
-    monkeypatch.setattr(History, "average_map", lambda _: towards(places - 1))
-    maps = {target: towards(int(target != best)) for target in TARGETS}
-    monkeypatch.setattr(History, "own_maps", lambda *_: maps)
-    found = estimate_adaptivity(pointer_fit, 7, images=30)
-    assert all(weight > 0 for weight in found.weights) and set(found.targets) == {best}
-
-
 @pytest.mark.parametrize("images", [30, 168])
-def test_the_best_weight_and_sample_size_are_taken_at_every_step(
-    pointer_fit: Approximations, images: int
-) -> None:
+def test_the_best_weight_is_taken_at_every_step(pointer_fit: Approximations, images: int) -> None:
     rows = sample(len(pointer_fit.bank), images)
     found = estimate_adaptivity(pointer_fit, 7, images=images)
     steps = brute_force(pointer_fit, rows)
-    assert len(found.weights) == len(found.targets) == 3
-    for step, losses in enumerate(steps):
-        best = min(losses, key=lambda pair: (float(f"{losses[pair]:.5g}"), *pair))  # equal but for rounding
-        assert found.weights[step] == best[0]
-        if step:
-            assert found.targets[step - 1] == best[1]  # behind the map for glimpse `step` + 1
-    assert any(found.weights)
-    assert found.targets[-1] == found.targets[-2]  # of the last glimpse nothing depends on it
+    assert len(found.weights) == len(found.calibrations) == len(steps) == 3
+    for weight, losses in zip(found.weights, steps, strict=True):
+        best = min(losses, key=lambda one: (float(f"{losses[one]:.5g}"), one))  # equal but for rounding
+        assert weight == best
+    assert any(found.weights) and found.calibrations[0] == Calibration()
+
+
+def test_what_is_read_is_realised_on_average(pointer_fit: Approximations) -> None:
+    """Of the images that calibrate, at the places that are chosen; the first map is the average as it is."""
+    rows = sample(len(pointer_fit.bank), 168)
+    found = estimate_adaptivity(pointer_fit, 7, images=168)
+    excluded = pointer_fit.versions(pointer_fit.bank, rows)
+    history = History(Designer(pointer_fit), pointer_fit.bank, rows, seed=7, excluded=excluded)
+    chosen = list[Tensor]()
+    for weight, read in zip(found.weights, found.calibrations, strict=True):
+        losses = realised(pointer_fit, rows, chosen)
+        places, maps = history.choose(weight, read)
+        predicted, true = (part.gather(1, places[:, None]).mean() for part in (maps, losses))
+        assert float(predicted) == pytest.approx(float(true), abs=0.03)
+        history.look(places)
+        chosen.append(places)
+
+
+def test_no_image_has_a_say_in_what_chooses_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Versions of an original are in one half, and each half is mixed with the weight of the other."""
+    half = _halves(torch.tensor([5, 5, 7, 9, 9, 7]))
+    assert half.tolist() == [True, True, False, True, True, False]
+    one, other = torch.zeros(6, 3), torch.ones(6, 3)
+    seen = list[Tensor]()
+
+    def chosen(average: Tensor, own: Tensor, realised: Tensor, errors: float) -> float:
+        seen.append(realised[:, 0])
+        return 0.25 if len(realised) == 2 else 0.75
+
+    monkeypatch.setattr(boed.search.adaptivity, "choose_weight", chosen)
+    found = _cross_fitted(one, other, torch.arange(18.0).view(6, 3), half, 2.0)
+    assert [part.tolist() for part in seen] == [[6.0, 15.0], [0.0, 3.0, 9.0, 12.0]]
+    assert found[:, 0].tolist() == [0.25, 0.25, 0.75, 0.25, 0.25, 0.75]
 
 
 def test_what_was_chosen_before_does_not_matter(pointer_fit: Approximations) -> None:
-    changed = replace(pointer_fit, weights=(1.0, 0.3, 0.0), targets=(80.0, 80.0, 80.0))
+    changed = replace(pointer_fit, weights=(1.0, 0.3, 0.0), calibrations=(Calibration(1.0, 2.0, 3.0),) * 3)
     one, other = (estimate_adaptivity(learned, 7, images=30) for learned in (pointer_fit, changed))
     assert one == other
     assert changed.weights == (1.0, 0.3, 0.0)
@@ -138,28 +141,22 @@ def test_own_maps_that_are_noise_get_no_weight(
     """So large that any share of them decides; at the first step there is no map of one's own."""
     generator = torch.Generator().manual_seed(0)
 
-    def noise(self: History, targets: Sequence[float]) -> dict[float, Tensor]:
+    def noise(self: History) -> Tensor:
         if self.count == 0:
-            return {targets[0]: self.average_map()}
+            return self.average_map()
         drawn = 1000 * torch.rand(self.seen.shape, generator=generator, dtype=torch.float64)
-        return {targets[0]: drawn.masked_fill(self.seen, torch.inf)}
+        return drawn.masked_fill(self.seen, torch.inf)
 
-    monkeypatch.setattr(History, "own_maps", noise)
+    monkeypatch.setattr(History, "own_map", noise)
     assert estimate_adaptivity(pointer_fit, 7).weights == (0.0, 0.0, 0.0)
 
 
 def test_where_it_pays_to_adapt_the_weight_is_positive(pointer_fit: Approximations) -> None:
     """The place that a pointer points at is best; by weight 0 half of the images would go elsewhere."""
     losses = brute_force(pointer_fit, sample(len(pointer_fit.bank), 60))[1]
-    fixed = min(loss for (weight, _), loss in losses.items() if weight == 0)
+    fixed = losses[0.0]
     assert min(losses.values()) < fixed - 0.1
     assert estimate_adaptivity(pointer_fit, 7, images=60).weights[1] > 0
-
-
-def test_sample_sizes_are_chosen_for_retrieval_alone(pointer_fit: Approximations) -> None:
-    network = AmortisedEstimator((1, 4, 4), 9, 3, 8).eval()
-    learned = replace(pointer_fit, estimator=network, combination=Combination(estimator="amortised"))
-    assert set(estimate_adaptivity(learned, 7, images=20).targets) == {TARGETS[1]}
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(10, 10), (10, 3), (800, 800), (801, 800), (7, 100), (1, 1)])

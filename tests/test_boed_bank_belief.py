@@ -18,7 +18,7 @@ from boed.posteriors.avp_cnn import AvpCnnPosterior
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from data.dataset import Split
 
-IMAGES, STEPS, DRAWS = 30, 3, 40
+IMAGES, STEPS, DRAWS, TARGET = 30, 3, 40, 6.0
 HISTORIES = [[4], [4, 0], [7, 1, 2]]
 OFFSETS = torch.rand(5, STEPS, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
 
@@ -44,13 +44,14 @@ def belief_of(
     *,
     score: str = "cross-entropy",
     excluded: Tensor | None = None,
-    targets: tuple[float, ...] = (4.0, 6.0, 9.0),
+    target: float = TARGET,
     count: int = DRAWS,
 ) -> BankBelief:
     """After glimpses of the images `rows`, all of them at the same places."""
     retina = GEOMETRY.retina()
-    offsets, completion = OFFSETS[[row % 5 for row in rows]], RetrievalCompletion(bank.split, retina)
-    belief = BankBelief(bank, completion, offsets, targets, count, score, excluded)
+    offsets = OFFSETS[[row % 5 for row in rows]]
+    completion = RetrievalCompletion(bank.split, retina, target)
+    belief = BankBelief(bank, completion, offsets, count, score, excluded)
     for place in places:
         location = PLACES[place].expand(len(rows), 1, 3)
         glimpses = retina(split.images, torch.tensor(rows), location)[:, 0]
@@ -126,7 +127,7 @@ def test_a_map_is_the_mean_over_the_drawn_images(
     for row in (0, 3):
         distances = naive_distances(bank, seen.images[row], places)
         assert torch.equal(belief.distances[row], distances)
-        log_weights = tempered(distances[None], (4.0, 6.0, 9.0)[len(places) - 1])[0]
+        log_weights = tempered(distances[None], TARGET)[0]
         log_weights = naive_joint(bank, log_weights, totals[row], len(places))
         drawn = naive_draws(log_weights, OFFSETS[row, len(places) - 1].item())
         assert len(set(drawn)) > 3
@@ -147,23 +148,20 @@ def test_some_places_are_part_of_all(bank: Bank, seen: Split, score: str) -> Non
 def test_a_map_in_parts_is_about_the_same_draws(
     bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are drawn once, and again after a glimpse or for another target."""
-    targets, log_weights = list[float](), RetrievalCompletion.log_weights
+    """They are drawn once, and again after a glimpse."""
+    drawn, log_weights = list[int](), RetrievalCompletion.log_weights
 
-    def counted(self: RetrievalCompletion, distances: Tensor, target: float) -> Tensor:
-        targets.append(target)
-        return log_weights(self, distances, target)
+    def counted(self: RetrievalCompletion, distances: Tensor) -> Tensor:
+        drawn.append(len(distances))
+        return log_weights(self, distances)
 
     monkeypatch.setattr(RetrievalCompletion, "log_weights", counted)
     belief, totals = belief_of(bank, seen, range(5), [4]), totals_of(bank, seen, range(5), [4])
     maps = [belief.own_map(totals, 2) for _ in range(2)]
-    belief.targets[0] = 9.0
-    maps += [belief.own_map(totals, 2) for _ in range(2)]
     belief.observe(torch.zeros(5, 1, 4, 4), torch.zeros(5, dtype=torch.int64))
     maps.append(belief.own_map(totals, 2))
-    assert targets == [4.0, 9.0, 6.0]
-    assert torch.equal(maps[0], maps[1]) and torch.equal(maps[2], maps[3])
-    assert not torch.equal(maps[1], maps[2]) and not torch.equal(maps[3], maps[4])
+    assert drawn == [5, 5]
+    assert torch.equal(maps[0], maps[1]) and not torch.equal(maps[1], maps[2])
 
 
 @torch.no_grad()
@@ -191,18 +189,6 @@ def test_maps_do_not_depend_on_the_images_beside(bank: Bank, seen: Split, score:
         assert torch.equal(alone[0], whole[row])
 
 
-@pytest.mark.parametrize("score", SCORES)
-@torch.no_grad()
-def test_maps_of_several_sample_sizes_are_those_of_each(bank: Bank, seen: Split, score: str) -> None:
-    belief, totals = belief_of(bank, seen, range(5), [4], score=score), totals_of(bank, seen, range(5), [4])
-    found = belief.own_maps(totals, 2, (3.0, 8.0, 20.0))
-    assert found.shape == (3, 5, 9)
-    for target, own in zip((3.0, 8.0, 20.0), found, strict=True):
-        alone = belief_of(bank, seen, range(5), [4], score=score, targets=(target,) * STEPS)
-        torch.testing.assert_close(own, alone.own_map(totals, 2), rtol=0, atol=1e-6)
-    assert not torch.equal(found[0], found[2])
-
-
 @pytest.mark.parametrize("size", [1, 7])
 @torch.no_grad()
 def test_maps_do_not_depend_on_how_pairs_are_packed(
@@ -217,7 +203,7 @@ def test_maps_do_not_depend_on_how_pairs_are_packed(
 
 
 @torch.no_grad()
-def test_a_pair_that_several_draws_have_is_scored_once(
+def test_an_image_that_is_drawn_often_is_scored_once(
     bank: Bank, seen: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scored, logits = list[int](), bank.q.logits
@@ -226,16 +212,20 @@ def test_a_pair_that_several_draws_have_is_scored_once(
         scored.append(len(total))
         return logits(total, count)
 
+    belief, totals = belief_of(bank, seen, range(5), [4]), totals_of(bank, seen, range(5), [4])
+    drawn = belief.completion.draw(belief.weights(totals), DRAWS, belief.offsets[:, 0])
     monkeypatch.setattr(bank.q, "logits", counted)
     monkeypatch.setattr(boed.estimators.shared_completions, "CACHED_VALUES", 1)
-    belief, targets = belief_of(bank, seen, range(5), [4]), (3.0, 8.0, 20.0)
-    belief.own_maps(totals_of(bank, seen, range(5), [4]), 2, targets)
-    scored_pairs = scored[len(targets) :].copy()  # before them q is asked for the shares of the classes
-    totals = totals_of(bank, seen, range(5), [4])
-    weights = [belief.weights(totals, target) for target in targets]
-    drawn = [belief.completion.draw(each, DRAWS, belief.offsets[:, 0]) for each in weights]
-    pairs = sum(len(torch.cat(rows).unique()) for rows in zip(*drawn, strict=True))
-    assert scored_pairs == [1] * pairs
+    belief.own_map(totals, 2)
+    assert scored[1:] == [1] * sum(len(rows.unique()) for rows in drawn)  # first the shares of the classes
+
+
+@torch.no_grad()
+def test_completions_have_the_labels_that_q_believes_in(bank: Bank, seen: Split) -> None:
+    belief, totals = belief_of(bank, seen, range(5), [4, 0]), totals_of(bank, seen, range(5), [4, 0])
+    weights, shares = belief.weights(totals).exp(), bank.q.logits(totals.float(), 2).softmax(1)
+    for k in bank.labels.unique().tolist():
+        torch.testing.assert_close(weights[:, bank.labels == k].sum(1).float(), shares[:, k])
 
 
 @torch.no_grad()
@@ -272,12 +262,12 @@ def test_an_excluded_image_completes_nothing(bank: Bank) -> None:
     """Images of the bank itself: without the exclusion each would be its own best completion."""
     rows = [3, 8, 20, 21, 29]
     split = bank.split.take(torch.tensor(rows))
-    for excluded in (None, torch.tensor(rows)):
+    for excluded in (None, torch.tensor(rows)[:, None] == torch.arange(IMAGES)):
         belief = belief_of(bank, split, range(5), [4, 0], excluded=excluded)
         totals = totals_of(bank, split, range(5), [4, 0])
-        weights = belief.weights(totals, 6.0).exp()
+        weights = belief.weights(totals).exp()
         own = weights[torch.arange(5), rows]
-        found = belief.completion.log_weights(belief.distances, 6.0).exp()
+        found = belief.completion.log_weights(belief.distances).exp()
         assert torch.equal(found[range(5), rows], found.amax(1)) == (excluded is None)
         assert own.tolist() == [0] * 5 or excluded is None
         assert belief.sample_size(totals).tolist() == pytest.approx((1 / weights.square().sum(1)).tolist())
@@ -291,7 +281,7 @@ def test_completions_are_the_drawn_images_with_their_labels(bank: Bank, seen: Sp
     for row in range(5):
         made = belief.completed(row, totals)
         assert made.labels is not None
-        drawn = naive_draws(belief.weights(totals, 6.0)[row], OFFSETS[row, 1].item())
+        drawn = naive_draws(belief.weights(totals)[row], OFFSETS[row, 1].item())
         rows = sorted(set(drawn))
         assert torch.equal(made.statistics, bank.statistics(torch.tensor(rows)))
         assert torch.equal(made.labels, bank.labels[rows])
@@ -311,7 +301,7 @@ def test_with_exact_parts_a_map_is_the_exact_epe(score: str, places: list[int]) 
     bank = exact_approximations(world).embedded()
     for image in (0, 7, 16):
         draws = 2 * len(world.consistent(image, places))
-        belief = belief_of(bank, world.split, [image], places, score=score, targets=(1.0,) * 3, count=draws)
+        belief = belief_of(bank, world.split, [image], places, score=score, target=1.0, count=draws)
         total = totals_of(bank, world.split, [image], places)
         found = belief.own_map(total, len(places) + 1)[0]
         assert found.tolist() == pytest.approx(world.epe(image, places), abs=1e-5)
@@ -322,8 +312,8 @@ def test_maps_of_a_convolutional_posterior_do_not_depend_on_the_images_beside(se
     torch.manual_seed(0)
     q = AvpCnnPosterior(GEOMETRY, 4, STEPS + 1, resolution=12, width=8).eval()
     bank = Bank(q, pointer_split(IMAGES, seed=0), PLACES, GEOMETRY)
-    totals, targets = totals_of(bank, seen, range(5), [4]), (3.0, 9.0)
-    whole = belief_of(bank, seen, range(5), [4]).own_maps(totals, 2, targets)
+    totals = totals_of(bank, seen, range(5), [4])
+    whole = belief_of(bank, seen, range(5), [4]).own_map(totals, 2)
     for row in range(5):
-        alone = belief_of(bank, seen, [row], [4]).own_maps(totals[row : row + 1], 2, targets)
-        assert torch.equal(alone[:, 0], whole[:, row])
+        alone = belief_of(bank, seen, [row], [4]).own_map(totals[row : row + 1], 2)
+        assert torch.equal(alone[0], whole[row])

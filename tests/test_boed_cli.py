@@ -60,7 +60,7 @@ def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
     assert set(contents(run_dir)) == {
         "approximations/approximations.safetensors",
         "approximations/combination.json",
-        "approximations/shrinkage.json",
+        "approximations/adaptivity.json",
         *(f"sequences{name}.h5" for name in ("", "-fixed-order", "-random")),
     }
     design = load("folder", photos)["design"]

@@ -81,7 +81,7 @@ def test_what_was_made_from_arrays_is_loaded_without_them(
     fitted.save(tmp_path)
     loaded = boed.load(tmp_path, device="cpu")
     assert loaded.digest() == fitted.digest() and loaded.combination == combination
-    assert loaded.weights == fitted.weights and loaded.targets == fitted.targets
+    assert loaded.weights == fitted.weights and loaded.calibrations == fitted.calibrations
     designs = [boed.design(one, arrays["design"], images=3, completions=5) for one in (fitted, loaded)]
     assert same(designs[0].sequences, designs[1].sequences)
     assert designs[0].settings == designs[1].settings

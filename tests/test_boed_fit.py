@@ -64,10 +64,10 @@ def test_an_interrupted_fit_ends_with_the_same_approximations(
     found = fit(DATASET, tmp_path, **TINY)
     assert found.digest() == straight.digest()
     assert sorted(file.name for file in tmp_path.iterdir()) == [
+        "adaptivity.json",
         FILE,
         "bank.safetensors",
         "combination.json",
-        "shrinkage.json",
     ]
 
 
@@ -113,7 +113,7 @@ def test_what_is_saved_is_loaded(tmp_path: Path, straight: Approximations) -> No
     straight.save(tmp_path)
     loaded = Approximations.load(tmp_path, DATASET)
     found = replace(
-        loaded, weights=straight.weights, targets=straight.targets
+        loaded, weights=straight.weights, calibrations=straight.calibrations
     )  # they have a file of their own
     assert found.digest() == straight.digest() and found.settings == straight.settings
     assert found.geometry == straight.geometry and torch.equal(found.places, straight.places)

@@ -43,7 +43,7 @@ def learned(pointer_fit: Approximations) -> Approximations:
 
 
 def excluded_of(learned: Approximations, rows: Tensor) -> Tensor:
-    found = learned.own_rows(TRAIN, rows)
+    found = learned.excluded(TRAIN, rows)
     assert found is not None
     return found
 
@@ -60,27 +60,26 @@ def generated(path: Path, learned: Approximations, count: int | None = None) -> 
 def test_images_are_found_in_the_bank_if_they_are_there(learned: Approximations) -> None:
     rows = torch.randperm(len(TRAIN), generator=torch.Generator().manual_seed(0))
     found = excluded_of(learned, rows)
-    inside = found >= 0
-    assert int(inside.sum()) == len(learned.bank) < len(TRAIN)
-    assert torch.equal(learned.bank.images[found[inside]], TRAIN.images[rows[inside]])
+    inside = found.any(1)
+    assert int(inside.sum()) == int(found.sum()) == len(learned.bank) < len(TRAIN)
+    assert torch.equal(learned.bank.images[found[inside].int().argmax(1)], TRAIN.images[rows[inside]])
     assert not torch.isin(TRAIN.ids[rows[~inside]], learned.bank.ids).any()
-    assert learned.own_rows(pointer_dataset()["design"], rows[:5]) is None  # though it has the same ids
+    assert learned.excluded(pointer_dataset()["design"], rows[:5]) is None  # though it has the same ids
 
 
 @torch.no_grad()
 def test_an_image_has_no_weight_in_its_own_completions(learned: Approximations) -> None:
     rows = torch.arange(60)
     excluded = excluded_of(learned, rows)
-    here = (excluded >= 0).nonzero().view(-1)
-    assert 0 < len(here) < 60
+    assert 0 < int(excluded.any(1).sum()) < 60
     history = History(Designer(learned), TRAIN, rows, seed=0, excluded=excluded)
     plain = History(Designer(learned), TRAIN, rows, seed=0)
     for each in (history, plain):
         each.look(torch.full((60,), 4))
     assert isinstance(history.belief, BankBelief) and isinstance(plain.belief, BankBelief)
-    weights, free = history.belief.weights().exp(), plain.belief.weights().exp()
-    assert (weights[here, excluded[here]] == 0).all() and (free[here, excluded[here]] > 0).all()
-    others = excluded < 0
+    weights, free = (each.belief.weights(each.total).exp() for each in (history, plain))
+    assert (weights[excluded] == 0).all() and (free[excluded] > 0).all()
+    others = ~excluded.any(1)
     assert torch.equal(weights[others], free[others])
     assert torch.allclose(weights.sum(1), torch.ones(60, dtype=torch.float64))
 
@@ -149,10 +148,10 @@ def test_an_interrupted_run_ends_with_the_same_bytes(
 def test_proposals_from_the_images_themselves_are_refused(learned: Approximations) -> None:
     proposals = replace(learned, combination=Combination.of(completion="proposals"))
     with pytest.raises(SettingsError, match="leave an image of the train split out"):
-        proposals.own_rows(TRAIN, torch.arange(3))
-    assert proposals.own_rows(pointer_dataset()["design"], torch.arange(3)) is None
+        proposals.excluded(TRAIN, torch.arange(3))
+    assert proposals.excluded(pointer_dataset()["design"], torch.arange(3)) is None
     elsewhere = replace(learned, combination=Combination.of(completion="proposals", bank="somewhere"))
-    assert elsewhere.own_rows(TRAIN, torch.arange(3)) is not None
+    assert elsewhere.excluded(TRAIN, torch.arange(3)) is not None
 
 
 def test_a_network_imitates_the_designs_of_all_training_images(

@@ -21,7 +21,7 @@ from boed.comparison.compare import compare
 from boed.comparison.masks import look
 from boed.comparison.settings import JudgeSettings
 from boed.comparison.stores import by_target, geometry_of, sources_of
-from boed.completions.retrieval import tempered
+from boed.completions.retrieval import SAMPLE_SIZE, tempered
 from boed.estimators.bank_belief import BankBelief
 from boed.fitting.fit import fit
 from boed.fitting.posterior_fit import informed, on_policy
@@ -105,8 +105,8 @@ def test_completions_are_weighted_by_the_pixels_of_the_glance(designer: Designer
     own, bank = (thumbnails(split.images, 4).flatten(1).double() for split in (DESIGN, designer.learned.bank))
     distances = (own[rows, None] - bank).square().sum(2)
     torch.testing.assert_close(history.belief.distances, distances)
-    expected = tempered(distances, designer.learned.targets[0])
-    torch.testing.assert_close(history.belief.weights(), expected)
+    found = history.belief.completion.log_weights(history.belief.distances)
+    torch.testing.assert_close(found, tempered(distances, SAMPLE_SIZE))
 
 
 @torch.no_grad()

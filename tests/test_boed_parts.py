@@ -105,12 +105,12 @@ def test_a_combination_fits_and_is_found_again(root: Path, combination: Combinat
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == there
     assert learned.combination == again.combination == combination
     assert again.digest() == learned.digest()
-    assert again.weights == learned.weights and again.targets == learned.targets
+    assert again.weights == learned.weights and again.calibrations == learned.calibrations
     designs = designed(learned)
     assert same(designs, designed(again))
     assert all(len({tuple(place) for place in row}) == 3 for row in designs.locations.tolist())
     assert designs.epe.isfinite().all() and designs.entropy.isfinite().all()
-    assert files(folder) >= {FILE, f"shrinkage{combination.tag}.json", *parts_of(combination)}
+    assert files(folder) >= {FILE, f"adaptivity{combination.tag}.json", *parts_of(combination)}
     assert not any("state" in name or name.endswith(".new") for name in files(folder))
 
 
@@ -136,7 +136,7 @@ def test_the_order_in_which_parts_are_learned_does_not_matter(
     shutil.copy(root / combination.posterior / FILE, tmp_path / FILE)
     alone = fitted(tmp_path, combination)
     assert alone.digest() == fitted(root / combination.posterior, combination).digest()
-    parts = {f"shrinkage{combination.tag}.json", *parts_of(combination)}
+    parts = {f"adaptivity{combination.tag}.json", *parts_of(combination)}
     assert files(tmp_path) == {FILE, "combination.json", *parts}
 
 
@@ -238,22 +238,25 @@ def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:
         assert torch.equal(*made) and made[0].shape == (3, 4, 12, 12, 1)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"weights": [0.1]}', '{"weights": 3, "targets": 4}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"weights": [0.1]}', '{"weights": 3, "calibrations": 4}'])
 def test_damaged_weights_are_refused(root: Path, tmp_path: Path, text: str) -> None:
     fitted(root / FITTED[0], Combination())
     shutil.copytree(root / FITTED[0], tmp_path / "run")
-    (tmp_path / "run" / "shrinkage.json").write_text(text)
-    with pytest.raises(CheckpointError, match=r"expected weights and targets in .*shrinkage.json, found it"):
+    (tmp_path / "run" / "adaptivity.json").write_text(text)
+    with pytest.raises(
+        CheckpointError, match=r"expected weights and calibrations in .*adaptivity.json, found it"
+    ):
         fitted(tmp_path / "run", Combination())
 
 
 def test_weights_are_read_from_their_file(root: Path, tmp_path: Path) -> None:
     fitted(root / FITTED[0], Combination())
     shutil.copytree(root / FITTED[0], tmp_path / "run")
-    kept = {"weights": [0.0, 0.35, 0.6], "targets": [80.0, 5.0, 5.0]}
-    (tmp_path / "run" / "shrinkage.json").write_text(json.dumps(kept))
+    reads = [Calibration(), Calibration(0.1, 0.5, 0.2), Calibration(contrast=2.0)]
+    kept = {"weights": [0.0, 0.35, 0.6], "calibrations": [read._asdict() for read in reads]}
+    (tmp_path / "run" / "adaptivity.json").write_text(json.dumps(kept))
     learned = fitted(tmp_path / "run", Combination())
-    assert learned.weights == (0.0, 0.35, 0.6) and learned.targets == (80.0, 5.0, 5.0)
+    assert learned.weights == (0.0, 0.35, 0.6) and learned.calibrations == tuple(reads)
     assert learned.digest() != fitted(root / FITTED[0], Combination()).digest()
 
 

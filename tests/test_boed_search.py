@@ -131,7 +131,7 @@ def test_own_map_scores_one_glimpse_more(designer: Designer, unseen: Split) -> N
     history.look(torch.full((5,), 3))
     learned, belief = designer.learned, history.belief
     assert isinstance(belief, BankBelief)
-    weights = belief.completion.log_weights(belief.distances, learned.targets[0])
+    weights = belief.weights(history.total)
     drawn = belief.completion.draw(weights, designer.completions, image_noise(unseen.ids[:5], STEPS, 0)[:, 0])
     for row, found in enumerate(history.own_map()):
         total, statistics = history.total[row].float(), designer.bank.statistics(drawn[row])

@@ -54,7 +54,7 @@ def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibra
     >>> calibration_of(maps, 0.5 * maps + 0.25, torch.ones(2, dtype=torch.float64))
     Calibration(offset=0.25, entropy=0.0, contrast=0.5)
     """
-    own, true = (_less_mean(part, scores.isfinite()) for part in (scores, realised))
+    own, true = (contrasts(part, scores.isfinite()) for part in (scores, realised))
     contrast = float((own * true).sum() / own.square().sum().clamp(min=1e-12))
     contrast = max(contrast, LEAST_CONTRAST)
     chosen = scores.argmin(1, keepdim=True)
@@ -65,7 +65,11 @@ def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibra
     return Calibration(float(rest.mean() - slope * entropy.mean()), slope, contrast)
 
 
-def _less_mean(values: Tensor, known: Tensor) -> Tensor:
-    """(B, L) differences from the mean over the known places of each image; 0 elsewhere."""
+def contrasts(values: Tensor, known: Tensor) -> Tensor:
+    """(B, L) differences from the mean over the known places of each image; 0 elsewhere.
+
+    >>> contrasts(torch.tensor([[1.0, 3.0, torch.inf]]), torch.tensor([[True, True, False]]))
+    tensor([[-1.,  1.,  0.]], dtype=torch.float64)
+    """
     inside = values.double().where(known, 0)
     return (inside - inside.sum(1, keepdim=True) / known.sum(1, keepdim=True)).where(known, 0)

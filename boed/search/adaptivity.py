@@ -1,4 +1,4 @@
-"""How far a design may leave the fixed order, step by step, and what its values mean, on images of the bank."""
+"""How far a design may leave the fixed order, step by step, and what its values mean."""
 
 from __future__ import annotations
 
@@ -50,22 +50,19 @@ def estimate_adaptivity(
     rows: Tensor | None = None,
     errors: float = ERRORS,
 ) -> Adaptivity:
-    """Weights with the lowest realised cross-entropy, and calibrations, along the design's own histories.
+    """Weights of own maps, and calibrations, along the design's own histories of bank images.
 
-    A weight is 0 unless another is better beyond noise (see `boed.search.shrinkage.choose_weight`); what the
-    map with that weight says is then calibrated (see `boed.estimators.calibration`).
-
-    Bank images, each left out of its own completions and of the average maps that it is compared by, are
-    designed for with every weight; the one whose choices do best on their true labels is taken, and the next
-    step follows from it. The first map is the average over the bank, the same for all images: it says what it
-    means.
+    Each of these is left out of its own completions, and designed for step by step with the weight that is
+    found (see `boed.search.shrinkage.choose_weight`); what the map with that weight says is calibrated (see
+    `boed.estimators.calibration`). The first map is the average over the bank, the same for all images: it
+    says what it means.
 
     Args:
-        learned: q, r and estimator.
+        learned: approximations, all but these.
         seed: of the completions.
-        images: about how many bank images to design for; default as many as an estimate needs.
+        images: of the bank, at most; default by what a map costs.
         rows: (B,) these images of the bank, of which the estimator must know nothing.
-        errors: see `boed.search.shrinkage.choose_weight`.
+        errors: standard errors by which own maps must beat the fixed order.
     """
     if rows is None:
         pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
@@ -74,14 +71,13 @@ def estimate_adaptivity(
     designer = Designer(learned)
     excluded = learned.versions(learned.bank, rows)
     history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
-    folds = _halves(learned.bank.take(rows).originals).to(rows.device)
     weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
         of_others = _of_others(designer, history, rows, average) if step else average
         weights.append(choose_weight(of_others, own, realised, errors))
-        crossed = _cross_fitted(of_others, own, realised, folds, errors)
-        read = calibration_of(crossed, realised, history.predictive_entropy()) if step else Calibration()
+        mixed = shrunk(of_others, own, weights[-1])
+        read = calibration_of(mixed, realised, history.predictive_entropy()) if step else Calibration()
         calibrations.append(read)
         history.leave_order(weights[-1])
         history.look(history.best(shrunk(average, own, weights[-1])))
@@ -92,25 +88,6 @@ def _of_others(designer: Designer, history: History, rows: Tensor, average: Tens
     """(B, L) averages in which bank images themselves have no part: they would tell their own labels."""
     maps = designer.common_average if history.common else designer.average
     return maps.without(rows, average, _realised(designer, history, rows, designer.score))
-
-
-def _halves(originals: Tensor) -> Tensor:
-    """(B,) bool: one half of the originals (B,), whose versions stay together."""
-    return originals.unique(return_inverse=True)[1] % 2 == 0
-
-
-def _cross_fitted(average: Tensor, own: Tensor, realised: Tensor, half: Tensor, errors: float) -> Tensor:
-    """(B, L) maps, each mixed with the weight that is chosen on the other half (B,) of the images.
-
-    So that no image has had a say in what chooses for it: the best of several weights looks better on the
-    images that it was chosen on than it is.
-    """
-    mixed = torch.empty_like(average)
-    for here, other in ((half, ~half), (~half, half)):
-        some = other if bool(other.any()) else here  # a single original has no other half
-        weight = choose_weight(average[some], own[some], realised[some], errors)
-        mixed[here] = shrunk(average[here], own[here], weight)
-    return mixed
 
 
 def _realised(designer: Designer, history: History, rows: Tensor, score: str = SCORE) -> Tensor:

@@ -14,13 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from scipy.optimize import nnls
 from torch import Tensor
 
 from boed.estimators.bank import Bank
+from boed.estimators.calibration import contrasts
 from boed.estimators.epe import candidate_scores
 
-WEIGHTS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.6, 1.0)
+DIGITS = 2  # of a weight, which is known no better
+TINY = 1e-9
 REFERENCE_ROWS = 20_000  # (reference image, place) pairs behind an average
 REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
 WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
@@ -104,10 +108,15 @@ class AverageMaps:
 
 
 def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float = ERRORS) -> float:
-    """The weight whose choices have the lowest mean realised loss, of those that beat weight 0 beyond noise.
+    r"""The weight of own maps that tells best how places differ, or 0 where choosing by it does not pay.
 
-    Beyond noise: the mean advantage over the images exceeds so many of its standard errors. Without such a
-    weight it is 0; of equals it is the smallest.
+    The differences between the places of an image are regressed on those of both maps,
+
+    $\tilde s_{bl} \approx \beta_0\,\overline{m}_{bl} + \beta_1\,\tilde m_{bl}, \quad
+    w = \beta_1 / (\beta_0 + \beta_1), \quad \beta \ge 0$
+
+    which is the linear empirical-Bayes estimate of the realised loss s. It is taken where the places that it
+    chooses have a smaller mean loss than those of the average map, by so many standard errors.
 
     Args:
         average, own: (B, L) maps of held-out images, infinite where a place must not be taken.
@@ -116,14 +125,23 @@ def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float 
 
     >>> own = torch.tensor([[0., 1.], [1., 0.]] * 9)
     >>> choose_weight(torch.tensor([[0., .1]] * 18), own, own)
-    0.1
+    1.0
     """
-    choices = [shrunk(average, own, weight).argmin(1, keepdim=True) for weight in WEIGHTS]
-    losses = torch.cat([realised.gather(1, choice) for choice in choices], 1).double()  # (B, W)
-    gain = losses[:, :1] - losses
-    error = gain.std(0, correction=0) / len(gain) ** 0.5
-    proven = gain.mean(0) > errors * error
-    return WEIGHTS[int(gain.mean(0).where(proven, 0).argmax())]
+    weight = _regressed_weight(average, own, realised)
+    losses = [realised.gather(1, shrunk(average, own, w).argmin(1, keepdim=True)) for w in (0.0, weight)]
+    gain = (losses[0] - losses[1]).double()
+    error = float(gain.std(correction=0)) / len(gain) ** 0.5
+    return weight if float(gain.mean()) > errors * error else 0.0
+
+
+def _regressed_weight(average: Tensor, own: Tensor, realised: Tensor) -> float:
+    """Share of the own map in the non-negative least-squares fit; 0 where neither map tells anything."""
+    maps = [contrasts(part, average.isfinite()).flatten() for part in (average, own, realised)]
+    design, true = torch.stack(maps[:2], 1), maps[2]
+    gram = (design.T @ design + TINY * torch.eye(2, device=design.device)).cpu().numpy()
+    root = np.linalg.cholesky(gram).T  # ||root b - root^-T moment|| has the same minimum, in two numbers
+    fixed, adaptive = nnls(root, np.linalg.solve(root.T, (design.T @ true).cpu().numpy()))[0]
+    return round(float(adaptive / (fixed + adaptive)), DIGITS) if adaptive > 0 else 0.0
 
 
 def shrunk(average: Tensor, own: Tensor, weight: float) -> Tensor:
