@@ -180,7 +180,7 @@ def test_another_posterior_has_a_folder_of_its_own(photos: Path, run_copy: Path)
     assert new == {
         "approximations-avp-cnn/approximations.safetensors",
         "approximations-avp-cnn/combination.json",
-        "approximations-avp-cnn/shrinkage-avp-cnn.json",
+        "approximations-avp-cnn/adaptivity-avp-cnn.json",
         "sequences-avp-cnn.h5",
     }
     assert contents(run_copy).items() >= before.items()

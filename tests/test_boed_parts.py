@@ -23,6 +23,7 @@ from boed.completions.registry import COMPLETIONS
 from boed.enumeration.exact import exact_along
 from boed.enumeration.task import enumeration
 from boed.estimators.bank import Bank
+from boed.estimators.calibration import Calibration
 from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
 from boed.part_files import adaptivity_file
@@ -243,9 +244,8 @@ def test_damaged_weights_are_refused(root: Path, tmp_path: Path, text: str) -> N
     fitted(root / FITTED[0], Combination())
     shutil.copytree(root / FITTED[0], tmp_path / "run")
     (tmp_path / "run" / "adaptivity.json").write_text(text)
-    with pytest.raises(
-        CheckpointError, match=r"expected weights and calibrations in .*adaptivity.json, found it"
-    ):
+    expected = r"expected weights and calibrations in .*adaptivity.json, found it damaged"
+    with pytest.raises(CheckpointError, match=expected):
         fitted(tmp_path / "run", Combination())
 
 

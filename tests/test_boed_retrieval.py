@@ -151,12 +151,12 @@ def test_a_prior_multiplies_the_likelihood(target: float) -> None:
     assert size == pytest.approx(min(target, 100 / 18), rel=1e-3)  # without likelihood it is 10^2 / 18
 
 
-def test_a_completion_has_a_target_of_its_own_unless_it_is_told() -> None:
+@pytest.mark.parametrize("target", [4.0, 9.0])
+def test_a_completion_has_the_sample_size_that_it_is_made_with(target: float) -> None:
     distances = torch.rand(3, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    r = RetrievalCompletion(noise_split(30), Retina(4), 4.0)
-    assert torch.equal(r.log_weights(distances), r.log_weights(distances, 4.0))
-    sizes = effective_sample_size(r.log_weights(distances, 9.0))
-    assert sizes[:, 0].tolist() == pytest.approx([9.0] * 3, rel=1e-3)
+    r = RetrievalCompletion(noise_split(30), Retina(4), target)
+    sizes = effective_sample_size(r.log_weights(distances))
+    assert sizes[:, 0].tolist() == pytest.approx([target] * 3, rel=1e-3)
 
 
 @pytest.mark.parametrize("scales", [1, 2, 3, 4])

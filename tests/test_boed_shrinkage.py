@@ -6,7 +6,7 @@ from torch import Tensor
 import boed.search.shrinkage
 from boed.estimators.epe import candidate_scores
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
-from boed.search.shrinkage import WEIGHTS, AverageMaps, choose_weight, shrunk
+from boed.search.shrinkage import AverageMaps, choose_weight, shrunk
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -41,7 +41,16 @@ def test_weight_between_for_a_noisy_truth() -> None:
     assert found[0] > found[1] > 0
 
 
-def test_the_smallest_weight_of_equals_is_taken() -> None:
+@pytest.mark.parametrize("share", [0.25, 0.8, 1.0])
+def test_the_weight_is_the_share_of_the_own_map_in_what_is_realised(share: float) -> None:
+    """Whatever is the same at all places of an image, and whatever the size of the differences."""
+    average, own = draws(8).expand(50, -1), draws(50, 8, seed=1)
+    level = draws(50, 1, seed=2) * 9
+    realised = level + 0.4 * ((1 - share) * average + share * own)
+    assert choose_weight(average, own, realised, errors=0) == share
+
+
+def test_where_own_maps_tell_no_more_the_order_stays() -> None:
     same = draws(40, 6)
     assert choose_weight(same, same, draws(40, 6, seed=1)) == 0
     assert choose_weight(same, draws(40, 6, seed=1), torch.ones(40, 6)) == 0
@@ -53,7 +62,7 @@ def test_places_that_must_not_be_taken_stay_out() -> None:
     own[3, 2] = torch.nan
     average[:, 0] = torch.inf
     average[3, 2] = torch.inf
-    for weight in WEIGHTS:
+    for weight in (0.0, 0.3, 1.0):
         found = shrunk(average, own, weight)
         assert torch.equal(found.isinf(), average.isinf())
         free = ~average.isinf()

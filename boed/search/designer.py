@@ -28,8 +28,6 @@ from data.dataset import Split
 from data.errors import SettingsError
 from data.sequences import Sequences
 
-AS_IT_IS = Calibration()
-
 
 class Designer:
     """What all images share: the bank, average maps, q in double precision, and how the search goes.
@@ -183,14 +181,14 @@ class History:
             return mixed()
         return coarse_to_fine(mixed, learned.places, learned.geometry, self.seen)
 
-    def choose(self, weight: float, read: Calibration = AS_IT_IS) -> tuple[Tensor, Tensor]:
+    def choose(self, weight: float, read: Calibration | None = None) -> tuple[Tensor, Tensor]:
         """The next place (B,) of each image, and the map (B, L) that chose it as a calibration reads it."""
         scores = self.score_map(weight)
         self.leave_order(weight)
         remaining = self.designer.learned.glimpses - self.count
         if self.designer.search != SEARCHES[0] and self.count > 0 and remaining > 1:
             return self._planned(scores, remaining)
-        return self.best(scores), read(scores, self.predictive_entropy())
+        return self.best(scores), scores if read is None else read(scores, self.predictive_entropy())
 
     def best(self, scores: Tensor) -> Tensor:
         """(B,) the place with the smallest value of each map (B, L); a first glance is not chosen."""
@@ -261,7 +259,7 @@ def design_sequences(
     history = History(designer, split, rows, seed=seed, excluded=designer.learned.excluded(split, rows))
     maps, scores, entropies = [], [], [history.predictive_entropy()]
     for step in range(steps):
-        read = calibrations[step] if calibrations else AS_IT_IS
+        read = calibrations[step] if calibrations else None
         places, found = history.choose(weights[step], read)
         maps.append(found)
         scores.append(found.gather(1, places[:, None]).squeeze(1))

@@ -1,0 +1,94 @@
+"""What a map means in nats, in closed forms; and the table of what is predicted and realised."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from boed_tiny import pointer_dataset
+from torch import Tensor
+
+from boed.approximations import Approximations
+from boed.calibration import CalibrationRow, measure_calibration
+from boed.estimators.calibration import LEAST_CONTRAST, Calibration, calibration_of, contrasts
+from boed.search.designer import Designer, design_sequences
+from data.dataset import Split
+
+IMAGES, PLACES = 400, 12
+
+
+def noise(*shape: int, seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def unseen() -> Split:
+    return pointer_dataset()["valid"]
+
+
+@pytest.mark.parametrize("truth", [Calibration(0.3, 0.0, 0.7), Calibration(-0.2, 0.5, 1.4), Calibration()])
+def test_a_line_is_found_again(truth: Calibration) -> None:
+    entropy, maps = noise(IMAGES, seed=0).abs() + 1, noise(IMAGES, PLACES, seed=1).abs() + 2
+    found = calibration_of(maps, truth(maps, entropy), entropy)
+    assert found == pytest.approx(truth, abs=1e-9)
+
+
+def test_prediction_and_realisation_agree_where_a_noisy_map_chooses() -> None:
+    """The smallest of twelve noisy values is too small, by more than a nat; its reading is not."""
+    truth, entropy = noise(IMAGES, PLACES, seed=0) + 9, torch.ones(IMAGES, dtype=torch.float64)
+    maps = truth + noise(IMAGES, PLACES, seed=1)
+    read = calibration_of(maps, truth, entropy)
+    at = maps.argmin(1, keepdim=True)
+    realised = truth.gather(1, at).mean()
+    assert maps.gather(1, at).mean() < realised - 1
+    assert float(read(maps, entropy).gather(1, at).mean()) == pytest.approx(float(realised))
+    assert 0.4 < read.contrast < 0.6  # half of the variance is noise
+
+
+def test_the_order_of_the_places_stays_and_no_value_is_negative() -> None:
+    maps = noise(IMAGES, PLACES, seed=0).masked_fill(noise(IMAGES, PLACES, seed=3) > 1, torch.inf)
+    read = calibration_of(maps, -maps.masked_fill(maps.isinf(), 0), torch.zeros(IMAGES))  # it misleads
+    assert read.contrast == LEAST_CONTRAST and read.entropy == 0
+    found = read._replace(offset=5.0)(maps, torch.zeros(IMAGES))
+    assert torch.equal(found.argmin(1), maps.argmin(1)) and torch.equal(found.isinf(), maps.isinf())
+    assert float(read._replace(offset=-5.0)(maps, torch.zeros(IMAGES)).amin()) == 0
+
+
+def test_contrasts_are_less_the_mean_of_the_open_places() -> None:
+    maps = torch.tensor([[1.0, 3.0, torch.inf], [2.0, 2.0, 5.0]])
+    assert contrasts(maps, maps.isfinite()).tolist() == [[-1, 1, 0], [-1, -1, 2]]
+
+
+@torch.no_grad()
+def test_rows_are_the_means_of_a_design(pointer_fit: Approximations, unseen: Split) -> None:
+    reads = (Calibration(), Calibration(0.1, 0.5, 0.3), Calibration(0.2, 0.1, 0.9))
+    learned = replace(pointer_fit, weights=(0.0, 1.0, 1.0), calibrations=reads)
+    rows = measure_calibration(learned, unseen)
+    every = torch.arange(len(unseen))
+    designer = Designer(learned)
+    designs = design_sequences(designer, unseen, every, 3, designer.weights, designer.calibrations, seed=0)
+    assert [row.step for row in rows] == [1, 2, 3]
+    assert [row.predicted for row in rows] == pytest.approx(designs.epe.mean(0).tolist())
+    assert [row.entropy for row in rows] == pytest.approx(designs.entropy[:, :3].mean(0).tolist())
+    glimpses = learned.geometry.retina()(unseen.images, every, designs.locations)
+    totals = learned.q.embed(glimpses, learned.geometry.centres(designs.locations)).cumsum(1)
+    logits = learned.q.logits(totals, torch.arange(1, 4)).log_softmax(2)
+    losses = -logits.gather(2, unseen.labels[:, None, None].expand(-1, 3, 1))[..., 0]
+    assert [row.realised for row in rows] == pytest.approx(losses.mean(0).tolist(), abs=1e-5)
+    assert [row.nll for row in rows[1:]] == [row.realised for row in rows[:2]]
+    error = (designs.epe - losses).std(0) / len(unseen) ** 0.5
+    assert [row.error for row in rows] == pytest.approx(error.tolist(), abs=1e-5)
+
+
+def test_a_fair_sample_stands_for_the_split(pointer_fit: Approximations, unseen: Split) -> None:
+    few, again = (measure_calibration(pointer_fit, unseen, images=5) for _ in (0, 1))
+    assert few == again != measure_calibration(pointer_fit, unseen)
+
+
+@pytest.mark.parametrize(
+    ("predicted", "realised", "agrees"), [(0.1, 0.14, True), (0.1, 0.16, False), (2.0, 2.09, True)]
+)
+def test_within_a_twentieth_of_a_nat_or_of_the_value_they_agree(
+    predicted: float, realised: float, agrees: bool
+) -> None:
+    row = CalibrationRow(1, 1.0, 1.0, predicted, realised, 0.0, 1.0, 1.0)
+    assert row.agrees is agrees and row.to_json()["agrees"] is agrees
