@@ -18,7 +18,7 @@ class FitSettings:
     Args:
         glimpses: T.
         places: size L of the codebook; a grid of up to 200 locations is taken whole.
-        iterations: of each training; the last quarter of q's is on-policy. Default a fifth of the number of
+        iterations: of each training; the second half of q's is on-policy. Default a fifth of the number of
             training images, but 4,000 to 10,000.
         width: of q's embedding, or of the first layer of a small AVP-CNN (a sixth of it).
         resolution: side in pixels at which an AVP-CNN, a CVAE and a factor analysis see images, at most.

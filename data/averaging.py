@@ -36,8 +36,9 @@ def averages(images: Tensor, resolution: int) -> Tensor:
     """
     _, height, width, channels = images.shape
     rows, cols = (area_weights(side, resolution).to(images.device) for side in (height, width))
-    lines = rows @ images.float().flatten(2)  # (N, R, W*C)
-    means: Tensor = cols @ lines.view(-1, width, channels)
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds to whole grey levels
+        lines = rows @ images.float().flatten(2)  # (N, R, W*C)
+        means: Tensor = cols @ lines.view(-1, width, channels)
     return means.view(-1, resolution, resolution, channels)
 
 

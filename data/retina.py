@@ -118,12 +118,13 @@ class Retina:
                 the pixels and get a gradient, see `data.crop.crops`.
 
         Returns:
-            (B, T, S*C, G, G) float32.
+            (B, T, S*C, G, G) float32, also where it is called under autocast.
         """
-        with torch.autocast(images.device.type, enabled=False):  # sums would lose whole grey levels
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds sums above 256
             return self._glimpses(images, index, places)
 
     def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
+        """(B, T, S*C, G, G), see above."""
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
         wide = places[..., 2] != self.size

@@ -34,11 +34,12 @@ def trained(
 ) -> AmortisedEstimator:
     """Quickly: with small batches, and a high learning rate."""
     estimator = changed.pop("estimator", None) or untrained()
+    rows = changed.pop("rows", torch.arange(len(bank)))
     options: dict[str, Any] = {"score": "cross-entropy", "glimpses": STEPS, "seed": 0, "task": TASK}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boed.fitting.estimator_training, "BATCH", batch)
         patch.setattr(boed.fitting.estimator_training, "LEARNING_RATE", 3e-3)
-        train_estimator(estimator, bank, iterations=iterations, state=state, **options | changed)
+        train_estimator(estimator, bank, rows, iterations=iterations, state=state, **options | changed)
     return estimator
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from amortised_tiny import TASK, own_map, same_weights, small_world, trained, untrained
+from amortised_tiny import IMAGES, TASK, own_map, same_weights, small_world, trained, untrained
 from boed_tiny import GEOMETRY, PLACES, ExactPosterior, exact_approximations
 from torch import Tensor, nn
 
@@ -70,6 +70,17 @@ def test_only_the_cross_entropy_needs_labels(bank: Bank, tmp_path: Path) -> None
     assert same_weights(*found)
     crossed = [trained(b, tmp_path / f"c{n}", 3) for n, b in enumerate((bank, other))]
     assert not same_weights(*crossed)
+
+
+def test_it_learns_from_its_rows_alone(bank: Bank, tmp_path: Path) -> None:
+    rows = torch.arange(0, IMAGES, 3)
+    others = torch.ones(IMAGES, dtype=torch.bool).index_fill(0, rows, False)
+    labels = torch.where(others, 1 - bank.labels, bank.labels)
+    changed = Bank(bank.q, replace(bank.split, labels=labels), PLACES, GEOMETRY)
+    found = [trained(b, tmp_path / f"{n}", 3, rows=rows) for n, b in enumerate((bank, changed))]
+    assert same_weights(*found)
+    whole = [trained(b, tmp_path / f"all {n}", 3) for n, b in enumerate((bank, changed))]
+    assert not same_weights(*whole)
 
 
 def test_a_bank_that_is_not_kept_trains_the_same_network(bank: Bank, tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ from pyro.infer import SVI, TraceMeanField_ELBO
 from torch import Tensor
 from torch.distributions import MultivariateNormal, kl_divergence
 
+from boed.completions import cvae
 from boed.completions.canvas_state import Seen, observed_cells, random_seen, to_cells
 from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion
+from boed.completions.factor_analysis import FactorAnalysis
 from boed.completions.quality import completion_quality
 from boed.fitting import fit_state
 from boed.fitting.cvae_training import train_cvae
@@ -55,7 +57,8 @@ def network() -> ConditionalVae:
 
 
 def noise_for(count: int, draws: int, seed: int = 0) -> Tensor:
-    return torch.randn(count, draws, SIZES["latent"], generator=torch.Generator().manual_seed(seed))
+    size = SIZES["latent"] + 144  # and the error of every pixel
+    return torch.randn(count, draws, size, generator=torch.Generator().manual_seed(seed))
 
 
 def look(split: Split, *places: int) -> tuple[Tensor, Tensor]:
@@ -141,43 +144,87 @@ def test_draws_differ_where_nothing_was_seen(network: ConditionalVae) -> None:
     assert spread[outside].mean() > prior / 2
 
 
-def test_sharpening_brings_draws_to_what_was_seen(network: ConditionalVae) -> None:
+def test_draws_are_nearer_to_what_was_seen_than_those_of_the_partial_encoder(
+    network: ConditionalVae, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def error(steps: int) -> float:
-        other = ConditionalVae(GEOMETRY, **SIZES, sharpening=steps)
-        other.load_state_dict(network.state_dict())
-        completion = ConditionalVaeCompletion(other, pasted=False)
+        monkeypatch.setattr(cvae, "STEPS", steps)
+        completion = ConditionalVaeCompletion(network, pasted=False)
         return completion_quality(
             completion, HELD_OUT, torch.arange(48), PLACES[[1, 3]], GEOMETRY
         ).rmse_observed
 
-    assert error(2) < 0.8 * error(0)
+    assert error(4) < 0.8 * error(0)
 
 
-@pytest.mark.parametrize(("side", "steps"), [(12, 1), (5, 1), (5, 3)])
-def test_sharpened_draws_minimise_their_objective(side: int, steps: int) -> None:
-    """Where no hidden unit switches the decoder is linear: one step, and the gradient vanishes."""
+def linear_network(side: int) -> ConditionalVae:
+    """No hidden unit switches: half of them are always on, and the others off. The encoder is untrained."""
     torch.manual_seed(0)
-    network = ConditionalVae(GEOMETRY, **SIZES, resolution=side, sharpening=steps)
+    network = ConditionalVae(GEOMETRY, **SIZES, resolution=side)
     with torch.no_grad():
-        network.decoder[0].bias += 20 * (torch.arange(48) % 2 * 2 - 1)  # half of them always on, or off
+        network.decoder[0].bias += 20 * (torch.arange(48) % 2 * 2 - 1)
+        network.decoder[2].weight *= 2
         network.decoder[2].bias -= network.decoder(torch.zeros(SIZES["latent"]))
         network.within += 0.1
-    seen = observed_cells(*look(HELD_OUT, 1, 5), GEOMETRY, side)
-    seen = Seen(seen.values[:1], seen.coverage[:1])
-    noise = noise_for(1, 7)[0]
-    with torch.no_grad():
-        c, z = network.posterior(seen), network.draw(seen, noise)
-        start = c.loc + noise @ torch.linalg.cholesky(c.covariance_matrix)[0].T
-        variance = 0.2**2 + (1 - seen.coverage) * 0.1
+    return network
 
-    def gradient(z: Tensor) -> Tensor:
-        z = z.clone().requires_grad_(True)
-        residual = (network.decode(z) - seen.values).square() / variance * (seen.coverage > 0)
-        prior = ((z - start) @ c.precision_matrix[0] * (z - start)).sum()
-        return torch.autograd.grad(prior + residual.sum(), z)[0]
 
-    assert gradient(z).abs().max() < 1e-3 * gradient(start).abs().max()
-    assert (z - start).abs().max() > 0.05
+def seen_of_one(*places: int, side: int) -> Seen:
+    seen = observed_cells(*look(HELD_OUT, *places), GEOMETRY, side)
+    return Seen(seen.values[:1], seen.coverage[:1])
+
+
+@pytest.mark.parametrize(("side", "places"), [(12, [1, 5]), (12, [0]), (5, [1, 5]), (5, [])])
+@torch.no_grad()
+def test_of_a_linear_decoder_draws_have_the_mean_and_the_covariance_of_the_posterior(
+    side: int, places: list[int]
+) -> None:
+    """A draw is m + A noise: m is the posterior mean, and A A' its covariance, in closed form by PCA's."""
+    network, seen = linear_network(side), seen_of_one(*places, side=side)
+    exact = FactorAnalysis(GEOMETRY, factors=SIZES["latent"], resolution=side)
+    exact.loadings.copy_(network.decode(torch.eye(SIZES["latent"])) - network.decode(torch.zeros(1, 6)))
+    exact.variance.fill_(0.2**2)
+    exact.within.copy_(network.within)
+    posterior = exact.posterior(seen)
+    mean = network.draw(seen, torch.zeros(1, network.noise))
+    root = network.draw(seen, torch.eye(network.noise)) - mean  # (noise, D)
+    assert torch.allclose(mean.double(), posterior.loc, atol=1e-4)
+    assert torch.allclose((root.T @ root).double(), posterior.covariance_matrix[0], atol=1e-4)
+    if places:
+        assert posterior.covariance_matrix[0].det() < 0.2  # what was seen tells something
+
+
+@torch.no_grad()
+def test_of_a_scalar_draws_are_as_wide_as_the_posterior_whatever_the_encoder_says() -> None:
+    """x = a z + noise of .2, a = .26: of a prior of width 1, 1 / sqrt(1 + 1.3^2) = .61 is left."""
+    network = ConditionalVae(Geometry(2, 2, 1, glimpse_size=2), latent=1, width=2, resolution=1)
+    for layer, weight, bias in ((0, [[1.0], [0.0]], [9.0, 0.0]), (2, [[0.26, 0.0]], [-9 * 0.26])):
+        network.decoder[layer].weight.copy_(torch.tensor(weight))
+        network.decoder[layer].bias.copy_(torch.tensor(bias))
+    seen = Seen(torch.full((1, 1, 1, 1), 0.5), torch.ones(1, 1, 1, 1))
+    noise = torch.randn(20_000, network.noise, generator=torch.Generator().manual_seed(0))
+    drawn = network.draw(seen, noise)
+    assert drawn.std().item() == pytest.approx(0.61, abs=0.01)
+    assert drawn.mean().item() == pytest.approx(0.5 * 0.26 / (0.26**2 + 0.2**2), abs=0.015)
+
+
+@torch.no_grad()
+def test_of_a_bent_decoder_every_step_is_nearer(
+    network: ConditionalVae, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, noise = seen_of_one(1, 3, side=12), noise_for(1, 64)[0]
+    prior, errors = noise[:, :6], noise[:, 6:].view(-1, 1, 12, 12)
+    scale = network.log_noise.exp()
+
+    def cost(steps: int) -> Tensor:
+        monkeypatch.setattr(cvae, "STEPS", steps)
+        z = network.draw(seen, noise)
+        misfit = ((network.decode(z) - seen.values) / scale - errors).square() * (seen.coverage > 0)
+        return (z - prior).square().sum(1) + misfit.flatten(1).sum(1)
+
+    costs = torch.stack([cost(steps) for steps in range(5)])
+    assert (costs.diff(dim=0) <= 1e-3 * costs[:-1]).all()
+    assert costs[4].mean() < 0.7 * costs[0].mean()
 
 
 def test_noise_fixes_the_result_whatever_the_other_images(network: ConditionalVae) -> None:

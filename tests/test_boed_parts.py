@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from boed_tiny import pointer_dataset
+from torch import Tensor
 
 import boed.fitting.estimator_training
 import boed.fitting.fit_state
@@ -21,9 +22,12 @@ from boed.combination import CHOICES, Combination
 from boed.completions.registry import COMPLETIONS
 from boed.enumeration.exact import exact_along
 from boed.enumeration.task import enumeration
+from boed.estimators.bank import Bank
 from boed.estimators.calibration import Calibration
 from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
+from boed.part_files import adaptivity_file
+from boed.search.adaptivity import Adaptivity
 from boed.search.designer import Designer, design_sequences
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
@@ -157,6 +161,39 @@ def test_an_interrupted_fit_of_parts_ends_with_the_same(
 
 def interrupted(*arguments: Any, **options: Any) -> None:
     raise KeyboardInterrupt
+
+
+def test_the_weight_of_an_estimator_is_chosen_on_images_that_it_has_not_learned_from(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is found in its file."""
+    combination = Combination(estimator="amortised")
+    fitted(root / FITTED[0], Combination())
+    shutil.copy(root / FITTED[0] / FILE, tmp_path / FILE)
+    learned_from, weighed = set[int](), list[Tensor]()
+    at, estimate = Bank.statistics_at, boed.search.adaptivity.estimate_adaptivity
+
+    def spied(self: Bank, rows: Tensor, places: Tensor) -> Tensor:
+        learned_from.update(rows.tolist())
+        return at(self, rows, places)
+
+    def estimated(learned: Approximations, seed: int, *, rows: Tensor) -> Adaptivity:
+        weighed.append(rows)
+        return estimate(learned, seed, rows=rows)
+
+    monkeypatch.setattr(Bank, "statistics_at", spied)
+    monkeypatch.setattr(boed.fitting.parts, "estimate_adaptivity", estimated)
+    learned = fitted(tmp_path, combination)
+    assert learned_from | set(weighed[0].tolist()) == set(range(len(learned.bank)))
+    assert not learned_from & set(weighed[0].tolist()) and 4 * len(weighed[0]) <= len(learned.bank)
+    (tmp_path / adaptivity_file(combination)).unlink()
+    fitted(tmp_path, combination)
+    assert len(weighed) == 2 and torch.equal(*weighed)
+
+
+def test_versions_of_what_an_estimator_is_weighed_on_are_not_learned_from_either() -> None:
+    bank = replace(DATASET["design"].take(torch.arange(6)), groups=torch.tensor([1, 1, 2, 3, 3, 3]))
+    assert boed.fitting.parts._others(bank, torch.tensor([1, 3])).tolist() == [2]
 
 
 @pytest.mark.parametrize("after", [3, 5])

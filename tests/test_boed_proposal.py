@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from boed_tiny import GEOMETRY, PLACES, split_of
 
@@ -37,6 +38,33 @@ def test_random_labels_have_none() -> None:
     found = ridge_information(split_of(cells, labels, noise=60), PLACES, GEOMETRY.retina(), 3)
     assert found.shape == (9,)
     assert (found >= 0).all() and found.max() < 0.05
+
+
+@pytest.mark.parametrize("classes", [4, 7])
+def test_classes_without_an_image_add_nothing(classes: int) -> None:
+    cells, labels = noise(100)
+    cells[:, 5] = 30 + 80 * labels
+    split = split_of(cells, labels, noise=8)
+    present = ridge_information(split, PLACES, GEOMETRY.retina(), 3)
+    declared = ridge_information(split, PLACES, GEOMETRY.retina(), classes)
+    assert torch.allclose(declared, present, atol=1e-6)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+@pytest.mark.parametrize("count", [97, 100, 2000])
+def test_a_label_that_all_images_have_is_told_by_no_place(classes: int, count: int) -> None:
+    """Nor where its share is not to be had to the last bit."""
+    labels = np.zeros(count, dtype=int)
+    split = split_of(noise(count)[0], labels)
+    assert (ridge_information(split, PLACES, GEOMETRY.retina(), classes) == 0).all()
+
+
+def test_a_rare_class_is_still_told() -> None:
+    cells, _ = noise(2000)
+    labels = (np.arange(2000) % 500 == 7).astype(int)
+    cells[:, 5] = 30 + 200 * labels
+    found = ridge_information(split_of(cells, labels), PLACES, GEOMETRY.retina(), 3)
+    assert found.argmax() == 5 and found[5] > 0.5
 
 
 def test_information_is_exact_for_a_known_linear_model() -> None:

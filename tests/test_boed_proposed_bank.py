@@ -26,7 +26,7 @@ from boed.completions.folder_bank import folder_bank
 from boed.completions.proposed_retrieval import ProposedRetrieval, bank_digest, require_bank
 from boed.estimators.calibration import Calibration
 from boed.fitting.fit import fit
-from boed.search.adaptivity import Adaptivity, sample
+from boed.search.adaptivity import Adaptivity
 from boed.search.designer import Designer, design_sequences
 from boed.search.diagnostics import sample_sizes
 from data.dataset import DataSet, Split
@@ -162,8 +162,7 @@ def test_images_that_are_designed_for_do_not_explain_themselves(
     """Where the weight of adaptivity is estimated on the bank; afterwards they are back."""
     asked = list[int]()
 
-    def estimate(learned: Approximations, seed: int, *, images: int) -> Adaptivity:
-        rows = sample(len(learned.bank), images)
+    def estimate(learned: Approximations, seed: int, *, rows: Tensor) -> Adaptivity:
         glimpses, places = look(learned.bank, rows[:1])
         assert isinstance(learned.generator, ProposedRetrieval)
         proposed = learned.generator.propose(glimpses, places).rows

@@ -150,6 +150,30 @@ def test_an_average_of_fewer_images_is_theirs() -> None:
     assert whole == pytest.approx(mean_score(bank, list(range(70)), [], "cross-entropy"), abs=1e-6)
 
 
+@pytest.mark.parametrize("score", ["entropy", "cross-entropy"])
+@pytest.mark.parametrize("whole", [True, False])
+@torch.no_grad()
+def test_an_average_without_an_image_is_that_of_the_others(score: str, whole: bool) -> None:
+    """Whether it is among the references, as 0, 17 and 69 are of five, or not."""
+    bank, history = FakeBank(), torch.tensor([[4, 2]])
+    averages = AverageMaps(bank, score, whole=whole, images=5)
+    rows = torch.tensor([0, 1, 17, 18, 69])
+    own = torch.tensor([mean_score(bank, [row], [4, 2], score) for row in rows.tolist()])
+    found = averages.without(rows, averages(history).expand(5, -1), own)
+    references = list(range(70)) if whole else torch.linspace(0, 69, 5).long().tolist()
+    for row, its in zip(rows.tolist(), found.tolist(), strict=True):
+        others = [reference for reference in references if reference != row]
+        assert its == pytest.approx(mean_score(bank, others, [4, 2], score), abs=1e-6)
+
+
+@torch.no_grad()
+def test_without_the_only_image_an_average_says_nothing() -> None:
+    bank, rows = FakeBank(), torch.tensor([0])
+    averages = AverageMaps(bank, "entropy", images=1)
+    own = torch.tensor([mean_score(bank, [0], [4], "entropy")])
+    assert averages.without(rows, averages(torch.tensor([[4]])), own).abs().max() < 1e-5
+
+
 @torch.no_grad()
 def test_an_average_does_not_depend_on_what_is_asked_beside_it() -> None:
     histories = torch.tensor([[1, 5], [0, 8], [2, 3]])

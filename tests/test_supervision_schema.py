@@ -69,7 +69,10 @@ def test_stores_of_schema_1_are_read_and_go_on(path: Path) -> None:
     as_schema_1(path)
     store, expected = SequenceStore.read(path), sequences_of(IDS[[1, 3]])
     assert store.schema == 1 and torch.equal(store.candidates, CANDIDATES)
-    assert torch.equal(store.load().locations, expected.locations)
+    found = store.load()
+    assert torch.equal(found.locations, expected.locations)
+    assert found.epe_map.dtype == torch.float32
+    assert torch.equal(found.epe_map, expected.epe_map.half().float())
     taken_up = open_store(path, settings=sizes)
     fill(taken_up, taken_up.pending())
     whole = SequenceStore.read(path)

@@ -224,8 +224,13 @@ class LatentModel(PyroModule):
         self.register_buffer("mean", torch.zeros(shape, dtype=dtype))
         self.register_buffer("within", torch.zeros(shape, dtype=dtype))
 
+    @property
+    def noise(self) -> int:
+        """Standard normals behind one draw."""
+        return self.latent
+
     def draw(self, seen: Seen, noise: Tensor) -> Tensor:
-        """z (N, D) given the observed part of one image, from standard normals (N, D)."""
+        """z (N, D) given the observed part of one image, from standard normals (N, `noise`)."""
         raise NotImplementedError
 
     def decode(self, z: Tensor) -> Tensor:
@@ -251,7 +256,7 @@ class LatentCompletion:
 
     def __init__(self, network: LatentModel, *, pasted: bool = True) -> None:
         self.network: nn.Module = network.eval()
-        self.noise: int = network.latent
+        self.noise: int = network.noise
         self.pasted = pasted
 
     @torch.no_grad()

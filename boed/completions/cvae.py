@@ -18,6 +18,8 @@ from boed.completions.canvas_state import LatentCompletion, LatentModel, Seen
 from boed.completions.completion import CompletionTask
 from data.geometry import Geometry
 
+STEPS, HALVINGS = 4, 2  # of Gauss-Newton towards a draw, and of each step where it is too long
+
 Sites = TypeVar("Sites", bound=Callable[..., None])
 
 
@@ -40,24 +42,26 @@ class ConditionalVae(LatentModel):
     hardly any one of them. With nothing observed, c is the Gaussian nearest to the latents of all images, for
     which the VAE has N(0, I).
 
-    c is amortised and so agrees with y but roughly. Each of its draws z_0 is therefore sharpened: moved, by
-    Gauss-Newton steps, towards the minimum of
+    c is amortised and so agrees with y but roughly. Each of its draws is therefore only where the search for
+    a draw of the posterior of z starts: by Gauss-Newton steps, towards the minimum of
 
-    $(z - z_0)^T \Lambda (z - z_0) + (y - f(z))^T R^{-1} (y - f(z)),$
+    $\lVert z - z_0 \rVert^2 + (y + \epsilon - f(z))^T R^{-1} (y + \epsilon - f(z)), \quad
+    z_0 \sim \mathcal N(0, I), \; \epsilon \sim \mathcal N(0, R),$
 
-    as in randomised maximum likelihood (Oliver, He and Reynolds 1996); R is the noise of the observed values.
-    Where y says nothing the draw stays what it was.
+    R being the noise of the observed values: randomised maximum likelihood (Oliver, He and Reynolds 1996), or
+    randomise-then-optimise (Bardsley, Solonen, Haario and Laine 2014, SIAM J. Sci. Comput. 36(4)) without its
+    projection and weights. Where f is linear these are exact draws of p(z | y), whatever c says. Elsewhere
+    they are approximate, and c says which minimum is near. Where y says nothing they are draws of the prior.
 
     Args:
         geometry: of images and sensor.
         latent: D.
         resolution: largest R.
         width: hidden units of encoder, decoder and partial encoder.
-        sharpening: Gauss-Newton steps; 0 leaves the draws of c.
 
     >>> network = ConditionalVae(Geometry(12, 12, 1, glimpse_size=4), latent=3, width=4)
     >>> seen = Seen(torch.zeros(1, 1, 12, 12), torch.zeros(1, 1, 12, 12))
-    >>> network.decode(network.draw(seen, torch.randn(5, 3))).shape
+    >>> network.decode(network.draw(seen, torch.randn(5, network.noise))).shape
     torch.Size([5, 1, 12, 12])
     """
 
@@ -68,10 +72,8 @@ class ConditionalVae(LatentModel):
         latent: int = 32,
         resolution: int = 32,
         width: int = 256,
-        sharpening: int = 2,
     ) -> None:
         super().__init__(geometry, latent, resolution)
-        self.sharpening = sharpening
         values, cells = self.mean.numel(), self.cells**2
         self.log_noise = nn.Parameter(torch.tensor(math.log(0.2)))
         self.encoder = _two_layers(values, width, 2 * latent)
@@ -125,33 +127,53 @@ class ConditionalVae(LatentModel):
         inverse = torch.linalg.solve_triangular(root, identity, upper=True)
         return MultivariateNormal(mean, scale_tril=inverse.mT, validate_args=False)
 
+    @property
+    def noise(self) -> int:
+        """D for z_0, and one for the error of every pixel value, whether observed or not."""
+        return self.latent + self.mean.numel()
+
     def draw(self, seen: Seen, noise: Tensor) -> Tensor:
-        """z (N, D) given the observed part of one image: draws of c, sharpened."""
-        c = self.posterior(seen)
-        start = c.loc + noise @ c.scale_tril[0].T
+        """z (N, D) given the observed part of one image, from standard normals (N, D + C*R*R)."""
+        prior, errors = noise.split([self.latent, self.mean.numel()], 1)
         index = (seen.coverage > 0).expand_as(seen.values).flatten().nonzero()[:, 0]
         variance = self.noise_of(seen, (2 * self.log_noise).exp()).flatten()[index]
-        observed = (seen.values - self.mean).flatten()[index]
-        z = start
-        for _ in range(self.sharpening):
-            offset, slope = self._linearised(z, index)  # (N, n), (N, n, D)
-            pull = slope.mT / variance  # (N, D, n)
-            residual = (observed - offset)[..., None] + slope @ (z - start)[..., None]
-            step = torch.linalg.solve(c.precision_matrix + pull @ slope, pull @ residual)
-            z = start + step[..., 0]
+        observed = (seen.values - self.mean).flatten()[index] + errors[:, index] * variance.sqrt()  # (N, n)
+        c = self.posterior(seen)
+        z = c.loc + prior @ c.scale_tril[0].T
+        for _ in range(STEPS):
+            z = self._nearer(z, prior, observed, variance, index)
         return z
 
-    def _linearised(self, z: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """f(z) - mean at n pixel values, (N, n), and its derivative (N, n, D)."""
+    def _nearer(self, z: Tensor, prior: Tensor, observed: Tensor, variance: Tensor, index: Tensor) -> Tensor:
+        """z (N, D) after a Gauss-Newton step, shortened where that would miss; never a worse one."""
+
+        def cost(z: Tensor) -> Tensor:
+            misfit = (observed - self._offset(z, index)).square() / variance
+            return ((z - prior).square().sum(1) + misfit.sum(1))[:, None]
+
+        offset, slope = self._offset(z, index), self._slope(z, index)  # (N, n), (N, n, D)
+        pull = slope.mT / variance  # (N, D, n)
+        residual = (observed - offset)[..., None] + slope @ (z - prior)[..., None]
+        precision = torch.eye(self.latent, device=z.device) + pull @ slope
+        step = prior + torch.linalg.solve(precision, pull @ residual)[..., 0] - z
+        now = cost(z)
+        for _ in range(HALVINGS):
+            step = torch.where(cost(z + step) <= now, step, step / 2)
+        return torch.where(cost(z + step) <= now, z + step, z)
+
+    def _offset(self, z: Tensor, index: Tensor) -> Tensor:
+        """f(z) - mean at n pixel values, (N, n)."""
         first, _, second = self.decoder
-        hidden = first(z)
-        weight = second.weight[index]
-        slope = (weight * (hidden > 0)[:, None]) @ first.weight
-        return hidden.relu() @ weight.T + second.bias[index], slope
+        return first(z).relu() @ second.weight[index].T + second.bias[index]
+
+    def _slope(self, z: Tensor, index: Tensor) -> Tensor:
+        """The derivative of f at n pixel values, (N, n, D)."""
+        first, _, second = self.decoder
+        return (second.weight[index] * (first(z) > 0)[:, None]) @ first.weight
 
 
 class ConditionalVaeCompletion(LatentCompletion):
-    """Images f(z), with z from the partial encoder given the glimpses, sharpened.
+    """Images f(z), with z drawn given the glimpses.
 
     Args:
         network: trained by `train_cvae`.

@@ -99,6 +99,7 @@ class EstimatorTask:
 
     Attributes:
         bank: makes the bank of labelled images that q was not trained on, with their statistics.
+        rows: (M',) those of the bank to learn from; the weight of the map is chosen on the others.
         places: (L, 3) codebook.
         geometry: sensor and grid.
         settings: of the fit.
@@ -107,6 +108,7 @@ class EstimatorTask:
     """
 
     bank: Callable[[], Bank]
+    rows: Tensor
     places: Tensor
     geometry: Geometry
     settings: FittedSettings

@@ -64,7 +64,7 @@ def train_cvae(
         iterations: in all, each of 64 images.
         seed: of weights and draws.
         state: see `boed.fitting.fit_state.seeded_iterations`.
-        sizes: latent, resolution, width, sharpening, see `ConditionalVae`.
+        sizes: latent, resolution, width, see `ConditionalVae`.
 
     Raises:
         CheckpointError: `state` is damaged, or of another training (both values are shown).

@@ -1,4 +1,4 @@
-"""How the amortised estimator is learned: on the bank, along the histories that it makes itself."""
+"""How the amortised estimator is learned: on part of the bank, along the histories that it makes itself."""
 
 from __future__ import annotations
 
@@ -29,18 +29,20 @@ def fit_estimator(network: AmortisedEstimator, task: EstimatorTask) -> None:
     train_estimator(
         network,
         task.bank(),
+        task.rows,
         score=task.score,
         glimpses=settings.glimpses,
         iterations=settings.iterations,
         seed=settings.seed,
         state=task.state,
-        task=settings.to_json() | {"score": task.score},
+        task=settings.to_json() | {"score": task.score, "images": len(task.rows)},
     )
 
 
 def train_estimator(
     estimator: AmortisedEstimator,
     bank: Bank,
+    rows: Tensor,
     *,
     score: str,
     glimpses: int,
@@ -54,6 +56,7 @@ def train_estimator(
     Args:
         estimator: trained in place and left in eval mode.
         bank: labelled images that q has not seen, and their statistics.
+        rows: (M,) those that it is trained on.
         score: "cross-entropy" or "entropy".
         glimpses: T.
         iterations, seed, state, task: see `boed.fitting.training.train`.
@@ -66,7 +69,7 @@ def train_estimator(
         raise SettingsError("expected the score cross-entropy or entropy for amortised, found information")
     train(
         estimator,
-        lambda _: _rollout_loss(estimator, bank, glimpses, score),
+        lambda _: _rollout_loss(estimator, bank, rows, glimpses, score),
         iterations=iterations,
         seed=seed,
         state=state,
@@ -77,10 +80,12 @@ def train_estimator(
     )
 
 
-def _rollout_loss(estimator: AmortisedEstimator, bank: Bank, glimpses: int, score: str) -> Tensor:
+def _rollout_loss(
+    estimator: AmortisedEstimator, bank: Bank, trained_on: Tensor, glimpses: int, score: str
+) -> Tensor:
     """Mean squared error of the maps along T glimpses of a batch."""
     device, places = bank.labels.device, len(bank.places)
-    rows = torch.randint(len(bank), (BATCH,)).to(device)
+    rows = trained_on[torch.randint(len(trained_on), (BATCH,)).to(device)]
     some = torch.randperm(places)[:SCORED_PLACES].to(device)
     candidates = bank.statistics(rows, some)  # (B, L', D)
     totals = torch.zeros(BATCH, bank.width, device=device)

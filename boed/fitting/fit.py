@@ -1,9 +1,10 @@
 """`boed fit`: learns the approximations of a task from its training split.
 
 1. A closed-form map of informative places gives the codebook of candidates (`boed.search.proposal`).
-2. q is trained on three quarters of the training images, first at places drawn by that map, then on the
-   histories that a first design produces (on-policy), each followed by arbitrary places.
-3. On the remaining images, the bank, which q has never seen, q is calibrated by one temperature per t.
+2. q is trained on 72 % of the training images: for half of the iterations at places drawn by that map, for
+   the other half on the histories that a first design produces (on-policy), followed by arbitrary places.
+3. On the remaining 28 %, at most 8,000 images, which are the bank and which q has never seen, q is calibrated
+   by one temperature per t.
 4. The other parts of the combination are learned: completion, estimator, weights of an image's own map.
 """
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
@@ -22,6 +22,8 @@ from data.dataset import Split
 from data.device import at_device
 from data.errors import CheckpointError
 from data.tensors import load_tensors
+
+HELD_OUT, HELD_OUT_SHARE = 1000, 4  # images of the bank at most, and one in how many
 
 Training = Callable[[], Split]
 """Opens the training images; raises CheckpointError where nothing is to be learned."""
@@ -98,6 +100,7 @@ def _network(learned: Approximations, kind: EstimatorKind, training: Training, f
     path = folder / estimator_file(learned.combination)
     task = EstimatorTask(
         learned.embedded,
+        _others(learned.bank, _held_out(learned)),
         learned.places,
         learned.geometry,
         learned.settings,
@@ -145,10 +148,28 @@ def _read_adaptivity(path: Path) -> Adaptivity:
 
 
 def _estimated(learned: Approximations, seed: int) -> Adaptivity:
-    """Estimated on bank images, none of which completions may then find: it would explain itself."""
+    """Estimated on bank images, of which nothing else knows: an image would explain itself.
+
+    An estimator has not learned from them, and completions do not find any of them.
+    """
+    if learned.estimator is not None:
+        return estimate_adaptivity(learned, seed, rows=_held_out(learned))
     generator = learned.generator
     if not isinstance(generator, BankedCompletion) or generator.bank is not learned.bank:
         return estimate_adaptivity(learned, seed)
     count = affordable(learned, len(learned.bank) // 2)
-    with generator.without(sample(len(learned.bank), count, learned.places.device)):
-        return estimate_adaptivity(learned, seed, images=count)
+    rows = sample(len(learned.bank), count, learned.places.device)
+    with generator.without(rows):
+        return estimate_adaptivity(learned, seed, rows=rows)
+
+
+def _held_out(learned: Approximations) -> Tensor:
+    """(M',) bank images that an estimator does not learn from: the weight of its map is chosen on them."""
+    wanted = min(HELD_OUT, len(learned.bank) // HELD_OUT_SHARE, learned.settings.trial_images or HELD_OUT)
+    return sample(len(learned.bank), max(1, wanted), learned.places.device)
+
+
+def _others(bank: Split, rows: Tensor) -> Tensor:
+    """(M',) bank images that are neither the images `rows` nor other versions of them."""
+    known = torch.isin(bank.originals, bank.originals[rows.cpu()])
+    return (~known).nonzero().view(-1).to(rows.device)

@@ -43,7 +43,12 @@ def affordable(learned: Approximations, wanted: int) -> int:
 
 @torch.no_grad()
 def estimate_adaptivity(
-    learned: Approximations, seed: int, *, images: int | None = None, errors: float = ERRORS
+    learned: Approximations,
+    seed: int,
+    *,
+    images: int | None = None,
+    rows: Tensor | None = None,
+    errors: float = ERRORS,
 ) -> Adaptivity:
     """Weights of own maps, and calibrations, along the design's own histories of bank images.
 
@@ -56,33 +61,42 @@ def estimate_adaptivity(
         learned: approximations, all but these.
         seed: of the completions.
         images: of the bank, at most; default by what a map costs.
+        rows: (B,) these images of the bank, of which the estimator must know nothing.
         errors: standard errors by which own maps must beat the fixed order.
     """
-    pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
-    wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
-    rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
+    if rows is None:
+        pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
+        wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
+        rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
     designer = Designer(learned)
     excluded = learned.versions(learned.bank, rows)
     history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
     weights, calibrations = list[float](), list[Calibration]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
-        weights.append(choose_weight(average, own, realised, errors))
-        mixed = shrunk(average, own, weights[-1])
+        of_others = _of_others(designer, history, rows, average) if step else average
+        weights.append(choose_weight(of_others, own, realised, errors))
+        mixed = shrunk(of_others, own, weights[-1])
         read = calibration_of(mixed, realised, history.predictive_entropy()) if step else Calibration()
         calibrations.append(read)
         history.leave_order(weights[-1])
-        history.look(history.best(mixed))
+        history.look(history.best(shrunk(average, own, weights[-1])))
     return Adaptivity(tuple(weights), tuple(calibrations))
 
 
-def _realised(designer: Designer, history: History, rows: Tensor) -> Tensor:
-    """(B, L) loss of q on the bank images themselves after one more glimpse at each place."""
+def _of_others(designer: Designer, history: History, rows: Tensor, average: Tensor) -> Tensor:
+    """(B, L) averages in which bank images themselves have no part: they would tell their own labels."""
+    maps = designer.common_average if history.common else designer.average
+    return maps.without(rows, average, _realised(designer, history, rows, designer.score))
+
+
+def _realised(designer: Designer, history: History, rows: Tensor, score: str = SCORE) -> Tensor:
+    """(B, L) score of q on the bank images themselves after one more glimpse at each place."""
     parts = [
         candidate_scores(
             designer.learned.q.logits(total.float() + designer.bank.statistics(some), history.count + 1),
             designer.bank.labels[some],
-            SCORE,
+            score,
         )
         for total, some in zip(history.total[:, None].split(20), rows.split(20), strict=True)
     ]

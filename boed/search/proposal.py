@@ -36,8 +36,8 @@ def ridge_information(
     r"""Held-out Gaussian information of a linear read-out of the glimpse at each location, in nats.
 
     $I(l) = -\tfrac12 \sum_k \log(\mathrm{SSE}_k(l) / \mathrm{SST}_k)$, clipped at 0, by two-fold
-    cross-fitting on the normal equations alone: the images are read once. Several targets share the Gram
-    matrices, so that forty cost hardly more than one.
+    cross-fitting on the normal equations alone: the images are read once. A class that no image has, or that
+    all have, tells nothing. Several targets share the Gram matrices, so that forty cost hardly more than one.
 
     Args:
         split: images and labels.
@@ -57,6 +57,7 @@ def ridge_information(
     shuffle = torch.randperm(len(index), generator=torch.Generator().manual_seed(0))
     index = index[shuffle].to(split.labels.device)  # folds must not follow an order of the labels
     targets = one_hot(labels[index].view(len(index), -1), classes).flatten(1).float()  # (N, A*K)
+    varies = targets.amin(0) < targets.amax(0)  # the sum of squares of the others is rounding
     targets = targets - targets.mean(0)
     locations, sides = locations.to(index.device), locations[:, 2].tolist()
     error = targets.new_empty(len(locations), targets.shape[1])
@@ -65,8 +66,9 @@ def ridge_information(
         sensor = PooledSensor(retina, locations[here], pooled)
         folds = [_normal_equations(split, index[f::2], targets[f::2], sensor) for f in (0, 1)]
         error[here] = sum(_held_out_error(fit, held, ridge) for fit, held in (folds, folds[::-1]))
-    total = targets.square().sum(0).clamp(min=1e-12)
-    explained = -0.5 * (error / total).clamp(1e-6, 1).log()  # (L, A*K)
+    total = targets.square().sum(0)
+    share = torch.where(varies, error / total, 1.0)
+    explained = -0.5 * share.clamp(1e-6, 1).log()  # (L, A*K)
     return explained.view(-1, *labels.shape[1:], classes).sum(-1)
 
 

@@ -53,7 +53,7 @@ class AverageMaps:
         count = min(len(bank), max(1, pairs // len(bank.places)), images or len(bank))
         self.bank, self.whole = bank, whole
         rows = torch.linspace(0, len(bank) - 1, count).long().to(bank.labels.device)
-        self.q, self.score = bank.q, score
+        self.q, self.score, self.rows = bank.q, score, rows
         self.statistics, self.labels = bank.statistics(rows), bank.labels[rows]
         self._known: dict[tuple[int, ...], Tensor] = {}
 
@@ -65,6 +65,19 @@ class AverageMaps:
         if new:
             self._known |= zip(new, self._averages(histories.new_tensor(new)), strict=True)
         return torch.stack([self._known[key] for key in keys])
+
+    def without(self, rows: Tensor, averages: Tensor, own: Tensor) -> Tensor:
+        """(B, L) averages over the other images, where the images themselves are among the references.
+
+        Args:
+            rows: (B,) which bank image each is.
+            averages: (B, L) of this, given where these images looked, which is somewhere.
+            own: (B, L) scores of each image itself, given the same.
+        """
+        whole = self._averages_whole(any_seen=True)
+        count = len(self.bank) if whole else len(self.rows)
+        others = (averages * count - own) / max(1, count - 1)
+        return others if whole else others.where(torch.isin(rows, self.rows)[:, None], averages)
 
     def _averages(self, histories: Tensor) -> Tensor:
         """(H, L) of histories (H, t): a block of images serves all of them while it is in the cache."""
@@ -82,13 +95,16 @@ class AverageMaps:
 
     def _references(self, any_seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Statistics (m, L, D) and labels (m,) of the images behind an average, block by block."""
-        bank = self.bank
-        everything = len(bank) * len(bank.places) * bank.width <= WHOLE_VALUES
-        if everything and (self.whole or not any_seen):  # whether they are kept makes no difference
+        if self._averages_whole(any_seen):
             for rows in torch.arange(len(self.bank), device=self.labels.device).split(CHUNK):
                 yield self.bank.statistics(rows), self.bank.labels[rows]
         else:
             yield from zip(self.statistics.split(CHUNK), self.labels.split(CHUNK), strict=True)
+
+    def _averages_whole(self, any_seen: bool) -> bool:
+        """Whether the whole bank is behind an average; whether it is kept makes no difference."""
+        everything = len(self.bank) * len(self.bank.places) * self.bank.width <= WHOLE_VALUES
+        return everything and (self.whole or not any_seen)
 
 
 def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float = ERRORS) -> float:

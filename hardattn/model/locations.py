@@ -5,7 +5,6 @@ Shapes: B images, L places of the grid, M components.
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import torch
@@ -14,6 +13,8 @@ from torch.nn.functional import one_hot
 
 from data.grid import Grid
 from data.places import denormalise, normalise, places_at
+
+BEYOND = 1e3  # a normalised coordinate that is far outside of the image
 
 
 class Locations(Protocol):
@@ -116,8 +117,8 @@ class EpeMap:
 class GaussianMixture:
     """Over centres in normalised coordinates; what is drawn is rounded to pixels inside the image.
 
-    The log-probability is the density at the centre of the location that is used, after it was rounded and
-    moved inside.
+    The probability of a place is the mass of all centres that are rounded, or moved inside, to it. (The
+    density at its centre would bias the gradient of an expected reward wherever mass lies beyond a border.)
 
     Args:
         logits: (B, M) of the components.
@@ -129,7 +130,7 @@ class GaussianMixture:
     >>> grid = LocationGrid.evenly((8, 8), 4, 2)
     >>> policy = GaussianMixture(torch.zeros(1, 1), torch.zeros(1, 1, 2), torch.tensor(0.5), grid)
     >>> policy.mode().tolist(), round(policy.log_prob(policy.mode()).item(), 4)
-    ([[2, 2, 4]], -0.4516)
+    ([[2, 2, 4]], -3.2449)
     """
 
     def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: Grid) -> None:
@@ -146,10 +147,15 @@ class GaussianMixture:
         return self._pixels(self._mean(self.log_shares.detach().argmax(1, keepdim=True)))
 
     def log_prob(self, locations: Tensor) -> Tensor:
-        centres = normalise(locations, self.grid)
-        scaled = (centres[:, None] - self.means) / self.deviation
-        density = -0.5 * scaled.square().sum(2) - self.deviation.log().sum() - math.log(2 * math.pi)
-        return (self.log_shares + density).logsumexp(1)
+        low, high = ((edge[:, None] - self.means) / self.deviation for edge in self._edges(locations))
+        return (self.log_shares + log_mass(low.double(), high.double()).sum(2).float()).logsumexp(1)
+
+    def _edges(self, locations: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 2) the centres between which a draw comes to a place (B, 3): at a border, all beyond it."""
+        size, extent = self.grid.glimpse_size, torch.tensor(self.grid.image_size, device=locations.device)
+        centres, corners = normalise(locations, self.grid), locations[..., :2]
+        low = (centres - 1 / extent).masked_fill(corners <= 0, -BEYOND)
+        return low, (centres + 1 / extent).masked_fill(corners >= extent - size, BEYOND)
 
     def _mean(self, component: Tensor) -> Tensor:
         """(B, 2) mean of one component (B, 1) each."""
@@ -160,3 +166,17 @@ class GaussianMixture:
         last = torch.tensor([height - size, width - size], device=centres.device)
         corners = denormalise(centres, self.grid)[..., :2].clamp(min=0)
         return places_at(torch.minimum(corners, last), size)
+
+
+def log_mass(low: Tensor, high: Tensor) -> Tensor:
+    """log of the mass of the standard normal between two numbers, exact also in its tails.
+
+    >>> round(log_mass(torch.tensor(-1.0), torch.tensor(1.0)).exp().item(), 4)
+    0.6827
+    >>> log_mass(torch.tensor([30.0, -31.0]), torch.tensor([31.0, -30.0])).tolist()
+    [-454.3212585449219, -454.3212585449219]
+    """
+    right = low + high > 0  # mirrored to the left, where the logarithms keep their digits
+    low, high = torch.where(right, -high, low), torch.where(right, -low, high)
+    upper = torch.special.log_ndtr(high)
+    return upper + (-torch.expm1(torch.special.log_ndtr(low) - upper)).log()

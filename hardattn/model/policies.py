@@ -50,7 +50,8 @@ class Policy(nn.Module, ABC):
         scored: whether its log-probability has a gradient, which imitation and REINFORCE go by.
         differentiable: whether it gives float places instead of a log-probability, see `Action`.
         predicts_gain: whether it says itself what the next glimpse gains, see `gain`.
-        distance: whether its log-density is a distance from a mean and a normaliser, see `log_normaliser`.
+        distance: whether its log-probability is about a distance from a mean and a normaliser, see
+            `log_normaliser`.
     """
 
     on_grid: ClassVar[bool] = False
@@ -97,7 +98,7 @@ class Policy(nn.Module, ABC):
         raise NotImplementedError
 
     def log_normaliser(self) -> Tensor:
-        """What the log-density has beside the distance from a mean, see `GaussianPolicy`.
+        """What the log-probability has beside the distance from a mean, see `GaussianPolicy`.
 
         Raises:
             SettingsError: it is not one Gaussian.
@@ -233,16 +234,18 @@ class GaussianPolicy(DrawnPolicy):
         return GaussianMixture(out[..., 0], out[..., 1:].tanh(), self.log_deviation.exp(), self.grid)
 
     def log_normaliser(self) -> Tensor:
-        r"""$-2 \log \sigma - \log 2\pi$, scalar: what the log-density of a Gaussian has beside the distance.
+        r"""$\log \tfrac{4}{HW} - 2 \log \sigma - \log 2\pi$, scalar: what log pi has beside the distance.
 
-        It is a constant where the deviation is given, and has a gradient where that is learned.
+        The first is the area of a pixel. It is a constant where the deviation is given, and has a gradient
+        where that is learned.
 
         >>> from data.grid import LocationGrid
-        >>> grid = LocationGrid.evenly((8, 8), 4, 2)
+        >>> grid = LocationGrid.evenly((2, 2), 2, 1)
         >>> round(GaussianPolicy(3, grid, deviation=1.0).log_normaliser().item(), 4)
         -1.8379
         """
-        return -2 * self.log_deviation - math.log(2 * math.pi)
+        height, width = self.grid.image_size
+        return math.log(4 / (height * width)) - 2 * self.log_deviation - math.log(2 * math.pi)
 
 
 @POLICIES.register("mixture")

@@ -117,8 +117,9 @@ def reinforce(
 
     Args:
         normaliser: of a Gaussian policy, see `hardattn.model.policies.GaussianPolicy`. With it the place of
-            log pi is taken by log pi less the normaliser, -|l_t - mu_t|^2 / (2 sigma^2). The gradient to the
-            means is the same; that to a learned deviation is no longer that of the expected return.
+            log pi is taken by log pi less the normaliser, about -|l_t - mu_t|^2 / (2 sigma^2) where no
+            border is near. The gradient to the means is the same; that to a learned deviation is no longer
+            that of the expected return.
     """
     advantage = returns - rollout.baseline.detach().float()
     score = rollout.log_prob if normaliser is None else rollout.log_prob - normaliser

@@ -121,7 +121,7 @@ def states_along(network: HardAttention, glimpses: Tensor, locations: Tensor, gr
 def maps_of(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
     """(B, L) predicted EPE of every place of the grid, or log pi, of states (B, W); in nats.
 
-    log pi is cut off `DEEPEST` nats below its largest value; of a Gaussian policy it is a density.
+    log pi is cut off `DEEPEST` nats below its largest value; of a Gaussian policy it is that of the pixel.
     """
     policy = network.policy(states)
     if isinstance(policy, EpeMap):
