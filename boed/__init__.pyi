@@ -1,6 +1,8 @@
 """Bayesian experimental design of glimpse sequences: fits the approximations of a task, designs with them."""
 
 from .approximations import Approximations
+from .calibration import CalibrationRow, measure_calibration
+from .calibration_pictures import draw_calibration
 from .combination import Combination
 from .designs import Designs, design
 from .fitting.fit import fit, load
@@ -9,13 +11,16 @@ from .simulation import simulated
 
 __all__ = [
     "Approximations",
+    "CalibrationRow",
     "Combination",
     "Designs",
     "FitSettings",
     "__version__",
     "design",
+    "draw_calibration",
     "fit",
     "load",
+    "measure_calibration",
     "simulated",
 ]
 

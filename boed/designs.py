@@ -12,13 +12,11 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.estimators.choices import MEMORY_GB
-from boed.generation import candidates_of, described, generate
+from boed.generation import candidates_of, described, generate, require_usable
 from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.designer import Designer
 from data.dataset import Split
 from data.device import at_device
-from data.errors import SettingsError
-from data.kinds import require_split
 from data.sample import choose_images
 from data.sequences import Sequences
 from data.version import SOFTWARE
@@ -140,10 +138,7 @@ def design(
         SettingsError: unknown source, more glimpses or images than there are, or a search that the parts of
             the fit cannot serve.
     """
-    if not isinstance(fitted, Approximations):
-        raise SettingsError(f"expected what boed.fit gave, found {type(fitted).__name__}; fit first")
-    require_split(split)
-    _require_size(fitted, split)
+    require_usable(fitted, split)
     designer = Designer(
         fitted,
         completions=completions,
@@ -166,14 +161,6 @@ def design(
         dict(fitted.facts.origin or {}),
         time.perf_counter() - start,
     )
-
-
-def _require_size(fitted: Approximations, split: Split) -> None:
-    geometry, size = fitted.geometry, tuple(split.images.shape[1:])
-    if size != (wanted := (geometry.height, geometry.width, geometry.channels)):
-        raise SettingsError(
-            f"expected images (height, width, channels) {wanted}, as fitted, found {size}; fit these images"
-        )
 
 
 class _Memory:

@@ -15,6 +15,7 @@ from data.dataset import DataSet, Split
 from data.device import one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.kinds import require_split
 from data.measures import read_pixels, read_values
 from data.progress import progress_bar
 from data.sample import sample_rows
@@ -108,6 +109,18 @@ def describe_reading(locations: Tensor, geometry: Geometry) -> list[str]:
         f"mean side of the square at each glimpse: {sides}",
         f"pixels read after each glimpse, {read}",
     ]
+
+
+def require_usable(approximations: Approximations, split: Split) -> None:
+    """Raises SettingsError for what `boed.fit` did not give, or a split without images, or of another size."""
+    if not isinstance(approximations, Approximations):
+        raise SettingsError(f"expected what boed.fit gave, found {type(approximations).__name__}; fit first")
+    require_split(split)
+    geometry, size = approximations.geometry, tuple(split.images.shape[1:])
+    if size != (wanted := (geometry.height, geometry.width, geometry.channels)):
+        raise SettingsError(
+            f"expected images (height, width, channels) {wanted}, as fitted, found {size}; fit these images"
+        )
 
 
 def require_glimpses(glimpses: int, approximations: Approximations) -> None:

@@ -6,12 +6,33 @@ from pathlib import Path
 
 from boed.combination import Combination
 from boed.estimators.registry import ESTIMATORS
+from data.errors import CheckpointError
 
+FOLDER = "approximations"
+"""Of a run, in which they are; a posterior other than the default adds its name."""
 POSTERIOR = "approximations.safetensors"
 BANK = "bank.safetensors"
 COMBINATION = "combination.json"
 PARTS = ("completion-*.safetensors", "estimator-*.safetensors", "adaptivity*.json", "shrinkage*.json")
 """Patterns of what belongs to one q."""
+
+
+def folder_in(run: Path) -> Path:
+    """The folder of approximations in that of a run, or itself if it is one.
+
+    Raises:
+        CheckpointError: there is none, or several of which none has the default posterior.
+    """
+    if (run / POSTERIOR).exists():
+        return run
+    found = sorted(path.parent for path in run.glob(f"{FOLDER}*/{POSTERIOR}"))
+    if run / FOLDER in found:
+        return run / FOLDER
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(path.name for path in found) or "none"
+    todo = "name one of them" if found else "run `boed fit` first, or name another folder"
+    raise CheckpointError(f"expected approximations in {run}, found {names}; {todo}")
 
 
 def completion_file(combination: Combination) -> str:

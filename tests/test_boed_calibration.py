@@ -90,5 +90,5 @@ def test_a_fair_sample_stands_for_the_split(pointer_fit: Approximations, unseen:
 def test_within_a_twentieth_of_a_nat_or_of_the_value_they_agree(
     predicted: float, realised: float, agrees: bool
 ) -> None:
-    row = CalibrationRow(1, 1.0, 1.0, predicted, realised, 0.0, 1.0, 1.0)
+    row = CalibrationRow(1, 9, 1.0, 1.0, predicted, realised, 0.0, 1.0, 1.0, ())
     assert row.agrees is agrees and row.to_json()["agrees"] is agrees

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from boed.cli.fit_options import fit_options, fitted, fitted_jointly, folder_of, require_possible
 from data.cli.commands import Command
 from data.cli.options import open_task
+from data.errors import GlimpseError
+
+if TYPE_CHECKING:
+    from boed.approximations import Approximations
+    from data.dataset import DataSet
+
+UNSEEN = "valid"  # the split that tells how true a fit is
 
 
 @click.command(cls=Command, resumable=True, params=fit_options())
 def fit(**options: Any) -> None:
     """Learns the posterior q, the completion r and the estimator of a task into RUN/approximations.
+
+    Ends with a table of how true it is on images of the valid split, as `boed calibration` has it.
 
     \b
     Examples:
@@ -34,3 +44,23 @@ def fit(**options: Any) -> None:
     for folder, learned in fits.items():
         weights = ", ".join(f"{weight:g}" for weight in learned.weights)
         click.echo(f"approximations in {folder}; weight of an image's own map at each step: {weights}")
+    try:
+        click.echo(truth_of(list(fits.values()), task.dataset))
+    except GlimpseError as error:  # the fit is done; only its table is missing
+        click.echo(f"no table of what comes true of it: {error}", err=True)
+
+
+def truth_of(fits: Sequence[Approximations], dataset: DataSet) -> str:
+    """What fits predict and what comes true: a line for each glimpse, of several for each attribute.
+
+    Raises:
+        DataError: the data set has no images that they have not seen.
+    """
+    from boed.calibration import measure_calibration, measure_together
+    from boed.calibration_table import attributes_table, calibration_table
+
+    if not dataset.attributes:
+        return calibration_table(measure_calibration(fits[0], dataset[UNSEEN]), UNSEEN)
+    by_name = {one.settings.target: one for one in fits}
+    splits = {name: dataset.only(name)[UNSEEN] for name in by_name}
+    return attributes_table(measure_together(by_name, splits), UNSEEN)

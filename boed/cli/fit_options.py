@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from boed.combination import CHOICES, Combination
+from boed.part_files import FOLDER
 from boed.posteriors.choices import BACKBONES
 from data.cli.options import (
     PATH,
@@ -122,7 +123,7 @@ def combination_of(options: Mapping[str, Any]) -> Combination:
 def folder_of(run: Path, options: Mapping[str, Any]) -> Path:
     """Where the approximations with this posterior are."""
     posterior = combination_of(options).posterior
-    return run / f"approximations{Combination.of(posterior=posterior).tag}"
+    return run / f"{FOLDER}{Combination.of(posterior=posterior).tag}"
 
 
 def fitted(task: Task, options: Mapping[str, Any]) -> Approximations:

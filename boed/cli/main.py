@@ -9,6 +9,7 @@ from data.version import PACKAGE, __version__
 
 PLACES = {
     "benchmark": "boed.cli.benchmark:benchmark",
+    "calibration": "boed.cli.calibration:calibration",
     "compare": "boed.cli.compare:compare",
     "fit": "boed.cli.fit:fit",
     "generate": "boed.cli.generate:generate",

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from boed.estimators.choices import MEMORY_GB
+from boed.estimators.epe import candidate_scores
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
 from data.grey import GREY_STEPS, grey_levels
 
+TOGETHER_IMAGES = 20  # whose scores at all places are computed at a time
 EMBED_VALUES = 4_000_000  # glimpse values, or values of statistics, that go through q at a time
 
 
@@ -108,6 +110,24 @@ class Bank:
         glimpses = self.geometry.retina()(self.split.images, rows, locations[:, None])[:, 0]
         with torch.no_grad():
             return self.q.embed(glimpses, self.geometry.centres(locations))
+
+    def scores_after(self, rows: Tensor, totals: Tensor, count: int, score: str) -> Tensor:
+        """(B, L) score of q on the images `rows` themselves with their own labels, after a glimpse at each place.
+
+        Args:
+            totals: (B, D) statistics of what was seen of each before.
+            count: of glimpses, with this one.
+            score: see `boed.estimators.epe.candidate_scores`.
+        """
+        parts = [
+            candidate_scores(
+                self.q.logits(total.float() + self.statistics(some), count), self.labels[some], score
+            )
+            for total, some in zip(
+                totals[:, None].split(TOGETHER_IMAGES), rows.split(TOGETHER_IMAGES), strict=True
+            )
+        ]
+        return torch.cat(parts)
 
     def grey_levels(self, place: int) -> Tensor:
         """(M, S*C*G*G) double: every image's glimpse at one place, in exact multiples of a grey level."""

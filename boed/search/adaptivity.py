@@ -10,7 +10,6 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.estimators.calibration import Calibration, calibration_of
-from boed.estimators.epe import candidate_scores
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
 from data.progress import progress
@@ -92,12 +91,4 @@ def _of_others(designer: Designer, history: History, rows: Tensor, average: Tens
 
 def _realised(designer: Designer, history: History, rows: Tensor, score: str = SCORE) -> Tensor:
     """(B, L) score of q on the bank images themselves after one more glimpse at each place."""
-    parts = [
-        candidate_scores(
-            designer.learned.q.logits(total.float() + designer.bank.statistics(some), history.count + 1),
-            designer.bank.labels[some],
-            score,
-        )
-        for total, some in zip(history.total[:, None].split(20), rows.split(20), strict=True)
-    ]
-    return torch.cat(parts)
+    return designer.bank.scores_after(rows, history.total, history.count + 1, score)
