@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from boed.calibration import CalibrationRow
 from boed.calibration_table import caption
+from boed.pictures import figure_of
 from data.files import write_atomically
 
 if TYPE_CHECKING:
@@ -23,11 +24,7 @@ def draw_calibration(path: Path | str, rows: Sequence[CalibrationRow], split: st
         path: of the picture.
         rows: from `boed.measure_calibration`, of a split with this name.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(4 + 2.2 * len(rows), 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figure_of(4 + 2.2 * len(rows), 3.2)
     first, *others = figure.subplots(1, 1 + len(rows), width_ratios=[1.8, *[1] * len(rows)])
     _draw_glimpses(first, rows)
     for axes, row in zip(others, rows, strict=True):
@@ -50,8 +47,10 @@ def _draw_glimpses(axes: Axes, rows: Sequence[CalibrationRow]) -> None:
         capsize=3,
         label="realised; 95 % of the difference",
     )
-    axes.set(xlabel="glimpse t", xticks=steps, ylim=(0, None))
+    axes.set(xticks=steps, ylim=(0, None))
+    axes.set_xlabel("glimpse t", fontsize=8)
     axes.set_ylabel("nats", fontsize=8)
+    axes.tick_params(labelsize=7)
     axes.legend(frameon=False, fontsize=7)
 
 

@@ -112,7 +112,7 @@ def describe_reading(locations: Tensor, geometry: Geometry) -> list[str]:
 
 
 def require_usable(approximations: Approximations, split: Split) -> None:
-    """Raises SettingsError for what `boed.fit` did not give, or a split without images, or of another size."""
+    """Raises SettingsError for what `boed.fit` did not give, no split, or images of another size."""
     if not isinstance(approximations, Approximations):
         raise SettingsError(f"expected what boed.fit gave, found {type(approximations).__name__}; fit first")
     require_split(split)

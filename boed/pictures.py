@@ -1,4 +1,4 @@
-"""Pictures of sequences: glimpses drawn on images, and the EPE maps that chose them."""
+"""Pictures of sequences: glimpses drawn on images, what they show, and the maps that chose them."""
 
 from __future__ import annotations
 
@@ -12,65 +12,90 @@ from torch import Tensor
 
 from data.dataset import Split
 from data.errors import SettingsError
+from data.files import write_atomically
 from data.geometry import Geometry
 from data.places import is_whole
+from data.sequences import Sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 DOT = 22  # size of a place in a map
+
+
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, drawn without a screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 def draw_sequences(
     path: Path,
     split: Split,
     ids: Sequence[int],
-    locations: Tensor,
-    epe_map: Tensor,
+    sequences: Sequences,
     candidates: Tensor,
     geometry: Geometry,
 ) -> None:
-    """Writes a PNG: one row per image, first the image with its numbered glimpses, then the map of each step.
+    r"""Writes a PNG: for each image its numbered glimpses and the map of every step, below what was seen.
+
+    Maps are of the information that a glimpse is expected to gain, in nats,
+
+    $\mathrm{EIG}(l) = H[q(\theta \mid y_{<t})] - \mathrm{EPE}(l)$
+
+    as Harvey, Teng and Wood (arXiv 1906.05462) draw them, with the EPE on the other side of the colour bar.
 
     Args:
         split: holds the images `ids` (B).
-        locations: (B, T, 3).
-        epe_map: (B, T, L) nats over the `candidates` (L, 3); L may be 0.
+        sequences: of these images.
+        candidates: (L, 3) places that maps are over; L may be 0, then there are none.
 
     Raises:
         SettingsError: an id is not in the split.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    steps = locations.shape[1]
-    columns = 1 + (steps if len(candidates) else 0)
-    figure, axes = pyplot.subplots(len(ids), columns, figsize=(2 * columns, 2.1 * len(ids)), squeeze=False)
-    for row, image_id in enumerate(ids):
-        image = image_of(split, image_id)
-        _draw_glimpses(axes[row, 0], image, locations[row], geometry, f"image {image_id}")
+    rows, columns = torch.tensor([row_of(split, each) for each in ids]), 1 + sequences.locations.shape[1]
+    figure, ratios = figure_of(2.3 * columns, 3.4 * len(ids)), [1, 0.5] * len(ids)
+    panels = figure.subplots(2 * len(ids), columns, squeeze=False, height_ratios=ratios)
+    for axes in panels.flat:
+        axes.set_axis_off()
+    crops = geometry.retina()(split.images, rows, sequences.locations)  # (B, T, S*C, G, G)
+    for number, image_id in enumerate(ids):
+        above, below = panels[2 * number : 2 * number + 2]
+        image, own = split.images[rows[number]].numpy(), sequences.take(torch.tensor([number]))
+        _draw_glimpses(above[0], image, own.locations[0], geometry, f"image {image_id}")
         for step in range(columns - 1):
-            _draw_map(
-                axes[row, 1 + step], image, epe_map[row, step], candidates, locations[row, step], geometry
-            )
-            if row == 0:
-                axes[row, 1 + step].set_title(f"EPE before glimpse {step + 1}", fontsize=7)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
+            if len(candidates):
+                _draw_map(above[1 + step], image, own, step, candidates, geometry)
+            _draw_crop(below[1 + step], crops[number, step], own.locations[0, step], geometry, step)
+    if len(candidates):
+        figure.suptitle(explained(geometry), fontsize=8)
+    write_atomically(path, lambda beside: figure.savefig(beside, dpi=110, format="png"))
 
 
-def image_of(split: Split, image_id: int) -> np.ndarray:
-    """(H, W, C) uint8 of one image; raises SettingsError when the split has no such id."""
+def explained(geometry: Geometry) -> str:
+    """What the maps are.
+
+    >>> explained(Geometry(12, 12, 1, glimpse_size=4))
+    'nats that a glimpse at each place is expected to gain: H before less EPE; red: the chosen place'
+    """
+    best = ", the best of all sides at each centre" if geometry.sides else ""
+    chosen = "the chosen square" if geometry.sides else "the chosen place"
+    return f"nats that a glimpse at each place is expected to gain{best}: H before less EPE; red: {chosen}"
+
+
+def row_of(split: Split, image_id: int) -> int:
+    """Row of one image; raises SettingsError when the split has no such id."""
     row = int(torch.searchsorted(split.ids, image_id).clamp(max=len(split) - 1))
     if int(split.ids[row]) != image_id:
         raise SettingsError(
             f"expected an image of the design split, found id {image_id}; see `boed show` without --image"
         )
-    return split.images[row].numpy()
+    return row
 
 
 def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: Geometry, title: str) -> None:
@@ -86,7 +111,6 @@ def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: G
             col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center", va="center"
         )
     axes.set_title(title, fontsize=7)
-    axes.axis("off")
 
 
 def middles(places: Tensor, geometry: Geometry) -> Tensor:
@@ -100,30 +124,54 @@ def middles(places: Tensor, geometry: Geometry) -> Tensor:
     return torch.where(is_whole(places, geometry)[..., None], extent, centres) - 0.5
 
 
-def _draw_map(
-    axes: Axes, image: np.ndarray, scores: Tensor, candidates: Tensor, chosen: Tensor, geometry: Geometry
-) -> None:
-    """The places coloured by score, bright where it is small, and a cross on the chosen one.
+def best_by_centre(gains: Tensor, places: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """Centres (M, 2) of places (L, 3), and the largest gain (M,) of all squares around each.
 
-    Of several sides the places are frames around their centres, wider ones of wider squares, and the chosen
-    square is framed as it is.
+    >>> places = torch.tensor([[0, 0, 4], [4, 4, 4], [3, 3, 6]])
+    >>> geometry = Geometry(12, 12, 1, glimpse_size=4, sides=(4, 6))
+    >>> best_by_centre(torch.tensor([0.1, 0.2, 0.3]), places, geometry)
+    (tensor([[1.5000, 1.5000],
+            [5.5000, 5.5000]]), tensor([0.1000, 0.3000]))
+    """
+    centres, of = middles(places, geometry).unique(dim=0, return_inverse=True)
+    return centres, torch.full_like(gains, -torch.inf)[: len(centres)].scatter_reduce(0, of, gains, "amax")
+
+
+def _draw_map(
+    axes: Axes, image: np.ndarray, own: Sequences, step: int, candidates: Tensor, geometry: Geometry
+) -> None:
+    """The places coloured by what they are expected to gain, with a mark at the chosen one.
+
+    The colour bar says gains on its right and expected entropies on its left. Of several sides each centre
+    has the value of the best square around it, and the chosen square is framed.
     """
     from matplotlib.patches import Rectangle
 
+    before, chosen = float(own.entropy[0, step]), own.locations[0, step]
     axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
+    scores = own.epe_map[0, step]
     shown = scores.isfinite() & (~is_whole(candidates, geometry) | bool(geometry.sides))
-    (rows, cols), found = middles(candidates[shown], geometry).T, scores[shown]
+    centres, gains = best_by_centre(before - scores[shown], candidates[shown], geometry)
+    dots = axes.scatter(*centres.T.flip(0), c=gains, cmap="viridis", s=DOT, marker="s", linewidths=0)
     if geometry.sides:
-        sizes = DOT * candidates[shown, 2] / geometry.glimpse_size
-        dots = axes.scatter(cols, rows, c=found, cmap="viridis_r", s=sizes, marker="s", linewidths=1)
-        dots.set_facecolor("none")
         row, col, side = chosen.tolist()
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="red"))
-    else:
-        dots = axes.scatter(cols, rows, c=found, cmap="viridis_r", s=DOT, marker="s", linewidths=0)
-    if bool(geometry.sides) or not is_whole(chosen, geometry):
+    elif not is_whole(chosen, geometry):
         row, col = middles(chosen, geometry).tolist()
         axes.plot(col, row, "r+", markersize=8)
-    bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046)
-    bar.ax.tick_params(labelsize=5)
-    axes.axis("off")
+    bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046, pad=0.12)
+    other = bar.ax.secondary_yaxis("left", functions=(lambda gain: before - gain, lambda epe: before - epe))
+    for scale, name in ((bar.ax, "gain"), (other, "EPE")):
+        scale.tick_params(labelsize=5)
+        scale.set_ylabel(name, fontsize=5, labelpad=1)
+    epe = float(own.epe[0, step])
+    axes.set_title(f"t = {step + 1}: H {before:.2f}, EPE {epe:.2f}, gain {before - epe:.2f}", fontsize=7)
+
+
+def _draw_crop(axes: Axes, values: Tensor, place: Tensor, geometry: Geometry, step: int) -> None:
+    """What the sensor sees at a place, (S*C, G, G): of a retina its scales side by side."""
+    scales = values.unflatten(0, (geometry.scales, geometry.channels))  # (S, C, G, G)
+    seen = scales.permute(2, 0, 3, 1).flatten(1, 2).squeeze(-1)  # (G, S*G, C), or (G, S*G) of grey ones
+    axes.imshow(seen.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    side = f", {int(place[2])} pixels wide" if geometry.sides else ""
+    axes.set_title(f"glimpse {step + 1}{side}", fontsize=7)

@@ -1,6 +1,7 @@
-"""What a map means in nats, in closed forms; and the table of what is predicted and realised."""
+"""What a map means in nats, in closed forms; the table and the picture of what is predicted and realised."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,13 @@ from boed_tiny import pointer_dataset
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.calibration import CalibrationRow, measure_calibration
+from boed.calibration import BINS, CalibrationRow, measure_calibration
+from boed.calibration_pictures import draw_calibration
+from boed.calibration_table import attributes_table, calibration_table
 from boed.estimators.calibration import LEAST_CONTRAST, Calibration, calibration_of, contrasts
 from boed.search.designer import Designer, design_sequences
 from data.dataset import Split
+from data.errors import SettingsError
 
 IMAGES, PLACES = 400, 12
 
@@ -92,3 +96,41 @@ def test_within_a_twentieth_of_a_nat_or_of_the_value_they_agree(
 ) -> None:
     row = CalibrationRow(1, 9, 1.0, 1.0, predicted, realised, 0.0, 1.0, 1.0, ())
     assert row.agrees is agrees and row.to_json()["agrees"] is agrees
+
+
+def test_bins_are_tenths_of_all_pairs_of_image_and_open_place(
+    pointer_fit: Approximations, unseen: Split
+) -> None:
+    for row in measure_calibration(pointer_fit, unseen):
+        predicted = [one for one, _ in row.bins]
+        assert len(row.bins) == BINS and predicted == sorted(predicted) and row.images == len(unseen)
+    first, *_ = measure_calibration(pointer_fit, unseen, images=1)  # nine pairs, one map
+    designs = design_sequences(Designer(pointer_fit), unseen, torch.arange(1), 1, pointer_fit.weights, seed=0)
+    assert [one for one, _ in first.bins] == pytest.approx(designs.epe_map[0, 0].sort().values.tolist())
+    assert first.error == 0
+
+
+def test_tables_and_pictures_have_every_row(
+    pointer_fit: Approximations, unseen: Split, tmp_path: Path
+) -> None:
+    rows = measure_calibration(pointer_fit, unseen)
+    head, _, *lines, last = calibration_table(rows, "test").splitlines()
+    assert "20 images of test" in head and last.endswith(f"at {sum(row.agrees for row in rows)} of 3 t")
+    for row, line in zip(rows, lines, strict=True):
+        numbers = [row.entropy, row.nll, row.predicted, row.realised]
+        assert line.split()[:5] == [str(row.step), *(f"{number:.3f}" for number in numbers)]
+        assert f"({row.error:.3f})" in line
+    several = attributes_table({"coarse": rows, "fine": rows[:]}).splitlines()
+    assert [line.split()[0] for line in several[2:]] == ["coarse", "fine"]
+    assert f"{rows[2].predicted:.3f} / {rows[2].realised:.3f}" in several[3]
+    draw_calibration(tmp_path / "new" / "c.png", rows)
+    assert (tmp_path / "new" / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_no_split_of_the_images_that_were_fitted_is_refused(
+    pointer_fit: Approximations, unseen: Split
+) -> None:
+    with pytest.raises(SettingsError, match="expected a split, for example"):
+        measure_calibration(pointer_fit, pointer_dataset())  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"as fitted, found \(11, 12, 1\)"):
+        measure_calibration(pointer_fit, replace(unseen, images=unseen.images[:, 1:]))

@@ -1,5 +1,6 @@
 """The command line `boed` end to end, and what it says to bad input."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ from boed_tiny import timeless
 from cli_tiny import assert_refused, call
 from PIL import Image
 
-import boed.cli.fit_options
+import boed.cli.fit
 import boed.search.adaptivity
 from data.registry import load
 from data.sample import sample_rows
@@ -106,6 +107,60 @@ def test_show_draws_a_picture(run_copy: Path, name: str) -> None:
     assert result.exit_code == 0, result.output
     assert str(out) in result.stdout
     assert np.asarray(Image.open(out)).shape[0] == pytest.approx(picture.shape[0] / 2, rel=0.1)
+
+
+def table_of(stdout: str) -> list[str]:
+    """The lines of a calibration, from its caption on."""
+    lines = stdout.splitlines()
+    return lines[next(n for n, line in enumerate(lines) if "neither q nor the bank has seen" in line) :]
+
+
+def test_a_fit_ends_with_how_true_it_is_and_calibration_draws_it(run_copy: Path, photos: Path) -> None:
+    table = table_of(call("fit", *task(photos, run_copy)).stdout)
+    unseen = len(load("folder", photos)["valid"])
+    assert f"{unseen} images of valid" in table[0] and [line.split()[0] for line in table[2:4]] == ["1", "2"]
+    before = contents(run_copy)
+    for where in (run_copy, run_copy / "approximations"):
+        found = call("calibration", where, "--device", "cpu")
+        assert found.exit_code == 0, found.output
+        *same, wrote = found.stdout.splitlines()
+        assert same == table and wrote == f"wrote {run_copy / 'calibration.png'}"
+    new = {name for name in contents(run_copy) if name not in before}
+    assert new == {"calibration.png"}
+    assert np.asarray(Image.open(run_copy / "calibration.png")).std() > 10
+
+
+def test_a_calibration_is_of_the_images_asked_for(run_copy: Path) -> None:
+    few = ["--split", "test", "--images", 5, "--out", run_copy / "pictures" / "t.png", "--json"]
+    found = json.loads(call("calibration", run_copy, *few).stdout)
+    assert found["split"] == "test" and found["folder"] == str(run_copy / "approximations")
+    assert [(row["step"], row["images"]) for row in found["rows"]] == [(1, 5), (2, 5)]
+    assert {"entropy", "nll", "predicted", "realised", "error", "slope", "agrees"} <= set(found["rows"][0])
+    assert (run_copy / "pictures" / "t.png").exists() and not (run_copy / "calibration.png").exists()
+
+
+def test_what_cannot_be_calibrated_is_refused(run_copy: Path, tmp_path: Path) -> None:
+    assert_refused(call("calibration", tmp_path), f"expected approximations in {tmp_path}, found none")
+    assert_refused(call("calibration", run_copy, "--out", "truth.pdf"), "FILE.png", "truth.pdf")
+    assert_refused(call("calibration", run_copy, "--split", "train"), "'train' is not one of 'valid'")
+    assert_refused(call("calibration", run_copy, "--data-root", tmp_path / "nowhere"), "nowhere")
+    for name in ("a", "b"):
+        shutil.copytree(run_copy / "approximations", run_copy / f"approximations-{name}")
+    assert call("calibration", run_copy, "--images", 2).exit_code == 0
+    shutil.rmtree(run_copy / "approximations")
+    assert_refused(call("calibration", run_copy), "approximations-a, approximations-b; name one")
+    path = run_copy / "approximations-a" / "approximations.safetensors"
+    path.write_bytes(path.read_bytes()[:300])
+    assert_refused(call("calibration", path.parent), "approximations.safetensors", "damaged")
+
+
+def test_a_fit_without_images_to_check_it_is_a_fit(
+    run_copy: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boed.cli.fit, "UNSEEN", "elsewhere")
+    found = call("fit", *task(photos, run_copy))
+    assert found.exit_code == 0 and "approximations; weight" in found.stdout
+    assert found.stderr.splitlines()[-1].startswith("no table of what comes true of it: expected a split of")
 
 
 WAYS: list[tuple[str, list[object], set[str]]] = [

@@ -175,8 +175,7 @@ def test_stores_with_and_without_it_are_shown_and_compared(
         tmp_path / "s.png",
         DESIGN,
         glancing.ids[:2].tolist(),
-        shown.locations,
-        shown.epe_map,
+        shown,
         glancing.candidates,
         GLANCING,
     )

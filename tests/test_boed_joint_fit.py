@@ -16,6 +16,7 @@ import boed.fitting.joint_fit
 import boed.fitting.training
 import hardattn.cli.main
 from boed.approximations import FILE, Approximations
+from boed.calibration import measure_calibration, measure_together
 from boed.cli.main import main
 from boed.combination import Combination
 from boed.completions.registry import COMPLETIONS
@@ -71,6 +72,15 @@ def test_each_attribute_has_the_approximations_of_an_ordinary_fit(root: Path) ->
             Designer(alone), both().only(name)["design"], torch.arange(4), 3, [0.5] * 3, seed=0
         )
         assert designs.locations.shape == (4, 3, 3)
+
+
+def test_attributes_are_measured_on_images_that_are_embedded_once(root: Path) -> None:
+    joint, unseen = jointly(root), {name: both().only(name)["valid"] for name in CLASSES}
+    found = measure_together(joint, unseen, images=7)
+    assert list(found) == list(CLASSES)
+    for name, rows in found.items():
+        assert rows == measure_calibration(joint[name], unseen[name], images=7)
+        assert [row.images for row in rows] == [7] * 3
 
 
 def test_attributes_share_the_network_and_have_heads_of_their_own(root: Path) -> None:
@@ -195,10 +205,14 @@ def test_the_command_line_fits_attributes_together(
     assert made.exit_code == 0, made.output
     for name in ("Young", "Male"):
         assert f"runs/celebahq-{name}/approximations; weight" in made.output
+        (line,) = [line for line in made.output.splitlines() if line.startswith(f"{name} ")]
+        assert line.count(" / ") == 2 and line.endswith(" of 2")
         generate = ["generate", *task, "--attribute", name, "--images", "2"]
         found = CliRunner().invoke(main, generate)
         assert found.exit_code == 0, found.output
     assert load_tensors(Path("runs") / "celebahq-2-attributes" / "approximations" / FILE, "")[0]
+    together = CliRunner().invoke(main, ["calibration", "runs/celebahq-2-attributes"])
+    assert_refused(together, "expected the fit of one attribute", "found that of 2 together")
     own = CliRunner().invoke(main, ["fit", *task, "--attribute", "all", *sizes, "--run", "own"])
     assert own.exit_code == 0, own.output
     for name in ("Young", "Male", "Bald"):

@@ -8,8 +8,10 @@ import pytest
 import torch
 from boed_tiny import GEOMETRY, pointer_dataset
 from click.testing import CliRunner
+from matplotlib.figure import Figure
 
 import boed.cli.main
+import boed.pictures
 from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.comparison.compare import Source, compare
@@ -271,14 +273,12 @@ def test_pixels_are_counted_as_they_are_read_and_as_they_are_seen() -> None:
 def test_a_picture_has_a_frame_for_every_square(
     learned: Approximations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from matplotlib import pyplot
-
-    figures = list[Any]()
-    monkeypatch.setattr(pyplot, "close", figures.append)
+    figure = Figure()
+    monkeypatch.setattr(boed.pictures, "figure_of", lambda *size: figure)
     designs = design(learned, DESIGN, images=2)
-    maps = (designs.places, designs.epe_map, designs.candidates, WIDE)
+    maps = (designs.sequences, designs.candidates, WIDE)
     draw_sequences(tmp_path / "wide.png", DESIGN, designs.ids.tolist(), *maps)
-    drawn = [[patch.get_width() for patch in axes.patches] for axes in figures[0].axes]
+    drawn = [[patch.get_width() for patch in axes.patches] for axes in figure.axes]
     sides, framed = designs.places[..., 2].tolist(), [each for each in drawn if each]
     assert [framed[0], framed[1 + len(sides[0])]] == sides  # the image, and then a map of each step
     assert framed[1 : 1 + len(sides[0])] == [[side] for side in sides[0]]

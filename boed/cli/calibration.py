@@ -77,7 +77,9 @@ def calibration(
     rows = measure_calibration(fitted, split, images=images)
     draw_calibration(path, rows, part)
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "split": part, "rows": [row.to_json() for row in rows]}))
+        click.echo(
+            json.dumps({"folder": str(folder), "split": part, "rows": [row.to_json() for row in rows]})
+        )
     else:
         click.echo(f"{calibration_table(rows, part)}\nwrote {path}")
 
@@ -92,9 +94,7 @@ def picture_of(folder: Path, part: str) -> Path:
     return folder.parent / f"calibration{tag}{'' if part == UNSEEN[0] else f'-{part}'}.png"
 
 
-def opened(
-    folder: Path, part: str, data_root: Path | None, device: str
-) -> tuple[Approximations, Split]:
+def opened(folder: Path, part: str, data_root: Path | None, device: str) -> tuple[Approximations, Split]:
     """The approximations in a folder, and a split of the data set that they were fitted on.
 
     Raises:

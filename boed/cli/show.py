@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 @click.option("--out", type=PATH, help="The picture. [default: FILE with .png]")
 @click.option("--data-root", type=PATH, help="Folder of the images. [default: where FILE was made from]")
 def show(file: Path, images: tuple[int, ...], out: Path | None, data_root: Path | None) -> None:
-    """Draws the glimpses of FILE on their images, and the EPE maps that chose them.
+    """Draws the glimpses of FILE on their images, what they show, and the maps that chose them.
+
+    Maps are in nats of information that a glimpse is expected to gain: the entropy of q before it less the
+    expected posterior entropy (EPE).
 
     \b
     Examples:
@@ -47,8 +50,7 @@ def draw(file: Path, images: tuple[int, ...], path: Path, data_root: Path | None
     split = reopen(store, data_root)
     chosen = list(images) or store.ids[store.done][:4].tolist()
     sequences = store.load(store.rows_of(chosen))
-    maps = (sequences.locations, sequences.epe_map, store.candidates, store.geometry)
-    draw_sequences(path, split, sorted(set(chosen)), *maps)
+    draw_sequences(path, split, sorted(set(chosen)), sequences, store.candidates, store.geometry)
 
 
 def reopen(store: SequenceStore, data_root: Path | None) -> Split:

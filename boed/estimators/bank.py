@@ -112,7 +112,7 @@ class Bank:
             return self.q.embed(glimpses, self.geometry.centres(locations))
 
     def scores_after(self, rows: Tensor, totals: Tensor, count: int, score: str) -> Tensor:
-        """(B, L) score of q on the images `rows` themselves with their own labels, after a glimpse at each place.
+        """(B, L) score of q, with their own labels, on images `rows` after one more glimpse at each place.
 
         Args:
             totals: (B, D) statistics of what was seen of each before.

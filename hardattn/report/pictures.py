@@ -131,6 +131,7 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
         panels[row, 0].imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
         for t, (top, left, side) in enumerate(walk["locations"]):
             _map(panels[row, 1 + t], run, walk, t, extent)
+            _gain(panels[row, 1 + t], run, walk, t)
             if side >= max(extent):
                 continue  # the whole image
             box = Rectangle((left, top), side, side, fill=False, edgecolor="gold")
@@ -153,6 +154,13 @@ def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: 
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     name = {"epe": "EPE", "policy": "policy", None: ""}[run["map"]]
     axes.set_title(f"{name} before {t + 1}" if name else "", fontsize=8)
+
+
+def _gain(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int) -> None:
+    """Below a map of expected entropies: the entropy before, and what the chosen place gains, in nats."""
+    if run["map"] == "epe" and walk["maps"] is not None:
+        about = f"H {walk['entropy'][t]:.2f}, gain {walk['gain'][t]:.2f} nats"
+        axes.text(0.5, -0.03, about, transform=axes.transAxes, fontsize=6, ha="center", va="top")
 
 
 def unpacked(map_: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:

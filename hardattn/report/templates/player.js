@@ -132,7 +132,8 @@ function player(task) {
     box.prepend(el("img", { class: "under-map", src: task.images[state.image].picture, alt: "" }), canvas);
     box.lastChild.style.position = "relative";
     box.lastChild.querySelector("image").remove();
-    const under = el("p", { class: "under" }, epe ? "nats; bright where one is surest of the class afterwards" : "log probability of looking there, in nats");
+    const before = walk().entropy[state.step], gains = [map.high, map.low].map((after) => short(before - after)).join(" to ");
+    const under = el("p", { class: "under" }, epe ? `nats; bright where one is surest of the class afterwards: of H = ${short(before)} a glimpse is expected to gain ${gains}` : "log probability of looking there, in nats");
     const told = under.textContent;
     box.addEventListener("pointermove", (event) => {
       const area = canvas.getBoundingClientRect();

@@ -1,0 +1,64 @@
+"""What the picture of a store shows: maps of what is gained, in nats, and the sensor's values below."""
+
+from pathlib import Path
+
+import matplotlib.collections
+import numpy as np
+import pytest
+import torch
+from boed_tiny import GEOMETRY, pointer_dataset
+from matplotlib.figure import Figure
+
+import boed.pictures
+from boed.approximations import Approximations
+from boed.designs import Designs, design
+from data.errors import SettingsError
+
+DESIGN = pointer_dataset()["design"]
+
+
+@pytest.fixture(scope="module")
+def designs(pointer_fit: Approximations) -> Designs:
+    return design(pointer_fit, DESIGN, images=2)
+
+
+@pytest.fixture
+def figure(designs: Designs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
+    """The picture of these designs: panels (4, 4), from the upper left."""
+    figure = Figure(figsize=(9, 7))
+    monkeypatch.setattr(boed.pictures, "figure_of", lambda *size: figure)
+    ids = designs.ids.tolist()
+    boed.pictures.draw_sequences(
+        tmp_path / "s.png", DESIGN, ids, designs.sequences, designs.candidates, GEOMETRY
+    )
+    assert (tmp_path / "s.png").stat().st_size > 0
+    return figure
+
+
+def test_maps_are_entropy_before_less_expected_entropy(designs: Designs, figure: Figure) -> None:
+    for image in range(2):
+        for step, axes in enumerate(figure.axes[8 * image + 1 : 8 * image + 4]):
+            (dots,) = (
+                each for each in axes.collections if isinstance(each, matplotlib.collections.PathCollection)
+            )
+            scores, before = designs.epe_map[image, step], designs.entropy[image, step]
+            drawn = np.asarray(dots.get_array())
+            assert np.sort(drawn) == pytest.approx(np.sort((before - scores[scores.isfinite()]).numpy()))
+            col, row = np.asarray(dots.get_offsets())[drawn.argmax()]
+            assert [row, col] == [each + 1.5 for each in designs.places[image, step, :2].tolist()]
+            epe = designs.epe[image, step]
+            assert axes.get_title().endswith(f"H {before:.2f}, EPE {epe:.2f}, gain {float(before - epe):.2f}")
+
+
+def test_below_each_map_is_what_the_sensor_sees_there(designs: Designs, figure: Figure) -> None:
+    rows = torch.searchsorted(DESIGN.ids, designs.ids)
+    seen = GEOMETRY.retina()(DESIGN.images, rows, designs.places)[:, :, 0]
+    for image in range(2):
+        drawn = [axes.images[0].get_array() for axes in figure.axes[8 * image + 5 : 8 * image + 8]]
+        assert np.array_equal(np.stack([np.asarray(each) for each in drawn]), seen[image].numpy())
+
+
+def test_an_image_of_another_split_is_refused(designs: Designs, tmp_path: Path) -> None:
+    arguments = (designs.sequences, designs.candidates, GEOMETRY)
+    with pytest.raises(SettingsError, match="expected an image of the design split, found id 99"):
+        boed.pictures.draw_sequences(tmp_path / "s.png", DESIGN, [99, 1], *arguments)
