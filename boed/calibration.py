@@ -128,13 +128,18 @@ def _rows(fitted: Approximations, unseen: Bank, seed: int | None) -> Iterator[Ca
         places, predicted = history.choose(weight, read)
         at, open_ = places[:, None], ~history.seen
         found, true = predicted.gather(1, at).flatten(), realised.gather(1, at).flatten()
+        slope, correlation = _line(predicted[open_], realised[open_])
         yield CalibrationRow(
             step,
             len(rows),
-            *(float(each.mean()) for each in (entropy, before, found, true)),
-            _standard_error(found - true),
-            *_line(predicted[open_], realised[open_]),
-            _bins(predicted[open_], realised[open_]),
+            entropy=float(entropy.mean()),
+            nll=float(before.mean()),
+            predicted=float(found.mean()),
+            realised=float(true.mean()),
+            error=_standard_error(found - true),
+            slope=slope,
+            correlation=correlation,
+            bins=_bins(predicted[open_], realised[open_]),
         )
         history.look(places)
         before = true

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -152,7 +153,8 @@ def _draw_map(
     scores = own.epe_map[0, step]
     shown = scores.isfinite() & (~is_whole(candidates, geometry) | bool(geometry.sides))
     centres, gains = best_by_centre(before - scores[shown], candidates[shown], geometry)
-    dots = axes.scatter(*centres.T.flip(0), c=gains, cmap="viridis", s=DOT, marker="s", linewidths=0)
+    rows, cols = centres.T
+    dots = axes.scatter(cols, rows, c=gains, cmap="viridis", s=DOT, marker="s", linewidths=0)
     if geometry.sides:
         row, col, side = chosen.tolist()
         axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="red"))
@@ -160,7 +162,7 @@ def _draw_map(
         row, col = middles(chosen, geometry).tolist()
         axes.plot(col, row, "r+", markersize=8)
     bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046, pad=0.12)
-    other = bar.ax.secondary_yaxis("left", functions=(lambda gain: before - gain, lambda epe: before - epe))
+    other = bar.ax.secondary_yaxis("left", functions=(partial(np.subtract, before),) * 2)
     for scale, name in ((bar.ax, "gain"), (other, "EPE")):
         scale.tick_params(labelsize=5)
         scale.set_ylabel(name, fontsize=5, labelpad=1)

@@ -131,6 +131,6 @@ def test_what_is_no_split_of_the_images_that_were_fitted_is_refused(
     pointer_fit: Approximations, unseen: Split
 ) -> None:
     with pytest.raises(SettingsError, match="expected a split, for example"):
-        measure_calibration(pointer_fit, pointer_dataset())  # type: ignore[arg-type]
+        measure_calibration(pointer_fit, pointer_dataset())
     with pytest.raises(SettingsError, match=r"as fitted, found \(11, 12, 1\)"):
         measure_calibration(pointer_fit, replace(unseen, images=unseen.images[:, 1:]))

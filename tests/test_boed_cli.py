@@ -131,10 +131,10 @@ def test_a_fit_ends_with_how_true_it_is_and_calibration_draws_it(run_copy: Path,
 
 
 def test_a_calibration_is_of_the_images_asked_for(run_copy: Path) -> None:
-    few = ["--split", "test", "--images", 5, "--out", run_copy / "pictures" / "t.png", "--json"]
+    few = ["--split", "design", "--images", 3, "--out", run_copy / "pictures" / "t.png", "--json"]
     found = json.loads(call("calibration", run_copy, *few).stdout)
-    assert found["split"] == "test" and found["folder"] == str(run_copy / "approximations")
-    assert [(row["step"], row["images"]) for row in found["rows"]] == [(1, 5), (2, 5)]
+    assert found["split"] == "design" and found["folder"] == str(run_copy / "approximations")
+    assert [(row["step"], row["images"]) for row in found["rows"]] == [(1, 3), (2, 3)]
     assert {"entropy", "nll", "predicted", "realised", "error", "slope", "agrees"} <= set(found["rows"][0])
     assert (run_copy / "pictures" / "t.png").exists() and not (run_copy / "calibration.png").exists()
 
@@ -144,6 +144,7 @@ def test_what_cannot_be_calibrated_is_refused(run_copy: Path, tmp_path: Path) ->
     assert_refused(call("calibration", run_copy, "--out", "truth.pdf"), "FILE.png", "truth.pdf")
     assert_refused(call("calibration", run_copy, "--split", "train"), "'train' is not one of 'valid'")
     assert_refused(call("calibration", run_copy, "--data-root", tmp_path / "nowhere"), "nowhere")
+    assert_refused(call("calibration", run_copy, "--split", "test"), "expected the test images")
     for name in ("a", "b"):
         shutil.copytree(run_copy / "approximations", run_copy / f"approximations-{name}")
     assert call("calibration", run_copy, "--images", 2).exit_code == 0
