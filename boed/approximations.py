@@ -170,7 +170,8 @@ class Approximations:
         hasher = hashlib.sha256(self.bank.fingerprint.encode())
         networks = [self.q, self.generator.network if self.generator else None, self.estimator]
         tensors = [value for network in networks if network is not None for value in _values(network)]
-        places = without_sides(self.places, self.geometry)  # as ever, so that stores stay what they were
+        one_side = not self.geometry.sides  # as ever, so that stores stay what they were
+        places = without_sides(self.places, self.geometry) if one_side else self.places
         facts = [places, self.bank.ids, torch.tensor(self.weights), torch.tensor(self.targets)]
         for tensor in [*tensors, *facts]:
             hasher.update(tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -187,12 +187,8 @@ def with_sides(corners: Tensor, sizes: Sizes) -> Tensor:
 def without_sides(places: Tensor, sizes: Sizes) -> Tensor:
     """(..., 2) what files without sides keep of places (..., 3); hashes of approximations go by it.
 
-    Where there are several sides nothing is left out.
-
     >>> from data.geometry import Geometry
     >>> without_sides(torch.tensor([[3, 4, 4], [0, 0, 8]]), Geometry(8, 8, 1, glimpse_size=4)).tolist()
     [[3, 4], [-32768, -32768]]
     """
-    if sizes.sides:
-        return places
     return places[..., :2].masked_fill(is_whole(places, sizes)[..., None], NOWHERE)
