@@ -122,7 +122,8 @@ def require_sensor(combination: Combination, geometry: Geometry, glimpses: int) 
     """Raises SettingsError for parts that a first glance or several sides do not go with.
 
     What makes images from what was seen pastes it where it was seen, pixel by pixel: a glance was seen
-    nowhere, and what is averaged down are no pixels. A first glance wants a glimpse after it.
+    nowhere, and what is averaged down are no pixels. What is exact enumerates the patterns that a place can
+    show, of which a wide square has too many. A first glance wants a glimpse after it.
 
     >>> from data.geometry import Geometry
     >>> require_sensor(Combination(), Geometry(8, 8, 1, glimpse_size=4, first_glance=True), 2)

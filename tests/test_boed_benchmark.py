@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import boed.benchmark.benchmark as benchmark
+import boed.benchmark.budget as budget
 from boed.benchmark.benchmark import combinations, run_benchmark
 from boed.benchmark.budget import COSTS, FILE, kept_budget, shared_out
 from boed.benchmark.figures import mean_figures, share_closed
@@ -16,12 +17,12 @@ from boed.benchmark.measure import FIRST_BLOCK, _blocks
 from boed.benchmark.result import GROUPS, Benchmark
 from boed.cli.benchmark import table
 from boed.combination import CHOICES, Combination
+from boed.fitting.posterior_fit import ROUNDS
 from boed.settings import FittedSettings
 from data.files import write_json
 from data.finite import load_finite, template_of
 
-EXACT = [Combination("exact", "exact", score=score) for score in ("cross-entropy", "entropy")]
-LEARNED = [Combination(completion="exact", score=score) for score in ("cross-entropy", "entropy")]
+LEARNED = [Combination(score=score) for score in ("cross-entropy", "entropy")]
 
 
 def test_the_error_of_a_mean_is_that_of_independent_images() -> None:
@@ -71,13 +72,23 @@ def test_the_cost_of_every_training_is_known() -> None:
     assert learned <= set(COSTS)
 
 
-def test_a_larger_budget_buys_more_and_is_kept_for_an_interrupted_fit(tmp_path: Path) -> None:
-    settings = FittedSettings(glimpses=2, iterations=10**9, width=8, posterior="exact", dataset="finite")
-    small = kept_budget(load_finite(), tmp_path / "small", EXACT, settings, 1.0)
-    large = kept_budget(load_finite(), tmp_path / "large", EXACT, settings, 1000.0)
-    assert large.iterations > 20 * small.iterations and large.trial_images > small.trial_images
-    assert kept_budget(load_finite(), tmp_path / "small", EXACT, settings, 1000.0) == small
-    assert set(json.loads((tmp_path / "small" / FILE).read_text())) == {"iterations", "trial_images"}
+def test_a_budget_follows_from_what_was_timed_and_is_kept_for_an_interrupted_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget, "_timed_training", lambda *_: (None, 0.01))
+    monkeypatch.setattr(budget, "_seconds_of_map", lambda _: 0.02)
+    rows = [Combination(), Combination(completion="cvae", score="entropy")]
+    settings = FittedSettings(glimpses=5, iterations=10_000, dataset="finite")
+    small, large = (
+        kept_budget(load_finite(), tmp_path / str(n), rows, settings, n) for n in (100.0, 10_000.0)
+    )
+    cost = COSTS["posterior"] + COSTS["cvae"]
+    assert small.iterations == int(budget.LEARNING * 100 / (cost * 0.01)) and large.iterations == 10_000
+    assert large.trial_images == pytest.approx(budget.TRYING * 10_000 / ((ROUNDS + 3) * 5 * 0.02), abs=1)
+    assert small.trial_images == int(budget.TRYING * 100 / ((ROUNDS + 3) * 5 * 0.02))
+    least = kept_budget(load_finite(), tmp_path / "least", rows, settings, 1e-9)
+    assert (least.iterations, least.trial_images) == (1, budget.FEWEST_IMAGES)
+    assert kept_budget(load_finite(), tmp_path / "100.0", rows, settings, 10_000.0) == small
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +125,7 @@ def test_the_json_has_groups_with_figures_and_their_errors(result: Benchmark) ->
 def test_the_table_has_both_groups_and_every_row_its_images(result: Benchmark) -> None:
     unseen, seen = table(result).split("Training images that come again:")
     for part in (unseen, seen):
-        rows = [line for line in part.splitlines() if line.startswith("| glimpse-set, exact")]
+        rows = [line for line in part.splitlines() if line.startswith("| glimpse-set, retrieval")]
         assert len(rows) == 2 and all("±" in row and row.endswith("| 6 |") for row in rows)
 
 

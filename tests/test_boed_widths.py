@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 import boed.cli.main
 import boed.pictures
 from boed.approximations import Approximations
-from boed.combination import Combination
+from boed.combination import Combination, require_sensor
 from boed.comparison.compare import Source, compare
 from boed.comparison.settings import JudgeSettings
 from boed.comparison.stores import by_target, geometry_of
@@ -132,6 +132,12 @@ def test_parts_that_paste_pixels_are_refused(tmp_path: Path, chosen: Combination
     with pytest.raises(SettingsError, match="with --sides, found"):
         fit(DATASET, tmp_path / "new", geometry=WIDE, combination=chosen, **TINY)
     assert not (tmp_path / "new").exists()
+
+
+def test_parts_that_enumerate_patterns_are_refused() -> None:
+    for part in (Combination(posterior="exact"), Combination(completion="exact")):
+        with pytest.raises(SettingsError, match="with --sides, found exact"):
+            require_sensor(part, WIDE, 3)
 
 
 def test_the_amortised_estimator_knows_how_wide_a_glimpse_was(learned: Approximations, folder: Path) -> None:

@@ -41,6 +41,7 @@ def by_step(values: list[float]) -> dict[str, float]:
 def mean_figures(values: Tensor) -> Figures:
     r"""Mean and $s / \sqrt n$ of values (n, T) of n images, of two images at least.
 
+    >>> import torch
     >>> mean_figures(torch.tensor([[1.0], [3.0]])).error
     [1.0]
     """
@@ -59,6 +60,7 @@ def share_closed(random: Tensor, exact: Tensor, own: Tensor) -> Figures:
     Args:
         random, exact, own: (n, T) exact EPE in nats of what each looked at.
 
+    >>> import torch
     >>> random, exact = torch.tensor([[2.0], [3.0]]), torch.tensor([[1.0], [1.0]])
     >>> share_closed(random, exact, 0.5 * (random + exact))
     Figures(value=[0.5], error=[0.0])

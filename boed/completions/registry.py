@@ -72,5 +72,5 @@ COMPLETIONS.register("proposals")(
     )
 )
 COMPLETIONS.register("exact")(
-    CompletionKind(retrieve=deferred("boed.completions.exact:of_templates"), exact=True, sides=True)
+    CompletionKind(retrieve=deferred("boed.completions.exact:of_templates"), exact=True)
 )

@@ -65,7 +65,7 @@ class ExactPosterior(Posterior):
         A glimpse is compared with the few patterns of its place, not with every template.
         """
         flat = glimpses.reshape(-1, self.patterns.shape[-1])
-        place = (centres.reshape(-1, 1, centres.shape[-1]) - self.centres).abs().sum(-1).argmin(-1)
+        place = (centres.reshape(-1, 1, 2) - self.centres).abs().sum(-1).argmin(-1)
         result = flat.new_empty(len(flat), self.codes.shape[1])
         for number in place.unique().tolist():
             here = (place == number).nonzero().view(-1)

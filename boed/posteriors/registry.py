@@ -42,6 +42,4 @@ POSTERIORS.register("glimpse-set")(
     PosteriorKind(deferred("boed.posteriors.glimpse_set:new_posterior"), first_glance=True, sides=True)
 )
 POSTERIORS.register("avp-cnn")(PosteriorKind(deferred("boed.posteriors.avp_cnn:new_posterior")))
-POSTERIORS.register("exact")(
-    PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True, sides=True)
-)
+POSTERIORS.register("exact")(PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True))
