@@ -183,11 +183,11 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         try:
             geometry.grid().index(locations)
         except SettingsError as error:
-            raise SettingsError(f"{error}, or a policy without one: --policy gaussian") from None
+            other = "" if geometry.sides else ", or a policy without one: --policy gaussian"
+            raise SettingsError(f"{error}{other}") from None
     last = torch.tensor(geometry.image_size) - locations[..., 2:]
-    outside = ((locations[..., :2] < 0) | (locations[..., :2] > last)).any(-1) & ~is_whole(
-        locations, geometry
-    )
+    corners, whole = locations[..., :2], is_whole(locations, geometry)
+    outside = ((corners < 0) | (corners > last)).any(-1) & ~whole
     if bool(outside.any()):
         stray, most = locations[outside][0].tolist(), last[outside][0].tolist()
         raise SettingsError(
