@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.measures import pixels_by_image
+from data.measures import pixels_by_image, read_values
 
 READ = ("pixels", "values_read", "pixels_read")
 """Names of the counts, as figures have them."""
@@ -30,10 +30,10 @@ def read_by_image(locations: Tensor, geometry: Geometry) -> dict[str, Tensor]:
     >>> {name: count.tolist() for name, count in counts.items()}
     {'pixels': [[64, 64, 256]], 'values_read': [[16, 32, 48]], 'pixels_read': [[64, 80, 336]]}
     """
-    each = torch.full_like(locations[..., 0], geometry.retina().pixels())
-    averaged = pixels_averaged(locations, geometry)
-    counts = (pixels_by_image(locations, geometry), each.cumsum(1), averaged.cumsum(1))
-    return dict(zip(READ, counts, strict=True))
+    count, steps = locations.shape[:2]
+    values = torch.tensor(read_values(steps, geometry)).expand(count, -1)
+    averaged = pixels_averaged(locations, geometry).cumsum(1)
+    return dict(zip(READ, (pixels_by_image(locations, geometry), values, averaged), strict=True))
 
 
 def pixels_averaged(locations: Tensor, geometry: Geometry) -> Tensor:

@@ -144,4 +144,5 @@ class Variation:
             return locations
         span, shape = (-self.jitter, self.jitter + 1), (*locations.shape[:-1], 2)
         shift = torch.randint(*span, shape, generator=self.generator, device=locations.device)
-        return moved(locations, shift * locations[..., 2:] // grid.glimpse_size, grid)
+        wider = torch.div(shift * locations[..., 2:], grid.glimpse_size, rounding_mode="trunc")
+        return moved(locations, wider, grid)
