@@ -5,6 +5,7 @@ A baseline sees the whole image at once, as one glimpse.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -18,6 +19,7 @@ from data.device import at_home
 from data.errors import SettingsError
 from data.files import write_json
 from data.measures import resampling
+from data.readout import READ
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.early_exit import exit_costs, exit_curve
 from hardattn.baselines.layers import Baseline
@@ -183,16 +185,13 @@ def measured(
     if isinstance(run.network, Baseline):
         every, costs = _whole_images(run, images, trajectories)
         logits, cost = every[:, -1:], costs[-1]
-        pixels = whole_image.seen_geometry(run.whole_image()[1]).retina().pixels()
-        points = exit_curve(every, labels, costs, run.about["thresholds"], counts, pixels)
+        points = exit_curve(every, labels, costs, run.about["thresholds"], counts, whole_image_read(run))
         within = list[Point]()
     else:
         looks, its_costs = looked_at(run, images, trajectories)
         logits, cost = looks.predictions.log_probs, its_costs.glimpse
-        pixels_by_time = looks.pixels(run.settings.geometry)
-        figures = partial(
-            curve, looks.predictions, labels, costs=its_costs, pixels=pixels_by_time, counts=counts
-        )
+        read = looks.read(run.settings.geometry)
+        figures = partial(curve, looks.predictions, labels, costs=its_costs, read=read, counts=counts)
         points, within = figures(wanted), figures(chosen)
     accuracy, nll = accuracy_and_nll(logits, labels)
     return Evaluation(
@@ -272,6 +271,17 @@ def looked_at(run: TrainedNetwork, split: Split, trajectories: int = 1) -> tuple
         network, split, geometry, settings.glimpses, mode=mode, seed=settings.seed, trajectories=trajectories
     )
     return looks, costs_of(network, geometry.glimpse_shape()).times(trajectories)
+
+
+def whole_image_read(run: TrainedNetwork) -> dict[str, int]:
+    """What a network on the whole image reads of one, see `data.readout.read_by_image`; it is averaged down.
+
+    Raises:
+        SettingsError: the run is not that of a baseline.
+    """
+    settings = run.whole_image()[1]
+    values = whole_image.seen_geometry(settings).retina().pixels()
+    return dict(zip(READ, (values, values, math.prod(settings.geometry.image_size)), strict=True))
 
 
 def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:

@@ -19,9 +19,9 @@ from data.dataset import Split
 from data.device import one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.measures import pixels_by_image
 from data.places import whole_image
 from data.pool import ImagePool
+from data.readout import read_by_image
 from hardattn.baselines.training import read_at_exits, seen_geometry
 from hardattn.images import Images, batch_of
 from hardattn.loading import TrainedNetwork
@@ -68,9 +68,15 @@ class Answers:
 
     @cached_property
     def pixels(self) -> np.ndarray:
-        """(N,) inside any glimpse that was taken: so many were read."""
-        places, taken = torch.from_numpy(self.places).clamp(min=0), torch.from_numpy(self.taken)
-        return pixels_by_image(places, self.geometry).gather(1, taken[:, None] - 1).squeeze(1).numpy()
+        """(N,) inside any glimpse that was taken."""
+        return self.read["pixels"]
+
+    @cached_property
+    def read(self) -> dict[str, np.ndarray]:
+        """(N,) what all glimpses that were taken read, by each sensor, see `data.readout.read_by_image`."""
+        places, last = torch.from_numpy(self.places).clamp(min=0), torch.from_numpy(self.taken)[:, None] - 1
+        counts = read_by_image(places, self.geometry)
+        return {name: each.gather(1, last).squeeze(1).numpy() for name, each in counts.items()}
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Of each image the likeliest class, how likely all are, and where it was looked."""
@@ -80,7 +86,7 @@ class Answers:
                 "label": self.classes[label],
                 "probability": float(chances[label]),
                 "glimpses": taken,
-                "pixels": int(self.pixels[number]),
+                **{name: int(counts[number]) for name, counts in self.read.items()},
                 "probabilities": dict(zip(self.classes, chances.tolist(), strict=True)),
                 "places": self.places[number, :taken].tolist(),
             }

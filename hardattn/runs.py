@@ -29,7 +29,7 @@ from hardattn.training.guidance import (
     supervision_settings,
 )
 from hardattn.training.learner import Validator
-from hardattn.training.recipe import Recipe, require_used
+from hardattn.training.recipe import Recipe, require_sides, require_used
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
@@ -96,7 +96,7 @@ def train(
         seed=seed,
         glimpses=steps,
         fingerprint=dataset.fingerprint("train", "valid"),
-        supervision=supervision_settings(store, guided),
+        supervision=supervision_settings(store, guided, geometry),
         distillation=teacher.settings() if teacher else None,
         budget=budget,
         recipe=recipe,
@@ -147,6 +147,7 @@ def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int)
     require_used(name, recipe)
     step_weights(recipe.loss_at, steps)  # refuses weights of another number of glimpses
     require_glimpses(steps, geometry)
+    require_sides(recipe, geometry.sides)
     require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
 
 

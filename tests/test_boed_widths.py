@@ -9,6 +9,7 @@ import torch
 from boed_tiny import GEOMETRY, pointer_dataset
 from click.testing import CliRunner
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 import boed.cli.main
 import boed.pictures
@@ -284,7 +285,8 @@ def test_a_picture_has_a_frame_for_every_square(
     designs = design(learned, DESIGN, images=2)
     maps = (designs.sequences, designs.candidates, WIDE)
     draw_sequences(tmp_path / "wide.png", DESIGN, designs.ids.tolist(), *maps)
-    drawn = [[patch.get_width() for patch in axes.patches] for axes in figure.axes]
+    boxes = [[each for each in axes.patches if isinstance(each, Rectangle)] for axes in figure.axes]
+    drawn = [[box.get_width() for box in each] for each in boxes]
     sides, framed = designs.places[..., 2].tolist(), [each for each in drawn if each]
     assert [framed[0], framed[1 + len(sides[0])]] == sides  # the image, and then a map of each step
     assert framed[1 : 1 + len(sides[0])] == [[side] for side in sides[0]]

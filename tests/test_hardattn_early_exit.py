@@ -86,7 +86,9 @@ def test_a_higher_threshold_never_costs_less(one: float, two: float) -> None:
 
 
 def test_exits_have_the_figures_of_stopping_rules() -> None:
-    points = exit_curve(LOGITS, LABELS, COSTS, [0.8], resampling(torch.arange(200), seed=0), pixels=256)
+    points = exit_curve(
+        LOGITS, LABELS, COSTS, [0.8], resampling(torch.arange(200), seed=0), read={"pixels": 256}
+    )
     taken, right = exits_taken(LOGITS, 0.8), LOGITS.argmax(-1) == LABELS[:, None]
     told = right[torch.arange(200), taken - 1].double()
     sure = points[-1]

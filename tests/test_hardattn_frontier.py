@@ -81,6 +81,8 @@ def test_every_network_is_trained_measured_and_drawn(tmp_path: Path, grid: Path)
     assert [p.threshold for p in fixed] == [1, 2, 3]  # every t
     assert fixed[0].pixels == 4 * 4 and fixed[0].pixels < fixed[2].pixels <= 3 * 4 * 4
     assert {p.pixels for p in found.points if p.family == "glance"} == {64}
+    assert {(p.values_read, p.pixels_read) for p in found.points if p.family == "glance"} == {(64, 256)}
+    assert [p.values_read for p in fixed] == [p.pixels_read for p in fixed] == [16, 32, 48]
     assert {p.rule for p in found.points if p.family == "early exit"} == {"fixed", "exit", "confidence"}
     for point in found.points:
         assert point.test_low <= point.test_accuracy <= point.test_high and point.mflops > 0
@@ -178,6 +180,23 @@ def test_a_first_glance_is_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch
             frontier(tiny_dataset(), [network], tmp_path, minutes=MINUTES, device="cpu", say=lambda _: None)
     assert [geometry.first_glance for _, geometry in calls] == [False, True]
     assert calls[1][0] == tmp_path / "frontier" / "design-4-3-glance"
+
+
+def test_sides_are_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = list[tuple[Path, Geometry]]()
+
+    def designed(_: Path, __: str, run: Path, geometry: Geometry, *___: Any) -> SequenceStore:
+        calls.append((run, geometry))
+        raise StoreError("expected designs, found none")
+
+    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "designed", designed)
+    grid.write_text(GRID.replace("glimpses = 9", "sides = [4, 8, 16]"))
+    wide = next(member for member in read_grid("tiny", grid) if "sides" in member.sensor)
+    assert wide.name == "attention hidden 8 sides 4,8,16" and wide.folder == "attention-hidden-8-sides-4-8-16"
+    with pytest.raises(StoreError, match="expected designs, found none"):
+        frontier(tiny_dataset(), [wide], tmp_path, minutes=MINUTES, device="cpu", say=lambda _: None)
+    assert calls[0][1].sides == (4, 8, 16)
+    assert calls[0][0] == tmp_path / "frontier" / "design-4-8-16-3"
 
 
 @pytest.mark.parametrize("changed", [{"minutes": 0.0}, {"minutes": float("nan")}])

@@ -15,6 +15,7 @@ from PIL import Image
 import hardattn
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.main import main
+from hardattn.cli.predict import COLUMNS
 
 RECIPE = hardattn.Recipe(batch_size=16, hidden=16, learning_rate=1e-2)
 
@@ -42,8 +43,8 @@ def test_a_table_for_people(folder: Path) -> None:
     done = call(folder / "run", folder / "images")
     lines = done.stdout.splitlines()
     assert done.exit_code == 0, done.stderr
-    assert lines[0].split() == ["file", "label", "probability", "glimpses", "pixels"] and len(lines) == 5
-    assert re.fullmatch(rf"{folder}/images/0.png +(left|right) +0\.\d{{3}} +3 +\d+", lines[1])
+    assert lines[0].split() == [*COLUMNS] and len(lines) == 5
+    assert re.fullmatch(rf"{folder}/images/0.png +(left|right) +0\.\d{{3}} +3 +\d+ +48 +48", lines[1])
     assert lines[-1] == "3 images, 3.00 glimpses in the mean, all glimpses taken"
 
 
@@ -72,7 +73,8 @@ def test_a_budget_takes_the_threshold_of_the_validation_images(folder: Path) -> 
 def test_values_by_comma(folder: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(call(folder / "run", folder / "images", "--csv").stdout)))
     assert [Path(row["file"]).name for row in rows] == ["0.png", "1.png", "2.png"]
-    assert list(rows[0]) == ["file", "label", "probability", "glimpses", "pixels"]
+    assert list(rows[0])[:5] == ["file", "label", "probability", "glimpses", "pixels"]
+    assert {row["values_read"] for row in rows} == {row["pixels_read"] for row in rows} == {"48"}
     assert all(row["glimpses"] == "3" and 0.5 <= float(row["probability"]) <= 1 for row in rows)
 
 

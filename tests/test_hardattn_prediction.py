@@ -66,7 +66,7 @@ def test_answers_are_those_of_the_curve(rule: str, method: str, geometry: Geomet
         assert answers.taken.tolist() == stops.taken.tolist()
         np.testing.assert_allclose(answers.probabilities, stops.log_probs.exp(), atol=1e-6)
         assert answers.labels.tolist() == stops.log_probs.argmax(1).tolist()
-        pixels = looks.pixels(geometry).gather(1, stops.taken[:, None] - 1).squeeze(1)
+        pixels = looks.read(geometry)["pixels"].gather(1, stops.taken[:, None] - 1).squeeze(1)
         assert answers.pixels.tolist() == pixels.tolist()
         for row, count in enumerate(stops.taken):
             assert answers.places[row, :count].tolist() == looks.locations[row, 0, :count].tolist()

@@ -255,3 +255,10 @@ def test_published_figures_may_be_told_by_attribute() -> None:
     assert found["Male"].published("error_percent") == 11.1
     assert found["Smiling"].published("error_percent") is None
     assert {one.published("iterations") for one in found.values()} == {25100}
+
+
+def test_sides_are_a_row_s_own() -> None:
+    rows = [{"name": "a", "method": "ram"}, {"name": "b", "method": "ram", "sides": [8, 16]}]
+    plain, wide = trainings({"dataset": "digits", "rows": rows}, minutes=8, seed=0, seeds=1)
+    assert (plain.sensor, wide.sensor) == ({}, {"sides": [8, 16]})
+    assert wide.tag == "-sides-8-16" and wide.task == "digits, sides 8,16"

@@ -144,7 +144,7 @@ def test_sequences_are_known_again_by_their_corners(tmp_path: Path) -> None:
     """As version 0.1 did, whose runs are taken up."""
     store = tiny_store(tmp_path / "s.h5", tiny_dataset())
     places = store.load().locations
-    known = supervision_settings(store, (tiny_dataset()["design"], places))
+    known = supervision_settings(store, (tiny_dataset()["design"], places), tiny_dataset().geometry)
     corners = places[..., :2].flatten()
     assert known is not None
     assert known.checksum == sum(n * value for n, value in enumerate(corners.tolist(), start=1))

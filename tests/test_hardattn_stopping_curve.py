@@ -43,7 +43,7 @@ def seen() -> Predictions:
 
 def points(*settings: tuple[str, float], labels: tuple[int, ...] = (0, 0, 0)) -> list[Point]:
     counts = resampling(torch.arange(3), seed=0, resamples=50)
-    return curve(seen(), torch.tensor(labels), settings, COSTS, PIXELS, counts)
+    return curve(seen(), torch.tensor(labels), settings, COSTS, {"pixels": PIXELS}, counts)
 
 
 def test_curve_by_hand() -> None:

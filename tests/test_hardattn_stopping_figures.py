@@ -9,6 +9,7 @@ from torch import Tensor
 
 from data.device import one_thread
 from data.measures import resampling
+from data.readout import READ
 from hardattn.stopping.figures import MEASURED, Outcome, balanced_measure, figures, right_at
 from hardattn.stopping.rules import Stops
 
@@ -19,10 +20,12 @@ COUNTS = resampling(torch.arange(COUNT), seed=0, resamples=200)
 BRIEF = {"mean_glimpses", "mflops", "accuracy", "nll"}
 
 
-def outcome(count: int, classes: int = CLASSES, pixels: bool = True) -> Outcome:
+def outcome(count: int, classes: int = CLASSES, read: bool = True) -> Outcome:
     taken = torch.randint(1, 6, (count,), generator=GENERATOR)
     log_probs = (2 * torch.randn(count, classes, generator=GENERATOR)).log_softmax(1)
-    return Outcome(Stops(taken, log_probs), 0.5 * taken.double(), 16 * taken if pixels else None)
+    return Outcome(
+        Stops(taken, log_probs), 0.5 * taken.double(), {name: 16 * taken for name in READ} if read else {}
+    )
 
 
 def drawn_out(values: Tensor) -> list[np.ndarray]:
@@ -34,7 +37,7 @@ def test_means_are_resampled_with_their_images() -> None:
     its = [outcome(COUNT), outcome(COUNT)]
     for found, one in zip(figures(its, LABELS, COUNTS), its, strict=True):
         assert set(found) == {*MEASURED, "intervals"} and set(found["intervals"]) == BRIEF | set(MEASURED)
-        told = {"mean_glimpses": one.stops.taken, "mflops": one.mflops, "pixels": one.pixels}
+        told = {"mean_glimpses": one.stops.taken, "mflops": one.mflops, **one.read}
         for name, values in told.items():
             assert values is not None
             by_hand = np.quantile([drawn.mean() for drawn in drawn_out(values.double())], [0.025, 0.975])
@@ -69,7 +72,9 @@ def test_the_figure_lies_within_its_interval() -> None:
 
 def test_certain_predictions_have_no_width() -> None:
     told = torch.nn.functional.one_hot(LABELS, CLASSES).double().log()
-    its = Outcome(Stops(torch.full((COUNT,), 2), told), torch.ones(COUNT), torch.full((COUNT,), 32))
+    its = Outcome(
+        Stops(torch.full((COUNT,), 2), told), torch.ones(COUNT), {"pixels": torch.full((COUNT,), 32)}
+    )
     assert (right_at(its.stops, LABELS) == 1).all()
     (found,) = figures([its], LABELS, COUNTS)
     expected = {"accuracy": 1, "balanced_accuracy": 1, "calibration_error": 0, "pixels": 32, "mflops": 1}
@@ -77,7 +82,7 @@ def test_certain_predictions_have_no_width() -> None:
 
 
 def test_unknown_pixels_are_left_out_and_nothing_is_measured_of_nothing() -> None:
-    (found,) = figures([outcome(COUNT, pixels=False)], LABELS, COUNTS)
+    (found,) = figures([outcome(COUNT, read=False)], LABELS, COUNTS)
     assert "pixels" not in found and "pixels" not in found["intervals"]
     assert figures([], LABELS, COUNTS) == []
 

@@ -74,7 +74,7 @@ def test_pixels_of_several_are_those_of_any() -> None:
     corners = [[[[0, 0], [0, 2]], [[0, 0], [8, 8]]], [[[0, 0], [0, 4]], [[4, 4], [0, 2]]]]
     where = places_at(torch.tensor(corners), 4)
     seen = Predictions(torch.zeros(2, 2, 2))
-    assert Looks(seen, where).pixels(GEOMETRY).tolist() == [[16, 40], [32, 48]]
+    assert Looks(seen, where).read(GEOMETRY)["pixels"].tolist() == [[16, 40], [32, 48]]
 
 
 def test_draws_are_fixed_by_the_seed() -> None:

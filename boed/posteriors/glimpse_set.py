@@ -15,6 +15,7 @@ from data.geometry import Geometry
 
 FREQUENCIES = 4
 DROPOUT = 0.1
+PATCH, PATCH_FEATURES = 4, 48
 COORDINATES = 2  # row and column
 
 
@@ -26,7 +27,13 @@ def fourier_features(centres: Tensor) -> Tensor:
 
 
 class GlimpseEncoder(PyroModule):
-    """e(y, l): what a glimpse shows and where it was, as one vector.
+    r"""e(y, l): what a glimpse shows and where it was, as one vector.
+
+    $e = W'\,\mathrm{relu}\big((1 + a(l)) \odot W\,\mathrm{relu}(V\,\mathrm{patches}(y)) + b(l)\big)$
+
+    Patches of 4 x 4 values are read by the same V; the place says by a and b, which are linear in its Fourier
+    features, what that means there (feature-wise linear modulation: Perez et al. 2018, arXiv 1709.07871). Two
+    strided convolutions instead of the patches take twice the time and learn no more in it.
 
     Args:
         glimpse_shape: (S*C, G, G).
@@ -48,15 +55,18 @@ class GlimpseEncoder(PyroModule):
     ) -> None:
         super().__init__()
         channels, size, _ = glimpse_shape
+        side = math.ceil(size / PATCH)
         self.patch = PyroModule[nn.Sequential](
-            PyroModule[nn.Conv2d](channels, 24, 4, stride=2, padding=1),
-            PyroModule[nn.ReLU](),
-            PyroModule[nn.Conv2d](24, 48, 3, stride=2, padding=1),
+            PyroModule[nn.ZeroPad2d]((0, side * PATCH - size) * 2),
+            PyroModule[nn.PixelUnshuffle](PATCH),  # the values of a patch become channels
+            PyroModule[nn.Conv2d](channels * PATCH**2, PATCH_FEATURES, 1),
             PyroModule[nn.ReLU](),
             PyroModule[nn.Flatten](),
-            PyroModule[nn.Linear](48 * math.ceil((size // 2) / 2) ** 2, 2 * width),
+            PyroModule[nn.Linear](PATCH_FEATURES * side**2, 2 * width),
         )
-        self.place = PyroModule[nn.Linear](2 * FREQUENCIES * coordinates, 2 * width)
+        self.place = PyroModule[nn.Linear](2 * FREQUENCIES * coordinates, 4 * width)
+        nn.init.zeros_(self.place.weight[: 2 * width])  # at first a place scales nothing
+        nn.init.zeros_(self.place.bias[: 2 * width])
         self.merge = PyroModule[nn.Linear](2 * width, width)
         self.dropout = PyroModule[nn.Dropout](dropout)
 
@@ -64,8 +74,8 @@ class GlimpseEncoder(PyroModule):
         """(..., D) for glimpses (..., S*C, G, G) at normalised centres (..., P)."""
         lead = glimpses.shape[:-3]
         patch = self.patch(glimpses.reshape(-1, *glimpses.shape[-3:]) - 0.5)
-        place = self.place(fourier_features(centres)).reshape(patch.shape)
-        return self.merge(self.dropout(torch.relu(patch + place))).view(*lead, -1)
+        scale, shift = self.place(fourier_features(centres)).flatten(0, -2).chunk(2, -1)
+        return self.merge(self.dropout(torch.relu(patch + scale * patch + shift))).view(*lead, -1)
 
 
 class GlimpseSetPosterior(Posterior):

@@ -7,7 +7,7 @@ Shapes: B images, C channels, E exits, K classes.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -119,7 +119,7 @@ def exit_curve(
     costs: Sequence[float],
     thresholds: Sequence[float],
     counts: np.ndarray,
-    pixels: int | None = None,
+    read: Mapping[str, int] | None = None,
 ) -> list[Point]:
     """Figures against compute: all images at the last exit, at each other one, by their confidence.
 
@@ -132,13 +132,13 @@ def exit_curve(
         costs: MFLOPs up to each exit.
         thresholds: of the confidence.
         counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
-        pixels: of an image, as the network sees it; None: not known.
+        read: of an image, each of `data.readout.READ`; None: not known.
     """
     last = logits.shape[1]
     numbered = [("fixed", 1.0, last), *(("exit", float(number), number) for number in range(1, last))]
     taken = [(rule, value, torch.full_like(labels, number)) for rule, value, number in numbered]
     taken += [("confidence", value, exits_taken(logits, value)) for value in thresholds]
-    left = [left_at(logits, exits, costs, pixels) for *_, exits in taken]
+    left = [left_at(logits, exits, costs, read) for *_, exits in taken]
     measured = zip(taken, left, figures(left, labels, counts), strict=True)
     return [
         replace(_brief(rule, value, its, labels), stopped_at=stopped_at(exits, last), **known)
@@ -146,12 +146,14 @@ def exit_curve(
     ]
 
 
-def left_at(logits: Tensor, exits: Tensor, costs: Sequence[float], pixels: int | None = None) -> Outcome:
+def left_at(
+    logits: Tensor, exits: Tensor, costs: Sequence[float], read: Mapping[str, int] | None = None
+) -> Outcome:
     """One glimpse at images that leave at exits (B,), of logits (B, E, K) at all of them."""
     log_probs = logits[torch.arange(len(exits)), exits - 1].float().log_softmax(-1)
     spent = torch.tensor(costs, dtype=torch.float64)[exits - 1]
-    read = None if pixels is None else torch.full_like(exits, pixels)
-    return Outcome(Stops(torch.ones_like(exits), log_probs), spent, read)
+    counts = {name: torch.full_like(exits, count) for name, count in (read or {}).items()}
+    return Outcome(Stops(torch.ones_like(exits), log_probs), spent, counts)
 
 
 def _brief(rule: str, threshold: float, left: Outcome, labels: Tensor) -> Point:

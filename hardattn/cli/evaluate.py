@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hardattn.stopping.rules import Point
 
 SHOWN = 5  # points of a rule on its line
+_AVERAGED = ("values read", "pixels read")  # where a glimpse is averaged down, so that the two differ
 _IMAGES = panel(
     "Images and glimpses",
     Option(
@@ -81,11 +83,13 @@ def table(result: Evaluation) -> str:
     several = "one trajectory" if result.trajectories == 1 else f"mean of {result.trajectories} trajectories"
     seen = "the whole image" if result.method in BASELINES else several
     head = f"{task}, {result.method}, seed {result.seed}, {result.test_images} test images, {seen}"
-    rows = [f"{'glimpses':>10} {'accuracy %':>11} {'NLL, nats':>10} {'MFLOPs':>8}"]
-    rows += [_row(point, "") for point in result.curve if point.rule == "fixed"]
-    rows += [_row(p, f"stopped at a gain below {p.threshold:.4f}") for p in result.curve if p.rule == "gain"]
+    counts = _AVERAGED if any(point.values_read != point.pixels_read for point in result.curve) else ()
+    rows = [f"{'glimpses':>10} {'accuracy %':>11} {'NLL, nats':>10} {'MFLOPs':>8}{_cells(counts)}"]
+    row = partial(_row, counts=counts)
+    rows += [row(point, "") for point in result.curve if point.rule == "fixed"]
+    rows += [row(p, f"stopped at a gain below {p.threshold:.4f}") for p in result.curve if p.rule == "gain"]
     rows += _lines([point for point in result.curve if point.rule not in ("fixed", "gain")])
-    rows += [_row(point, f"{point.rule}, within the budget") for point in result.within_budget]
+    rows += [row(point, f"{point.rule}, within the budget") for point in result.within_budget]
     tail = (
         f"converged after {result.iterations_to_convergence} iterations, "
         f"{result.seconds_to_convergence:.0f} s of training; {result.parameters:,} parameters"
@@ -93,11 +97,17 @@ def table(result: Evaluation) -> str:
     return "\n".join([head, *rows, tail])
 
 
-def _row(point: Point, words: str) -> str:
+def _cells(values: Iterable[object]) -> str:
+    """Columns of what is read."""
+    return "".join(f" {value:>12}" for value in values)
+
+
+def _row(point: Point, words: str, counts: Sequence[str]) -> str:
     figures = (
         f"{point.mean_glimpses:>10.2f} {100 * point.accuracy:>11.1f} {point.nll:>10.3f} {point.mflops:>8.2f}"
     )
-    return f"{figures}  {words}".rstrip()
+    read = _cells(f"{getattr(point, name.replace(' ', '_')):.0f}" for name in counts)
+    return f"{figures}{read}  {words}".rstrip()
 
 
 def _lines(points: Sequence[Point]) -> Iterator[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hardattn.models import Model
     from hardattn.stopping.stop import Stop
 
-COLUMNS = ("file", "label", "probability", "glimpses", "pixels")
+COLUMNS = ("file", "label", "probability", "glimpses", "pixels", "values_read", "pixels_read")
 
 
 _STOPPING = panel(
@@ -108,8 +108,8 @@ def stop_of(model: Model, stop: str | None, budget_glimpses: float | None) -> St
 
 def table(rows: Sequence[dict[str, Any]], stop: Stop | None) -> str:
     """For people: one line for each image, and the mean number of glimpses."""
-    shown = [(r["file"], r["label"], f"{r['probability']:.3f}", r["glimpses"], r["pixels"]) for r in rows]
-    cells = [COLUMNS, *(tuple(map(str, row)) for row in shown)]
+    shown = [row | {"probability": f"{row['probability']:.3f}"} for row in rows]
+    cells = [COLUMNS, *(tuple(str(row[name]) for name in COLUMNS) for row in shown)]
     wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = [
         "  ".join(

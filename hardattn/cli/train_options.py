@@ -14,6 +14,7 @@ from data.cli.options import (
     glance_option,
     panel,
     sensor_options,
+    sides_option,
 )
 from hardattn.baselines.registry import BASELINES
 from hardattn.cli.recipe import LEARNED
@@ -33,7 +34,7 @@ def train_options() -> list[click.Parameter]:
         *_method_options(),
         *_length_options(),
         *data_options(),
-        *sensor_options(glance_option()),
+        *sensor_options(glance_option(), sides_option()),
         *_network_options(),
         *_policy_options(),
         *_objective_options(),

@@ -12,6 +12,7 @@ from torch.nn.functional import relu
 from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 FREQUENCIES = 3
+COORDINATES = 2  # row and column
 
 
 @ENCODERS.register("conv")
@@ -85,19 +86,24 @@ class LocationEmbedding(nn.Module):
     """Where it is seen: e = W [c, sin(2^f pi c), cos(2^f pi c)], c the normalised centre.
 
     Fourier features let a small network tell close places apart (Tancik et al. 2020, arXiv 2006.10739).
+    Where there are several sides, c also says how wide the glimpse is.
+
+    Args:
+        features: D.
+        coordinates: how many numbers P say where a glimpse was, see `data.geometry.Geometry.centres`.
 
     >>> LocationEmbedding(128)(torch.zeros(2, 2)).shape
     torch.Size([2, 128])
     """
 
-    def __init__(self, features: int, frequencies: int = FREQUENCIES) -> None:
+    def __init__(self, features: int, coordinates: int = COORDINATES, frequencies: int = FREQUENCIES) -> None:
         super().__init__()
         self.scales: Tensor
         self.register_buffer("scales", torch.pi * 2.0 ** torch.arange(frequencies), persistent=False)
-        self.linear = nn.Linear(2 + 4 * frequencies, features)
+        self.linear = nn.Linear(coordinates * (1 + 2 * frequencies), features)
 
     def forward(self, centres: Tensor) -> Tensor:
-        """(B, 2) centres in [-1, 1] -> (B, D)."""
+        """(B, P) centres in [-1, 1] -> (B, D)."""
         angles = (centres[:, :, None] * self.scales).flatten(1)
         return self.linear(torch.cat([centres, angles.sin(), angles.cos()], dim=1))
 
@@ -109,9 +115,9 @@ class Modulate(nn.Module):
     Feature-wise linear modulation (Perez et al. 2018, arXiv 1709.07871).
     """
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, coordinates: int = COORDINATES) -> None:
         super().__init__()
-        self.where = LocationEmbedding(2 * features)
+        self.where = LocationEmbedding(2 * features, coordinates)
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         scale, shift = self.where(centres).chunk(2, dim=1)
@@ -122,9 +128,9 @@ class Modulate(nn.Module):
 class Add(nn.Module):
     """relu(g + b), as published (Mnih et al. 2014, section 4)."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, coordinates: int = COORDINATES) -> None:
         super().__init__()
-        self.where = LocationEmbedding(features)
+        self.where = LocationEmbedding(features, coordinates)
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         return relu(what + self.where(centres))
@@ -134,9 +140,9 @@ class Add(nn.Module):
 class Concatenate(nn.Module):
     """relu(W [g, b])."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, *, coordinates: int = COORDINATES) -> None:
         super().__init__()
-        self.where = LocationEmbedding(features)
+        self.where = LocationEmbedding(features, coordinates)
         self.linear = nn.Linear(2 * features, features)
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:

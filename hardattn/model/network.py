@@ -2,7 +2,8 @@
 
 Mnih, Heess, Graves, Kavukcuoglu 2014 (arXiv 1406.6247) for the architecture; Harvey, Teng, Wood
 (arXiv 1906.05462) for its partial supervision. Shapes: B images, T glimpses, L grid locations,
-K classes, G glimpse side, C channels (scales counted in), D hidden features, W width of the state.
+K classes, G glimpse side, C channels (scales counted in), D hidden features, W width of the state, P numbers
+that say where a glimpse was: row and column of its centre and, where there are several sides, its width.
 """
 
 from __future__ import annotations
@@ -45,6 +46,9 @@ class HardAttention(nn.Module):
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
 
+    Attributes:
+        coordinates: P.
+
     >>> from data.grid import LocationGrid
     >>> grid = LocationGrid.evenly((64, 64), 16, 7)
     >>> network = HardAttention(3, grid, classes=2)
@@ -73,7 +77,10 @@ class HardAttention(nn.Module):
         super().__init__()
         self.policy_shapes_state = policy_shapes_state
         self.what = ENCODERS[encoder](channels, grid.glimpse_size, hidden, batch_norm=batch_norm)
-        self.combine = COMBINATIONS[combine](hidden)
+        self.coordinates = grid.normalised().shape[1]
+        self.combine = COMBINATIONS[combine](
+            hidden, **({"coordinates": self.coordinates} if grid.sides else {})
+        )
         self.core = CORES[core](hidden)
         self.dropout = nn.Dropout(dropout)
         self.hidden = hidden
@@ -100,11 +107,11 @@ class HardAttention(nn.Module):
         return self.dropout(ones.expand(count, self.hidden))
 
     def features(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """(B, D) of glimpses (B, C, G, G) at normalised centres (B, 2); of any number of steps at once."""
+        """(B, D) of glimpses (B, C, G, G) at normalised centres (B, P); of any number of steps at once."""
         return self.combine(self.what(glimpses), centres)
 
     def step(self, glimpses: Tensor, centres: Tensor, state: Tensor, mask: Tensor | None = None) -> Tensor:
-        """State after one more glimpse: (B, C, G, G), (B, 2) normalised, (B, W) -> (B, W)."""
+        """State after one more glimpse: (B, C, G, G), (B, P) normalised, (B, W) -> (B, W)."""
         features = self.features(glimpses, centres)
         return self.core(features if mask is None else mask * features, state)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from data.errors import SettingsError
-from data.grid import Grid
+from data.grid import Grid, LocationGrid
 from hardattn.model.choices import DEVIATION
 from hardattn.model.locations import Categorical, EpeMap, GaussianMixture, Locations
 from hardattn.model.registry import POLICIES
@@ -52,6 +52,7 @@ class Policy(nn.Module, ABC):
         predicts_gain: whether it says itself what the next glimpse gains, see `gain`.
         distance: whether its log-probability is about a distance from a mean and a normaliser, see
             `log_normaliser`.
+        plain: whether it knows plain glimpses alone, of one side.
     """
 
     on_grid: ClassVar[bool] = False
@@ -60,6 +61,7 @@ class Policy(nn.Module, ABC):
     differentiable: ClassVar[bool] = False
     predicts_gain: ClassVar[bool] = False
     distance: ClassVar[bool] = False
+    plain: ClassVar[bool] = False
 
     @abstractmethod
     def act(
@@ -156,26 +158,54 @@ class CategoricalPolicy(DrawnPolicy):
 
 @POLICIES.register("product")
 class ProductPolicy(DrawnPolicy):
-    """softmax(W h) over the rows of the grid times softmax(W' h) over its columns.
+    r"""softmax(W h) over the rows of the grid times softmax(W' h) over its columns.
 
     On a grid of 50 x 50 it costs 100 D multiply-adds instead of 2,500 D; it cannot say which row a column
-    goes with.
+    goes with. Of several sides s
+
+    $\log \pi(r, c, s) = a_{i(r, s)} + b_{j(c, s)} + d_s - \log Z,$
+
+    i and j being the row and the column of the plain glimpses whose centre is nearest to that of a wider one:
+    what is where is learned for all sides at once, and one logit d more for each of them.
 
     Args:
         features: D of what it reads.
-        grid: L locations, all rows times all columns.
+        grid: L locations, of each side all rows times all columns.
     """
 
     on_grid = True
 
     def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
-        self.sizes = (len(grid.parts[0].rows), len(grid.parts[0].cols))
+        plain, *wider = grid.parts
+        self.sizes = (len(plain.rows), len(plain.cols), 1 + len(wider) if wider else 0)
         self.linear, self.grid = nn.Linear(features, sum(self.sizes)), grid
+        for number, part in enumerate(grid.parts):
+            rows, cols = nearest(part, plain, "rows"), nearest(part, plain, "cols")
+            self.register_buffer(f"rows_{number}", rows, persistent=False)
+            self.register_buffer(f"cols_{number}", cols, persistent=False)
 
     def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
-        rows, cols = self.linear(features).split(self.sizes, dim=1)
-        return Categorical((rows[:, :, None] + cols[:, None]).flatten(1), self.grid)
+        rows, cols, sides = self.linear(features).split(self.sizes, dim=1)
+        tables = [
+            rows[:, getattr(self, f"rows_{number}"), None] + cols[:, None, getattr(self, f"cols_{number}")]
+            for number in range(len(self.grid.parts))
+        ]
+        if self.sizes[2]:
+            tables = [table + sides[:, number, None, None] for number, table in enumerate(tables)]
+        return Categorical(torch.cat([table.flatten(1) for table in tables], 1), self.grid)
+
+
+def nearest(part: LocationGrid, plain: LocationGrid, axis: Literal["rows", "cols"]) -> Tensor:
+    """(R,) number of the row, or column, of plain glimpses whose centre is nearest to each of a wider side's.
+
+    >>> plain, wide = (LocationGrid.evenly((12, 12), side, 3) for side in (4, 8))
+    >>> plain.rows, wide.rows, nearest(wide, plain, "rows").tolist()
+    ((0, 4, 8), (0, 2, 4), [0, 1, 1])
+    """
+    wide, own = torch.tensor(getattr(part, axis)), torch.tensor(getattr(plain, axis))
+    apart = 2 * (wide[:, None] - own) + part.glimpse_size - plain.glimpse_size
+    return apart.abs().argmin(1)
 
 
 @POLICIES.register("epe")
@@ -221,7 +251,7 @@ class GaussianPolicy(DrawnPolicy):
     """
 
     components: ClassVar[int] = 1
-    distance = True
+    distance, plain = True, True
 
     def __init__(self, features: int, grid: Grid, *, deviation: float | None = DEVIATION) -> None:
         super().__init__()

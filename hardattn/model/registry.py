@@ -17,7 +17,8 @@ ENCODERS: Registry[Any] = Registry(
 )
 """Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`."""
 COMBINATIONS: Registry[Any] = Registry("combination", dict.fromkeys(("modulate", "add", "concat"), _ENCODERS))
-"""Of what is seen with where: (features,) -> module, see `hardattn.model.encoders.Modulate`."""
+"""Of what is seen with where: (features, *, coordinates) -> module, see `hardattn.model.encoders.Modulate`;
+one without the keyword is for glimpses of one side."""
 CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _CORES))
 """What remembers: (features,) -> `hardattn.model.cores.Core`."""
 POLICIES: Registry[Any] = Registry(

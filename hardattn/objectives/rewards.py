@@ -52,34 +52,35 @@ def information(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tenso
 def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """Minus the distance from a glimpse to the object's box, as a share of the side of the image.
 
-    A glance is at no distance.
+    A square of several touches it from as much further away as it is wider; a glance is at no distance.
 
     Args:
-        boxes: (B, 5) from `reachable`.
+        boxes: (B, 6) from `reachable`.
 
     Raises:
         SettingsError: the data set knows no boxes.
     """
     if boxes is None:
         raise SettingsError("expected a data set that knows boxes for the reward box, found one without")
-    first, last, side = boxes[:, None, :2], boxes[:, None, 2:4], boxes[:, 4, None]
+    first, last, (side, plain) = boxes[:, None, :2], boxes[:, None, 2:4], boxes[:, 4:, None].unbind(1)
     corners, sides = rollout.locations[..., :2], rollout.locations[..., 2]
+    first = first + (plain - sides)[..., None]
     outside = (first - corners).clamp(min=0) + (corners - last).clamp(min=0)
     return -outside.amax(2).masked_fill(sides >= side, 0).float() / side  # a glance is at no distance
 
 
 def reachable(boxes: Tensor, geometry: Geometry) -> Tensor:
-    """(B, 5) first and last row and column of top-left pixels whose glimpse touches an object; the side.
+    """(B, 6) first and last row and column of plain glimpses that touch an object, the image's side, and G.
 
     Args:
         boxes: (B, 4) first row and column of the object, and those after its last.
         geometry: sizes of glimpse and image.
 
     >>> reachable(torch.tensor([[10, 20, 14, 26]]), Geometry(40, 40, 1, glimpse_size=8)).tolist()
-    [[3, 13, 13, 25, 40]]
+    [[3, 13, 13, 25, 40, 8]]
     """
-    side = torch.full_like(boxes[:, :1], max(geometry.height, geometry.width))
-    return torch.cat([boxes[:, :2] - geometry.glimpse_size + 1, boxes[:, 2:] - 1, side], 1)
+    sizes = boxes.new_tensor([max(geometry.image_size), geometry.glimpse_size]).expand(len(boxes), 2)
+    return torch.cat([boxes[:, :2] - geometry.glimpse_size + 1, boxes[:, 2:] - 1, sizes], 1)
 
 
 def require_rewards(weights: Mapping[str, float]) -> None:

@@ -13,6 +13,7 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
+from data.grid import Grid
 from data.sample import choose_images
 from hardattn.evaluation import known_or_evaluated
 from hardattn.loading import Trained, open_trained
@@ -182,6 +184,20 @@ def commands_of(folder: Path, trajectories: int = 1) -> dict[str, str | None]:
     return {"train": noted_command(checkpoint.read_json(folder / checkpoint.RUN)), "evaluate": evaluate}
 
 
+def parts_of(grid: Grid) -> list[dict[str, Any]]:
+    """Of every side its rows and columns, and from which number on its places are in a map.
+
+    >>> from data.grid import LocationGrid
+    >>> parts_of(LocationGrid.evenly((6, 8), 4, 2))
+    [{'side': 4, 'rows': [0, 2], 'cols': [0, 4], 'start': 0}]
+    """
+    starts = accumulate((len(part) for part in grid.parts), initial=0)
+    return [
+        {"side": part.glimpse_size, "rows": list(part.rows), "cols": list(part.cols), "start": start}
+        for part, start in zip(grid.parts, starts, strict=False)
+    ]
+
+
 def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     """Heat maps, and walks through the images of `rows`; nothing of a network that sees whole images."""
     if not isinstance(run.network, HardAttention):
@@ -193,6 +209,7 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
         "scales": geometry.scales,
         "rows": list(grid.parts[0].rows),
         "cols": list(grid.parts[0].cols),
+        "parts": parts_of(grid),
     }
     kind = ("epe" if run.network.policy_head.predicts_gain else "policy") if looks.chosen else None
     walks = [looks.walk(row) for row in rows.tolist()]

@@ -60,12 +60,16 @@ class Looks:
         return cls(network, geometry, split, seen.locations, mode == "greedy")
 
     def heat(self) -> list[dict[str, Any]]:
-        """For every t the density of the centres, see `density`, and how many places were used."""
+        """For every t the density of the centres, see `density`, and how many places were used.
+
+        Where there are several sides, also the share of images that each was taken at.
+        """
         scales = []
         for places in self.locations.transpose(0, 1):
             share = density(places, self.geometry)
             size = {"height": share.shape[0], "width": share.shape[1]}
-            scales.append({**size, "places": len(places.unique(dim=0)), **quantised(share)})
+            used = {"places": len(places.unique(dim=0)), "sides": sides_of(places, self.geometry)}
+            scales.append({**size, **used, **quantised(share)})
         return scales
 
     @torch.no_grad()
@@ -141,7 +145,8 @@ def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
     """(h, w) density of the centres of glimpses at places (B, 3), on cells of the image.
 
     A histogram, smoothed by a Gaussian of variance G^2 / 2 pi, in units of the share of images per area of a
-    glimpse: it is 1 where all images are looked at in the same place.
+    glimpse: it is 1 where all images are looked at in the same place. Of several sides, each is smoothed by
+    its own, and they add up.
 
     >>> share = density(torch.tensor([[4, 4, 4]] * 3 + [[12, 12, 4]]), Geometry(20, 20, 1, 4))
     >>> share.shape, tuple(map(int, np.unravel_index(share.argmax(), share.shape)))
@@ -149,14 +154,35 @@ def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
     """
     cell = math.ceil(max(geometry.height, geometry.width) / CELLS)
     shape = math.ceil(geometry.height / cell), math.ceil(geometry.width / cell)
-    locations = locations[~is_whole(locations, geometry)]  # a glance has no centre
-    row, col = ((locations[:, :2] + locations[:, 2:] // 2) // cell).T
-    row, col = row.clamp(0, shape[0] - 1), col.clamp(0, shape[1] - 1)
-    counts = torch.bincount(row * shape[1] + col, minlength=shape[0] * shape[1]).view(shape)
-    side = geometry.glimpse_size / cell
-    deviation = side / math.sqrt(2 * math.pi)
-    smooth = gaussian_filter(counts.double().numpy() / max(1, len(locations)), deviation, mode="constant")
-    return np.asarray(smooth * side**2)
+    if not geometry.sides:
+        locations = locations[~is_whole(locations, geometry)]  # a glance has no centre
+    total = np.zeros(shape)
+    for size in geometry.sides or (geometry.glimpse_size,):
+        centres = centres_of(locations[locations[:, 2] == size], geometry)
+        row, col = (centres // cell).T
+        row, col = row.clamp(0, shape[0] - 1), col.clamp(0, shape[1] - 1)
+        counts = torch.bincount(row * shape[1] + col, minlength=shape[0] * shape[1]).view(shape)
+        side = size / cell
+        deviation = side / math.sqrt(2 * math.pi)
+        smooth = gaussian_filter(counts.double().numpy() / max(1, len(locations)), deviation, mode="constant")
+        total += smooth * side**2
+    return total
+
+
+def centres_of(places: Tensor, geometry: Geometry) -> Tensor:
+    """(B, 2) the pixel in the middle of places (B, 3); of the whole image, that of the image."""
+    inside = torch.minimum(places[:, 2:], torch.tensor(geometry.image_size))
+    return places[:, :2] + inside // 2
+
+
+def sides_of(places: Tensor, geometry: Geometry) -> dict[str, float]:
+    """Side -> share of the images that were looked at (B, 3) so wide; nothing where there is but one side.
+
+    >>> wide = Geometry(8, 8, 1, glimpse_size=4, sides=(4, 8))
+    >>> sides_of(torch.tensor([[0, 0, 8], [2, 4, 4], [0, 0, 8], [0, 0, 8]]), wide)
+    {'4': 0.25, '8': 0.75}
+    """
+    return {str(side): float((places[:, 2] == side).double().mean()) for side in geometry.sides}
 
 
 def mean_image(split: Split) -> np.ndarray:

@@ -132,8 +132,8 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
         for t, (top, left, side) in enumerate(walk["locations"]):
             _map(panels[row, 1 + t], run, walk, t, extent)
             _gain(panels[row, 1 + t], run, walk, t)
-            if side >= max(extent):
-                continue  # the whole image
+            if side >= max(extent) and len(run["sensor"]["parts"]) == 1:
+                continue  # a first glance at the whole image
             box = Rectangle((left, top), side, side, fill=False, edgecolor="gold")
             panels[row, 0].add_patch(box)
             panels[row, 0].text(left + side / 2, top + side / 2, str(t + 1), **_INSIDE)
@@ -143,17 +143,19 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
 
 def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: tuple[float, ...]) -> None:
     """The map before glimpse t + 1, and where that went."""
-    rows, cols, half = run["sensor"]["rows"], run["sensor"]["cols"], run["sensor"]["glimpse_size"] / 2
+    parts, (top, left, side) = run["sensor"]["parts"], walk["locations"][t]
+    part = next((part for part in parts if part["side"] == side), parts[0])
     if walk["maps"] is not None:
-        values = unpacked(walk["maps"][t], (len(rows), len(cols)))
-        colours = "viridis_r" if run["map"] == "epe" else "viridis"
-        axes.pcolormesh(np.array(cols) + half, np.array(rows) + half, values, cmap=colours, shading="nearest")
-        top, left, side = walk["locations"][t]
-        if side < max(extent):
+        map_, colours = walk["maps"][t], "viridis_r" if run["map"] == "epe" else "viridis"
+        scale = {"vmin": map_["low"], "vmax": map_["high"]} if len(parts) > 1 else {}  # one for all sides
+        cols, rows = (_edges(part[axis], part["side"]) for axis in ("cols", "rows"))
+        axes.pcolormesh(cols, rows, of_part(map_, part), cmap=colours, **scale)
+        if side < max(extent) or len(parts) > 1:
             axes.plot(left + side / 2, top + side / 2, "r+")
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
     name = {"epe": "EPE", "policy": "policy", None: ""}[run["map"]]
-    axes.set_title(f"{name} before {t + 1}" if name else "", fontsize=8)
+    wide = f", side {part['side']}" if len(parts) > 1 else ""
+    axes.set_title(f"{name} before {t + 1}{wide}" if name else "", fontsize=8)
 
 
 def _gain(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int) -> None:
@@ -163,7 +165,27 @@ def _gain(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int) -> None
         axes.text(0.5, -0.03, about, transform=axes.transAxes, fontsize=6, ha="center", va="top")
 
 
-def unpacked(map_: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
+def _edges(axis: list[int], side: int) -> np.ndarray:
+    """(R + 1,) between the centres (R,) of squares, and beyond the outermost.
+
+    >>> _edges([0, 4, 8], 4).tolist(), _edges([0], 40).tolist()
+    ([0.0, 4.0, 8.0, 12.0], [0.0, 40.0])
+    """
+    centres = np.array(axis) + side / 2
+    if len(centres) == 1:
+        return np.array([centres[0] - side / 2, centres[0] + side / 2])
+    between = (centres[1:] + centres[:-1]) / 2
+    return np.array([2 * centres[0] - between[0], *between, 2 * centres[-1] - between[-1]])
+
+
+def of_part(map_: dict[str, Any], part: dict[str, Any]) -> np.ndarray:
+    """The values of a map at the places of one side, see `hardattn.report.contents.parts_of`."""
+    shape = (len(part["rows"]), len(part["cols"]))
+    values = unpacked(map_, (-1,))[part["start"] : part["start"] + shape[0] * shape[1]]
+    return values.reshape(shape)
+
+
+def unpacked(map_: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     """The values of a map that `hardattn.report.encoding.quantised` made."""
     levels = np.frombuffer(base64.b64decode(map_["bytes"]), np.uint8).reshape(shape)
     return np.asarray(map_["low"] + levels / 255 * (map_["high"] - map_["low"]))

@@ -42,7 +42,7 @@ def curve(
     labels: Tensor,
     settings: Settings,
     costs: Costs,
-    pixels: Tensor,
+    read: Mapping[str, Tensor],
     counts: np.ndarray,
 ) -> list[Point]:
     """All figures at each rule and threshold.
@@ -52,14 +52,14 @@ def curve(
         labels: (B,).
         settings: P of them.
         costs: of a glimpse and of what the rules need.
-        pixels: (B, T) inside any of the first t glimpses.
+        read: (B, T) each of the first t glimpses, see `data.readout.read_by_image`.
         counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
     """
     points = [_point(predicted, labels, costs, *setting) for setting in settings]
-    outcomes = [Outcome(stops, spent, _inside(stops, pixels)) for _, stops, spent in points]
+    outcomes = [Outcome(stops, spent, _until(stops, read)) for _, stops, spent in points]
     measured = figures(outcomes, labels, counts)
     return [
-        replace(point, stopped_at=stopped_at(stops.taken, pixels.shape[1]), **known)
+        replace(point, stopped_at=stopped_at(stops.taken, predicted.log_probs.shape[1]), **known)
         for (point, stops, _), known in zip(points, measured, strict=True)
     ]
 
@@ -91,9 +91,9 @@ def _point(
     return point, stops, spent
 
 
-def _inside(stops: Stops, pixels: Tensor) -> Tensor:
-    """(B,) pixels inside any glimpse that was taken, of those inside the first t (B, T)."""
-    return pixels.gather(1, stops.taken[:, None] - 1).squeeze(1)
+def _until(stops: Stops, read: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """(B,) of the glimpses that were taken, of what the first t (B, T) read."""
+    return {name: each.gather(1, stops.taken[:, None] - 1).squeeze(1) for name, each in read.items()}
 
 
 def settings_within(

@@ -5,8 +5,8 @@ Shapes: B images, K classes, P ways to stop, R resamples of the images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn.functional import nll_loss
 
 from data.measures import Measure, calibration_measure, mean_measure
+from data.readout import READ
 from hardattn.stopping.rules import Stops
 
-MEASURED = ("balanced_accuracy", "calibration_error", "pixels")
+MEASURED = ("balanced_accuracy", "calibration_error", *READ)
 """Fields of `hardattn.stopping.rules.Point` that are measured here and not with the brief ones."""
 
 
@@ -28,12 +29,12 @@ class Outcome:
     Attributes:
         stops: glimpses taken, and the prediction after them.
         mflops: (B,) spent; a multiply-add is 2.
-        pixels: (B,) inside any glimpse; None: it is not known, of all outcomes.
+        read: (B,) each of `data.readout.READ`; none: they are not known, of all outcomes.
     """
 
     stops: Stops
     mflops: Tensor
-    pixels: Tensor | None = None
+    read: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def right_at(stops: Stops, labels: Tensor) -> Tensor:
@@ -93,7 +94,7 @@ def balanced_measure(right: Tensor, labels: Tensor, counts: np.ndarray) -> Measu
 
 
 def _columns(its: Outcome, labels: Tensor) -> dict[str, Tensor]:
-    """Name -> (B,) of what is a mean over images; pixels where they are known."""
+    """Name -> (B,) of what is a mean over images; what was read where that is known."""
     nll = nll_loss(its.stops.log_probs, labels, reduction="none")
     known = {
         "mean_glimpses": its.stops.taken,
@@ -101,8 +102,7 @@ def _columns(its: Outcome, labels: Tensor) -> dict[str, Tensor]:
         "accuracy": right_at(its.stops, labels),
         "nll": nll,
     }
-    known |= {} if its.pixels is None else {"pixels": its.pixels}
-    return {name: values.double() for name, values in known.items()}
+    return {name: values.double() for name, values in {**known, **its.read}.items()}
 
 
 def _column(measure: Measure, at: int) -> Measure:

@@ -84,7 +84,8 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
     """The same, by part, and one decision of each stopping head, for one ponder cost."""
     device = network.device
     state = network.initial(1).detach()  # the counter takes no view of a parameter apart
-    glimpse, centre = torch.zeros(1, *glimpse_shape, device=device), torch.zeros(1, 2, device=device)
+    glimpse = torch.zeros(1, *glimpse_shape, device=device)
+    centre = torch.zeros(1, network.coordinates, device=device)
     parts = {
         "policy": mflops(partial(network.act, mode="greedy"), state),
         "glimpse and core": mflops(network.step, glimpse, centre, state),

@@ -12,7 +12,7 @@ from torch import Tensor
 from data.dataset import Split
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.measures import pixels_by_image
+from data.readout import read_by_image
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout
@@ -37,11 +37,11 @@ class Looks:
     predictions: Predictions
     locations: Tensor
 
-    def pixels(self, geometry: Geometry) -> Tensor:
-        """(N, T) pixels inside any of the first t glimpses of any trajectory."""
-        together = self.locations.transpose(1, 2).flatten(1, 2)  # (N, T * M, 2)
+    def read(self, geometry: Geometry) -> dict[str, Tensor]:
+        """(N, T) what the first t glimpses of all trajectories read, see `data.readout.read_by_image`."""
+        together = self.locations.transpose(1, 2).flatten(1, 2)  # (N, T * M, 3)
         many = self.locations.shape[1]
-        return pixels_by_image(together, geometry)[:, many - 1 :: many]
+        return {name: each[:, many - 1 :: many] for name, each in read_by_image(together, geometry).items()}
 
 
 def predictions(

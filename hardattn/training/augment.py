@@ -12,24 +12,39 @@ import torch
 from torch import Tensor
 
 from data.geometry import Geometry
-from data.grid import Grid
-from data.places import is_whole, mirrored, moved
+from data.grid import Grid, LocationGrid
+from data.places import mirrored, moved
 from hardattn.model.rollout import Look
 
 
-def mirrored_columns(grid: Grid) -> Tensor:
+def mirrored_columns(grid: LocationGrid) -> Tensor:
     """(W - G + 1,) the column to which each column of a glimpse comes to lie when the image is mirrored.
 
     From a column of the grid it is the nearest one of the grid.
 
-    >>> from data.grid import LocationGrid
     >>> mirrored_columns(LocationGrid.evenly((8, 8), 4, 3)).tolist()
     [4, 3, 2, 1, 0]
     """
     other = torch.arange(grid.image_size[1] - grid.glimpse_size, -1, -1)
-    cols = torch.tensor(grid.parts[0].cols)
+    cols = torch.tensor(grid.cols)
     other[cols] = cols[(other[cols][:, None] - cols).abs().argmin(1)]
     return other
+
+
+def mirrored_on_grid(places: Tensor, grid: Grid) -> Tensor:
+    """(..., 3) where places (..., 3) come to lie when the image is mirrored; those of the grid stay on it.
+
+    >>> mirrored_on_grid(torch.tensor([[2, 0, 4]]), LocationGrid.evenly((8, 8), 4, 3)).tolist()
+    [[2, 4, 4]]
+    """
+    row, col, side = places.unbind(-1)
+    other = mirrored(places, grid)[..., 1]
+    for part in grid.parts:
+        if part.glimpse_size <= grid.image_size[1]:  # the whole of a high image has no other place
+            columns = mirrored_columns(part).to(col.device)
+            own = columns[col.clamp(max=len(columns) - 1)]
+            other = torch.where(side == part.glimpse_size, own, other)
+    return torch.stack([row, other, side], -1)
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,7 @@ class Variation:
         flipped: (B,) bool, mirrored left to right.
         contrast: (B,) factor of the pixel values.
         tint: (B, C) added to the pixel values, C the channels of a glimpse.
-        jitter: largest shift of a glimpse in each axis, in pixels.
+        jitter: largest shift of a plain glimpse in each axis, in pixels; a wider one shifts further.
         generator: of the shifts.
     """
 
@@ -108,24 +123,26 @@ class Variation:
         """
         if not self.mirrors:
             return locations
-        row, col, side = locations.unbind(-1)
-        other = torch.stack([row, mirrored_columns(grid).to(col.device)[col], side], -1)
-        flipped = self.flipped[:, None] & ~is_whole(locations, grid)
-        return torch.where(flipped[..., None], other, locations)
+        return torch.where(self.flipped[:, None, None], mirrored_on_grid(locations, grid), locations)
 
     def reachable(self, boxes: Tensor, grid: Grid) -> Tensor:
-        """(B, 5) of `hardattn.objectives.rewards.reachable` in the images -> in the varied images."""
+        """(B, 6) of `hardattn.objectives.rewards.reachable` in the images -> in the varied images."""
         if not self.mirrors:
             return boxes
-        row, first, last_row, last, side = boxes.unbind(1)
+        row, first, last_row, last, *sizes = boxes.unbind(1)
         border = grid.image_size[1] - grid.glimpse_size
-        other = torch.stack([row, border - last, last_row, border - first, side], 1)
+        other = torch.stack([row, border - last, last_row, border - first, *sizes], 1)
         return torch.where(self.flipped[:, None], other, boxes)
 
     def _shifted(self, locations: Tensor, grid: Grid) -> Tensor:
-        """Places (B, T, 3), each a little beside itself."""
+        """Places (B, T, 3), each a little beside itself: by the same share of its side, wide or not.
+
+        Wide squares shift by multiples of side / G, as far as that is whole: so they are averages of the same
+        blocks of pixels, see `data.pyramid`.
+        """
         if not self.jitter:
             return locations
         span, shape = (-self.jitter, self.jitter + 1), (*locations.shape[:-1], 2)
         shift = torch.randint(*span, shape, generator=self.generator, device=locations.device)
-        return moved(locations, shift, grid)
+        wider = torch.div(shift * locations[..., 2:], grid.glimpse_size, rounding_mode="trunc")
+        return moved(locations, wider, grid)

@@ -101,7 +101,8 @@ def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
     r"""Ground-truth saliency: at every place of the grid how little of the object a glimpse shows.
 
     $s_l = 1 - |g_l \cap b| / \min(|g_l|, |b|)$, 0 where the glimpse g lies within the box b or around it, 1
-    where it misses it; the same at every step.
+    where it misses it; the same at every step. Of several sides, of which a wide one lies around everything,
+    $s_l = 1 - |g_l \cap b| / |g_l \cup b|$, 0 where the glimpse is the box.
 
     Args:
         boxes: (M, 4) first row and column of the object, and those after its last, in pixels.
@@ -111,13 +112,14 @@ def box_maps(boxes: Tensor, geometry: Geometry, steps: int) -> Maps:
     >>> box_maps(torch.tensor([[0, 0, 4, 4]]), one, 1).values.view(3, 3).tolist()
     [[0.0, 0.5, 1.0], [0.5, 0.75, 1.0], [1.0, 1.0, 1.0]]
     """
-    places, size = geometry.grid().locations, geometry.glimpse_size
-    corners = places[:, :2]
+    places = geometry.grid().locations
+    corners, size = places[:, :2], places[:, 2:]
     first, last = boxes[:, None, :2], boxes[:, None, 2:]
     sides = torch.minimum(corners + size, last) - torch.maximum(corners, first)  # (M, L, 2)
     shown = sides.clamp(min=0).prod(-1)
-    smaller = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp(max=size**2)
-    missed = 1 - shown / smaller[:, None]
+    own, object_ = size.square().view(1, -1), (last - first).prod(-1)  # (1, L), (M, 1)
+    whole = own + object_ - shown if geometry.sides else torch.minimum(own, object_)
+    missed = 1 - shown / whole
     return Maps(missed[:, None].expand(-1, steps, -1), places)
 
 
@@ -167,10 +169,13 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
     >>> off_grid = torch.tensor([[1, 2, 4]])
     >>> require_reachable(off_grid, Geometry(8, 8, 1, glimpse_size=4, per_axis=2), "gaussian")
     """
-    if bool(is_whole(locations, geometry).any()) != geometry.first_glance:
-        glances = "none" if geometry.first_glance else "one"
+    glances = is_whole(locations, geometry)
+    a_place = bool(geometry.sides)  # where there are several sides, the whole image is one like any other
+    fits = bool(glances[..., 0].all()) if geometry.first_glance else a_place or not bool(glances.any())
+    if not fits:
+        found = "none" if geometry.first_glance else "one"
         raise SettingsError(
-            f"expected sequences with a first glance exactly where the task has one, found {glances}; make "
+            f"expected sequences with a first glance exactly where the task has one, found {found}; make "
             "sequences and train both with --first-glance, or both without"
         )
     locations = locations[..., int(geometry.first_glance) :, :]
@@ -178,22 +183,26 @@ def require_reachable(locations: Tensor, geometry: Geometry, policy: str) -> Non
         try:
             geometry.grid().index(locations)
         except SettingsError as error:
-            raise SettingsError(f"{error}, or a policy without one: --policy gaussian") from None
-    last = torch.tensor([geometry.height, geometry.width]) - geometry.glimpse_size
-    corners = locations[..., :2]
-    outside = ((corners < 0) | (corners > last)).any(-1)
+            other = "" if geometry.sides else ", or a policy without one: --policy gaussian"
+            raise SettingsError(f"{error}{other}") from None
+    last = torch.tensor(geometry.image_size) - locations[..., 2:]
+    corners, whole = locations[..., :2], is_whole(locations, geometry)
+    outside = ((corners < 0) | (corners > last)).any(-1) & ~whole
     if bool(outside.any()):
-        stray = locations[outside][0].tolist()
+        stray, most = locations[outside][0].tolist(), last[outside][0].tolist()
         raise SettingsError(
-            f"expected glimpses inside the image, at most {last.tolist()}, found {stray}; use sequences made "
-            "for images of this size"
+            f"expected glimpses inside the image, at most {most}, found {stray}; use sequences made for "
+            "images of this size"
         )
 
 
-def supervision_settings(store: SequenceSource | None, guided: Guided | None) -> Supervision | None:
+def supervision_settings(
+    store: SequenceSource | None, guided: Guided | None, geometry: Geometry
+) -> Supervision | None:
     """What identifies the imitated sequences in the settings of a run."""
     if store is None or guided is None:
         return None
-    corners = guided[1][..., :2]  # as when places had no side, so that runs of then are known again
-    total = int((corners.flatten() * torch.arange(1, corners.numel() + 1)).sum())
+    # of one side without it, as when places had none, so that runs of then are known again
+    places = guided[1] if geometry.sides else guided[1][..., :2]
+    total = int((places.flatten() * torch.arange(1, places.numel() + 1)).sum())
     return Supervision(len(guided[0]), total, store.settings)

@@ -91,7 +91,7 @@ class Learner(Trainer):
             self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
 
     def _boxes(self, index: Tensor, varied: Variation) -> Tensor | None:
-        """(B, 5) where a glimpse touches the objects of varied images; None where no boxes are known."""
+        """(B, 6) where a glimpse touches the objects of varied images; None where no boxes are known."""
         if self.boxes is None:
             return None
         return varied.reachable(self.boxes[index].to(self.device), self.grid)

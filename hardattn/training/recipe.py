@@ -157,6 +157,26 @@ NEEDS: Mapping[str, Need] = {
 }
 
 
+def require_sides(recipe: Recipe, sides: Collection[int]) -> None:
+    """Raises SettingsError for several sides with a network whose parts know plain glimpses alone.
+
+    >>> require_sides(Recipe(policy="gaussian"), ())
+    """
+    if not sides:
+        return
+    policies = [name for name, policy in POLICIES.items() if not policy.plain]
+    combinations = [name for name, made in COMBINATIONS.items() if "coordinates" in options_of(made)]
+    for option, able, found in (
+        ("policy", policies, recipe.policy),
+        ("combine", combinations, recipe.combine),
+    ):
+        if found not in able:
+            raise SettingsError(
+                f"expected --{option} {' or '.join(able)} with several --sides, found {found}; take one or "
+                "leave --sides out"
+            )
+
+
 def require_used(name: str, recipe: Recipe) -> None:
     """Raises SettingsError where a recipe says what would change nothing in a training by the method `name`.
 

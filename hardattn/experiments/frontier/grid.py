@@ -8,7 +8,7 @@ it imitates; what all sizes share is its `recipe`, and every entry of `sizes` is
     baseline = "separable"
     sizes = [{ resolution = 32, width = 0.5 }, { resolution = 32, width = 1.0 }]
 
-Sizes are fields of the recipe, of a method also `glimpses`, `glimpse_size` and `first_glance`.
+Sizes are fields of the recipe, of a method also `glimpses`, `glimpse_size`, `first_glance` and `sides`.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from typing import Any
 from data.errors import SettingsError
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
+from hardattn.experiments.reproduce.settings import in_words
 from hardattn.objectives.registry import METHODS
 from hardattn.training.recipe import Recipe
 
-SENSOR = ("glimpses", "glimpse_size", "first_glance")
+SENSOR = ("glimpses", "glimpse_size", "first_glance", "sides")
 ATTENTION = "attention"
 
 
@@ -41,7 +42,7 @@ class Member:
         baseline: a key of `hardattn.baselines.registry.BASELINES`, or "" for a method.
         method: a key of `hardattn.objectives.registry.METHODS`, or "" for a baseline.
         sequences: the source of `boed generate` that it imitates, or "".
-        sensor: its `glimpses`, `glimpse_size` and `first_glance`, where they are not the data set's.
+        sensor: its `glimpses`, `glimpse_size`, `first_glance` and `sides`, where they are not the data set's.
         recipe: fields of its recipe.
         sizes: what it has of its own, for people.
     """
@@ -60,8 +61,10 @@ class Member:
 
         >>> Member("cnn", "cnn", "", "", {}, {}, {"resolution": 16, "width": 0.5}).name
         'cnn resolution 16 width 0.5'
+        >>> Member("attention", "", "ram", "", {}, {}, {"sides": [8, 16]}).name
+        'attention sides 8,16'
         """
-        return " ".join([self.family, *(f"{key} {value}" for key, value in self.sizes.items())])
+        return " ".join([self.family, *(f"{key} {in_words(value)}" for key, value in self.sizes.items())])
 
     @property
     def folder(self) -> str:

@@ -15,7 +15,8 @@ class FrontierPoint:
         family, name: of the network.
         rule, threshold: when it stops, see `hardattn.evaluation.Evaluation.curve`.
         mflops: per test image, a multiply-add being 2; averaging an image down costs nothing here.
-        pixels: that it sees of an image, per test image.
+        pixels, values_read, pixels_read: that it sees of an image and reads for that, per test image, see
+            `data.readout.read_by_image`; None: measured by a version that did not count.
         valid_mflops, valid_accuracy: on the validation images, which choose.
         test_accuracy, test_low, test_high: on the test images, with the 95 % interval of resampled images.
         test_nll: in nats.
@@ -37,6 +38,8 @@ class FrontierPoint:
     test_nll: float
     seconds: float
     run: str
+    values_read: float | None = None
+    pixels_read: float | None = None
 
 
 def pareto(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:

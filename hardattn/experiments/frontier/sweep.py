@@ -210,7 +210,8 @@ def _sequences(work: Work, source: str, geometry: Geometry, glimpses: int) -> Se
         own = work.run / f"{stem}.h5"
         return designed(own, source, work.run, geometry, glimpses, work.opened, work.device)
     glance = "-glance" if geometry.first_glance else ""
-    design = work.folder / f"design-{geometry.glimpse_size}-{glimpses}{glance}"
+    sides = "-".join(map(str, geometry.sides or (geometry.glimpse_size,)))
+    design = work.folder / f"design-{sides}-{glimpses}{glance}"
     return designed(design / f"{stem}.h5", source, design, geometry, glimpses, work.opened, work.device)
 
 
@@ -237,6 +238,8 @@ def _measure(work: Work, member: Member, run: Path) -> list[FrontierPoint]:
             test_nll=point.nll,
             seconds=seconds,
             run=run.name,
+            values_read=point.values_read,
+            pixels_read=point.pixels_read,
         )
         for point in seen.curve
     ]

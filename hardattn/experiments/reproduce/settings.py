@@ -20,7 +20,7 @@ from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 
 LOADED_WITH = ("canvas", "attribute", "region", "placements")
-SENSOR = ("glimpse_size", "scales")
+SENSOR = ("glimpse_size", "scales", "sides")
 TASK = ("dataset", *LOADED_WITH, "glimpses", *SENSOR)
 COMMON = (*TASK, "unseen")
 
@@ -81,7 +81,11 @@ class Training:
     def task(self) -> str:
         """Its task in words; that of a baseline has no glimpses."""
         sensor = () if "baseline" in self.row else ("glimpses", *SENSOR)
-        named = [f"{key.replace('_', ' ')} {self.row[key]}" for key in ("canvas", *sensor) if key in self.row]
+        named = [
+            f"{key.replace('_', ' ')} {in_words(self.row[key])}"
+            for key in ("canvas", *sensor)
+            if key in self.row
+        ]
         parts = [self.row["dataset"], self.row.get("attribute"), self.row.get("region"), *named]
         return ", ".join(part for part in parts if part)
 
@@ -157,6 +161,15 @@ def require_minutes(run: Path, minutes: float) -> None:
         )
 
 
+def in_words(value: object) -> str:
+    """A setting of a file as part of a name: a list with commas.
+
+    >>> in_words([8, 16]), in_words("all")
+    ('8,16', 'all')
+    """
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def slug(name: str) -> str:
     """A folder's name.
 
@@ -168,7 +181,7 @@ def slug(name: str) -> str:
 
 def _tag(own: Mapping[str, Any]) -> str:
     """The task settings that are not the table's, as the end of a file's name."""
-    return "".join(f"-{slug(f'{key} {own[key]}')}" for key in TASK if key in own)
+    return "".join(f"-{slug(f'{key} {in_words(own[key])}')}" for key in TASK if key in own)
 
 
 def _tables() -> Any:

@@ -12,6 +12,8 @@ const COSTS = {
   mflops: { text: "MFLOPs", name: "MFLOPs per image", read: (point) => point.mflops },
   glimpses: { text: "glimpses", name: "glimpses per image, mean", read: (point) => point.mean_glimpses },
   pixels: { text: "pixels", name: "pixels seen per image, mean", read: (point) => point.pixels },
+  values_read: { text: "values read", name: "values per image that a sensor which bins pixels reads, mean", read: (point) => point.values_read },
+  pixels_read: { text: "pixels read", name: "pixels per image that averaging in software reads, mean", read: (point) => point.pixels_read },
 };
 const WORTHS = {
   accuracy: { text: "accuracy", name: "test accuracy, %", read: (point) => scaled(point.accuracy), interval: (point) => pair(point, "accuracy")?.map(scaled) },
@@ -60,7 +62,7 @@ function rowsOf(point) {
   const rows = [
     ["", point.name], ["accuracy", known(point.accuracy) ? percent(point.accuracy) + " %" : null], ["95 % interval", interval && range(interval, percent)],
     ["NLL, nats", known(point.nll) ? point.nll.toFixed(3) : null], ["MFLOPs", known(point.mflops) ? short(point.mflops) : null],
-    ["glimpses", known(point.mean_glimpses) ? short(point.mean_glimpses) : null], ["pixels", known(COSTS.pixels.read(point)) ? short(COSTS.pixels.read(point)) : null],
+    ["glimpses", known(point.mean_glimpses) ? short(point.mean_glimpses) : null], ...["pixels", "values_read", "pixels_read"].map((key) => [COSTS[key].text, known(COSTS[key].read(point)) ? short(COSTS[key].read(point)) : null]),
     ["balanced accuracy", known(point.balanced_accuracy) ? percent(point.balanced_accuracy) + " %" : null],
     ["calibration error", known(point.calibration_error) ? percent(point.calibration_error) + " %" : null],
     ["stops after 1, 2, ..", point.stopped_at ? point.stopped_at.join(", ") : null],
@@ -176,7 +178,7 @@ function taskSection(task, number) {
     el("p", { class: "note" }, `${runs}, ${task.classes.length} classes, images of ${task.size.height} × ${task.size.width} pixels`),
     computePart(task), trainingPart(task),
     looks ? part("player", "Glimpse by glimpse", "The network sees nothing of an image but its glimpses. Step with the buttons, or with the left and right arrow keys.", [], player(task)) : null,
-    looks ? part("heat", "Where each method looks", "Density of the centres of glimpse t over all test images, on their mean image; the scale is common to all of them, and brightest where most images are looked at.", [], heatMaps(task)) : null,
+    looks ? part("heat", "Where each method looks", "Density of the centres of glimpse t over all test images, on their mean image; the scale is common to all of them, and brightest where most images are looked at. Where there are several sides: how many images were looked at so wide.", [], heatMaps(task)) : null,
     figuresPart(task));
 }
 

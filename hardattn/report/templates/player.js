@@ -28,7 +28,7 @@ function raster(width, height, paint) {
 
 /** The player of one task: `task` is an entry of the report's tasks. */
 function player(task) {
-  const runs = task.runs.filter((run) => run.walks.length), state = { image: 0, run: 0, step: 0 };
+  const runs = task.runs.filter((run) => run.walks.length), state = { image: 0, run: 0, step: 0, side: null };
   const { height, width } = task.size;
   const run = () => runs[state.run], walk = () => run().walks[state.image], last = () => walk().locations.length;
   const stage = el("div", { class: "stage" }), slot = el("span", { class: "keys-slot" });
@@ -44,7 +44,7 @@ function player(task) {
       el("img", { src: image.picture, alt: "" }), task.classes[image.class]));
   const root = el("div", { class: "player", role: "group", "aria-label": "Player; left and right arrow keys step", tabindex: 0, onkeydown: keys },
     el("div", { class: "thumbs", role: "group", "aria-label": "Test image" }, ...thumbs),
-    choices("Method", runs.map((one, number) => [number, one.label, "c" + (task.runs.indexOf(one) % COLOURS)]), 0, (number) => { state.run = number; go(Math.min(state.step, last())); }),
+    choices("Method", runs.map((one, number) => [number, one.label, "c" + (task.runs.indexOf(one) % COLOURS)]), 0, (number) => { state.run = number; state.side = null; go(Math.min(state.step, last())); }),
     el("div", { class: "keys" }, back, play, on, slider, count, slot), stage);
 
   function choose(number) {
@@ -94,6 +94,7 @@ function player(task) {
       el("svg:image", { href: picture, width, height, opacity: 0.3, preserveAspectRatio: "none" }), ...parts));
   }
 
+  const several = () => run().sensor.parts.length > 1; // sides of squares
   const glance = (place) => place[2] >= Math.max(width, height); // the whole image, coarsely
   const square = (place, kind) => glance(place)
     ? el("svg:rect", { class: kind, x: 0, y: 0, width, height })
@@ -102,33 +103,41 @@ function player(task) {
   /** The image, lit where it was looked at. */
   function looked() {
     const taken = walk().locations.slice(0, state.step), id = `seen-${task.name}-${state.step}`.replace(/[^\w-]/g, "");
-    const clip = el("svg:clipPath", { id }, ...taken.filter((place) => !glance(place)).map((place) => square(place, null)));
+    const sharp = (place) => (several() ? place[2] === run().sensor.glimpse_size : !glance(place));
+    const clip = el("svg:clipPath", { id }, ...taken.filter(sharp).map((place) => square(place, null)));
+    const coarse = taken.map((place, number) => ({ place, source: walk().glimpses[number][0] })).filter(({ place }) => several() && !sharp(place)).sort((a, b) => b.place[2] - a.place[2])
+      .map(({ place: [row, col, size], source }) => el("svg:image", { class: "coarse", href: source, x: col, y: row, width: size, height: size, preserveAspectRatio: "none" }));
     const lit = el("svg:image", { href: task.images[state.image].picture, width, height, preserveAspectRatio: "none", "clip-path": `url(#${id})` });
     const windows = taken.map((place, number) => square(place, "window" + (number === state.step - 1 ? " now" : "")));
-    const numbers = taken.map(([row, col, size]) => el("svg:text", { class: "number", x: col + size / 2, y: row + size / 2, "font-size": size * 0.42, "stroke-width": size * 0.08 },
-      taken.flatMap((place, number) => (place[0] === row && place[1] === col ? [number + 1] : [])).join(" ")));
+    const numbers = taken.map(([row, col, size]) => {
+      const high = Math.min(size, several() ? 1.5 * run().sensor.glimpse_size : size);
+      return el("svg:text", { class: "number", x: col + size / 2, y: row + size / 2, "font-size": high * 0.42, "stroke-width": high * 0.08 },
+        taken.flatMap((place, number) => (place[0] === row && place[1] === col && place[2] === size ? [number + 1] : [])).join(" "));
+    });
     const pictures = state.step ? walk().glimpses[state.step - 1] : [];
     const scales = pictures.map((source, scale) => el("img", { src: source, alt: `Glimpse ${state.step}` + (pictures.length > 1 ? `, ${2 ** scale} times as wide` : "") }));
     return el("figure", {}, el("figcaption", {}, el("b", {}, "Seen so far "), el("span", {}, state.step ? `glimpse ${state.step} in yellow` : "nothing yet")),
-      frame(`Image with ${state.step} glimpses`, clip, lit, ...windows, ...numbers), el("div", { class: "seen" }, ...scales));
+      frame(`Image with ${state.step} glimpses`, clip, ...coarse, lit, ...windows, ...numbers), el("div", { class: "seen" }, ...scales));
   }
 
   /** The map that chooses the next glimpse. */
   function next() {
-    const { maps, locations } = walk(), sensor = run().sensor, size = sensor.glimpse_size, chosen = locations[state.step];
+    const { maps, locations } = walk(), chosen = locations[state.step], parts = run().sensor.parts;
+    const part = parts.find(({ side }) => side === (state.side ?? chosen?.[2])) ?? parts[0], size = part.side; // of the next glimpse, unless another is asked for
     const marked = chosen ? [square(chosen, "window next")] : [], epe = run().map === "epe";
     const title = epe ? "Expected posterior entropy" : "Policy";
-    const about = !maps ? "places are not chosen by the network" : chosen ? `dashed: glimpse ${state.step + 1}` : "after the last glimpse";
+    const wide = chosen && several() ? `, ${chosen[2]} pixels wide` : "";
+    const about = !maps ? "places are not chosen by the network" : chosen ? `dashed: glimpse ${state.step + 1}${wide}` : "after the last glimpse";
     const head = el("figcaption", {}, el("b", {}, (maps ? title : "Where next") + " "), el("span", {}, about));
     if (!maps) return el("figure", {}, head, frame("Where next", ...marked));
     const map = maps[state.step], { bytes, value } = unpack(map), flip = (share) => (epe ? 1 - share : share);
-    const canvas = raster(sensor.cols.length, sensor.rows.length, (at) => [...viridis(flip(bytes[at] / 255)), 190]);
+    const canvas = raster(part.cols.length, part.rows.length, (at) => [...viridis(flip(bytes[part.start + at] / 255)), 190]);
     const box = frame(`${title} of every place`, ...marked), extent = (line, whole) => {
       const pitch = line.length > 1 ? (line.at(-1) - line[0]) / (line.length - 1) : size;
       return [(100 * (line[0] + size / 2 - pitch / 2)) / whole + "%", (100 * pitch * line.length) / whole + "%"];
     };
-    [canvas.style.left, canvas.style.width] = extent(sensor.cols, width);
-    [canvas.style.top, canvas.style.height] = extent(sensor.rows, height);
+    [canvas.style.left, canvas.style.width] = extent(part.cols, width);
+    [canvas.style.top, canvas.style.height] = extent(part.rows, height);
     box.prepend(el("img", { class: "under-map", src: task.images[state.image].picture, alt: "" }), canvas);
     box.lastChild.style.position = "relative";
     box.lastChild.querySelector("image").remove();
@@ -137,12 +146,14 @@ function player(task) {
     const told = under.textContent;
     box.addEventListener("pointermove", (event) => {
       const area = canvas.getBoundingClientRect();
-      const col = Math.floor(((event.clientX - area.left) / area.width) * sensor.cols.length), row = Math.floor(((event.clientY - area.top) / area.height) * sensor.rows.length);
-      const inside = row >= 0 && col >= 0 && row < sensor.rows.length && col < sensor.cols.length;
-      under.textContent = inside ? `${short(value(row * sensor.cols.length + col))} nats at row ${sensor.rows[row]}, column ${sensor.cols[col]}` : told;
+      const col = Math.floor(((event.clientX - area.left) / area.width) * part.cols.length), row = Math.floor(((event.clientY - area.top) / area.height) * part.rows.length);
+      const inside = row >= 0 && col >= 0 && row < part.rows.length && col < part.cols.length;
+      const at = part.start + row * part.cols.length + col;
+      under.textContent = inside ? `${short(value(at))} nats at row ${part.rows[row]}, column ${part.cols[col]}${several() ? `, side ${part.side}` : ""}` : told;
     });
     box.addEventListener("pointerleave", () => { under.textContent = told; });
-    return el("figure", {}, head, box, scaleOf(epe ? map.high : map.low, epe ? map.low : map.high, (share) => viridis(share)), under);
+    const sides = several() ? choices("Side of the places", [[0, "next"], ...parts.map(({ side }) => [side, side])], state.side ?? 0, (side) => { state.side = side || null; go(state.step); root.focus(); }) : null;
+    return el("figure", {}, head, sides, box, scaleOf(epe ? map.high : map.low, epe ? map.low : map.high, (share) => viridis(share)), under);
   }
 
   /** What the network says of the class, and of the next glimpse. */
@@ -190,10 +201,11 @@ function heatMaps(task) {
     const map = run.heat[step];
     if (!map) return el("td", {});
     const { value } = unpack(map), { height, width } = task.size;
+    const sides = Object.entries(map.sides).filter(([, share]) => share > 0).map(([side, share]) => `${side}: ${Math.round(100 * share)} %`);
     const canvas = raster(map.width, map.height, (at) => glow(value(at) / most));
     return el("td", {}, el("div", { class: "frame" },
       el("svg:svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `Glimpse ${step + 1} of ${run.label}: ${map.places} places` },
-        el("svg:image", { href: task.mean, width, height, preserveAspectRatio: "none" })), canvas), map.places === 1 ? "1 place" : `${map.places} places`);
+        el("svg:image", { href: task.mean, width, height, preserveAspectRatio: "none" })), canvas), map.places === 1 ? "1 place" : `${map.places} places`, ...sides.length ? [el("br"), sides.join(", ")] : []);
   };
   const rows = runs.map((run) => el("tr", {}, el("th", { scope: "row" }, el("i", { class: "swatch c" + (task.runs.indexOf(run) % COLOURS) }), run.label), ...Array.from({ length: steps }, (_, step) => cell(run, step))));
   const head = el("tr", {}, el("td", {}), ...Array.from({ length: steps }, (_, step) => el("th", { scope: "col" }, `t = ${step + 1}`)));
