@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +13,7 @@ from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
 from data.progress import progress
 
-IMAGE_PLACES = 100_000  # images times candidates that an estimate is made from
+IMAGE_PLACES = 150_000  # images times candidates that an estimate is made from
 TOGETHER_PLACES = 40_000  # the same where there are many attributes, each with an estimate of its own
 FEW_IMAGES = 100  # where every map is dear
 SCORE = "cross-entropy"  # by which a choice is judged, whatever score makes the maps
@@ -29,8 +28,8 @@ class Adaptivity:
 
 
 def sample(count: int, wanted: int, device: torch.device | str = "cpu") -> Tensor:
-    """About `wanted` of `count` rows, evenly spread."""
-    return torch.arange(0, count, math.ceil(count / wanted), device=device)
+    """`wanted` of `count` rows, or all of them, evenly spread."""
+    return torch.linspace(0, count - 1, min(count, wanted), dtype=torch.float64, device=device).long()
 
 
 def affordable(learned: Approximations, wanted: int) -> int:
