@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from benchmarks.stopwatch import machine
+from boed.fitting.augmentation import Augmentation
 from boed.fitting.posterior_fit import informed
 from boed.fitting.training import BATCH, LEARNING_RATE, WEIGHT_DECAY, train, train_posterior
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
@@ -61,7 +62,7 @@ def as_guide(q: Posterior, digits: DataSet, iterations: int, state: Path) -> Non
         state=state,
         task={},
         title="guide",
-        jitter=False,
+        augmentation=Augmentation(digits.geometry, jitter=False, mirror=False),
     )
 
 

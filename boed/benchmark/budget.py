@@ -15,6 +15,7 @@ from boed.approximations import Approximations
 from boed.combination import Combination
 from boed.completions.registry import COMPLETIONS
 from boed.estimators.registry import ESTIMATORS
+from boed.fitting.augmentation import Augmentation
 from boed.fitting.fit import seeded_apart
 from boed.fitting.posterior_fit import ROUNDS, informed
 from boed.fitting.training import train_posterior
@@ -132,7 +133,7 @@ def _timed_training(dataset: DataSet, settings: FittedSettings, folder: Path) ->
             state=folder / f"state-{number}.safetensors",
             task={},
             title="time q",
-            jitter=dataset.aligned,
+            augmentation=Augmentation(dataset.geometry, jitter=False, mirror=False),
         )
         spent = time.monotonic() - start
     return Approximations(q, train.take(bank), places, dataset.geometry, settings), spent / TRIAL_ITERATIONS

@@ -23,6 +23,7 @@ import torch
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.enumeration.task import require_enumerable
+from boed.fitting.augmentation import Augmentation
 from boed.fitting.parts import add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
@@ -174,7 +175,8 @@ def learn(
     learned = Approximations(q, train.take(bank), places, geometry, settings, facts=facts)
     if not kind.exact:
         names = tuple(dataset.attributes)
-        learn_posterior(learned, train, rows, information, folder, jitter=dataset.aligned, attributes=names)
+        varied = Augmentation(geometry, jitter=dataset.aligned, mirror=dataset.symmetric)
+        learn_posterior(learned, train, rows, information, folder, augmentation=varied, attributes=names)
     q.eval()
     return learned
 

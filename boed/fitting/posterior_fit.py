@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from boed.approximations import Approximations
+from boed.fitting.augmentation import Augmentation
 from boed.fitting.training import BATCH, LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
 from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
@@ -32,7 +33,7 @@ def learn_posterior(
     information: Tensor,
     folder: Path,
     *,
-    jitter: bool,
+    augmentation: Augmentation,
     attributes: Sequence[str] = (),
 ) -> None:
     """Trains `learned.q` in place; each training is taken up by itself when interrupted.
@@ -47,7 +48,7 @@ def learn_posterior(
         train, rows: images for q, none of them in the bank.
         information: (L,) of the places, or (L, A).
         folder: for the state of an interrupted training.
-        jitter: see `boed.fitting.training.train_posterior`.
+        augmentation: see `boed.fitting.training.train_posterior`.
         attributes: names, where q is of several: then each has designs of its own.
     """
     proposal, seed = place_probabilities(information.cpu()), learned.settings.seed
@@ -70,7 +71,7 @@ def learn_posterior(
             state=folder / STATES[number],
             task=task,
             title=title,
-            jitter=jitter,
+            augmentation=augmentation,
             learning_rate=rate,
             images=images,
         )

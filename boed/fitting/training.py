@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from boed.fitting.augmentation import Augmentation
 from boed.fitting.fit_state import seeded_iterations
 from boed.fitting.forward_kl import ForwardKL
 from boed.joint_model import PLATES, JointModel
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
-from data.places import jittered
 
 BATCH = 128
 LEARNING_RATE = 3e-3
@@ -42,7 +42,7 @@ def train_posterior(
     state: Path,
     task: dict[str, Any],
     title: str,
-    jitter: bool,
+    augmentation: Augmentation,
     learning_rate: float = LEARNING_RATE,
     images: int = BATCH,
 ) -> None:
@@ -56,8 +56,7 @@ def train_posterior(
         sample: draws the places of a batch.
         iterations, seed, state, task, title, learning_rate: see `train`.
         images: in a batch.
-        jitter: whether glimpses are gathered a little beside their places, an augmentation for images in
-            which the same part is nearly at the same place.
+        augmentation: where glimpses are gathered instead of at their places.
 
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
@@ -67,13 +66,13 @@ def train_posterior(
 
     def loss(generator: torch.Generator) -> Tensor:
         locations = places[sample(images, generator).to(device)]  # (B, T, 3)
-        shifted = _jittered(locations, geometry, generator) if jitter else locations
+        gathered, flipped = augmentation.gathered(locations, generator)
 
         def guide(*_: Any, observations: dict[str, Tensor]) -> None:
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                q(observations["glimpses"], geometry.centres(locations))
+                q(augmentation.seen(observations["glimpses"], flipped), geometry.centres(locations))
 
-        return objective.differentiable_loss(partial(model, generator=generator), guide, shifted)
+        return objective.differentiable_loss(partial(model, generator=generator), guide, gathered)
 
     train(
         q,
@@ -131,8 +130,3 @@ def train(
 def one_cycle(progress: float) -> float:
     """Factor of the learning rate: linear warm-up over a tenth, then a cosine to zero."""
     return min(progress / 0.1 + 0.01, 1.0) * 0.5 * (1 + math.cos(math.pi * max(0.0, (progress - 0.1) / 0.9)))
-
-
-def _jittered(places: Tensor, geometry: Geometry, generator: torch.Generator) -> Tensor:
-    """Places (B, T, 3) with small random shifts of where the glimpse is gathered: an augmentation."""
-    return jittered(places, round(JITTER * geometry.glimpse_size), geometry, generator)
