@@ -280,7 +280,7 @@ def test_pixels_are_counted_as_they_are_read_and_as_they_are_seen() -> None:
 def test_a_picture_has_a_frame_for_every_square(
     learned: Approximations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figure = Figure()
+    figure: Any = Figure()
     monkeypatch.setattr(boed.pictures, "figure_of", lambda *size: figure)
     designs = design(learned, DESIGN, images=2)
     maps = (designs.sequences, designs.candidates, WIDE)
