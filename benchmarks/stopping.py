@@ -18,15 +18,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.figures import markdown
+from benchmarks.intervals import as_json, cells
 from benchmarks.jobs import Job, JobError, run_all
+from benchmarks.looking import look_at_test
 from benchmarks.sources import ATTRIBUTES
 from data import GlimpseError, SettingsError
 from data.dataset import DataSet
-from data.device import at_home
 from data.files import write_json
 from data.measures import Measure, resampling
-from hardattn.evaluation import RESAMPLES, looked_at, stopping_settings
-from hardattn.loading import open_trained
+from hardattn.evaluation import RESAMPLES, stopping_settings
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Stops
 
@@ -52,10 +52,9 @@ class Sweep:
     @classmethod
     def of(cls, run_folder: Path, *, dataset: DataSet | None = None, device: str = "auto") -> Sweep:
         """Of a run that `hardattn train` made."""
-        run = open_trained(run_folder, dataset=dataset, device=device)
+        run, images, looks = look_at_test(run_folder, dataset=dataset, device=device)
         settings, _ = stopping_settings(run, (), {})
-        images = at_home(run.dataset["test"], run.network.device)
-        seen, labels = looked_at(run, images)[0].predictions, images.labels.cpu()
+        seen, labels = looks.predictions, images.labels.cpu()
         found: dict[str, list[Stops]] = {rule: [] for rule, _ in settings}
         for rule, threshold in settings:
             found[rule].append(RULES[rule].stops(seen, threshold))
@@ -157,10 +156,10 @@ def _behind(low: np.ndarray, top: np.ndarray, places: Sequence[float]) -> list[f
 
 def report(measures: Mapping[str, Measure], steps: int) -> str:
     """The table in Markdown, % with 95 % intervals, and the verdict."""
-    rows = [[rule, *_cells(measure)] for rule, measure in measures.items() if rule != "all"]
+    rows = [[rule, *cells(measure)] for rule, measure in measures.items() if rule != "all"]
     head = ["accuracy at mean glimpses of", *(f"{m:g}" for m in grid(steps))]
-    above = [[f"{rule} - {rival}", *_cells(by)] for (rule, rival), by in differences(measures).items()]
-    lines = [markdown(head, rows), "", f"All {steps} glimpses: {_cells(measures['all'])[0]}.", ""]
+    above = [[f"{rule} - {rival}", *cells(by)] for (rule, rival), by in differences(measures).items()]
+    lines = [markdown(head, rows), "", f"All {steps} glimpses: {cells(measures['all'])[0]}.", ""]
     lines += [markdown(["above, on the same images", *head[1:]], above), ""]
     lines += [f"{rule}: {_sentence(its)}." for rule, its in verdict(measures, steps).items()]
     return "\n".join(lines)
@@ -178,12 +177,6 @@ def _where(behind: Mapping[str, Sequence[float]]) -> list[str]:
     """Rivals, each with the numbers of glimpses at which it is not left behind."""
     faults = [f"not above {rival} at {', '.join(f'{m:g}' for m in at)}" for rival, at in behind.items() if at]
     return faults or ["above fixed and act everywhere"]
-
-
-def _cells(measure: Measure) -> list[str]:
-    low, high = measure.interval()
-    values = zip(100 * measure.value, 100 * low, 100 * high, strict=True)
-    return ["-" if np.isnan(value) else f"{value:.1f} ({a:.1f}, {b:.1f})" for value, a, b in values]
 
 
 def jobs_of(attribute: str, run: Path, data_root: Path | None, training: Sequence[str]) -> list[Job]:
@@ -239,19 +232,13 @@ def main(
 def write(sweeps: Sequence[Sweep], runs: Sequence[Path], out: Path) -> str:
     """Writes stopping.json and stopping.md; returns the latter."""
     steps, measures = sweeps[0].steps, pooled(sweeps)
-    curves = {rule: _json(measure) for rule, measure in measures.items()}
+    curves = {rule: as_json(measure) for rule, measure in measures.items()}
     out.mkdir(parents=True, exist_ok=True)
     facts = {"runs": [str(run) for run in runs], "glimpses": grid(steps), "curves": curves}
     write_json(out / "stopping.json", facts | {"verdict": verdict(measures, steps)})
     text = report(measures, steps)
     (out / "stopping.md").write_text(text + "\n")
     return text
-
-
-def _json(measure: Measure) -> dict[str, list[float | None]]:
-    low, high = measure.interval()
-    ends = {"accuracy": measure.value, "low": low, "high": high}
-    return {name: [None if np.isnan(v) else float(v) for v in values] for name, values in ends.items()}
 
 
 if __name__ == "__main__":
