@@ -93,7 +93,7 @@ def walk(designer: Designer, digits: DataSet, image: int) -> Iterator[Step]:
     learned = designer.learned
     history = History(designer, digits["design"], torch.tensor([image]), seed=0)
     for t in range(learned.glimpses):
-        place, mixed = history.choose(learned.weights[t])
+        place, mixed = history.choose(learned.weights[t], learned.calibrations[t])
         average, own = history.average_map()[0], history.own_map()[0]
         yield _step(history, average, own, mixed[0], int(place))
         history.look(place)
@@ -104,7 +104,8 @@ def _step(history: History, average: Tensor, own: Tensor, mixed: Tensor, chosen:
     learned = history.designer.learned
     if history.count:
         probabilities = history.designer.q.logits(history.total.clone(), history.count)[0].softmax(0)
-        shares, completions = history.belief.weights()[0].exp().topk(SHOWN)  # type: ignore[attr-defined]
+        weights = history.belief.weights(history.total)  # type: ignore[attr-defined]
+        shares, completions = weights[0].exp().topk(SHOWN)
     else:
         labels = learned.bank.labels
         probabilities = torch.bincount(labels).double() / len(labels)

@@ -11,13 +11,12 @@ from boed.search.designer import Designer, design_sequences
 def test_what_is_drawn_is_the_design(pointer_fit: Approximations) -> None:
     dataset, designer = pointer_dataset(), Designer(pointer_fit)
     steps = list(walk(designer, dataset, 3))
-    designs = design_sequences(
-        designer, dataset["design"], torch.tensor([3]), pointer_fit.glimpses, pointer_fit.weights, seed=0
-    )
+    row, steps_of = torch.tensor([3]), (designer.weights, designer.calibrations)
+    designs = design_sequences(designer, dataset["design"], row, pointer_fit.glimpses, *steps_of, seed=0)
     assert torch.equal(steps[-1].looked, designs.locations[0])
     for step, chosen_by in zip(steps[:-1], designs.epe_map[0], strict=True):
         torch.testing.assert_close(step.mixed, chosen_by)
-        assert step.chosen == int(step.mixed.argmin())
+        assert step.mixed[step.chosen] == step.mixed.amin()
 
 
 def test_probabilities_and_shares_are_such(pointer_fit: Approximations) -> None:

@@ -22,6 +22,7 @@ class Calibration(NamedTuple):
         entropy: beta.
         contrast: gamma > 0, so that the order of the places stays.
 
+    >>> import torch
     >>> Calibration(0.1, 0.5, 0.2)(torch.tensor([[1.0, 2.0]]), torch.tensor([1.0]))
     tensor([[0.8000, 1.0000]])
     """
@@ -50,6 +51,7 @@ def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibra
         realised: (B, L) cross-entropies s in nats, after a glimpse at each place.
         entropy: (B,) of q before the glimpse, nats.
 
+    >>> import torch
     >>> maps = torch.tensor([[1.0, 3.0], [4.0, 2.0]], dtype=torch.float64)
     >>> calibration_of(maps, 0.5 * maps + 0.25, torch.ones(2, dtype=torch.float64))
     Calibration(offset=0.25, entropy=0.0, contrast=0.5)
@@ -68,6 +70,7 @@ def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibra
 def contrasts(values: Tensor, known: Tensor) -> Tensor:
     """(B, L) differences from the mean over the known places of each image; 0 elsewhere.
 
+    >>> import torch
     >>> contrasts(torch.tensor([[1.0, 3.0, torch.inf]]), torch.tensor([[True, True, False]]))
     tensor([[-1.,  1.,  0.]], dtype=torch.float64)
     """
