@@ -12,7 +12,7 @@ from boed.approximations import Approximations
 from boed.calibration import BINS, CalibrationRow, measure_calibration
 from boed.calibration_pictures import draw_calibration
 from boed.calibration_table import attributes_table, calibration_table
-from boed.estimators.calibration import LEAST_CONTRAST, Calibration, calibration_of, contrasts
+from boed.estimators.calibration import LEAST_CONTRAST, Calibration, calibration_of, contrasts, falling
 from boed.search.designer import Designer, design_sequences
 from data.dataset import Split
 from data.errors import SettingsError
@@ -55,6 +55,15 @@ def test_the_order_of_the_places_stays_and_no_value_is_negative() -> None:
     found = read._replace(offset=5.0)(maps, torch.zeros(IMAGES))
     assert torch.equal(found.argmin(1), maps.argmin(1)) and torch.equal(found.isinf(), maps.isinf())
     assert float(read._replace(offset=-5.0)(maps, torch.zeros(IMAGES)).amin()) == 0
+
+
+def test_what_is_expected_never_rises() -> None:
+    """Steps that do fall stay as they are; those that rise share their mean."""
+    levels = [2.0, 1.0, 1.25, 0.5, 0.75, 0.7]
+    found = falling([Calibration(0.5, 0.1, 0.2)] * 6, levels)
+    means = [level + read.offset - 0.5 for level, read in zip(levels, found, strict=True)]
+    assert means == pytest.approx([2.0, 1.125, 1.125, 0.65, 0.65, 0.65])
+    assert all(read[1:] == (0.1, 0.2) for read in found)
 
 
 def test_contrasts_are_less_the_mean_of_the_open_places() -> None:

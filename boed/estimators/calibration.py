@@ -7,8 +7,10 @@ of the bank, which q has not seen, each left out of its own completions.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 LEAST_CONTRAST = 0.05  # the order of the places is kept, however little their differences tell
@@ -65,6 +67,24 @@ def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibra
     slope = float((spread * rest).sum() / spread.square().sum().clamp(min=1e-12))
     slope = max(slope, 0.0)
     return Calibration(float(rest.mean() - slope * entropy.mean()), slope, contrast)
+
+
+def falling(reads: Sequence[Calibration], levels: Sequence[float]) -> list[Calibration]:
+    """Readings by which the mean value of the chosen place never rises from step to step.
+
+    Another glimpse cannot be expected to tell less. Where the means of a sample rise all the same,
+    neighbouring steps get their common mean (isotonic regression: Barlow and Brunk 1972).
+
+    Args:
+        reads: of T steps.
+        levels: T means of the values at the chosen places, nats, as these readings have them.
+
+    >>> [read.offset for read in falling([Calibration()] * 3, [0.5, 0.25, 0.75])]
+    [0.0, 0.25, -0.25]
+    """
+    fallen = isotonic_regression(levels, increasing=False).x.tolist()
+    steps = zip(reads, levels, fallen, strict=True)
+    return [read._replace(offset=read.offset + new - old) for read, old, new in steps]
 
 
 def contrasts(values: Tensor, known: Tensor) -> Tensor:

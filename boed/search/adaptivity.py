@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
-from boed.estimators.calibration import Calibration, calibration_of
+from boed.estimators.calibration import Calibration, calibration_of, falling
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
 from data.progress import progress
@@ -52,8 +52,8 @@ def estimate_adaptivity(
 
     Each of these is left out of its own completions, and designed for step by step with the weight that is
     found (see `boed.search.shrinkage.choose_weight`); what the map with that weight says is calibrated (see
-    `boed.estimators.calibration`). The first map is the average over the bank, the same for all images: it
-    says what it means.
+    `boed.estimators.calibration`), such that its mean does not rise. The first map is the average over the
+    bank, the same for all images: it says what it means.
 
     Args:
         learned: approximations, all but these.
@@ -69,17 +69,19 @@ def estimate_adaptivity(
     designer = Designer(learned)
     excluded = learned.versions(learned.bank, rows)
     history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)
-    weights, calibrations = list[float](), list[Calibration]()
+    weights, reads, levels = list[float](), list[Calibration](), list[float]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
         of_others = _of_others(designer, history, rows, average) if step else average
         weights.append(choose_weight(of_others, own, realised, errors))
         mixed = shrunk(of_others, own, weights[-1])
-        read = calibration_of(mixed, realised, history.predictive_entropy()) if step else Calibration()
-        calibrations.append(read)
+        entropy = history.predictive_entropy()
+        reads.append(calibration_of(mixed, realised, entropy) if step else Calibration())
+        chosen = history.best(mixed)[:, None]
+        levels.append(float(reads[-1](mixed, entropy).gather(1, chosen).mean()))
         history.leave_order(weights[-1])
         history.look(history.best(shrunk(average, own, weights[-1])))
-    return Adaptivity(tuple(weights), tuple(calibrations))
+    return Adaptivity(tuple(weights), tuple(falling(reads, levels)))
 
 
 def _of_others(designer: Designer, history: History, rows: Tensor, average: Tensor) -> Tensor:
