@@ -14,7 +14,7 @@ from boed.search.shrinkage import ERRORS, choose_weight, shrunk
 from data.progress import progress
 
 IMAGE_PLACES = 150_000  # images times candidates that an estimate is made from
-TOGETHER_PLACES = 40_000  # the same where there are many attributes, each with an estimate of its own
+TOGETHER_PLACES = 100_000  # the same where there are many attributes, each with an estimate of its own
 FEW_IMAGES = 100  # where every map is dear
 SCORE = "cross-entropy"  # by which a choice is judged, whatever score makes the maps
 
