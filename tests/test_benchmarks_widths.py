@@ -160,7 +160,7 @@ def prepared(run: Path, seeds: int) -> None:
     recipe = Recipe(batch_size=16, hidden=16)
     for arm in (FIRST, SECOND):
         made.task(arm, None).mkdir(parents=True)
-        tiny_store(made.store(arm, None), tiny_dataset(), {"weights": [0, 0, 0.5]})  # type: ignore[dict-item]
+        tiny_store(made.store(arm, None), tiny_dataset(), {"weights": [0, 0, 0.5]})
         for seed in range(seeds):
             folder, budget = made.network(arm, None, seed), Budget(epochs=1)
             train(tiny_dataset(), folder, recipe=recipe, budget=budget, seed=seed, device="cpu")
