@@ -173,7 +173,6 @@ def verdict(ahead: Measure) -> str:
     """Whether the goal is met: ahead of one width by two points after 1, 2 and 3 glimpses, beyond the error.
 
     >>> import numpy as np
-    >>> from data.measures import Measure
     >>> verdict(Measure(np.array([0.03, 0.01]), np.array([[0.02, -0.01], [0.04, 0.02]])))
     'ahead by at least 2 points after 1 of 1, 2 glimpses; its interval is above 0 after 1'
     """
