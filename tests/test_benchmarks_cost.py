@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cost_report import Loop, Report, Row
-from benchmarks.design_cost import REST, STAGES, main, time_designs, time_loop
+from benchmarks.cost_stages import REST, STAGES
+from benchmarks.design_cost import main, time_designs, time_loop
 from benchmarks.reference_loop import densenet, masked, published_epe
 from benchmarks.stopwatch import Stopwatch
 
