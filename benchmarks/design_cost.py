@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -53,11 +54,12 @@ def time_loop(loop: Loop, network: torch.nn.Module, device: torch.device) -> Row
     completions = torch.rand(loop.batch, 3, loop.side, loop.side, device=device)
     with FlopCounterMode(display=False) as counter:  # the first pass is slow, and not timed
         _score(network, completions, loop, 1, Stopwatch(device))
-    clock = Stopwatch(device)
+    clock, start = Stopwatch(device), time.process_time()
     _score(network, completions, loop, loop.rounds, clock)
-    seconds = clock.total() / (loop.rounds * loop.batch)
-    flops = counter.get_total_flops() / loop.batch
-    return Row("published loop", seconds * loop.pairs, flops * loop.pairs, True, clock.shares())
+    spent = clock.total(), time.process_time() - start
+    seconds, cpu_seconds = (each * loop.pairs / (loop.rounds * loop.batch) for each in spent)
+    flops = counter.get_total_flops() * loop.pairs / loop.batch
+    return Row("published loop", seconds, cpu_seconds, flops, True, clock.shares())
 
 
 def _score(
@@ -87,14 +89,15 @@ def time_designs(
         weights: (T,) weight of an image's own map at each step.
         name: of the row.
     """
-    clock, designer = Stopwatch(rows.device), Designer(learned)
+    clock, designer, start = Stopwatch(rows.device), Designer(learned), time.process_time()
     with by_stage(clock, STAGES):
         design_sequences(designer, split, rows, len(weights), weights, seed=0)
+    spent = clock.total(), time.process_time() - start
     designer = Designer(learned)  # it knows no average map yet
     with FlopCounterMode(display=False) as counter:
         design_sequences(designer, split, rows, len(weights), weights, seed=0)
-    each = clock.total() / len(rows), counter.get_total_flops() / len(rows)
-    return Row(name, *each, False, clock.shares())
+    seconds, cpu_seconds, flops = (total / len(rows) for total in (*spent, counter.get_total_flops()))
+    return Row(name, seconds, cpu_seconds, flops, False, clock.shares())
 
 
 def time_once(learned: Approximations, device: torch.device) -> dict[str, float]:
