@@ -3,16 +3,16 @@
 Seconds and FLOPs of a sequence by the published loop (`benchmarks.reference_loop`) and by the approximations
 of a finished `boed fit`, in one run on one machine with the same threads. The loop is too long to be run:
 some passes of its network are timed and multiplied. FLOPs are counted by torch, a multiply-add being 2; it
-counts convolutions and matrix products. What is done once for a task is given apart.
+counts convolutions and matrix products. What is done once for a task is given apart. With `--fits` the fits
+themselves are made and timed in the same run, see `benchmarks.fit_cost`.
 """
 
 from __future__ import annotations
 
 import json
-import pkgutil
 import sys
+import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.cost_report import Loop, Report, Row
+from benchmarks.cost_report import Loop, Report, Row, Timed
+from benchmarks.cost_stages import STAGES, by_stage
+from benchmarks.fit_cost import CASES, open_cases, time_case
 from benchmarks.reference_loop import densenet, masked_batches
 from benchmarks.stopwatch import Stopwatch, machine
 from boed.approximations import FILE, Approximations
@@ -31,21 +33,13 @@ from boed.estimators.epe import entropy
 from boed.fitting.fit import fit
 from boed.search.designer import Designer, design_sequences
 from data import DATASETS, GlimpseError, load
+from data.celebahq import DEFAULT_ATTRIBUTE
 from data.dataset import DataSet, Split
 from data.device import at_device, choose_device
 from data.errors import CheckpointError
 from data.places import places_at
 from data.sample import sample_rows
 
-STAGES = {  # class -> method -> stage; what is not there is left out
-    "boed.search.designer:History": {
-        "look": "glimpses and statistics",
-        "own_map": "own maps",
-        "average_map": "average maps",
-    },
-    "boed.estimators.bank_belief:BankBelief": {"observe": "distances", "own_map": "own maps"},
-}
-REST = "the rest"
 COUNT = click.IntRange(min=1)
 
 
@@ -60,11 +54,12 @@ def time_loop(loop: Loop, network: torch.nn.Module, device: torch.device) -> Row
     completions = torch.rand(loop.batch, 3, loop.side, loop.side, device=device)
     with FlopCounterMode(display=False) as counter:  # the first pass is slow, and not timed
         _score(network, completions, loop, 1, Stopwatch(device))
-    clock = Stopwatch(device)
+    clock, start = Stopwatch(device), time.process_time()
     _score(network, completions, loop, loop.rounds, clock)
-    seconds = clock.total() / (loop.rounds * loop.batch)
-    flops = counter.get_total_flops() / loop.batch
-    return Row("published loop", seconds * loop.pairs, flops * loop.pairs, True, clock.shares())
+    spent = clock.total(), time.process_time() - start
+    seconds, cpu_seconds = (each * loop.pairs / (loop.rounds * loop.batch) for each in spent)
+    flops = counter.get_total_flops() * loop.pairs / loop.batch
+    return Row("published loop", seconds, cpu_seconds, flops, True, clock.shares())
 
 
 def _score(
@@ -94,26 +89,15 @@ def time_designs(
         weights: (T,) weight of an image's own map at each step.
         name: of the row.
     """
-    clock, designer = Stopwatch(rows.device), Designer(learned)
-    with ExitStack() as stack:
-        for owner, methods in STAGES.items():
-            stack.enter_context(clock.patched(_class(owner), methods))
-        stack.enter_context(clock.stage(REST))
+    clock, designer, start = Stopwatch(rows.device), Designer(learned), time.process_time()
+    with by_stage(clock, STAGES):
         design_sequences(designer, split, rows, len(weights), weights, seed=0)
+    spent = clock.total(), time.process_time() - start
     designer = Designer(learned)  # it knows no average map yet
     with FlopCounterMode(display=False) as counter:
         design_sequences(designer, split, rows, len(weights), weights, seed=0)
-    each = clock.total() / len(rows), counter.get_total_flops() / len(rows)
-    return Row(name, *each, False, clock.shares())
-
-
-def _class(name: str) -> type | None:
-    """The class of that name, or None."""
-    try:
-        named: type = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError):
-        return None
-    return named
+    seconds, cpu_seconds, flops = (total / len(rows) for total in (*spent, counter.get_total_flops()))
+    return Row(name, seconds, cpu_seconds, flops, False, clock.shares())
 
 
 def time_once(learned: Approximations, device: torch.device) -> dict[str, float]:
@@ -160,6 +144,22 @@ def present(folder: Path) -> list[Combination]:
     return [Combination(), *(its for name, its in files.items() if (folder / name).exists())]
 
 
+def time_fits(
+    names: Sequence[str], data_root: Path | None, attribute: str, images: int, device: torch.device
+) -> list[Timed]:
+    """Rows of the cases of these names, each said when it is there: the next may take long.
+
+    Raises:
+        GlimpseError: no such data, or not one attribute.
+    """
+    rows: list[Timed] = []
+    for name, dataset in open_cases(names, data_root, attribute).items():
+        for row in time_case(name, dataset, attribute, images, device):
+            click.echo(f"{row.name}, {row.work}: {row.cpu_seconds:.3g} CPU s", err=True)
+            rows.append(row)
+    return rows
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("run", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -168,6 +168,8 @@ def present(folder: Path) -> list[Combination]:
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--attribute", help="What to predict (celebahq).")
 @click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@click.option("--fits", "all_fits", is_flag=True, help="Also make the fits, and design with them.")
+@click.option("--only", multiple=True, type=click.Choice(list(CASES)), help="Of the fits; may be repeated.")
 @click.option("--images", type=COUNT, default=20, show_default=True, help="How many images to design for.")
 @click.option("--completions", type=COUNT, default=200, show_default=True, help="Of the published loop.")
 @click.option("--candidates", type=COUNT, default=2500, show_default=True, help="Of the published loop.")
@@ -180,32 +182,44 @@ def present(folder: Path) -> list[Combination]:
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda, for all rows.")
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of Markdown.")
 def main(
-    run: Path | None, images: int, threads: int, device: str, as_json: bool, dataset: str, **options: Any
+    run: Path | None,
+    images: int,
+    threads: int,
+    device: str,
+    as_json: bool,
+    dataset: str,
+    all_fits: bool,
+    only: tuple[str, ...],
+    **options: Any,
 ) -> None:
     """Seconds and FLOPs of a designed sequence, and of the published loop beside it.
 
-    Without RUN, the folder of a finished fit, only the loop is timed.
+    Without RUN, the folder of a finished fit, and without --fits only the loop is timed.
 
     \b
     Examples:
       python -m benchmarks.design_cost runs/celebahq-Male --attribute Male --data-root DIR
+      python -m benchmarks.design_cost --fits --data-root DIR
+      python -m benchmarks.design_cost --only digits
       python -m benchmarks.design_cost --passes 400 --batch 200 --device cuda --json
     """
     loop = Loop(**{name: options.pop(name) for name in [*options] if name in Loop.__dataclass_fields__})
     torch.set_num_threads(threads)
     designs: list[Row] = []
-    once = None
+    once, names = None, only or tuple(CASES if all_fits else ())
     try:
         where = choose_device(device)
         if run is not None:
             data = load(dataset, **options)
             images = min(images, len(data["design"]))
             designs, once = time_run(data, run, images, where)
+        attribute = options["attribute"] or DEFAULT_ATTRIBUTE
+        fits = time_fits(names, options["data_root"], attribute, images, where)
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     rows = [time_loop(loop, densenet(4, 2), where), *designs]
-    report = Report(machine(where), threads, torch.__version__, images, loop, once, rows)
+    report = Report(machine(where), threads, torch.__version__, images, loop, once, rows, fits)
     click.echo(json.dumps(asdict(report), indent=1) if as_json else report.text())
 
 

@@ -1,4 +1,4 @@
-"""Wall time by stage, without counting any moment twice, and the machine it was taken on."""
+"""Time by stage, without counting any moment twice, and the machine it was taken on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ class Stopwatch:
 
     Args:
         device: where the work is done; a GPU is waited for whenever a stage begins or ends.
+        now: clock that is read, in seconds; default wall time.
 
     >>> clock = Stopwatch()
     >>> with clock.stage("outer"), clock.stage("inner"):
@@ -26,8 +28,8 @@ class Stopwatch:
     (['inner', 'outer'], True)
     """
 
-    def __init__(self, device: torch.device | None = None) -> None:
-        self.device = device
+    def __init__(self, device: torch.device | None = None, *, now: Callable[[], float] | None = None) -> None:
+        self.device, self._now = device, now or time.perf_counter
         self.seconds: dict[str, float] = {}
         self._running: list[str] = []
         self._since = 0.0
@@ -46,19 +48,19 @@ class Stopwatch:
     def _charge(self) -> None:
         if self.device is not None and self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        now = time.perf_counter()
+        now = self._now()
         if self._running:
             stage = self._running[-1]
             self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
         self._since = now
 
     @contextmanager
-    def patched(self, owner: type | None, stages: Mapping[str, str]) -> Iterator[None]:
-        """Until the end of the block calls of these methods of a class are stages.
+    def patched(self, owner: type | ModuleType | None, stages: Mapping[str, str]) -> Iterator[None]:
+        """Until the end of the block calls of these methods of a class, or functions of a module, are stages.
 
         Args:
-            owner: the class; None patches nothing.
-            stages: method -> name of its stage; methods that the class does not have are left out.
+            owner: the class or module; None patches nothing.
+            stages: method -> name of its stage; what the owner does not have is left out.
         """
         originals = {name: owner.__dict__[name] for name in stages if name in vars(owner or object)}
         for name, method in originals.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -145,6 +146,22 @@ def pointer_dataset(name: str = "pointer", target: str = "label", train: int = 6
         for s, (split, n) in enumerate(counts.items())
     }
     return DataSet(name, target, tuple("abcd"), GEOMETRY, 3, openers)
+
+
+CLASSES = {"coarse": ("low", "high"), "fine": ("even", "odd")}
+
+
+def two_labels(split: Split) -> Split:
+    """Labels (N, 2): those of `both`."""
+    return replace(split, labels=torch.stack([split.labels // 2, split.labels % 2], 1))
+
+
+def both(train: int = 100) -> DataSet:
+    """The pointer's two labels together: which half, and which of its two."""
+    one = pointer_dataset(train=train)
+    openers = {split: partial(lambda split: two_labels(one[split]), split) for split in one._openers}
+    names = ("absent", "present")
+    return DataSet("pointer", "coarse,fine", names, one.geometry, 3, openers, attributes=CLASSES)
 
 
 def source(name: str, kind: str, seed: int = 0, ids: Tensor | None = None, steps: int = 3) -> Source:

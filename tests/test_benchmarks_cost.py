@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cost_report import Loop, Report, Row
-from benchmarks.design_cost import REST, STAGES, main, time_designs, time_loop
+from benchmarks.cost_stages import REST, STAGES
+from benchmarks.design_cost import main, time_designs, time_loop
 from benchmarks.reference_loop import densenet, masked, published_epe
 from benchmarks.stopwatch import Stopwatch
 
@@ -133,12 +134,14 @@ class Slow(nn.Module):
         return self.linear(images.flatten(1))
 
 
-def test_the_loop_is_extrapolated_from_its_passes(clock: Clock) -> None:
+def test_the_loop_is_extrapolated_from_its_passes(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     loop = Loop(completions=7, candidates=11, glimpses=3, side=20, glimpse_size=4, passes=5, batch=2)
     network = Slow(clock, 4 * 20 * 20)
+    monkeypatch.setattr(time, "process_time", lambda: clock.now / 2)
     row = time_loop(loop, network, CPU)
     assert network.passes == 2 + 6  # a batch to warm up, then whole batches
     assert row.seconds_per_sequence == pytest.approx(7 * 11 * 3)
+    assert row.cpu_seconds_per_sequence == pytest.approx(7 * 11 * 3 / 2)
     assert row.flops_per_sequence == pytest.approx(7 * 11 * 3 * 2 * 1600 * 2)  # a multiply-add is 2
     assert row.extrapolated and row.stages["network"] == 1
 
@@ -148,23 +151,28 @@ def test_designs_are_timed_by_stage_and_counted(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(STAGES, "boed.gone:History", {"look": "nothing"})
     world = Enumerated()
     row = time_designs(exact_approximations(world), world.split, torch.arange(4), (1.0, 1.0, 1.0), "ours")
-    assert row.seconds_per_sequence > 0 and row.flops_per_sequence > 0 and not row.extrapolated
+    assert (
+        row.seconds_per_sequence > 0
+        and row.cpu_seconds_per_sequence > 0
+        and row.flops_per_sequence > 0
+        and not row.extrapolated
+    )
     assert sum(row.stages.values()) == pytest.approx(1)
     assert REST in row.stages
     assert set(row.stages) <= {REST, *(name for stages in STAGES.values() for name in stages.values())}
 
 
 def test_the_report_compares_with_the_loop() -> None:
-    loop = Row("published loop", 4e5, 1.4e16, True, {"network": 0.9, "masks": 0.1})
-    ours = Row("ours", 0.4, 7e7, False, {"look": 1.0})
+    loop = Row("published loop", 4e5, 3e5, 1.4e16, True, {"network": 0.9, "masks": 0.1})
+    ours = Row("ours", 0.4, 0.3, 7e7, False, {"look": 1.0})
     once = {"seconds": 12.0, "flops": 1e11}
     text = Report("a machine", 1, "2.4", 20, Loop(passes=6), once, [loop, ours]).text()
     lines = text.splitlines()
     assert lines[0] == "a machine, torch 2.4, 1 threads."
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[4:6]]
-    assert cells[0][:2] == ["published loop (extrapolated)", "4e+05"]
+    assert cells[0][:3] == ["published loop (extrapolated)", "4e+05", "3e+05"]
     assert cells[0][-1] == "network 90 %, masks 10 %"
-    assert cells[1] == ["ours", "0.4", "7e+07", "1e+06", "2e+08", "look 100 %"]
+    assert cells[1] == ["ours", "0.4", "0.3", "7e+07", "1e+06", "2e+08", "look 100 %"]
     assert "2,500,000 passes" in text and "extrapolated from 8." in text
     assert "12 s" in text and "20 images" in text
 
@@ -175,7 +183,8 @@ def test_the_command_line_times_the_loop_alone() -> None:
     found = json.loads(result.output)
     assert found["loop"]["candidates"] == 10 and found["threads"] == 1 and found["once"] is None
     (row,) = found["rows"]
-    assert set(row) == {"name", "seconds_per_sequence", "flops_per_sequence", "extrapolated", "stages"}
+    per_sequence = {f"{what}_per_sequence" for what in ("seconds", "cpu_seconds", "flops")}
+    assert set(row) == {"name", "extrapolated", "stages", *per_sequence}
     assert row["flops_per_sequence"] == pytest.approx(5.7e9 * 200 * 10 * 5, rel=0.05)
 
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from boed_tiny import FINE, POINTER, pointer_dataset
+from boed_tiny import CLASSES, FINE, POINTER, both
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 
@@ -25,25 +24,12 @@ from boed.fitting.forward_kl import ForwardKL
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.posterior import negative_log_posterior
 from boed.search.designer import Designer, design_sequences
-from data.dataset import DataSet, Split
 from data.errors import CheckpointError, SettingsError
 from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
 from data.layouts import CELEBAHQ_IMAGES as IMAGES
 from data.tensors import load_tensors
 
 TINY = {"iterations": 24, "width": 8, "places": 9}
-CLASSES = {"coarse": ("low", "high"), "fine": ("even", "odd")}
-
-
-def two_labels(split: Split) -> Split:
-    return replace(split, labels=torch.stack([split.labels // 2, split.labels % 2], 1))
-
-
-def both(train: int = 100) -> DataSet:
-    one = pointer_dataset(train=train)
-    openers = {split: partial(lambda split: two_labels(one[split]), split) for split in one._openers}
-    names = ("absent", "present")
-    return DataSet("pointer", "coarse,fine", names, one.geometry, 3, openers, attributes=CLASSES)
 
 
 def jointly(
