@@ -132,7 +132,7 @@ class Report:
         return (
             "Fits have the default settings, and the table that ends them is in their time; starting Python "
             f"and decoding photographs is not. Designs: the mean of {self.images} images, or all that there "
-            "are. Times fewer: CPU seconds of the published loop, as above, for an image over those of the row."
+            "are. Times fewer: CPU seconds of the published loop for an image over those of the row."
         )
 
 
