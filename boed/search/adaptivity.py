@@ -52,8 +52,8 @@ def estimate_adaptivity(
 
     Each of these is left out of its own completions, and designed for step by step with the weight that is
     found (see `boed.search.shrinkage.choose_weight`); what the map with that weight says is calibrated (see
-    `boed.estimators.calibration`). The first map is the average over the bank, the same for all images: it
-    says what it means.
+    `boed.estimators.calibration`). The first map is the average over the bank, the same for all images: if it
+    is of the cross-entropy, it says what it means.
 
     Args:
         learned: approximations, all but these.
@@ -75,7 +75,8 @@ def estimate_adaptivity(
         of_others = _of_others(designer, history, rows, average) if step else average
         weights.append(choose_weight(of_others, own, realised, errors))
         mixed = shrunk(of_others, own, weights[-1])
-        read = calibration_of(mixed, realised, history.predictive_entropy()) if step else Calibration()
+        true = step == 0 and designer.score == SCORE
+        read = Calibration() if true else calibration_of(mixed, realised, history.predictive_entropy())
         calibrations.append(read)
         history.leave_order(weights[-1])
         history.look(history.best(shrunk(average, own, weights[-1])))

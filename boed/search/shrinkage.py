@@ -130,7 +130,9 @@ def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float 
     weight = _regressed_weight(average, own, realised)
     losses = [realised.gather(1, shrunk(average, own, w).argmin(1, keepdim=True)) for w in (0.0, weight)]
     gain = (losses[0] - losses[1]).double()
-    error = float(gain.std(correction=0)) / len(gain) ** 0.5
+    if len(gain) == 1:
+        return 0.0  # of a single image nobody knows how far it is from the next
+    error = float(gain.std()) / len(gain) ** 0.5
     return weight if float(gain.mean()) > errors * error else 0.0
 
 
