@@ -85,7 +85,8 @@ def describe(designer: Designer, split: Split, ids: Tensor, locations: Tensor, *
     sizes = sample_sizes(designer, split, rows, chosen, seed=seed)
     if sizes:
         sizes_reached = ", ".join(f"{size:.0f} ({target:g})" for size, target in sizes)
-        lines.append(f"effective sample size of the completions after each glimpse (target): {sizes_reached}")
+        what = "effective sample size of the completions after each glimpse (target of retrieval alone)"
+        lines.append(f"{what}: {sizes_reached}")
     if designer.coarse:
         share = coarse_agreement(designer, split, rows, chosen, seed=seed)
         lines.append(f"coarse-to-fine found the minimum of all places in {100 * share:.1f} % of the steps")

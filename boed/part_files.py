@@ -13,7 +13,9 @@ FOLDER = "approximations"
 POSTERIOR = "approximations.safetensors"
 BANK = "bank.safetensors"
 COMBINATION = "combination.json"
-PARTS = ("completion-*.safetensors", "estimator-*.safetensors", "adaptivity*.json", "shrinkage*.json")
+WEIGHTS_NOW, WEIGHTS_BEFORE = "adaptivity*.json", "shrinkage*.json"
+"""Patterns of the weights of own maps, and of those of fits before 0.2."""
+PARTS = ("completion-*.safetensors", "estimator-*.safetensors", WEIGHTS_NOW, WEIGHTS_BEFORE)
 """Patterns of what belongs to one q."""
 
 

@@ -28,7 +28,7 @@ class FitSettings:
         trial_images: that designs are tried on, at most, while fitting (for the states that q meets, its
             calibration and the weights of an image's own map), and that average maps are made of where
             images have looked at different places. The fewer the faster, and the noisier what is estimated.
-            None: 400 to 1,500, and for the weights 150,000 over the number of places.
+            None: 300 to 1,000, and for the weights 150,000 over the number of places.
 
     Raises:
         SettingsError: a size below 1, or an impossible seed.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import boed.search.adaptivity
 from boed.approximations import Approximations
+from boed.combination import Combination
 from boed.estimators.bank import Bank
 from boed.estimators.calibration import Calibration, calibration_of
 from boed.search.adaptivity import affordable, estimate_adaptivity, sample
@@ -82,6 +83,19 @@ def test_what_is_read_is_realised_on_average(pointer_fit: Approximations) -> Non
         assert float(predicted) == pytest.approx(float(true), abs=0.05)  # no value is below 0
         history.look(places)
         chosen.append(places)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("score", ["entropy", "information"])
+def test_a_first_map_of_entropies_is_read_as_cross_entropies(pointer_fit: Approximations, score: str) -> None:
+    learned = replace(pointer_fit, combination=Combination(score=score))
+    found = estimate_adaptivity(learned, 7, images=168)
+    rows = sample(len(learned.bank), 168)
+    history = History(Designer(learned), learned.bank, rows, seed=7)
+    places, maps = history.choose(0.0, found.calibrations[0])
+    predicted, true = (part.gather(1, places[:, None]).mean() for part in (maps, realised(learned, rows, [])))
+    assert found.calibrations[0] != Calibration()
+    assert float(predicted) == pytest.approx(float(true), abs=0.01)
 
 
 def test_what_was_chosen_before_does_not_matter(pointer_fit: Approximations) -> None:

@@ -12,6 +12,7 @@ from boed.combination import Combination
 from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank_belief import BankBelief
+from boed.estimators.calibration import Calibration
 from boed.generation import describe
 from boed.posteriors.glimpse_set import GlimpseSetPosterior
 from boed.search.designer import Designer, History, design_sequences
@@ -144,3 +145,21 @@ def test_lines_are_of_the_images_that_are_named(learned: Approximations) -> None
     assert describe(designer, SPLIT, SPLIT.ids[some], locations[some], seed=0) == part
     assert part != describe(designer, SPLIT, SPLIT.ids, locations, seed=0)
     assert len(ROWS) < REPORTED
+
+
+def test_prices_are_in_nats_where_a_calibration_reads_the_map(learned: Approximations) -> None:
+    """A coarse search that refines every place agrees with the whole one, whatever the contrast."""
+    steps = (Calibration(contrast=0.1),) * STEPS
+    priced = replace(learned, calibrations=steps, weights=(0.0, 1.0, 1.0, 1.0))
+    full = Designer(priced)
+    full.cost = torch.linspace(0, 0.3, len(learned.places), dtype=torch.float64)
+    found = design_sequences(full, SPLIT, ROWS, STEPS, full.weights, full.calibrations, seed=0).locations
+    assert coarse_agreement(full, SPLIT, ROWS, found, seed=0) == 1.0
+    taken = []
+    for factor in (1.0, 10.0):  # maps a tenth as high, or costs ten times as high
+        history = History(Designer(priced, coarse=True), SPLIT, ROWS, seed=0)
+        history.designer.cost = factor * full.cost
+        history.look(place_numbers(full, found[:, 0]))
+        read = steps[1] if factor == 1 else Calibration()
+        taken.append(history.choose(1.0, read)[1].isfinite())  # which places were worth a look
+    assert torch.equal(*taken) and 0 < taken[0].sum() < taken[0].numel()

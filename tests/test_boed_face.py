@@ -122,6 +122,10 @@ def test_what_cannot_be_loaded_is_refused(arrays: DataSet, tmp_path: Path) -> No
     boed.fit(arrays, tmp_path, **TINY)
     with pytest.raises(CheckpointError, match="found some missing; fit it there, or ask for the combination"):
         boed.load(tmp_path, combination=boed.Combination.of(completion="gaussian"))
+    (tmp_path / "adaptivity.json").rename(tmp_path / "shrinkage.json")
+    with pytest.raises(CheckpointError, match="of a fit before 0.2.*run `boed fit` there"):
+        boed.load(tmp_path)
+    boed.fit(arrays, tmp_path, **TINY)  # estimates them anew
     (tmp_path / "bank.safetensors").unlink()
     with pytest.raises(CheckpointError, match="found neither; give the data set"):
         boed.load(tmp_path)

@@ -219,7 +219,7 @@ def digits_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("digits")
     result = call("generate", "--run", run, *SMALL, *DESIGN, "--completion", "proposals")
     assert result.exit_code == 0, result.output
-    line = "effective sample size of the completions after each glimpse (target): "
+    line = "effective sample size of the completions after each glimpse (target of retrieval alone): "
     assert [out for out in result.stdout.splitlines() if out.startswith(line) and out.endswith(" (20)")]
     return run
 

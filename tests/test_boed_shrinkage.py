@@ -200,3 +200,11 @@ def test_average_map_of_an_exact_posterior_is_the_mean_epe() -> None:
     for places in ([], [3], [0, 5]):
         expected = [sum(world.epe(n, places)[place] for n in range(24)) / 24 for place in range(9)]
         assert averages(torch.tensor([places]).long())[0].tolist() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("errors", [0.0, 2.0])
+def test_a_single_image_gives_no_weight(errors: float) -> None:
+    """It has no standard error that its advantage could exceed."""
+    average, own = torch.tensor([[0.0, 0.1]]), torch.tensor([[1.0, 0.0]])
+    assert choose_weight(average, own, own, errors) == 0
+    assert choose_weight(average.expand(2, -1), own.expand(2, -1), own.expand(2, -1), errors) > 0

@@ -71,7 +71,7 @@ def fit_options() -> list[click.Parameter]:
                 ["--trial-images"],
                 type=int,
                 help="To estimate weights, temperatures and average maps from, at most; fewer are faster. "
-                "[default: 400 to 1500; for the weights 150000 / places]",
+                "[default: 300 to 1000; for the weights 150000 / places]",
             ),
             Option(
                 ["--backbone"],

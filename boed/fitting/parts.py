@@ -16,7 +16,14 @@ from boed.completions.registry import COMPLETIONS, CompletionKind
 from boed.estimators.calibration import Calibration
 from boed.estimators.estimator import EstimatorTask
 from boed.estimators.registry import ESTIMATORS, EstimatorKind
-from boed.part_files import adaptivity_file, completion_file, estimator_file, state_file
+from boed.part_files import (
+    WEIGHTS_BEFORE,
+    WEIGHTS_NOW,
+    adaptivity_file,
+    completion_file,
+    estimator_file,
+    state_file,
+)
 from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
 from data.dataset import Split
 from data.device import at_device
@@ -49,6 +56,11 @@ def nothing_learned(folder: Path) -> Training:
     """For `add_parts`, where all parts have to be in the folder."""
 
     def refuse() -> Split:
+        if any(folder.glob(WEIGHTS_BEFORE)) and not any(folder.glob(WEIGHTS_NOW)):
+            raise CheckpointError(
+                f"expected weights and calibrations in {folder}, found the weights of a fit before 0.2, "
+                f"{WEIGHTS_BEFORE}; run `boed fit` there with the same options, which estimates them anew"
+            )
         raise CheckpointError(
             f"expected all parts of the combination in {folder}, found some missing; fit it there, or ask "
             "for the combination that was fitted"

@@ -22,8 +22,8 @@ from data.progress import progress
 ROUNDS = 3  # of training on-policy
 STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
 MANY = 4  # times T glimpses at first
-ON_POLICY_IMAGES, CALIBRATION_IMAGES = 600, 1500
-TRIAL_IMAGES = 400
+ON_POLICY_IMAGES, CALIBRATION_IMAGES = 500, 1000
+TRIAL_IMAGES = 300
 
 
 def learn_posterior(

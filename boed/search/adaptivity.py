@@ -53,7 +53,7 @@ def estimate_adaptivity(
     Each of these is left out of its own completions, and designed for step by step with the weight that is
     found (see `boed.search.shrinkage.choose_weight`); what the map with that weight says is calibrated (see
     `boed.estimators.calibration`), such that its mean does not rise. The first map is the average over the
-    bank, the same for all images: it says what it means.
+    bank, the same for all images: if it is of the cross-entropy, it says what it means.
 
     Args:
         learned: approximations, all but these.
@@ -75,8 +75,8 @@ def estimate_adaptivity(
         of_others = _of_others(designer, history, rows, average) if step else average
         weights.append(choose_weight(of_others, own, realised, errors))
         mixed = shrunk(of_others, own, weights[-1])
-        entropy = history.predictive_entropy()
-        reads.append(calibration_of(mixed, realised, entropy) if step else Calibration())
+        entropy, true = history.predictive_entropy(), step == 0 and designer.score == SCORE
+        reads.append(Calibration() if true else calibration_of(mixed, realised, entropy))
         chosen = history.best(mixed)[:, None]
         levels.append(float(reads[-1](mixed, entropy).gather(1, chosen).mean()))
         history.leave_order(weights[-1])

@@ -181,8 +181,11 @@ class History:
         scores = self.belief.own_map(self.total, self.count + 1, wanted)
         return scores.double().masked_fill(self.seen, torch.inf)
 
-    def score_map(self, weight: float) -> Tensor:
-        """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked."""
+    def score_map(self, weight: float, contrast: float = 1.0) -> Tensor:
+        """(B, L): the average map with `weight` of the image's own, from coarse to fine if asked.
+
+        Prices are in nats, which differences in the map have when they are taken times `contrast`.
+        """
         if weight == 0 or self.count == 0:
             return self.average_map()
 
@@ -193,11 +196,11 @@ class History:
         learned = self.designer.learned
         if not self.designer.coarse:
             return mixed()
-        return coarse_to_fine(mixed, learned.places, self.seen, self.designer.cost)
+        return coarse_to_fine(mixed, learned.places, self.seen, self.designer.cost / contrast)
 
     def choose(self, weight: float, read: Calibration | None = None) -> tuple[Tensor, Tensor]:
         """The next place (B,) of each image, and the map (B, L) that chose it as a calibration reads it."""
-        scores = self.score_map(weight)
+        scores = self.score_map(weight, read.contrast if read else 1.0)
         self.leave_order(weight)
         remaining = self.designer.learned.glimpses - self.count
         if self.designer.search != SEARCHES[0] and self.count > 0 and remaining > 1:

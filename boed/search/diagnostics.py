@@ -60,7 +60,8 @@ def coarse_agreement(
     for step, places in enumerate(place_numbers(designer, locations).T):
         if step:
             full = shrunk(history.average_map(), history.own_map(), designer.weights[step])
-            same.append((full + designer.cost).argmin(1) == places)
+            contrast = designer.calibrations[step].contrast if designer.calibrations else 1.0
+            same.append((contrast * full + designer.cost).argmin(1) == places)
         history.look(places)
     return float(torch.stack(same).double().mean()) if same else 1.0
 

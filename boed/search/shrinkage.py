@@ -25,7 +25,7 @@ from boed.estimators.epe import candidate_scores
 
 DIGITS = 2  # of a weight, which is known no better
 TINY = 1e-9
-REFERENCE_ROWS = 20_000  # (reference image, place) pairs behind an average
+REFERENCE_ROWS = 15_000  # (reference image, place) pairs behind an average
 REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
 WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
 ERRORS = 2.0  # standard errors by which a weight must beat the fixed order
@@ -130,7 +130,9 @@ def choose_weight(average: Tensor, own: Tensor, realised: Tensor, errors: float 
     weight = _regressed_weight(average, own, realised)
     losses = [realised.gather(1, shrunk(average, own, w).argmin(1, keepdim=True)) for w in (0.0, weight)]
     gain = (losses[0] - losses[1]).double()
-    error = float(gain.std(correction=0)) / len(gain) ** 0.5
+    if len(gain) == 1:
+        return 0.0  # of a single image nobody knows how far it is from the next
+    error = float(gain.std()) / len(gain) ** 0.5
     return weight if float(gain.mean()) > errors * error else 0.0
 
 
