@@ -13,6 +13,7 @@ from typing import NamedTuple
 from scipy.optimize import isotonic_regression
 from torch import Tensor
 
+NOISE = 0.05  # nats by which the mean of a step may be off
 LEAST_CONTRAST = 0.05  # the order of the places is kept, however little their differences tell
 
 
@@ -70,21 +71,23 @@ def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibra
 
 
 def falling(reads: Sequence[Calibration], levels: Sequence[float]) -> list[Calibration]:
-    """Readings by which the mean value of the chosen place never rises from step to step.
+    """Readings by which the mean value of the chosen place does not rise from step to step.
 
     Another glimpse cannot be expected to tell less. Where the means of a sample rise all the same,
-    neighbouring steps get their common mean (isotonic regression: Barlow and Brunk 1972).
+    neighbouring steps get their common mean (isotonic regression: Barlow and Brunk 1972). A rise that this
+    would not mend by `NOISE` is no chance: q is wrong there, and the value says so.
 
     Args:
         reads: of T steps.
         levels: T means of the values at the chosen places, nats, as these readings have them.
 
-    >>> [read.offset for read in falling([Calibration()] * 3, [0.5, 0.25, 0.75])]
-    [0.0, 0.25, -0.25]
+    >>> [round(read.offset, 3) for read in falling([Calibration()] * 3, [0.5, 0.25, 0.29])]
+    [0.0, 0.02, -0.02]
     """
     fallen = isotonic_regression(levels, increasing=False).x.tolist()
-    steps = zip(reads, levels, fallen, strict=True)
-    return [read._replace(offset=read.offset + new - old) for read, old, new in steps]
+    changes = [new - old for new, old in zip(fallen, levels, strict=True)]
+    changes = [change if abs(change) <= NOISE else 0.0 for change in changes]
+    return [read._replace(offset=read.offset + by) for read, by in zip(reads, changes, strict=True)]
 
 
 def contrasts(values: Tensor, known: Tensor) -> Tensor:
