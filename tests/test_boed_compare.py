@@ -224,6 +224,9 @@ def test_the_sentence_says_the_intervals(oracle: list[Masks]) -> None:
     assert "published" not in sentence(compared(fixed, other, better))
     two = compared(fixed, replace(better, name="design (a)"), replace(better, name="design (b)"))
     assert "the adaptive design (a) beats" in sentence(two) and "the adaptive design (b)" in sentence(two)
+    assert "The fixed order is" not in sentence(two)
+    wide = sentence(compared(better, fixed, replace(fixed, name="fixed-order (wide)")))
+    assert wide.endswith(" The fixed order is fixed-order.")
 
 
 def test_the_table_has_a_line_for_every_source_and_glimpse(oracle: list[Masks]) -> None:

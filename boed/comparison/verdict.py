@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from boed.comparison.compare import Comparison
+from boed.comparison.compare import REFERENCE, Comparison
 from data.measures import Measure
 
 NOT_ADAPTIVE = ("fixed-order", "random")
@@ -49,7 +49,9 @@ def sentence(comparison: Comparison) -> str:
     if not designs and not others:
         return f"{where} there is no adaptive design to compare with the fixed order."
     said = [_about(name, kinds[name], comparison) for name in designs or others]
-    return f"{where} {'; '.join(said)}."
+    several = comparison.kinds.count(REFERENCE) > 1
+    which = f" The fixed order is {comparison.reference()}." if several else ""
+    return f"{where} {'; '.join(said)}.{which}"
 
 
 def _about(name: str, kind: str, comparison: Comparison) -> str:
