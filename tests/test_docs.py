@@ -36,6 +36,7 @@ TEXT = "\n".join(page.read_text() for page in PAGES)
 TINY = {
     'load("digits")': 'few(load("digits"))',
     "iterations=600": "iterations=4",
+    "iterations=2500": "iterations=4",
     "minutes=2": "epochs=1",
 }
 

@@ -5,7 +5,7 @@ import hardattn
 from data import load
 
 digits = load("digits")
-fitted = boed.fit(digits, iterations=600)  # learns what the design needs
+fitted = boed.fit(digits, iterations=2500)  # learns what the design needs
 designs = boed.design(fitted, digits["design"], glimpses=5)  # where to look, image by image
 designs.save("sequences.h5")
 
