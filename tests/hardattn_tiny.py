@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from data.dataset import DataSet, Split
@@ -13,6 +16,7 @@ from data.geometry import Geometry
 from data.sequences import Sequences
 from data.store import ImageStore
 from hardattn.model.network import HardAttention
+from hardattn.training.learner import Learner
 from supervision.store import SequenceStore
 
 GEOMETRY = Geometry(16, 16, 1, glimpse_size=4, per_axis=4)
@@ -62,3 +66,19 @@ def tiny_store(
     )
     store.write(torch.arange(len(split)), found)
     return store
+
+
+@contextmanager
+def interrupted_after(steps: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A training within ends in the middle, as by Control-C, after so many steps."""
+    step, calls = Learner.step, list[int]()
+
+    def interrupted(self: Learner, *rest: Any) -> None:
+        calls.append(1)
+        if len(calls) > steps:
+            raise KeyboardInterrupt
+        step(self, *rest)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Learner, "step", interrupted)
+        yield

@@ -10,7 +10,7 @@ import pytest
 import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner
-from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network, tiny_split, tiny_store
+from hardattn_tiny import GEOMETRY, interrupted_after, tiny_dataset, tiny_network, tiny_split, tiny_store
 from torch import Tensor
 
 from data.errors import SettingsError, StoreError
@@ -26,7 +26,7 @@ from hardattn.objectives import losses
 from hardattn.objectives.rewards import box, reachable
 from hardattn.recording import record
 from hardattn.runs import train
-from hardattn.training import checkpoint, learner
+from hardattn.training import checkpoint
 from hardattn.training.augment import Variation
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe
@@ -144,19 +144,10 @@ def test_a_run_of_each_method(tmp_path: Path, method: str) -> None:
 
 def test_a_run_taken_up_is_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
-    store, step, calls = glancing_store(tmp_path / "s.h5"), learner.Learner.step, list[int]()
+    store = glancing_store(tmp_path / "s.h5")
     whole = train(DATASET, tmp_path / "whole", store=store, **SHORT)
-
-    def interrupted(self: learner.Learner, *rest: Any) -> None:
-        calls.append(1)
-        if len(calls) > 3:
-            raise KeyboardInterrupt
-        step(self, *rest)
-
-    monkeypatch.setattr(learner.Learner, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after(3, monkeypatch):
         train(DATASET, tmp_path / "cut", store=store, **SHORT)
-    monkeypatch.setattr(learner.Learner, "step", step)
     cut = train(DATASET, tmp_path / "cut", store=store, **SHORT)
     assert all(torch.equal(value, weights(cut)[name]) for name, value in weights(whole).items())
 

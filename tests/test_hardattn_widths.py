@@ -10,7 +10,7 @@ import pytest
 import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner
-from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_split
+from hardattn_tiny import GEOMETRY, interrupted_after, tiny_dataset, tiny_split
 from torch import Tensor, nn
 
 import hardattn
@@ -32,7 +32,7 @@ from hardattn.objectives.rewards import box, reachable
 from hardattn.recording import record
 from hardattn.runs import train
 from hardattn.stopping.flops import mflops_per_glimpse
-from hardattn.training import checkpoint, learner
+from hardattn.training import checkpoint
 from hardattn.training.augment import Variation, mirrored_on_grid
 from hardattn.training.budget import Budget
 from hardattn.training.guidance import box_maps, require_reachable, supervision_settings
@@ -259,20 +259,11 @@ def test_a_run_of_each_method(tmp_path: Path, method: str, policy: str) -> None:
 
 def test_a_run_taken_up_is_one_that_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 2)
-    store, step, calls = wide_store(tmp_path / "s.h5"), learner.Learner.step, list[int]()
+    store = wide_store(tmp_path / "s.h5")
     options = {**SHORT, "recipe": replace(SHORT["recipe"], policy="product")}
     whole = train(DATASET, tmp_path / "whole", store=store, **options)
-
-    def interrupted(self: learner.Learner, *rest: Any) -> None:
-        calls.append(1)
-        if len(calls) > 3:
-            raise KeyboardInterrupt
-        step(self, *rest)
-
-    monkeypatch.setattr(learner.Learner, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with interrupted_after(3, monkeypatch):
         train(DATASET, tmp_path / "cut", store=store, **options)
-    monkeypatch.setattr(learner.Learner, "step", step)
     cut = train(DATASET, tmp_path / "cut", store=store, **options)
     assert all(torch.equal(value, weights(cut)[name]) for name, value in weights(whole).items())
 

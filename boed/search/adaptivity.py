@@ -72,7 +72,7 @@ def estimate_adaptivity(
     weights, reads, levels = list[float](), list[Calibration](), list[float]()
     for step in progress(range(learned.glimpses), desc="weigh own maps", unit="glimpse"):
         realised, average, own = _realised(designer, history, rows), history.average_map(), history.own_map()
-        of_others = _of_others(designer, history, rows, average) if step else average
+        of_others = _of_others(designer, history, rows, average, realised) if step else average
         weights.append(choose_weight(of_others, own, realised, errors))
         mixed = shrunk(of_others, own, weights[-1])
         entropy, true = history.predictive_entropy(), step == 0 and designer.score == SCORE
@@ -84,10 +84,15 @@ def estimate_adaptivity(
     return Adaptivity(tuple(weights), tuple(falling(reads, levels)))
 
 
-def _of_others(designer: Designer, history: History, rows: Tensor, average: Tensor) -> Tensor:
+def _of_others(
+    designer: Designer, history: History, rows: Tensor, average: Tensor, realised: Tensor
+) -> Tensor:
     """(B, L) averages in which bank images themselves have no part: they would tell their own labels."""
     maps = designer.common_average if history.common else designer.average
-    return maps.without(rows, average, _realised(designer, history, rows, designer.score))
+    same = designer.score == SCORE
+    return maps.without(
+        rows, average, realised if same else _realised(designer, history, rows, designer.score)
+    )
 
 
 def _realised(designer: Designer, history: History, rows: Tensor, score: str = SCORE) -> Tensor:
