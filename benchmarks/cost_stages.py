@@ -18,7 +18,7 @@ STAGES = {
         "own_map": "own maps",
         "average_map": "average maps",
     },
-    "boed.estimators.bank_belief:BankBelief": {"observe": "distances", "own_map": "own maps"},
+    "boed.estimators.bank_belief:BankBelief": {"_measure": "distances", "own_map": "own maps"},
 }
 """Of a design."""
 

@@ -47,19 +47,31 @@ class BankBelief:
     ) -> None:
         self.bank, self.completion, self.offsets = bank, completion, offsets
         self.count, self.score, self.seen = count, score, 0
-        self.distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
+        self._distances = torch.zeros(len(offsets), len(bank), dtype=torch.float64, device=offsets.device)
         if excluded is not None:
-            self.distances.masked_fill_(excluded, torch.inf)
+            self._distances.masked_fill_(excluded, torch.inf)
+        self._unmeasured = list[tuple[Tensor, Tensor]]()
         self._drawn: Tensor | None = None
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:
-        """Adds the distances of one more glimpse per image."""
+        """One more glimpse per image; a design that follows the fixed order never asks how far it is."""
+        self._unmeasured.append((glimpses, places))
+        self.seen += 1
+        self._drawn = None
+
+    @property
+    def distances(self) -> Tensor:
+        """(B, M) squared distances, summed over the glimpses; computed when they are asked for."""
+        while self._unmeasured:
+            self._measure(*self._unmeasured.pop(0))
+        return self._distances
+
+    def _measure(self, glimpses: Tensor, places: Tensor) -> None:
+        """Adds the distances of one glimpse per image."""
         levels = grey_levels(glimpses)
         for place in places.unique().tolist():
             here = (places == place).nonzero().view(-1)
-            self.distances[here] += squared_distances(levels[here], self.bank.grey_levels(place))
-        self.seen += 1
-        self._drawn = None
+            self._distances[here] += squared_distances(levels[here], self.bank.grey_levels(place))
 
     def weights(self, totals: Tensor, some: slice = EVERY) -> Tensor:
         """(B, M) normalised log-weights of the bank, of all images or of some, given the glimpses so far.
