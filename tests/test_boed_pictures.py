@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 import boed.pictures
 from boed.approximations import Approximations
+from boed.cli.show import of_all
 from boed.designs import Designs, design
 from data.errors import SettingsError
 
@@ -48,6 +49,21 @@ def test_maps_are_entropy_before_less_expected_entropy(designs: Designs, figure:
             assert [row, col] == [each + 1.5 for each in designs.places[image, step, :2].tolist()]
             epe = designs.epe[image, step]
             assert axes.get_title().endswith(f"H {before:.2f}, EPE {epe:.2f}, gain {float(before - epe):.2f}")
+
+
+@pytest.mark.parametrize("source", ["design", "fixed-order"])
+def test_what_all_images_share_gains_on_average(
+    pointer_fit: Approximations, tmp_path: Path, source: str
+) -> None:
+    """A fixed order has one map for all images: the entropy before it is theirs on average too."""
+    store = design(pointer_fit, DESIGN, source=source).save(tmp_path / "s.h5")
+    own = store.load(torch.arange(2))
+    found = of_all(own, store)
+    mean = store.load().entropy.mean(0)
+    assert torch.equal(found.entropy, own.entropy) == (source == "design")
+    if source == "fixed-order":
+        torch.testing.assert_close(found.entropy, torch.stack([mean, mean]))
+    assert torch.equal(found.epe_map, own.epe_map)
 
 
 def test_below_each_map_is_what_the_sensor_sees_there(designs: Designs, figure: Figure) -> None:

@@ -13,7 +13,10 @@ from data.errors import SettingsError
 
 if TYPE_CHECKING:
     from data.dataset import DataSet, Split
+    from data.sequences import Sequences
     from supervision.store import SequenceStore
+
+AVERAGED = 300  # images behind a mean entropy, at most
 
 
 @click.command(cls=Command)
@@ -49,8 +52,21 @@ def draw(file: Path, images: tuple[int, ...], path: Path, data_root: Path | None
     store = SequenceStore.read(file)
     split = reopen(store, data_root)
     chosen = list(images) or store.ids[store.done][:4].tolist()
-    sequences = store.load(store.rows_of(chosen))
+    sequences = of_all(store.load(store.rows_of(chosen)), store)
     draw_sequences(path, split, sorted(set(chosen)), sequences, store.candidates, store.geometry)
+
+
+def of_all(sequences: Sequences, store: SequenceStore) -> Sequences:
+    """The sequences; where a fixed order has one map for all images, with the mean entropy of these.
+
+    What such a map says is of an average image: less the entropy of a single one it would be no gain.
+    """
+    from dataclasses import replace
+
+    if store.settings.get("design", {}).get("source") != "fixed-order":
+        return sequences
+    some = store.done.nonzero().view(-1)[:AVERAGED]
+    return replace(sequences, entropy=store.load(some).entropy.mean(0).expand_as(sequences.entropy))
 
 
 def reopen(store: SequenceStore, data_root: Path | None) -> Split:
