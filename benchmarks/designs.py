@@ -65,7 +65,7 @@ def judge(designer: Designer, split: Split, rows: Tensor, locations: Tensor) -> 
     """(accuracy, NLL in nats) of q after each of the glimpses at `locations` (B, T, 2)."""
     geometry = designer.learned.geometry
     glimpses = geometry.retina()(split.images, rows, locations).double()
-    totals = designer.q.embed(glimpses, geometry.centres(locations).double()).cumsum(1)
+    totals = designer.q.prefixes(designer.q.embed(glimpses, geometry.centres(locations).double()))
     labels, figures = split.labels[rows], []
     for t in range(locations.shape[1]):
         logits = designer.q.logits(totals[:, t], t + 1)

@@ -54,9 +54,8 @@ def as_guide(q: Posterior, digits: DataSet, iterations: int, state: Path) -> Non
         q,
         digits["train"],
         torch.arange(len(digits["train"])),
-        places,
         digits.geometry,
-        informed(torch.ones(1, len(places)), digits.glimpses),
+        informed(torch.ones(1, len(places)), places, digits.glimpses),
         iterations=iterations,
         seed=SEED,
         state=state,
@@ -70,13 +69,13 @@ def bare(q: Posterior, digits: DataSet, iterations: int, state: Path) -> None:
     """The same draws and the same loss, without Pyro."""
     split, geometry, glimpses = digits["train"], digits.geometry, digits.glimpses
     places, counts = geometry.grid().locations, torch.arange(1, glimpses + 1)
-    sample = informed(torch.ones(1, len(places)), glimpses)
+    sample = informed(torch.ones(1, len(places)), places, glimpses)
 
     def loss(generator: torch.Generator) -> Tensor:
-        chosen = places[sample(BATCH, generator)]
+        chosen = sample(generator)
         index = torch.randint(len(split), (BATCH,), generator=generator)
         shown = geometry.retina()(split.images, index, chosen)
-        logits = q.logits(q.embed(shown, geometry.centres(chosen)).cumsum(1), counts)
+        logits = q.logits(q.prefixes(q.embed(shown, geometry.centres(chosen))), counts)
         return cross_entropy(logits.flatten(0, 1), split.labels[index].repeat_interleave(glimpses))
 
     train(

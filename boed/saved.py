@@ -32,19 +32,21 @@ class TaskFacts:
         classes: K.
         attributes: A, of K classes each.
         symmetric: whether a mirrored image is as likely as the image.
+        aligned: whether the same part is at the same place in all images.
         origin: what `data.registry.load` opens the data set with; None: it cannot.
     """
 
     classes: int = 0
     attributes: int = 1
     symmetric: bool = False
+    aligned: bool = False
     origin: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, dataset: DataSet) -> TaskFacts:
         """Those of a data set."""
         attributes = len(dataset.attributes) or 1
-        return cls(len(dataset.classes), attributes, dataset.symmetric, dataset.origin)
+        return cls(len(dataset.classes), attributes, dataset.symmetric, dataset.aligned, dataset.origin)
 
 
 def read_posterior(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -134,7 +134,7 @@ def _beliefs(designer: Designer, split: Split, rows: Tensor, locations: Tensor) 
     """Confidence of q after each glimpse at `locations` (B, T, 3), and whether it is right, both (B, T)."""
     learned = designer.learned
     glimpses = learned.geometry.retina()(split.images, rows, locations)
-    totals = learned.q.embed(glimpses, learned.geometry.centres(locations)).cumsum(1)
+    totals = learned.q.prefixes(learned.q.embed(glimpses, learned.geometry.centres(locations)))
     parts = [learned.q.logits(totals[:, t].clone(), t + 1).softmax(-1) for t in range(locations.shape[1])]
     confidence, classes = torch.stack(parts, 1).max(-1)  # (B, T)
     return confidence, classes == split.labels[rows][:, None]

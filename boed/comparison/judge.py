@@ -216,4 +216,4 @@ def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
 def prefix_logits(q: GlimpseSetPosterior, glimpses: Tensor, centres: Tensor) -> Tensor:
     """(B, T, K) logits after each of the glimpses (B, T, S*C, G, G)."""
     counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device)
-    return q.logits(q.embed(glimpses, centres).cumsum(1), counts)
+    return q.logits(q.prefixes(q.embed(glimpses, centres)), counts)

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import grid_sample
 
+from boed.estimators.epe import entropy
 from boed.estimators.estimator import BeliefParts, Completed, EstimatorTask
-from boed.posteriors.glimpse_set import COORDINATES, GlimpseEncoder
+from boed.estimators.seen_canvas import SeenCanvas
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.places import is_whole
+
+CELLS, CHANNELS = 32, 32
+AXES = 2  # row and column of a cell, as channels
+
+
+class Shift(NamedTuple):
+    """How a canvas is seen: rolled by rows and columns of cells, then mirrored or not."""
+
+    rows: int = 0
+    cols: int = 0
+    mirrored: bool = False
+
+
+AS_IT_IS = Shift()
 
 
 class AmortisedEstimator(nn.Module):
@@ -21,64 +39,119 @@ class AmortisedEstimator(nn.Module):
     bound on the EPE of Barber and Agakov; no completion is needed. DIME (Gadgil, Covert, Lee, 2024,
     arXiv 2306.03301) estimates information gains of features in this way.
 
-    Args:
-        glimpse_shape: (S*C, G, G).
-        places: number L of candidates.
-        glimpses: T.
-        width: of the hidden layers.
-        coordinates: see `boed.posteriors.glimpse_set.GlimpseEncoder`.
+    The network is convolutional: it sees the glimpses pasted on a canvas of 32 x 32 cells, has a map for
+    each side of squares on the same cells, and reads these at the centres of the places. So a part that was
+    learned at one place is known at all others. How uncertain q is, and after how many glimpses, moves its
+    features.
 
-    >>> estimator = AmortisedEstimator((1, 8, 8), places=9, glimpses=3)
-    >>> totals = estimator.encoder(torch.rand(4, 2, 1, 8, 8), torch.zeros(4, 2, 2)).sum(1)
-    >>> estimator(totals, 2).shape
-    torch.Size([4, 9])
+    Args:
+        geometry: of images and sensor.
+        places: (L, 3) candidates.
+        glimpses: T.
+
+    >>> places = torch.tensor([[0, 0, 8], [0, 8, 8]])
+    >>> estimator = AmortisedEstimator(Geometry(16, 16, 1, glimpse_size=8), places, glimpses=3)
+    >>> seen = estimator.canvas.pasted(torch.rand(4, 1, 8, 8), places[:1].expand(4, 3))
+    >>> estimator(seen, 1, torch.zeros(4)).shape
+    torch.Size([4, 2])
     """
 
-    def __init__(
-        self,
-        glimpse_shape: tuple[int, int, int],
-        places: int,
-        glimpses: int,
-        width: int = 256,
-        coordinates: int = COORDINATES,
-    ) -> None:
-        super().__init__()
-        self.encoder = GlimpseEncoder(glimpse_shape, width, dropout=0.1, coordinates=coordinates)
-        self.count_bias = nn.Parameter(0.1 * torch.randn(glimpses + 1, width))  # at 0 a ReLU has no gradient
-        self.body = nn.Sequential(
-            nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1), nn.Linear(width, places)
-        )
+    centres: Tensor
+    number: Tensor
+    axes: Tensor
 
-    def forward(self, totals: Tensor, count: int) -> Tensor:
-        """(B, L) nats from summed embeddings (B, D) of `count` glimpses."""
-        return self.body(totals + self.count_bias[count])
+    def __init__(self, geometry: Geometry, places: Tensor, glimpses: int, channels: int = CHANNELS) -> None:
+        super().__init__()
+        self.geometry, self.places = geometry, places
+        self.canvas = SeenCanvas(geometry, CELLS)
+        sides, number = places[:, 2].unique(return_inverse=True)
+        axis = torch.linspace(-1, 1, CELLS)
+        buffers = {
+            "centres": centres(places, geometry),  # (L, 2)
+            "number": number,  # (L,) of the side
+            "axes": torch.stack(torch.meshgrid(axis, axis, indexing="ij")),
+        }
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
+        self.stem = nn.Conv2d(self.canvas.channels + AXES, channels, 4, stride=2, padding=1)
+        self.state = nn.Linear(1, channels)
+        self.count = nn.Embedding(glimpses + 1, channels)
+        around = [layer for _ in range(3) for layer in _convolution(channels, dilation=2)]
+        self.body = nn.Sequential(
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+            *around,
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            *_convolution(channels),
+            nn.Conv2d(channels, len(sides), 1),
+        )
+        self.level = nn.Linear(1, 1)
+
+    def forward(self, seen: Tensor, count: int, uncertain: Tensor, shift: Shift = AS_IT_IS) -> Tensor:
+        """(B, L) nats.
+
+        Args:
+            seen: (B, channels, R, R) what `SeenCanvas.pasted` adds up to.
+            count: of glimpses.
+            uncertain: (B,) entropy of q, in nats.
+            shift: in which the network sees the canvas; each place is found again where it then lies.
+        """
+        shown = self.canvas.shown(seen).roll(shift[:2], (2, 3))
+        shown = shown.flip(3) if shift.mirrored else shown
+        uncertain = uncertain.to(seen)[:, None]
+        axes = self.axes.expand(len(seen), -1, -1, -1)
+        state = self.state(uncertain) + self.count.weight[count]
+        maps = self.body(self.stem(torch.cat([shown, axes], 1)) + state[..., None, None])  # (B, sides, R, R)
+        return self.level(uncertain) + self._read(maps, self.shifted(shift))
+
+    def shifted(self, shift: Shift) -> Tensor:
+        """(L, 2) centres of the places in [-1, 1] where they lie on a canvas that is seen so."""
+        by = self.centres.new_tensor(shift[:2]) * 2 / CELLS
+        moved = (self.centres + by + 1) % 2 - 1
+        return moved * moved.new_tensor([1, -1 if shift.mirrored else 1])
+
+    def _read(self, maps: Tensor, points: Tensor) -> Tensor:
+        """(B, L) each place's value of the map of its side, at points (L, 2)."""
+        where = points.flip(-1).expand(len(maps), 1, -1, -1)  # grid_sample has the column first
+        values = grid_sample(maps, where, padding_mode="border", align_corners=False)[
+            :, :, 0
+        ]  # (B, sides, L)
+        return values.gather(1, self.number.expand(len(maps), 1, -1)).squeeze(1)
+
+
+def _convolution(channels: int, dilation: int = 1) -> list[nn.Module]:
+    layer = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+    return [layer, nn.BatchNorm2d(channels), nn.ReLU()]
+
+
+def centres(places: Tensor, geometry: Geometry) -> Tensor:
+    """(L, 2) row and column of the centres of places (L, 3), from -1 to 1; the whole image's is 0."""
+    extent = torch.tensor(geometry.image_size, device=places.device)
+    middle = (places[:, :2] + places[:, 2:] / 2) * 2 / extent - 1
+    return middle.masked_fill(is_whole(places, geometry)[:, None], 0)
 
 
 class AmortisedBelief:
-    """Summed embeddings of B images, in double precision as all that accumulates.
+    """The canvases of B images.
 
     Args:
-        estimator: trained.
-        places: (L, 3) candidates.
-        geometry: sensor and grid.
-        images: B.
+        parts: with the trained network.
+        network: it, in single precision as it was trained.
     """
 
-    def __init__(
-        self, estimator: AmortisedEstimator, places: Tensor, geometry: Geometry, images: int
-    ) -> None:
-        self.estimator, self.centres = copy.deepcopy(estimator).double(), geometry.centres(places)
-        self.totals = torch.zeros(
-            images, estimator.count_bias.shape[1], dtype=torch.float64, device=places.device
-        )
+    def __init__(self, parts: BeliefParts, network: AmortisedEstimator) -> None:
+        self.q, self.places, self.estimator = parts.q, parts.places, copy.deepcopy(network).eval()
+        self.seen = torch.zeros(len(parts.noise), *network.canvas.shape, device=parts.places.device)
 
     def observe(self, glimpses: Tensor, places: Tensor) -> None:
-        """Adds the embedding of one more glimpse per image."""
-        self.totals = self.totals + self.estimator.encoder(glimpses.double(), self.centres[places].double())
+        """Pastes one more glimpse per image."""
+        self.seen = self.seen + self.estimator.canvas.pasted(glimpses.float(), self.places[places])
 
     def own_map(self, totals: Tensor, count: int, wanted: Tensor | None = None) -> Tensor:
-        """(B, L): one pass of the network."""
-        scores = self.estimator(self.totals, count - 1)
+        """(B, L): one pass of the network, image by image so that no bit depends on the batch."""
+        uncertain = entropy(self.q.logits(totals.float(), count - 1))
+        pairs = zip(self.seen.split(1), uncertain.split(1), strict=True)
+        scores = torch.cat([self.estimator(seen, count - 1, each) for seen, each in pairs])
         return scores if wanted is None else scores.masked_fill(~wanted, torch.inf)
 
     def completed(self, image: int, totals: Tensor) -> Completed:
@@ -89,12 +162,11 @@ class AmortisedBelief:
 
 def new_estimator(task: EstimatorTask) -> AmortisedEstimator:
     """Untrained, for the places of the task."""
-    geometry, places, glimpses = task.geometry, len(task.places), task.settings.glimpses
-    return AmortisedEstimator(geometry.glimpse_shape(), places, glimpses, coordinates=geometry.coordinates)
+    return AmortisedEstimator(task.geometry, task.places, task.settings.glimpses)
 
 
 def amortised_belief(parts: BeliefParts) -> AmortisedBelief:
     """What the network of the parts says; raises SettingsError without one."""
     if not isinstance(parts.network, AmortisedEstimator):
         raise SettingsError("expected the network of an amortised estimator, found none; fit it first")
-    return AmortisedBelief(parts.network, parts.places, parts.geometry, len(parts.noise))
+    return AmortisedBelief(parts, parts.network)

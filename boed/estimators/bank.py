@@ -121,7 +121,9 @@ class Bank:
         """
         parts = [
             candidate_scores(
-                self.q.logits(total.float() + self.statistics(some), count), self.labels[some], score
+                self.q.logits(self.q.combine(total.float(), self.statistics(some)), count),
+                self.labels[some],
+                score,
             )
             for total, some in zip(
                 totals[:, None].split(TOGETHER_IMAGES), rows.split(TOGETHER_IMAGES), strict=True

@@ -77,7 +77,7 @@ class BankBelief:
         """(B, M) normalised log-weights of the bank, of all images or of some, given the glimpses so far.
 
         Args:
-            totals: (B, D) summed statistics of q.
+            totals: (B, D) combined statistics of q.
         """
         found = self.completion.log_weights(self.distances[some])
         # as products of one row each, whose bits do not depend on the images beside it

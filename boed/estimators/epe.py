@@ -54,7 +54,7 @@ def expected_scores(
     the entropy left if the information gained is the mutual information of label and glimpse under q and r.
 
     Args:
-        totals: (B, D) summed statistics of each image's history.
+        totals: (B, D) combined statistics of each image's history.
         count: number of glimpses after the candidate.
         candidates: (B, N, L, D) statistics of the completions' glimpses at the candidates.
         labels: (B, N) labels of the completions; not used unless the score is the cross-entropy.
@@ -63,7 +63,7 @@ def expected_scores(
     Returns:
         (B, L) nats, in double precision.
     """
-    logits = q.logits(totals[:, None, None] + candidates, count)  # (B, N, L, K)
+    logits = q.logits(q.combine(totals[:, None, None], candidates), count)  # (B, N, L, K)
     scores = candidate_scores(logits, labels, score).double()
     expected = torch.einsum("bn,bnl->bl", weights.double(), scores)
     if score == "information":

@@ -46,7 +46,7 @@ class Belief(Protocol):
         It is infinite where it is not wanted.
 
         Args:
-            totals: (B, D) summed statistics of q.
+            totals: (B, D) combined statistics of q.
             count: number of glimpses after the candidate.
             wanted: (B, L) which places to score for each image; all of them without.
         """
@@ -57,7 +57,7 @@ class Belief(Protocol):
 
         Args:
             image: number among the B images.
-            totals: (B, D) summed statistics of q.
+            totals: (B, D) combined statistics of q.
         """
         ...
 
@@ -104,6 +104,8 @@ class EstimatorTask:
         geometry: sensor and grid.
         settings: of the fit.
         score: one of `boed.estimators.registry.SCORES`.
+        symmetric: whether a mirrored image is as likely as the image, and of the same class.
+        aligned: whether the same part is at the same place in all images.
         state: of the file that an interrupted training may be kept in.
     """
 
@@ -113,6 +115,8 @@ class EstimatorTask:
     geometry: Geometry
     settings: FittedSettings
     score: str
+    symmetric: bool
+    aligned: bool
     state: Path
 
 

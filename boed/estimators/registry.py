@@ -57,6 +57,7 @@ ESTIMATORS.register("amortised")(
         fit=deferred("boed.fitting.estimator_training:fit_estimator"),
         completes=False,
         scores=SCORES[:2],
+        first_glance=True,
         sides=True,
         stem="estimator",
     )

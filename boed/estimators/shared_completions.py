@@ -25,7 +25,7 @@ def expected_under_draws(bank: Bank, totals: Tensor, drawn: Tensor, count: int, 
 
     Args:
         bank: whose images complete.
-        totals: (B, D) summed statistics of each image's history.
+        totals: (B, D) combined statistics of each image's history.
         drawn: (B, N) rows of the bank.
         count: number of glimpses after the candidate.
         score: "cross-entropy" or "entropy", see `boed.estimators.epe`.
@@ -57,5 +57,6 @@ def _pair_scores(
     missing = -len(rows) % size
     blocks = zip(pad(images, (0, missing)).split(size), pad(rows, (0, missing)).split(size), strict=True)
     for some, completing in blocks:
-        sums = bank.statistics(completing).add_(totals[some, None])
-        yield candidate_scores(bank.q.logits(sums, count), bank.labels[completing], score)
+        candidates = bank.statistics(completing)
+        after = bank.q.combine(candidates, totals[some, None], out=candidates)
+        yield candidate_scores(bank.q.logits(after, count), bank.labels[completing], score)

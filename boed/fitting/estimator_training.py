@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from boed.estimators.amortised import AmortisedEstimator
+from boed.estimators.amortised import CELLS, AmortisedEstimator, Shift
 from boed.estimators.bank import Bank
-from boed.estimators.epe import candidate_scores
+from boed.estimators.epe import candidate_scores, entropy
 from boed.estimators.estimator import EstimatorTask
 from boed.fitting.training import train
 from data.errors import SettingsError
+from data.geometry import Geometry
+from data.places import is_whole
 
 BATCH = 96
 LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.05
 EXPLORATION = 0.25  # of the glimpses in training go to arbitrary places
 SCORED_PLACES = 64  # of the map that an iteration regresses
+ITERATIONS_EACH = 8  # iterations of q for one of the estimator, which is along T glimpses
 
 
 def fit_estimator(network: AmortisedEstimator, task: EstimatorTask) -> None:
@@ -30,9 +34,10 @@ def fit_estimator(network: AmortisedEstimator, task: EstimatorTask) -> None:
         network,
         task.bank(),
         task.rows,
+        Variation(roll=not task.aligned, mirror=task.symmetric),
         score=task.score,
         glimpses=settings.glimpses,
-        iterations=settings.iterations,
+        iterations=max(1, settings.iterations // ITERATIONS_EACH),
         seed=settings.seed,
         state=task.state,
         task=settings.to_json() | {"score": task.score, "images": len(task.rows)},
@@ -43,6 +48,7 @@ def train_estimator(
     estimator: AmortisedEstimator,
     bank: Bank,
     rows: Tensor,
+    variation: Variation,
     *,
     score: str,
     glimpses: int,
@@ -57,6 +63,7 @@ def train_estimator(
         estimator: trained in place and left in eval mode.
         bank: labelled images that q has not seen, and their statistics.
         rows: (M,) those that it is trained on.
+        variation: of the canvases.
         score: "cross-entropy" or "entropy".
         glimpses: T.
         iterations, seed, state, task: see `boed.fitting.training.train`.
@@ -69,7 +76,7 @@ def train_estimator(
         raise SettingsError("expected the score cross-entropy or entropy for amortised, found information")
     train(
         estimator,
-        lambda _: _rollout_loss(estimator, bank, rows, glimpses, score),
+        lambda draws: _rollout_loss(estimator, bank, rows, variation, glimpses, score, draws),
         iterations=iterations,
         seed=seed,
         state=state,
@@ -80,44 +87,99 @@ def train_estimator(
     )
 
 
+@dataclass(frozen=True)
+class Variation:
+    """How canvases are varied in training; what is realised at a place moves with it.
+
+    Args:
+        roll: whether they are rolled, for images in which nothing has its place.
+        mirror: whether half of the batches are mirrored.
+    """
+
+    roll: bool = False
+    mirror: bool = False
+
+    def draw(self, generator: torch.Generator) -> Shift:
+        """One for a batch.
+
+        >>> Variation().draw(torch.Generator())
+        Shift(rows=0, cols=0, mirrored=False)
+        """
+        rows, cols = torch.randint(CELLS, (2,), generator=generator).tolist() if self.roll else (0, 0)
+        mirrored = self.mirror and bool(torch.randint(2, (), generator=generator))
+        return Shift(rows, cols, mirrored)
+
+
+def whole_squares(places: Tensor, geometry: Geometry, shift: Shift) -> Tensor:
+    """(L,) which places (L, 3) a rolled canvas shows in one piece; the whole image at a glance always.
+
+    >>> places = torch.tensor([[0, 0, 8], [0, 24, 8]])
+    >>> whole_squares(places, Geometry(32, 32, 1, glimpse_size=8), Shift(cols=4)).tolist()
+    [True, False]
+    """
+    extent = torch.tensor(geometry.image_size, device=places.device)
+    by = torch.tensor(shift[:2], device=places.device) * extent / CELLS
+    start = (places[:, :2] + by) % extent
+    return (start + places[:, 2:] <= extent).all(1) | is_whole(places, geometry)
+
+
 def _rollout_loss(
-    estimator: AmortisedEstimator, bank: Bank, trained_on: Tensor, glimpses: int, score: str
+    estimator: AmortisedEstimator,
+    bank: Bank,
+    trained_on: Tensor,
+    variation: Variation,
+    glimpses: int,
+    score: str,
+    generator: torch.Generator,
 ) -> Tensor:
-    """Mean squared error of the maps along T glimpses of a batch."""
+    """Mean squared error of the maps along T glimpses of a batch, at some of the places."""
     device, places = bank.labels.device, len(bank.places)
+    shift = variation.draw(generator)
     rows = trained_on[torch.randint(len(trained_on), (BATCH,)).to(device)]
     some = torch.randperm(places)[:SCORED_PLACES].to(device)
+    shown = whole_squares(bank.places[some], bank.geometry, shift)
     candidates = bank.statistics(rows, some)  # (B, L', D)
     totals = torch.zeros(BATCH, bank.width, device=device)
-    known = torch.zeros(BATCH, estimator.count_bias.shape[1], device=device)
+    known = torch.zeros(BATCH, *estimator.canvas.shape, device=device)
     seen = torch.zeros(BATCH, places, dtype=torch.bool, device=device)
     losses = []
     for step in range(glimpses):
-        maps = estimator(known, step)
-        losses.append((maps[:, some] - _realised(bank, rows, totals, candidates, step + 1, score)).square())
-        chosen = _explored(maps.detach().masked_fill(seen, math.inf))
+        maps = estimator(known, step, _uncertain(bank, totals, step), shift)
+        realised = _realised(bank, rows, totals, candidates, step + 1, score)
+        losses.append((maps[:, some] - realised)[:, shown].square())
+        chosen = _explored(maps.detach().masked_fill(seen, math.inf), step, bank.geometry)
         seen.scatter_(1, chosen[:, None], True)
-        totals = totals + bank.statistics_at(rows, chosen)
-        known = known + estimator.encoder(*_glimpses(bank, rows, chosen))
+        totals = bank.q.combine(totals, bank.statistics_at(rows, chosen))
+        known = known + estimator.canvas.pasted(_glimpses(bank, rows, chosen), bank.places[chosen])
     return torch.stack(losses).mean()
+
+
+@torch.no_grad()
+def _uncertain(bank: Bank, totals: Tensor, count: int) -> Tensor:
+    """(B,) entropy of q after so many glimpses; of the labels of the bank before the first."""
+    if count:
+        return entropy(bank.q.logits(totals.clone(), count))
+    shares = bank.labels.bincount() / len(bank)
+    return torch.special.entr(shares).sum().expand(len(totals))
 
 
 @torch.no_grad()
 def _realised(bank: Bank, rows: Tensor, totals: Tensor, candidates: Tensor, count: int, score: str) -> Tensor:
     """(B, L') score of q on the images themselves after one more glimpse."""
-    logits = bank.q.logits(totals[:, None] + candidates, count)
+    logits = bank.q.logits(bank.q.combine(totals[:, None], candidates), count)
     return candidate_scores(logits, bank.labels[rows], score)
 
 
-def _explored(maps: Tensor) -> Tensor:
+def _explored(maps: Tensor, step: int, geometry: Geometry) -> Tensor:
     """(B,) the argmin of maps (B, L), or sometimes any place that is not infinite: those were seen."""
+    if step == 0 and geometry.first_glance:
+        return torch.full_like(maps[:, 0], maps.shape[1] - 1, dtype=torch.int64)  # the last place
     arbitrary = torch.rand(maps.shape).to(maps.device).masked_fill(maps.isinf(), -1).argmax(1)
     explore = (torch.rand(len(maps)) < EXPLORATION).to(maps.device)
     return torch.where(explore, arbitrary, maps.argmin(1))
 
 
-def _glimpses(bank: Bank, rows: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Glimpses (B, S*C, G, G) of the bank at one place each, and the centres (B, 2)."""
+def _glimpses(bank: Bank, rows: Tensor, places: Tensor) -> Tensor:
+    """(B, S*C, G, G) glimpses of the bank at one place each."""
     locations = bank.places[places]
-    glimpses = bank.geometry.retina()(bank.split.images, rows, locations[:, None])[:, 0]
-    return glimpses, bank.geometry.centres(locations)
+    return bank.geometry.retina()(bank.split.images, rows, locations[:, None])[:, 0]

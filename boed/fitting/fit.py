@@ -175,7 +175,9 @@ def learn(
     learned = Approximations(q, train.take(bank), places, geometry, settings, facts=facts)
     if not kind.exact:
         names = tuple(dataset.attributes)
-        varied = Augmentation(geometry, jitter=dataset.aligned, mirror=dataset.symmetric)
+        varied = Augmentation(
+            geometry, jitter=dataset.aligned, mirror=dataset.symmetric, roll=not dataset.aligned
+        )
         learn_posterior(learned, train, rows, information, folder, augmentation=varied, attributes=names)
     q.eval()
     return learned

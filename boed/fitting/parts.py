@@ -117,6 +117,8 @@ def _network(learned: Approximations, kind: EstimatorKind, training: Training, f
         learned.geometry,
         learned.settings,
         learned.combination.score,
+        learned.facts.symmetric,
+        learned.facts.aligned,
         folder / state_file(path.name),
     )
     if kind.new is None or kind.fit is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,8 +12,10 @@ from torch.nn.functional import pad
 
 from boed.approximations import Approximations
 from boed.fitting.augmentation import Augmentation
+from boed.fitting.covering import covering
 from boed.fitting.training import BATCH, LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
+from boed.posteriors.registry import POSTERIORS
 from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
 from boed.search.codebook import place_probabilities
 from boed.search.designer import Designer, History
@@ -22,6 +25,7 @@ from data.progress import progress
 ROUNDS = 3  # of training on-policy
 STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
 MANY = 4  # times T glimpses at first
+COVERING = 0.75  # of the first half of the iterations, for a q that is taught by covering glimpses
 ON_POLICY_IMAGES, CALIBRATION_IMAGES = 500, 1000
 TRIAL_IMAGES = 300
 
@@ -57,13 +61,12 @@ def learn_posterior(
     task = learned.geometry.to_json() | learned.settings.to_json() | {"images": train.fingerprint}
 
     def train_q(
-        draw: PlaceSampler, iterations: int, number: int, title: str, rate: float, images: int = BATCH
+        draw: PlaceSampler, iterations: int, number: int, title: str, rate: float = LEARNING_RATE
     ) -> None:
         train_posterior(
             learned.q,
             train,
             rows,
-            learned.places,
             learned.geometry,
             draw,
             iterations=iterations,
@@ -73,60 +76,71 @@ def learn_posterior(
             title=title,
             augmentation=augmentation,
             learning_rate=rate,
-            images=images,
         )
         learned.forget()
 
-    many, first, *others = split_iterations(learned.settings.iterations)
-    most = min(MANY * learned.glimpses, len(learned.places))
-    gently = LEARNING_RATE / 3  # at the full rate q may fall silent before it has found anything
-    few = max(1, BATCH * learned.glimpses // most)  # images, so that an iteration has as many glimpses
-    train_q(informed(proposal, most, learned.glance), many, 0, "fit q, many glimpses", gently, few)
-    train_q(informed(proposal, learned.glimpses, learned.glance), first, 1, "fit q", LEARNING_RATE)
+    places = learned.places.cpu()
+    if POSTERIORS.require(learned.settings.posterior).covering:
+        many, first, *others = split_iterations(learned.settings.iterations, COVERING)
+        train_q(partial(covering, learned.geometry), many, 0, "fit q, covering glimpses")
+    else:
+        many, first, *others = split_iterations(learned.settings.iterations)
+        most = min(MANY * learned.glimpses, len(places))
+        few = max(1, BATCH * learned.glimpses // most)  # images, so that an iteration has as many glimpses
+        draw = informed(proposal, places, most, learned.glance, images=few)
+        # at the full rate q may fall silent before it has found anything
+        train_q(draw, many, 0, "fit q, many glimpses", LEARNING_RATE / 3)
+    train_q(informed(proposal, places, learned.glimpses, learned.glance), first, 1, "fit q")
     for number, iterations in enumerate(others, 1):
         tasks = [learned.of_attribute(n, name) for n, name in enumerate(attributes)] or [learned]
         histories = [_histories(task, train, rows[n :: len(tasks)], seed) for n, task in enumerate(tasks)]
-        draw = on_policy(torch.cat(histories).cpu(), proposal, learned.glance)
+        draw = on_policy(torch.cat(histories).cpu(), proposal, places, learned.glance)
         title = f"fit q on-policy, {number} of {ROUNDS}"
         train_q(draw, iterations, 1 + number, title, LEARNING_RATE / 2)
 
 
-def split_iterations(total: int) -> list[int]:
-    """Half of the iterations, a quarter of it with many glimpses, then the rounds of the other half.
+def split_iterations(total: int, share: float = 0.25) -> list[int]:
+    """Half of the iterations, a share of it with many glimpses, then the rounds of the other half.
 
     >>> split_iterations(4000)
     [500, 1500, 666, 666, 668]
     """
     half = total // 2
-    many, each = half // 4, (total - half) // ROUNDS
+    many, each = int(share * half), (total - half) // ROUNDS
     return [many, half - many, *[each] * (ROUNDS - 1), total - half - each * (ROUNDS - 1)]
 
 
-def informed(proposal: Tensor, glimpses: int, glance: int | None = None) -> PlaceSampler:
-    """Distinct places drawn by their probabilities (A, L), for an arbitrary attribute.
+def informed(
+    proposal: Tensor, places: Tensor, glimpses: int, glance: int | None = None, images: int = BATCH
+) -> PlaceSampler:
+    """Distinct places (L, 3) drawn by their probabilities (A, L), for an arbitrary attribute.
 
     Args:
         glance: place that all begin with, if any.
+        images: in a batch.
     """
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        attribute = torch.randint(len(proposal), (count,), generator=generator)
+    def draw(generator: torch.Generator) -> Tensor:
+        attribute = torch.randint(len(proposal), (images,), generator=generator)
         if glance is None:
-            return torch.multinomial(proposal[attribute], glimpses, generator=generator)
+            return places[torch.multinomial(proposal[attribute], glimpses, generator=generator)]
         drawn = torch.multinomial(proposal[attribute], glimpses - 1, generator=generator)
-        return pad(drawn, (1, 0), value=glance)
+        return places[pad(drawn, (1, 0), value=glance)]
 
     return draw
 
 
-def on_policy(histories: Tensor, proposal: Tensor, glance: int | None = None) -> PlaceSampler:
+def on_policy(
+    histories: Tensor, proposal: Tensor, places: Tensor, glance: int | None = None, images: int = BATCH
+) -> PlaceSampler:
     """The states in which candidates are scored: a prefix of a designed history, then arbitrary places."""
-    arbitrary = informed(proposal, histories.shape[1], glance)
+    arbitrary = informed(proposal, places, histories.shape[1], glance, images)
 
-    def draw(count: int, generator: torch.Generator) -> Tensor:
-        history = histories[torch.randint(len(histories), (count,), generator=generator)]
-        kept = torch.randint(histories.shape[1] + 1, (count, 1), generator=generator)
-        return torch.where(torch.arange(histories.shape[1]) < kept, history, arbitrary(count, generator))
+    def draw(generator: torch.Generator) -> Tensor:
+        history = places[histories[torch.randint(len(histories), (images,), generator=generator)]]
+        kept = torch.randint(histories.shape[1] + 1, (images, 1), generator=generator)
+        designed = torch.arange(histories.shape[1]) < kept
+        return torch.where(designed[..., None], history, arbitrary(generator))
 
     return draw
 

@@ -25,15 +25,14 @@ LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.1
 JITTER = 0.18  # of a place's side, in each direction
 
-PlaceSampler = Callable[[int, torch.Generator], Tensor]
-"""(number of images, generator) -> (B, T) indices of places."""
+PlaceSampler = Callable[[torch.Generator], Tensor]
+"""(generator) -> (B, T, 3) places, of as many images as are in a batch."""
 
 
 def train_posterior(
     q: Posterior,
     split: Split,
     rows: Tensor,
-    places: Tensor,
     geometry: Geometry,
     sample: PlaceSampler,
     *,
@@ -44,7 +43,6 @@ def train_posterior(
     title: str,
     augmentation: Augmentation,
     learning_rate: float = LEARNING_RATE,
-    images: int = BATCH,
 ) -> None:
     """Trains q as the guide of the joint model, for every prefix of the sampled places, by the forward KL.
 
@@ -52,25 +50,24 @@ def train_posterior(
 
     Args:
         rows: (M,) training images of `split`.
-        places: (L, 3) codebook.
         sample: draws the places of a batch.
         iterations, seed, state, task, title, learning_rate: see `train`.
-        images: in a batch.
         augmentation: where glimpses are gathered instead of at their places.
 
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
-    device, model = places.device, JointModel(split, geometry.retina(), rows)
+    device, model = split.images.device, JointModel(split, geometry.retina(), rows)
     objective = ForwardKL(observed=("glimpses",), averaged=PLATES)
 
     def loss(generator: torch.Generator) -> Tensor:
-        locations = places[sample(images, generator).to(device)]  # (B, T, 3)
+        locations = sample(generator).to(device)  # (B, T, 3)
         gathered, flipped = augmentation.gathered(locations, generator)
 
         def guide(*_: Any, observations: dict[str, Tensor]) -> None:
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
-                q(augmentation.seen(observations["glimpses"], flipped), geometry.centres(locations))
+                glimpses = augmentation.seen(observations["glimpses"], flipped, locations, generator)
+                q(glimpses, geometry.centres(locations))
 
         return objective.differentiable_loss(partial(model, generator=generator), guide, gathered)
 

@@ -18,14 +18,17 @@ from boed.posteriors.heads import Heads
 
 
 class Posterior(PyroModule):
-    r"""q(label | y_1..y_t, l_1..l_t) through a statistic of the glimpses that *adds* over them.
+    r"""q(label | y_1..y_t, l_1..l_t) through statistics of the glimpses that *combine*.
 
-    $q = \mathrm{Categorical}(\mathrm{softmax}(f(\sum_{i \le t} e(y_i, l_i), t)))$
+    $q = \mathrm{Categorical}(\mathrm{softmax}(f(\bigoplus_{i \le t} e(y_i, l_i), t)))$
 
-    Whatever the network, what it knows of a history is a sum of one statistic e per glimpse: an embedding,
-    the pixels pasted on an empty canvas, the log-likelihoods of enumerated images. So the search can add a
-    candidate's glimpse to a history without computing the history again, and the statistic of a completion's
-    glimpse is computed once for all histories.
+    Whatever the network, what it knows of a history is one statistic e per glimpse, combined number by number
+    by an operation that is associative and whose neutral element is 0: the sum (of embeddings, of pixels
+    pasted on an empty canvas, of the log-likelihoods of enumerated images), the maximum (of features that are
+    never negative), or for some numbers the one and for the others the other. So the search can combine a
+    candidate's glimpse with a history without computing the history again, and the statistic of a
+    completion's glimpse is computed once for all histories. A sum over many glimpses drowns the one that
+    tells; a maximum does not (Qi et al. 2017, arXiv 1612.00593, have it for sets of points).
 
     A posterior of A attributes has a head for each, and one network for all of them; the glimpses are then
     embedded once for all attributes, and `attribute` gives the posterior of one.
@@ -39,9 +42,12 @@ class Posterior(PyroModule):
 
     Attributes:
         temperature: (T+1,) divides the logits of each t; set by calibration on held-out images.
+        added: how many of the D numbers of a statistic, the first ones, add; the others combine by the
+            maximum. None: all add.
     """
 
     temperature: Tensor
+    added: int | None = None
     head: Heads
 
     def __init__(self, glimpses: int) -> None:
@@ -55,12 +61,40 @@ class Posterior(PyroModule):
         raise NotImplementedError
 
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
-        """Unnormalised log-probabilities (..., K) from summed statistics (..., D) of `count` glimpses.
+        """Unnormalised log-probabilities (..., K) from combined statistics (..., D) of `count` glimpses.
 
         They are (..., A, K) where there are several attributes. `total` belongs to the callee and may be
         overwritten.
         """
         raise NotImplementedError
+
+    def combine(self, one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
+        """(..., D) the statistic of two sets of glimpses together, of any shapes that broadcast.
+
+        Args:
+            one, other: (..., D).
+            out: where to write it, of its shape; may be one of the two.
+        """
+        if self.added is None:
+            return torch.add(one, other, out=out)
+        if out is None:
+            out = one.new_empty(torch.broadcast_shapes(one.shape, other.shape))
+        torch.add(one[..., : self.added], other[..., : self.added], out=out[..., : self.added])
+        torch.maximum(one[..., self.added :], other[..., self.added :], out=out[..., self.added :])
+        return out
+
+    def combined(self, each: Tensor, dim: int) -> Tensor:
+        """The statistic of all glimpses along a dimension of statistics (..., D), which it loses."""
+        if self.added is None:
+            return each.sum(dim)
+        return torch.cat([each[..., : self.added].sum(dim), each[..., self.added :].amax(dim)], -1)
+
+    def prefixes(self, each: Tensor) -> Tensor:
+        """(B, T, D) the statistic of the first t glimpses for every t, of statistics (B, T, D)."""
+        if self.added is None:
+            return each.cumsum(1)
+        highest = each[..., self.added :].cummax(1).values
+        return torch.cat([each[..., : self.added].cumsum(1), highest], -1)
 
     def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
         """Samples "label" for every prefix of the glimpses (B, T, S*C, G, G): (T, B), or (T, A, B).
@@ -72,7 +106,7 @@ class Posterior(PyroModule):
         counts = torch.arange(1, seen + 1, device=glimpses.device)
         if seen > most:  # early in training: they are as many
             counts.clamp_(max=most)
-        logits = self.logits(self.embed(glimpses, centres).cumsum(1), counts)  # (B, T, [A,] K)
+        logits = self.logits(self.prefixes(self.embed(glimpses, centres)), counts)  # (B, T, [A,] K)
         logits = logits.movedim(0, -2)  # (T, [A,] B, K)
         names = PLATES if logits.dim() == 4 else (PLATES[0], PLATES[2])
         with ExitStack() as plates:

@@ -29,17 +29,35 @@ class PosteriorKind:
             images that can be enumerated will do.
         first_glance: whether the first glimpse may be the whole image at a glance.
         sides: whether squares of several sides may be looked at.
+        covering: whether it is taught first by glimpses that cover each image.
     """
 
     new: Callable[..., Posterior]
     exact: bool = False
     first_glance: bool = False
     sides: bool = False
+    covering: bool = False
 
 
 POSTERIORS: Registry[PosteriorKind] = Registry("posterior")
 POSTERIORS.register("glimpse-set")(
     PosteriorKind(deferred("boed.posteriors.glimpse_set:new_posterior"), first_glance=True, sides=True)
+)
+POSTERIORS.register("glimpse-max")(
+    PosteriorKind(
+        deferred("boed.posteriors.glimpse_max:new_max_posterior"),
+        first_glance=True,
+        sides=True,
+        covering=True,
+    )
+)
+POSTERIORS.register("glimpse-sum-max")(
+    PosteriorKind(
+        deferred("boed.posteriors.glimpse_max:new_sum_max_posterior"),
+        first_glance=True,
+        sides=True,
+        covering=True,
+    )
 )
 POSTERIORS.register("avp-cnn")(PosteriorKind(deferred("boed.posteriors.avp_cnn:new_posterior")))
 POSTERIORS.register("exact")(PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True))

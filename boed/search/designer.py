@@ -248,7 +248,7 @@ class History:
         learned = self.designer.learned
         glimpses = learned.geometry.retina()(self.split.images, self.rows, learned.places[places, None])[:, 0]
         centres = learned.geometry.centres(learned.places[places]).double()
-        self.total = self.total + self.designer.q.embed(glimpses.double(), centres)
+        self.total = self.designer.q.combine(self.total, self.designer.q.embed(glimpses.double(), centres))
         self.belief.observe(glimpses, places)
         self.chosen = torch.cat([self.chosen, places[:, None]], 1)
         self.seen.scatter_(1, places[:, None], True)

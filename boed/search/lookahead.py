@@ -36,7 +36,7 @@ def planned(
         search: "beam" or "lookahead".
         q: posterior.
         completed: completions of the image.
-        total: (D,) summed statistics of the history.
+        total: (D,) combined statistics of the history.
         count: glimpses so far.
         remaining: glimpses still to come, at least 2.
         scores: (L,) expected score of one more glimpse, infinite where the history looked.
@@ -61,7 +61,7 @@ def two_step_map(
     seen = scores.isinf()
     for place in scores.topk(min(CANDIDATES, int((~seen).sum())), largest=False).indices.tolist():
         shown = completed.statistics[:, place]  # (N, D)
-        after = _scores(q, completed, total + shown[:, None] + completed.statistics, count + 2, score)
+        after = _scores(q, completed, q.combine(total, shown), count + 2, score)
         distances = torch.cdist(shown.double(), shown.double()).square()
         kernel = tempered(distances, max(1.0, ALIKE * len(shown)), completed.weights).exp()
         expected = (kernel @ after).masked_fill(seen, torch.inf)  # (N, L)
@@ -84,8 +84,8 @@ def best_set(
     for size in range(2, depth + 1):
         longer: dict[tuple[int, ...], float] = {}
         for places in beam:
-            known = total + completed.statistics[:, places].sum(1)  # (N, D)
-            after = _scores(q, completed, known[:, None] + completed.statistics, count + size, score)
+            known = q.combine(total, q.combined(completed.statistics[:, places], 1))  # (N, D)
+            after = _scores(q, completed, known, count + size, score)
             expected = (completed.weights.double() @ after).masked_fill(scores.isinf(), torch.inf)
             expected[places] = torch.inf
             for value, place in _smallest(expected):
@@ -100,8 +100,9 @@ def _smallest(values: Tensor) -> list[tuple[float, int]]:
     return list(zip(smallest.values.tolist(), smallest.indices.tolist(), strict=True))
 
 
-def _scores(q: Posterior, completed: Completed, totals: Tensor, count: int, score: str) -> Tensor:
-    """(N, L) double, from summed statistics (N, L, D) of each completion."""
+def _scores(q: Posterior, completed: Completed, known: Tensor, count: int, score: str) -> Tensor:
+    """(N, L) double after one more glimpse at each place, from what is known before, (N, D)."""
+    totals = q.combine(known[:, None], completed.statistics)  # (N, L, D)
     nothing = torch.zeros(len(totals), dtype=torch.int64, device=totals.device)
     labels = nothing if completed.labels is None else completed.labels
     return candidate_scores(q.logits(totals, count), labels, score).double()

@@ -88,10 +88,17 @@ class AverageMaps:
         for candidates, labels in self._references(count > 0):
             images += len(labels)
             for history, its_total in zip(histories, total, strict=True):
-                sums = candidates.index_select(1, history).sum(1, keepdim=True) + candidates
-                scores = candidate_scores(self.q.logits(sums, count + 1), labels, self.score)
+                known = self._combined(candidates.index_select(1, history))
+                after = self.q.logits(self.q.combine(known, candidates), count + 1)
+                scores = candidate_scores(after, labels, self.score)
                 its_total += scores.double().sum(0)
         return total / images
+
+    def _combined(self, looked: Tensor) -> Tensor:
+        """(m, 1, D) what is known after the glimpses with statistics (m, t, D); t may be 0."""
+        if not looked.shape[1]:
+            return looked.new_zeros(len(looked), 1, looked.shape[2])
+        return self.q.combined(looked, 1)[:, None]
 
     def _references(self, any_seen: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Statistics (m, L, D) and labels (m,) of the images behind an average, block by block."""

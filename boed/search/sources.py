@@ -88,7 +88,8 @@ def without_maps(designer: Designer, split: Split, rows: Tensor, locations: Tens
     if learned.glance is not None:
         locations = after_glance(locations, learned.geometry.image_size)
     glimpsed = learned.geometry.retina()(split.images, rows, locations).double()
-    totals = designer.q.embed(glimpsed, learned.geometry.centres(locations).double()).cumsum(1)
+    statistics = designer.q.embed(glimpsed, learned.geometry.centres(locations).double())
+    totals = designer.q.prefixes(statistics)
     counts = torch.arange(1, locations.shape[1] + 1, device=totals.device)
     prior = designer.prior_entropy().expand(len(rows), 1)
     entropies = torch.cat([prior, entropy(designer.q.logits(totals, counts))], 1)
