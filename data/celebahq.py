@@ -2,11 +2,13 @@
 
 Splits are by index, as in Harvey, Teng and Wood (arXiv 1906.05462, their published code): 0-1,999 to
 annotate with sequences, 2,000-26,999 train, 27,000-27,499 validation, 27,500-29,999 test. A folder that
-holds only part of the 30,000 images works: annotation rows without an image are left out.
+holds only part of the 30,000 images works: annotation rows without an image are left out. The faces are
+aligned, or scattered over canvases, see `data.scatter`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from data.geometry import Geometry
 from data.layouts import CELEBAHQ as LAYOUT
 from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
 from data.layouts import CELEBAHQ_IMAGES as IMAGES
+from data.scatter import face_parts, scattered_split
+from data.scatter_settings import GLIMPSE_SIZE, Scattering, scattering_of
+from data.store import ImageStore
 
 RANGES = {
     "design": range(0, 2000),
@@ -27,22 +32,43 @@ RANGES = {
     "test": range(27500, 30000),
 }
 DEFAULT_ATTRIBUTE = "Male"
-SIZE = 224
-
+SIZE, STRIDE, GLIMPSES = 224, 4, 5
 EVERY = "all"
 
 
-def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
+def load_celebahq(
+    root: Path,
+    attribute: str | None = None,
+    scatter: bool = False,
+    canvas: int | None = None,
+    face_widths: tuple[int, int] | None = None,
+    placements: int | None = None,
+    seed: int | None = None,
+) -> DataSet:
     """A binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
+
+    Scattered faces are "celebahq-scatter": at random places of a canvas, with glimpses every 4 pixels.
 
     Args:
         root: folder in the official layout.
         attribute: one of the 40; several with commas between them, or "all", for a fit of them together.
+        scatter: whether faces are scattered; the others say how, see `data.scatter_settings.Scattering`.
+        canvas, face_widths, placements, seed: of scattered faces alone.
 
     Raises:
-        DataError: the folder or the annotation file is missing or damaged, or no annotated image exists.
-        SettingsError: an attribute is none of the 40.
+        DataError: the folder or the annotation file is missing or damaged, or no annotated image exists; on
+            opening a split, an image is unreadable, or there is none to put behind scattered faces.
+        SettingsError: an attribute is none of the 40, or faces cannot be scattered so.
     """
+    scattering = scattering_of(
+        {
+            "scatter": scatter,
+            "canvas": canvas,
+            "face_widths": face_widths,
+            "placements": placements,
+            "seed": seed,
+        }
+    )
     names, ids, labels = _read_annotations(root / ANNOTATIONS)
     chosen = names if attribute == EVERY else (attribute or DEFAULT_ATTRIBUTE).split(",")
     for unknown in [name for name in chosen if name not in names]:
@@ -54,21 +80,43 @@ def load_celebahq(root: Path, attribute: str | None = None) -> DataSet:
             f"{len(ids) - len(here)} of {len(ids)} annotated images are not in {root / IMAGES}: left out"
         )
     columns = [names.index(name) for name in chosen]
-    column = columns if len(columns) > 1 else columns[0]
-    openers = {split: partial(_open_split, root, ids[here], labels[here], split, column) for split in RANGES}
+    faces = partial(_photographs, root, ids[here], labels[here])
     classes = {name: (f"not {name}", name) for name in chosen}
-    geometry = Geometry(SIZE, SIZE, 3, glimpse_size=16, per_axis=50, last_excluded=True)
-    return DataSet(
-        "celebahq",
-        ",".join(chosen),
-        classes[chosen[0]] if len(chosen) == 1 else ("absent", "present"),
-        geometry,
-        5,
-        openers,
-        "; ".join(notes),
+    shown = partial(
+        DataSet,
+        target=",".join(chosen),
+        classes=classes[chosen[0]] if len(chosen) == 1 else ("absent", "present"),
+        glimpses=GLIMPSES,
+        note="; ".join(notes),
         symmetric=True,
-        aligned=True,
         attributes=classes if len(chosen) > 1 else None,
+    )
+    column = columns if len(columns) > 1 else columns[0]
+    if scattering:
+        return _scattered(shown, faces, ids[here], scattering, column)
+    return shown(
+        "celebahq",
+        geometry=Geometry(SIZE, SIZE, 3, GLIMPSE_SIZE, per_axis=50, last_excluded=True),
+        openers={split: partial(_open_split, faces, split, column) for split in RANGES},
+        aligned=True,
+    )
+
+
+def _scattered(
+    shown: Callable[..., DataSet],
+    faces: Callable[[str], ImageStore],
+    ids: np.ndarray,
+    scattering: Scattering,
+    column: int | list[int],
+) -> DataSet:
+    """The same task of faces that are scattered."""
+    canvas = scattering.canvas
+    per_axis = (canvas - GLIMPSE_SIZE) // STRIDE + 1
+    return shown(
+        "celebahq-scatter",
+        geometry=Geometry(canvas, canvas, 3, GLIMPSE_SIZE, per_axis=per_axis),
+        openers={split: partial(scattered_split, faces, split, scattering, column) for split in RANGES},
+        parts=lambda split: face_parts(_of(split, ids), split, scattering),
     )
 
 
@@ -110,10 +158,17 @@ def _present(folder: Path, ids: np.ndarray) -> np.ndarray:
     return here
 
 
-def _open_split(
-    root: Path, ids: np.ndarray, labels: np.ndarray, split: str, column: int | list[int]
-) -> Split:
-    chosen = np.isin(ids, np.asarray(RANGES[split]))
-    ids, labels = ids[chosen], labels[chosen]
-    paths = [root / IMAGES / f"{i}.jpg" for i in ids]
-    return Split.of(photo_store(paths, ids, labels, SIZE, title=f"decode {split}"), column)
+def _of(split: str, ids: np.ndarray) -> np.ndarray:
+    """Those of the ids that are of a split."""
+    return ids[np.isin(ids, np.asarray(RANGES[split]))]
+
+
+def _photographs(root: Path, ids: np.ndarray, labels: np.ndarray, split: str) -> ImageStore:
+    """The aligned faces of a split, with all of their labels."""
+    own = _of(split, ids)
+    paths = [root / IMAGES / f"{i}.jpg" for i in own]
+    return photo_store(paths, own, labels[np.isin(ids, own)], SIZE, title=f"decode {split}")
+
+
+def _open_split(faces: Callable[[str], ImageStore], split: str, column: int | list[int]) -> Split:
+    return Split.of(faces(split), column)

@@ -118,7 +118,7 @@ class DataSet:
     `dataset["test"]` opens one; `"test" in dataset` and `for split in dataset` are of their names.
 
     Args:
-        name: as on the command line.
+        name: as on the command line, or another where images of the same name are shown in another way.
         target: what is predicted, for example an attribute; "label" where there is just one.
         classes: names of the K classes.
         geometry: default glimpse, grid and image size.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from data import layouts
 from data.errors import DataError, SettingsError
 from data.plugins import Registry, deferred
+from data.scatter_settings import scattering_of
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # torch, for which names do not wait
@@ -37,24 +38,32 @@ class Entry:
         summary: one line for a list of data sets.
         layout: of the data root, or "" for a data set that needs none.
         options: names of the keyword options that apply.
+        check: raises SettingsError for options that do not go together, before `open`, and all that it
+            computes with, is imported.
     """
 
     open: Callable[..., DataSet]
     summary: str
     layout: str = ""
     options: tuple[str, ...] = ()
+    check: Callable[[Mapping[str, Any]], object] | None = None
 
 
 DATASETS: Registry[Entry] = Registry("data set")
 
 
 def register(
-    name: str, summary: str, *, layout: str = "", options: tuple[str, ...] = ()
+    name: str,
+    summary: str,
+    *,
+    layout: str = "",
+    options: tuple[str, ...] = (),
+    check: Callable[[Mapping[str, Any]], object] | None = None,
 ) -> Callable[[Opener], Opener]:
     """Decorator that makes a function a data set of the registry; see `Entry`."""
 
     def add(opener: Opener) -> Opener:
-        DATASETS.register(name)(Entry(opener, summary, layout, options))
+        DATASETS.register(name)(Entry(opener, summary, layout, options, check))
         return opener
 
     return add
@@ -71,9 +80,13 @@ register("translated-mnist", "MNIST anywhere on a canvas", layout=layouts.MNIST,
 register("cluttered-mnist", "the same among clutter", layout=layouts.MNIST, options=_ON_CANVAS)(
     partial(_MNIST, variant="cluttered-mnist")
 )
-register("celebahq", "an attribute of faces, 224 x 224", layout=layouts.CELEBAHQ, options=("attribute",))(
-    deferred("data.celebahq:load_celebahq")
-)
+register(
+    "celebahq",
+    "an attribute of faces, 224 x 224, or scattered over a canvas",
+    layout=layouts.CELEBAHQ,
+    options=("attribute", "scatter", "canvas", "face_widths", "placements", "seed"),
+    check=scattering_of,
+)(deferred("data.celebahq:load_celebahq"))
 register("cub", "birds with boxes and named parts, 128 x 128", layout=layouts.CUB, options=("size",))(
     deferred("data.cub:load_cub")
 )
@@ -93,16 +106,21 @@ def load(name: str, data_root: str | Path | None = None, **options: Any) -> Data
         data_root: folder of the images, in the layout that the entry names.
         options: those that the entry names; what is None takes its default. Of the data sets here:
             attribute: what to predict (celebahq; default Male).
-            canvas: side in pixels (translated-mnist, cluttered-mnist; default 60).
-            seed: of places and clutter (digits, translated-mnist, cluttered-mnist), of splits (finite);
-            default 0.
+            scatter: whether faces are scattered (celebahq; default no); canvas, face_widths, placements and
+            seed are of scattered faces.
+            canvas: side in pixels (translated-mnist, cluttered-mnist; default 60; scattered faces: 128).
+            face_widths: narrowest and widest face in pixels (scattered faces; default 56 and 100).
+            seed: of places, clutter and backgrounds (digits, translated-mnist, cluttered-mnist, scattered
+            faces), of splits (finite); default 0.
             region: where on the canvas digits lie (translated-mnist, cluttered-mnist): all (default),
             inner or outer, see `data.canvas.confined`.
-            placements: of each training digit on a canvas (translated-mnist, cluttered-mnist; default 1).
+            placements: of each training digit or face on a canvas (translated-mnist, cluttered-mnist,
+            scattered faces; default 1).
             size: side of the images in pixels (cub, folder; default 128).
 
     Raises:
-        SettingsError: unknown name, or an option that this data set does not take.
+        SettingsError: unknown name, an option that this data set does not take, or options that do not go
+            together.
         DataError: the data root is needed and not given, or is not in its layout.
 
     >>> load("digits").geometry.height
@@ -111,6 +129,8 @@ def load(name: str, data_root: str | Path | None = None, **options: Any) -> Data
     entry = DATASETS.require(name)
     given = {option: value for option, value in options.items() if value is not None}
     _require_applicable(name, entry, given)
+    if entry.check:
+        entry.check(given)
     dataset = entry.open(*_root_of(name, entry, data_root), **given)
     kept = data_root and str(Path(data_root).resolve())
     dataset.origin = {"name": name, "data_root": kept or None, **given}

@@ -156,7 +156,7 @@ def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
     if "box" in recipe.rewards and dataset["train"].boxes is None:
         raise SettingsError(
             f"expected a data set that knows boxes for the reward box, found {dataset.name}; take digits, "
-            "translated-mnist, cluttered-mnist or cub, or leave it out"
+            "translated-mnist, cluttered-mnist, cub or celebahq with --scatter, or leave it out"
         )
 
 

@@ -103,7 +103,10 @@ def named_parts(dataset: DataSet, split: str, order: Sequence[str] | None = None
         DataError: its files of parts are damaged, or a part of the order is none of them.
     """
     if dataset.parts is None:
-        raise SettingsError(f"expected a data set with named parts, found {dataset.name}; take cub")
+        raise SettingsError(
+            f"expected a data set with named parts, found {dataset.name}; take cub, or celebahq with "
+            "--scatter"
+        )
     named, ids = dataset.parts(split), dataset[split].ids.cpu()
     order = named.order if order is None else tuple(order)
     _require_different(order)

@@ -122,6 +122,7 @@ def _boxes(dataset: DataSet, images: Split) -> Tensor:
     if images.boxes is None:
         raise SettingsError(
             f"expected a data set that knows where its objects are, found {dataset.name}; take digits, "
-            "translated-mnist, cluttered-mnist or cub, or annotated parts with --parts"
+            "translated-mnist, cluttered-mnist, cub or celebahq with --scatter, or annotated parts with "
+            "--parts"
         )
     return images.boxes.cpu()

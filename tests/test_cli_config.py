@@ -53,7 +53,10 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
 
 
 CALLS: dict[str, list[Any]] = {
-    "boed fit": ["--dataset", "cluttered-mnist", "--region", "inner", "--placements", 2, "--first-glance"],
+    "boed fit": [
+        *("--dataset", "cluttered-mnist", "--region", "inner", "--placements", 2, "--first-glance"),
+        *("--sides", "16,32", "--face-widths", "60,80", "--scatter"),
+    ],
     "boed generate": ["--images", "all", "--no-shrink", "--memory-gb", 0.5, "--bank", "some dir"],
     "boed show": ["a.h5", "--image", 3, "--image", 7],
     "boed compare": ["a.h5", "b.h5", "--iterations", 3, "--json"],

@@ -1,9 +1,10 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from faces_tiny import ANNOTATED, MALE, annotate
 from PIL import Image
 
 from data.celebahq import RANGES, load_celebahq
@@ -14,14 +15,6 @@ from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
 from data.layouts import CELEBAHQ_IMAGES as IMAGES
 
 Write = Callable[..., None]
-ANNOTATED = [0, 1, 1999, 2000, 26999, 27000, 27499, 27500, 29999]
-MALE = [1, -1, 1, 1, -1, 1, -1, -1, 1]
-
-
-def annotate(root: Path, ids: Sequence[int] = ANNOTATED, male: Sequence[int] = MALE) -> None:
-    root.mkdir(parents=True, exist_ok=True)
-    rows = [f"{i}.jpg  {-value} {value}" for i, value in zip(ids, male, strict=True)]
-    (root / ANNOTATIONS).write_text("\n".join([str(len(rows)), "Young Male ", *rows]) + "\n")
 
 
 @pytest.fixture

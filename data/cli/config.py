@@ -173,7 +173,9 @@ def _word(option: click.Option, value: Any, path: Path) -> Any:
 
 
 def _written(option: click.Option, value: Any) -> Any:
-    """A value as TOML has it."""
+    """A value as TOML has it; of an option that is given once, several numbers are one text, as 16,32."""
+    if isinstance(value, tuple) and not option.multiple:
+        return ",".join(map(str, value))
     if isinstance(value, tuple):
         return [_written(option, each) for each in value]
     if _stands_alone(option, value):

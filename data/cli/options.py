@@ -82,6 +82,23 @@ class Within(click.FloatRange):
         return number
 
 
+class FaceWidths(click.ParamType):  # type: ignore[type-arg]
+    """Two widths in pixels, apart by a comma; whether they are possible is asked with the canvas."""
+
+    name = "widths"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        parts = [part.strip() for part in value.split(",")]
+        if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+            raise SettingsError(
+                f"expected the narrowest and the widest face in pixels, as 56,100; found {value!r}, change "
+                "--face-widths"
+            )
+        return tuple(int(part) for part in parts)
+
+
 def panel(title: str, *options: RichOption) -> list[click.Parameter]:
     """Options that stand together, under a title, in the help of a command."""
     for option in options:
@@ -111,7 +128,23 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
             help=f"One of {', '.join(DATASETS)}.",
         ),
         Option(["--attribute"], help="What to predict (celebahq; default Male; to fit also A,B,.. or all)."),
-        Option(["--canvas"], type=int, help="Canvas side in pixels (translated-mnist, cluttered-mnist)."),
+        Option(
+            ["--scatter"],
+            is_flag=True,
+            default=None,
+            help="Put faces at random places of a canvas, before another photograph, blurred (celebahq).",
+        ),
+        Option(
+            ["--canvas"],
+            type=int,
+            help="Canvas side in pixels (translated-mnist, cluttered-mnist, --scatter). [default: 60; 128]",
+        ),
+        Option(
+            ["--face-widths"],
+            type=FaceWidths(),
+            metavar="NARROWEST,WIDEST",
+            help="Of scattered faces, in pixels (--scatter). [default: 56,100]",
+        ),
         Option(
             ["--region"],
             metavar="all|inner|outer",
@@ -120,7 +153,8 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
         Option(
             ["--placements"],
             type=int,
-            help="Of each training digit on a canvas (translated-mnist, cluttered-mnist). [default: 1]",
+            help="Of each training digit or face on a canvas (translated-mnist, cluttered-mnist, --scatter). "
+            "[default: 1]",
         ),
         Option(
             ["--image-size"],
@@ -130,8 +164,8 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
         Option(
             ["--data-seed"],
             type=AtLeast(0),
-            help="Of places, clutter and splits (digits, finite, translated-mnist, cluttered-mnist). "
-            "[default: 0]",
+            help="Of places, clutter and splits (digits, finite, translated-mnist, cluttered-mnist, "
+            "--scatter). [default: 0]",
         ),
         Option(["--data-root"], type=PATH, help="Folder of the images, in the official layout."),
         Option(["--run", "run_dir"], type=PATH, help=f"{run} [default: runs/DATASET[-TARGET]]"),
@@ -243,7 +277,9 @@ def scales_of(sensor: str | None, scales: int | None) -> int | None:
 
 LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
     "attribute": "attribute",
+    "scatter": "scatter",
     "canvas": "canvas",
+    "face_widths": "face_widths",
     "region": "region",
     "placements": "placements",
     "size": "image_size",

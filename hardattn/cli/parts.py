@@ -41,11 +41,11 @@ def parts(
 ) -> None:
     """Writes glimpses at annotated parts of the objects, for a network to imitate.
 
-    Named parts come from ANNOTATIONS or from the data set itself (cub). The glimpses go to those of --order,
-    again from its first when it has ended; a part that is hidden or missing gives way to the next visible one
-    of the order, and an image without any is left out. In ANNOTATIONS rows and columns are pixels of the
-    task's images, and visible is 0 or 1. Other data sets that know boxes have parts without names: the middle
-    of the image and fixed places of the object's box.
+    Named parts come from ANNOTATIONS or from the data set itself (cub, celebahq with --scatter). The glimpses
+    go to those of --order, again from its first when it has ended; a part that is hidden or missing gives way
+    to the next visible one of the order, and an image without any is left out. In ANNOTATIONS rows and
+    columns are pixels of the task's images, and visible is 0 or 1. Other data sets that know boxes have parts
+    without names: the middle of the image and fixed places of the object's box.
 
     \b
     Examples:

@@ -43,7 +43,7 @@ NAMES = (
 WITH_BASELINE = (
     *ONLY_BASELINE,
     *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
-    *("image_size", "data_seed"),
+    *("image_size", "data_seed", "scatter", "face_widths"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
     *("hidden", "augment", "batch_size", "learning_rate"),
 )
