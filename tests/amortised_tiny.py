@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from boed_tiny import GEOMETRY, PLACES, Enumerated
+from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations
 from torch import Tensor
 
 import boed.fitting.estimator_training
 from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
 from boed.estimators.bank import Bank
-from boed.fitting.estimator_training import train_estimator
+from boed.estimators.estimator import BeliefParts
+from boed.fitting.estimator_training import Variation, train_estimator
 from data.dataset import Split
 
 STEPS, IMAGES = 2, 16
@@ -24,9 +25,9 @@ def small_world() -> Enumerated:
     return Enumerated(IMAGES, classes=2)
 
 
-def untrained(width: int = 16, glimpses: int = STEPS) -> AmortisedEstimator:
+def untrained(channels: int = 4, glimpses: int = STEPS) -> AmortisedEstimator:
     torch.manual_seed(0)
-    return AmortisedEstimator((1, 4, 4), 9, glimpses, width)
+    return AmortisedEstimator(GEOMETRY, PLACES, glimpses, channels)
 
 
 def trained(
@@ -39,13 +40,18 @@ def trained(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boed.fitting.estimator_training, "BATCH", batch)
         patch.setattr(boed.fitting.estimator_training, "LEARNING_RATE", 3e-3)
-        train_estimator(estimator, bank, rows, iterations=iterations, state=state, **options | changed)
+        train_estimator(
+            estimator, bank, rows, Variation(), iterations=iterations, state=state, **options | changed
+        )
     return estimator
 
 
 def belief_of(estimator: AmortisedEstimator, split: Split, rows: Tensor, places: Tensor) -> AmortisedBelief:
     """After glimpses of the images `rows` (B,) at places (B, t)."""
-    belief = AmortisedBelief(estimator, PLACES, GEOMETRY, len(rows))
+    learned = exact_approximations(small_world())
+    noise = torch.zeros(len(rows), STEPS)
+    parts = BeliefParts(learned.q, learned.embedded(), PLACES, GEOMETRY, "cross-entropy", noise, 1)
+    belief = AmortisedBelief(parts, estimator)
     with torch.no_grad():
         for each in places.T:
             belief.observe(GEOMETRY.retina()(split.images, rows, PLACES[each, None])[:, 0], each)
@@ -53,9 +59,16 @@ def belief_of(estimator: AmortisedEstimator, split: Split, rows: Tensor, places:
 
 
 @torch.no_grad()
+def totals_of(belief: AmortisedBelief, split: Split, rows: Tensor, places: Tensor) -> Tensor:
+    """(B, D) what q knows after the same glimpses."""
+    glimpses = GEOMETRY.retina()(split.images, rows, PLACES[places])
+    return belief.q.embed(glimpses, GEOMETRY.grid().normalised()[places]).sum(1)
+
+
+@torch.no_grad()
 def own_map(estimator: AmortisedEstimator, split: Split, rows: Tensor, places: Tensor) -> Tensor:
-    unused = torch.zeros(len(rows), 1)
-    return belief_of(estimator, split, rows, places).own_map(unused, places.shape[1] + 1)
+    belief = belief_of(estimator, split, rows, places)
+    return belief.own_map(totals_of(belief, split, rows, places), places.shape[1] + 1)
 
 
 def same_weights(one: AmortisedEstimator, other: AmortisedEstimator) -> bool:

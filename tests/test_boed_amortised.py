@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 import torch
-from amortised_tiny import IMAGES, STEPS, belief_of, own_map, small_world, trained, untrained
+from amortised_tiny import IMAGES, STEPS, belief_of, own_map, small_world, totals_of, trained, untrained
 from boed_tiny import GEOMETRY, PLACES, Enumerated, exact_approximations, some_of
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import grid_sample
 
 from boed.approximations import Approximations
 from boed.combination import Combination
-from boed.estimators.amortised import AmortisedEstimator
+from boed.estimators.amortised import AmortisedEstimator, Shift
 from boed.estimators.bank import Bank
 from boed.search.designer import Designer, design_sequences
 from data.errors import SettingsError
+from data.geometry import Geometry
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +31,7 @@ def bank(world: Enumerated) -> Bank:
 @pytest.fixture(scope="module")
 def fitted(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> AmortisedEstimator:
     state = tmp_path_factory.mktemp("estimator") / "state.safetensors"
-    return trained(bank, state, 400, estimator=untrained(64))
-
-
-def test_a_tenth_of_the_features_is_dropped_in_training_and_none_afterwards() -> None:
-    assert AmortisedEstimator((1, 4, 4), places=9, glimpses=3).count_bias.shape == (4, 256)  # by default
-    estimator = AmortisedEstimator((1, 4, 4), places=9, glimpses=3, width=2000)
-    shares = [layer.p for layer in estimator.modules() if isinstance(layer, nn.Dropout)]
-    assert shares and set(shares) == {0.1}
-    totals = torch.zeros(3, 2000)
-    assert not torch.equal(*(estimator(totals, 1) for _ in range(2)))
-    assert torch.equal(*(estimator.eval()(totals, 1) for _ in range(2)))
+    return trained(bank, state, 400, estimator=untrained(16))
 
 
 def test_regression_finds_the_conditional_mean_of_the_realised_loss(
@@ -69,24 +61,36 @@ def test_it_is_the_mean_and_not_the_loss_of_the_image(world: Enumerated, fitted:
 
 
 @torch.no_grad()
-def test_embeddings_add_in_any_order(world: Enumerated) -> None:
-    estimator, rows = untrained(glimpses=3).eval(), torch.arange(5)
+def test_what_is_pasted_adds_in_any_order(world: Enumerated) -> None:
+    estimator, rows = untrained(glimpses=3), torch.arange(5)
     one, other = (
         own_map(estimator, world.split, rows, torch.tensor(places).expand(5, -1))
         for places in ([7, 1, 2], [2, 7, 1])
     )
-    torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
-    centres = GEOMETRY.grid().normalised()[[7, 1, 2]].expand(5, -1, -1)
-    glimpses = GEOMETRY.retina()(world.split.images, rows, PLACES[[7, 1, 2]].expand(5, -1, -1))
-    plain = estimator(estimator.encoder(glimpses, centres).sum(1), 3)
-    torch.testing.assert_close(one.float(), plain, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shift", [Shift(cols=8), Shift(rows=16, mirrored=True), Shift(5, 3)], ids=str)
+def test_a_map_moves_with_the_canvas(shift: Shift) -> None:
+    """On a canvas that is seen moved every place is read where it then lies."""
+    geometry = Geometry(32, 32, 1, glimpse_size=4, per_axis=8)
+    places = geometry.grid().locations
+    estimator = AmortisedEstimator(geometry, places, 2, channels=4).eval()
+    points = estimator.shifted(shift)
+    canvas = torch.zeros(1, 1, 32, 32)
+    number = 27
+    row, col = (places[number, :2] + 2).tolist()  # four cells around this corner are the centre
+    canvas[..., row - 1 : row + 1, col - 1 : col + 1] = 1
+    seen = canvas.roll(shift[:2], (2, 3))
+    seen = seen.flip(3) if shift.mirrored else seen
+    read = grid_sample(seen, points.flip(-1)[None, None], align_corners=False)[0, 0, 0]
+    assert read[number] == pytest.approx(1, abs=1e-5)
 
 
 def test_maps_do_not_depend_on_the_images_beside(world: Enumerated, fitted: AmortisedEstimator) -> None:
-    """In the precision of the store; the sums themselves are in double precision."""
     places = torch.arange(IMAGES)[:, None] % 9
     together = own_map(fitted, world.split, torch.arange(IMAGES), places)
-    assert together.dtype == torch.float64
     for row in range(IMAGES):
         alone = own_map(fitted, world.split, torch.tensor([row]), places[row : row + 1])
         assert torch.equal(alone[0].float(), together[row].float())
@@ -125,32 +129,24 @@ def test_the_design_follows_the_map_of_the_network(world: Enumerated, fitted: Am
 def test_some_places_are_part_of_all(world: Enumerated, fitted: AmortisedEstimator) -> None:
     rows, wanted = torch.arange(5), some_of(5)
     belief = belief_of(fitted, world.split, rows, torch.full((5, 1), 2))
-    whole = belief.own_map(torch.zeros(5, 1), 2)
-    assert torch.equal(belief.own_map(torch.zeros(5, 1), 2, wanted), whole.masked_fill(~wanted, torch.inf))
-
-
-def test_a_belief_leaves_the_network_in_single_precision(world: Enumerated) -> None:
-    estimator = untrained()
-    belief_of(estimator, world.split, torch.arange(3), torch.full((3, 1), 2))
-    assert all(value.dtype == torch.float32 for value in estimator.state_dict().values())
+    totals = totals_of(belief, world.split, rows, torch.full((5, 1), 2))
+    whole = belief.own_map(totals, 2)
+    assert torch.equal(belief.own_map(totals, 2, wanted), whole.masked_fill(~wanted, torch.inf))
 
 
 @pytest.mark.parametrize("count", range(STEPS))
 def test_gradient_reaches_every_parameter(count: int) -> None:
-    """Also before the first glimpse, when there is nothing but the bias."""
-    estimator = untrained().eval()
-    y, centres = torch.rand(6, STEPS, 1, 4, 4), torch.rand(6, STEPS, 2)
-    totals = estimator.encoder(y, centres).sum(1) if count else torch.zeros(6, 16)
-    estimator(totals, count).sum().backward()
-    assert estimator.count_bias.grad is not None
-    assert estimator.count_bias.grad[count].abs().sum() > 0
-    touched = {name for name, p in estimator.named_parameters() if p.grad is not None}
-    assert touched == {n for n, _ in estimator.named_parameters() if count or not n.startswith("encoder")}
+    estimator = untrained()
+    glimpses, places = torch.rand(6, 1, 4, 4), PLACES[torch.arange(6)]
+    seen = estimator.canvas.pasted(glimpses, places) * min(count, 1)
+    (estimator(seen, count, torch.rand(6)) * torch.rand(6, len(PLACES))).sum().backward()
+    for name, parameter in estimator.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
 def test_it_has_no_completions_to_look_ahead_with(world: Enumerated, fitted: AmortisedEstimator) -> None:
     belief = belief_of(fitted, world.split, torch.arange(2), torch.full((2, 1), 2))
     with pytest.raises(SettingsError, match="expected an estimator with completions .* found amortised"):
-        belief.completed(0, belief.totals)
+        belief.completed(0, torch.zeros(2, 1))
     with pytest.raises(SettingsError, match="expected --search greedy .* found beam"):
         Designer(exact_of(world, fitted), search="beam")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from amortised_tiny import IMAGES, TASK, own_map, same_weights, small_world, trained, untrained
 from boed_tiny import GEOMETRY, PLACES, ExactPosterior, exact_approximations
-from torch import Tensor, nn
+from torch import Tensor
 
 import boed.fitting.estimator_training
 import boed.fitting.fit_state
@@ -102,7 +102,7 @@ def test_it_looks_where_its_own_map_is_lowest_but_for_exploration(
 
     monkeypatch.setattr(Bank, "statistics_at", spied)
     monkeypatch.setattr(boed.fitting.estimator_training, "EXPLORATION", exploration)
-    trained(bank, tmp_path / "state", 1, batch=2000, estimator=without_dropout(untrained()))
+    trained(bank, tmp_path / "state", 1, batch=2000, estimator=untrained().eval())
     (rows, first), (_, second) = looked
     untouched = untrained().eval()
     lowest = own_map(untouched, bank.split, rows, torch.zeros(len(rows), 0, dtype=torch.int64)).argmin(1)
@@ -119,19 +119,12 @@ def test_places_are_explored_once_and_all_alike(monkeypatch: pytest.MonkeyPatch,
     torch.manual_seed(0)
     found = torch.arange(9.0).repeat(6000, 1)
     found[:, [0, 4, 8]] = torch.inf
-    shares = boed.fitting.estimator_training._explored(found).bincount(minlength=9) / 6000
+    shares = boed.fitting.estimator_training._explored(found, 1, GEOMETRY).bincount(minlength=9) / 6000
     expected = torch.full((9,), exploration / 6)
     expected[1] += 1 - exploration
     expected[[0, 4, 8]] = 0
     assert torch.equal(shares > 0, expected > 0)
     assert torch.allclose(shares, expected, atol=0.02)
-
-
-def without_dropout(estimator: AmortisedEstimator) -> AmortisedEstimator:
-    for part in estimator.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
-    return estimator
 
 
 def test_a_map_of_so_many_glimpses_is_about_one_more(
@@ -140,9 +133,9 @@ def test_a_map_of_so_many_glimpses_is_about_one_more(
     asked, realised = list[int](), list[Any]()
     forward, logits = AmortisedEstimator.forward, ExactPosterior.logits
 
-    def spied_forward(self: AmortisedEstimator, totals: Tensor, count: int) -> Tensor:
+    def spied_forward(self: AmortisedEstimator, seen: Tensor, count: int, *more: Any) -> Tensor:
         asked.append(count)
-        return forward(self, totals, count)
+        return forward(self, seen, count, *more)
 
     def spied_logits(self: ExactPosterior, total: Tensor, count: int | Tensor) -> Tensor:
         realised.append(count)
@@ -151,7 +144,7 @@ def test_a_map_of_so_many_glimpses_is_about_one_more(
     monkeypatch.setattr(AmortisedEstimator, "forward", spied_forward)
     monkeypatch.setattr(ExactPosterior, "logits", spied_logits)
     trained(bank, tmp_path / "state", 1)
-    assert asked == [0, 1] and realised == [1, 2]
+    assert asked == [0, 1] and realised == [1, 1, 2]  # also what is uncertain after the first
 
 
 def test_information_is_no_mean_of_single_outcomes(bank: Bank, tmp_path: Path) -> None:

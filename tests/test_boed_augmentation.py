@@ -21,7 +21,7 @@ def test_half_of_the_images_are_mirrored(geometry: Geometry) -> None:
     gathered, flipped = augmentation.gathered(places, generator)
     assert flipped is not None and 70 < int(flipped.sum()) < 130
     rows, retina = torch.arange(200), geometry.retina()
-    found = augmentation.seen(retina(images, rows, gathered), flipped)
+    found = augmentation.seen(retina(images, rows, gathered), flipped, places, generator)
     mirrored = torch.where(flipped[:, None, None, None], images.flip(2), images)
     torch.testing.assert_close(found, retina(mirrored, rows, places))
 
@@ -34,7 +34,7 @@ def test_without_a_mirror_nothing_is_drawn() -> None:
     assert flipped is None and torch.equal(gathered, places)
     assert torch.equal(generator.get_state(), torch.Generator().manual_seed(0).get_state())
     glimpses = torch.rand(1, 1, 1, 4, 4)
-    assert Augmentation.seen(glimpses, None) is glimpses
+    assert Augmentation(ONE, jitter=False, mirror=False).seen(glimpses, None, places, generator) is glimpses
 
 
 def test_shifts_are_small_and_in_every_direction() -> None:

@@ -221,8 +221,9 @@ def test_on_policy_places_are_a_prefix_of_a_history_and_then_others() -> None:
     histories = torch.tensor([[0, 1, 2], [5, 6, 7]])
     proposal = torch.zeros(12)
     proposal[8:] = 0.25  # so that what is not of a history can be told apart
-    found = on_policy(histories, proposal)(600, torch.Generator().manual_seed(0))
-    again = on_policy(histories, proposal)(600, torch.Generator().manual_seed(0))
+    draw = on_policy(histories, proposal, torch.arange(12)[:, None], images=600)
+    found = draw(torch.Generator().manual_seed(0))[..., 0]
+    again = draw(torch.Generator().manual_seed(0))[..., 0]
     assert found.shape == (600, 3) and torch.equal(found, again)
     kept = []
     for row in found.tolist():

@@ -93,9 +93,11 @@ def test_q_is_trained_on_histories_that_start_with_it(
 def test_places_are_drawn_after_it() -> None:
     proposal = torch.tensor([[0.2, 0.3, 0.5, 0.0]])
     generator = torch.Generator().manual_seed(0)
-    drawn = informed(proposal, 4, 3)(50, generator)
+    drawn = informed(proposal, torch.arange(4)[:, None], 4, 3, images=50)(generator)[..., 0]
     assert (drawn[:, 0] == 3).all() and (drawn.sort(1).values == torch.arange(4)).all()
-    mixed = on_policy(torch.tensor([[3, 1, 0]]), proposal, 3)(50, generator)
+    mixed = on_policy(torch.tensor([[3, 1, 0]]), proposal, torch.arange(4)[:, None], 3, images=50)(generator)[
+        ..., 0
+    ]
     assert (mixed[:, 0] == 3).all() and (mixed[:, 1:] < 3).all()
 
 

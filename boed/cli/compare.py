@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
 from boed.comparison.settings import JudgeSettings
+from boed.posteriors.registry import POSTERIORS
 from data.cli.commands import Command
-from data.cli.options import PATH, Option, device_option, json_option, panel
+from data.cli.options import PATH, Name, Option, device_option, json_option, panel
 
 _JUDGES = panel(
     "Judges",
@@ -32,6 +34,13 @@ _JUDGES = panel(
         show_default=True,
         help="A training image takes the most fitting of so many random sequences of a source.",
     ),
+    Option(
+        ["--posterior"],
+        type=Name(POSTERIORS),
+        default=JudgeSettings.posterior,
+        show_default=True,
+        help="Kind of judge. glimpse-max judges designs that look elsewhere in every image.",
+    ),
     Option(["--seed"], default=JudgeSettings.seed, show_default=True, help="Of judges and resamples."),
     device_option(),
 )
@@ -43,7 +52,7 @@ _DATA_ROOT = Option(
 @click.command(cls=Command, params=[*panel("Data", _DATA_ROOT), *_JUDGES, *panel("Output", json_option())])
 @click.argument("paths", metavar="STORE...", type=PATH, nargs=-1, required=True)
 def compare(
-    paths: tuple[Path, ...], data_root: Path | None, device: str, as_json: bool, **chosen: int
+    paths: tuple[Path, ...], data_root: Path | None, device: str, as_json: bool, **chosen: Any
 ) -> None:
     """Judges the sequences of every STORE by a posterior that had no part in making them.
 

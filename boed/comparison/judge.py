@@ -3,7 +3,9 @@
 Whether sequences are good is not for the posterior to say that they were chosen by: choosing seeks out its
 errors. The judge is a fresh glimpse-set posterior, trained on images without sequences (the train split), at
 the places of all sources' sequences together, so that it serves none of them better than another, and
-calibrated by one temperature per t on validation images.
+calibrated by one temperature per t on validation images. One that is taught by covering glimpses learns half
+of the time from these, and is validated at the sequences of the other fold's images: at sequences that were
+made for another image it would rarely see what tells.
 
 It is cross-fitted: the images with sequences are parted in two folds, and a judge of one fold is trained with
 the sequences of the other. So no judge has met a sequence that was made for an image that it judges.
@@ -20,10 +22,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from boed.comparison.masks import Masks, draw, look, pair
+from boed.comparison.masks import Masks, covered_batch, draw, look, pair
 from boed.comparison.settings import JudgeSettings
-from boed.posteriors.glimpse_set import GlimpseSetPosterior
-from boed.posteriors.posterior import best_temperature, negative_log_posterior
+from boed.posteriors.posterior import Posterior, best_temperature, negative_log_posterior
+from boed.posteriors.registry import POSTERIORS
+from boed.settings import FitSettings
 from data.dataset import DataSet, Split
 from data.device import at_device, one_thread
 from data.errors import DataError
@@ -77,24 +80,31 @@ def folds(split: Split, rows: Tensor, seed: int) -> Tensor:
 
 def train_judge(
     dataset: DataSet, masks: Masks, settings: JudgeSettings, *, seed: int, title: str = "judge"
-) -> GlimpseSetPosterior:
+) -> Posterior:
     """A posterior trained on the train split at these masks, calibrated on the valid split at them.
 
     Of a moving average of the weights that with the lowest NLL on the validation images is kept. Iteration i
     draws from (seed, i) alone.
     """
-    device = masks.split.images.device
+    device, kind = masks.split.images.device, POSTERIORS.require(settings.posterior)
     train = at_device(dataset["train"], device)
-    valid = Held.of(at_device(dataset["valid"], device), masks, settings)
+    if kind.covering:
+        valid = Held.own(masks)
+    else:
+        valid = Held.of(at_device(dataset["valid"], device), masks, settings)
     torch.manual_seed(seed)
-    shape, classes, steps = masks.geometry.glimpse_shape(), len(dataset.classes), masks.locations.shape[2]
-    coordinates = masks.geometry.coordinates
-    q = GlimpseSetPosterior(shape, classes, steps, settings.width, coordinates=coordinates).to(device)
+    size = FitSettings(glimpses=masks.locations.shape[2], width=settings.width)
+    places = masks.locations.flatten(0, 2).unique(dim=0)
+    q = kind.new(masks.geometry, size, places, classes=len(dataset.classes), attributes=1).to(device)
     best, learner = Best(q), Learner(q, settings.iterations)
+    covered = settings.iterations // 2 if kind.covering else 0
     for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
         torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
         generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
-        learner.step(draw(train, masks, settings.alike, generator, mirror=dataset.symmetric))
+        if iteration < covered:
+            learner.step(covered_batch(train, masks.geometry, generator, mirror=dataset.symmetric))
+        else:
+            learner.step(draw(train, masks, settings.alike, generator, mirror=dataset.symmetric))
         best.follow(q)
         if (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == settings.iterations:
             bar.set_postfix(nll=f"{best.check(valid):.4f}")
@@ -104,7 +114,7 @@ def train_judge(
 class Learner:
     """AdamW with one cycle of the learning rate, on `negative_log_posterior` of every prefix."""
 
-    def __init__(self, q: GlimpseSetPosterior, iterations: int) -> None:
+    def __init__(self, q: Posterior, iterations: int) -> None:
         self.q = q
         self.optimiser = torch.optim.AdamW(q.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -129,12 +139,12 @@ class Learner:
 class Best:
     """The moving average of the weights, and what it was when it did best on the validation images."""
 
-    def __init__(self, q: GlimpseSetPosterior) -> None:
+    def __init__(self, q: Posterior) -> None:
         self.averaged = moving_average(q, AVERAGE)
-        self.average = cast(GlimpseSetPosterior, self.averaged.module)
+        self.average = cast(Posterior, self.averaged.module)
         self.state, self.lowest = self.average.state_dict(), math.inf
 
-    def follow(self, q: GlimpseSetPosterior) -> None:
+    def follow(self, q: Posterior) -> None:
         """The average takes a step towards the weights; a longer one at the beginning."""
         self.averaged.update_parameters(q)
 
@@ -145,7 +155,7 @@ class Best:
             self.lowest, self.state = nll, copy.deepcopy(self.average.state_dict())
         return nll
 
-    def calibrated(self, valid: Held) -> GlimpseSetPosterior:
+    def calibrated(self, valid: Held) -> Posterior:
         """The best average, with one temperature for each number of glimpses."""
         self.average.load_state_dict(self.state)
         self.average.temperature.copy_(valid.temperatures(self.average))
@@ -178,25 +188,34 @@ class Held:
         glimpses = look(split, rows, places, masks.geometry, straight)
         return cls(glimpses, masks.geometry.centres(places), split.labels[rows])
 
+    @classmethod
+    def own(cls, masks: Masks) -> Held:
+        """The images that the masks were made for, each with its own of every source."""
+        rows = masks.rows.repeat(len(masks.locations))
+        places = masks.locations.flatten(0, 1).to(rows.device)
+        straight = torch.zeros(len(rows), dtype=torch.bool, device=rows.device)
+        glimpses = look(masks.split, rows, places, masks.geometry, straight)
+        return cls(glimpses, masks.geometry.centres(places), masks.split.labels[rows])
+
     @torch.no_grad()
-    def logits(self, q: GlimpseSetPosterior) -> Tensor:
+    def logits(self, q: Posterior) -> Tensor:
         """(S*V, T, K)."""
         parts = zip(self.glimpses.split(CHUNK), self.centres.split(CHUNK), strict=True)
         return torch.cat([prefix_logits(q, *part) for part in parts])
 
-    def nll(self, q: GlimpseSetPosterior) -> float:
+    def nll(self, q: Posterior) -> float:
         """Mean of -log q(label) over images, sources and prefixes, in nats."""
         labels = self.labels[:, None].expand(self.centres.shape[:2])
         return float(cross_entropy(self.logits(q).movedim(-1, 1), labels))
 
-    def temperatures(self, q: GlimpseSetPosterior) -> Tensor:
+    def temperatures(self, q: Posterior) -> Tensor:
         """(T+1,) the temperature of each number of glimpses with the lowest NLL."""
         temperatures = [best_temperature(logits, self.labels) for logits in self.logits(q).unbind(1)]
         return torch.tensor([1.0, *temperatures])
 
 
 @torch.no_grad()
-def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
+def predict(q: Posterior, masks: Masks) -> Tensor:
     """(S, N, T, K) calibrated logits for the images that the masks were made for."""
     straight = torch.zeros(len(masks.rows), dtype=torch.bool, device=masks.rows.device)
     logits = []
@@ -213,7 +232,7 @@ def predict(q: GlimpseSetPosterior, masks: Masks) -> Tensor:
     return torch.stack(logits)
 
 
-def prefix_logits(q: GlimpseSetPosterior, glimpses: Tensor, centres: Tensor) -> Tensor:
+def prefix_logits(q: Posterior, glimpses: Tensor, centres: Tensor) -> Tensor:
     """(B, T, K) logits after each of the glimpses (B, T, S*C, G, G)."""
     counts = torch.arange(1, glimpses.shape[1] + 1, device=glimpses.device)
     return q.logits(q.prefixes(q.embed(glimpses, centres)), counts)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from boed.search.covering import covering
 from data.dataset import Split
 from data.geometry import Geometry
 from data.places import jittered, mirrored
@@ -53,6 +54,18 @@ def draw(
     beside = jittered(places, reach, masks.geometry, generator)
     glimpses = look(split, rows, beside, masks.geometry, flipped)
     return glimpses, masks.geometry.centres(places), split.labels[rows]
+
+
+def covered_batch(
+    split: Split, geometry: Geometry, generator: torch.Generator, *, mirror: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The same with glimpses that cover each image, see `boed.search.covering`."""
+    device = split.images.device
+    places = covering(geometry, generator).to(device)
+    rows = torch.randint(len(split), (len(places),), generator=generator).to(device)
+    flipped = (torch.rand(len(places), generator=generator) < 0.5 * mirror).to(device)
+    glimpses = look(split, rows, places, geometry, flipped)
+    return glimpses, geometry.centres(places), split.labels[rows]
 
 
 def pair(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from boed.posteriors.registry import POSTERIORS
 from data.errors import SettingsError
 
 LARGEST_SEED = 2**31
@@ -19,6 +20,8 @@ class JudgeSettings:
         alike: each training image takes, of so many random sequences of a source, the one whose own image
             looks most like it there; 1 takes any.
         width: of the embedding.
+        posterior: kind of judge, a name of `boed.posteriors.registry`. One that is taught by covering
+            glimpses learns what a part says wherever it is, which sequences of other images would not show.
         seed: of everything that is drawn.
     """
 
@@ -26,11 +29,16 @@ class JudgeSettings:
     judges: int = 1
     alike: int = 1
     width: int = 128
+    posterior: str = "glimpse-set"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for name in ("iterations", "judges", "alike", "width"):
             if getattr(self, name) < 1:
                 raise SettingsError(f"expected {name} of at least 1, found {getattr(self, name)}")
+        if POSTERIORS.require(self.posterior).exact:
+            raise SettingsError(
+                f"expected a judge that learns, found {self.posterior}; choose another --posterior"
+            )
         if not 0 <= self.seed < LARGEST_SEED:
             raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")

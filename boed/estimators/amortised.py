@@ -16,7 +16,7 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.places import is_whole
 
-CELLS, CHANNELS = 32, 32
+CELLS, CHANNELS, GROUPS = 32, 32, 4  # normalised image by image: glimpses differ from step to step
 AXES = 2  # row and column of a cell, as channels
 
 
@@ -78,7 +78,7 @@ class AmortisedEstimator(nn.Module):
         self.count = nn.Embedding(glimpses + 1, channels)
         around = [layer for _ in range(3) for layer in _convolution(channels, dilation=2)]
         self.body = nn.Sequential(
-            nn.BatchNorm2d(channels),
+            nn.GroupNorm(GROUPS, channels),
             nn.ReLU(),
             *around,
             nn.Upsample(scale_factor=2, mode="bilinear"),
@@ -121,7 +121,7 @@ class AmortisedEstimator(nn.Module):
 
 def _convolution(channels: int, dilation: int = 1) -> list[nn.Module]:
     layer = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
-    return [layer, nn.BatchNorm2d(channels), nn.ReLU()]
+    return [layer, nn.GroupNorm(GROUPS, channels), nn.ReLU()]
 
 
 def centres(places: Tensor, geometry: Geometry) -> Tensor:

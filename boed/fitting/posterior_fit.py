@@ -12,12 +12,12 @@ from torch.nn.functional import pad
 
 from boed.approximations import Approximations
 from boed.fitting.augmentation import Augmentation
-from boed.fitting.covering import covering
 from boed.fitting.training import BATCH, LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
 from boed.posteriors.registry import POSTERIORS
 from boed.search.adaptivity import FEW_IMAGES, affordable, estimate_adaptivity, sample
 from boed.search.codebook import place_probabilities
+from boed.search.covering import covering
 from boed.search.designer import Designer, History
 from data.dataset import Split
 from data.progress import progress
