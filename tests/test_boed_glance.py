@@ -206,11 +206,10 @@ def test_a_judge_sees_a_mirrored_image_at_a_mirrored_glance() -> None:
         Combination(posterior="avp-cnn"),
         Combination(completion="cvae", score="entropy"),
         Combination(completion="proposals", score="entropy"),
-        Combination(estimator="amortised"),
     ],
 )
 @pytest.mark.usefixtures("learned")
-def test_parts_that_paste_or_regress_are_refused(tmp_path: Path, folder: Path, chosen: Combination) -> None:
+def test_parts_that_paste_are_refused(tmp_path: Path, folder: Path, chosen: Combination) -> None:
     with pytest.raises(SettingsError, match="with --first-glance, found"):
         fit(DATASET, tmp_path / "new", geometry=GLANCING, combination=chosen, **TINY)
     assert not (tmp_path / "new").exists()
