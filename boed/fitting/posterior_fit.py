@@ -25,7 +25,7 @@ from data.progress import progress
 ROUNDS = 3  # of training on-policy
 STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
 MANY = 4  # times T glimpses at first
-COVERING = 0.75  # of the first half of the iterations, for a q that is taught by covering glimpses
+COVERING = 0.8, 0.875  # for a q that is taught by covering glimpses: see `split_iterations`
 ON_POLICY_IMAGES, CALIBRATION_IMAGES = 500, 1000
 TRIAL_IMAGES = 300
 
@@ -81,7 +81,7 @@ def learn_posterior(
 
     places = learned.places.cpu()
     if POSTERIORS.require(learned.settings.posterior).covering:
-        many, first, *others = split_iterations(learned.settings.iterations, COVERING)
+        many, first, *others = split_iterations(learned.settings.iterations, *COVERING)
         train_q(partial(covering, learned.geometry), many, 0, "fit q, covering glimpses")
     else:
         many, first, *others = split_iterations(learned.settings.iterations)
@@ -99,15 +99,15 @@ def learn_posterior(
         train_q(draw, iterations, 1 + number, title, LEARNING_RATE / 2)
 
 
-def split_iterations(total: int, share: float = 0.25) -> list[int]:
-    """Half of the iterations, a share of it with many glimpses, then the rounds of the other half.
+def split_iterations(total: int, before: float = 0.5, many: float = 0.25) -> list[int]:
+    """A share of the iterations before the rounds, a share of these with many glimpses; then the rounds.
 
     >>> split_iterations(4000)
     [500, 1500, 666, 666, 668]
     """
-    half = total // 2
-    many, each = int(share * half), (total - half) // ROUNDS
-    return [many, half - many, *[each] * (ROUNDS - 1), total - half - each * (ROUNDS - 1)]
+    first = int(before * total)
+    of_many, each = int(many * first), (total - first) // ROUNDS
+    return [of_many, first - of_many, *[each] * (ROUNDS - 1), total - first - each * (ROUNDS - 1)]
 
 
 def informed(
