@@ -81,9 +81,8 @@ class AmortisedEstimator(nn.Module):
             nn.GroupNorm(GROUPS, channels),
             nn.ReLU(),
             *around,
-            nn.Upsample(scale_factor=2, mode="bilinear"),
-            *_convolution(channels),
-            nn.Conv2d(channels, len(sides), 1),
+            nn.Conv2d(channels, 4 * len(sides), 1),
+            nn.PixelShuffle(2),  # back to all cells
         )
         self.level = nn.Linear(1, 1)
 

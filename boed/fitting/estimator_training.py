@@ -19,11 +19,11 @@ from data.errors import SettingsError
 from data.geometry import Geometry
 from data.places import is_whole
 
-BATCH = 96
-LEARNING_RATE = 1e-3
+BATCH = 64
+LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 EXPLORATION = 0.25  # of the glimpses in training go to arbitrary places
-SCORED_PLACES = 64  # of the map that an iteration regresses
+SCORED_PLACES = 256  # of the map that an iteration regresses
 ITERATIONS_EACH = 8  # iterations of q for one of the estimator, which is along T glimpses
 
 

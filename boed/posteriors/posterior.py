@@ -77,8 +77,9 @@ class Posterior(PyroModule):
         """
         if self.added is None:
             return torch.add(one, other, out=out)
-        if out is None:
-            out = one.new_empty(torch.broadcast_shapes(one.shape, other.shape))
+        if out is None:  # with a gradient
+            added = one[..., : self.added] + other[..., : self.added]
+            return torch.cat([added, torch.maximum(one[..., self.added :], other[..., self.added :])], -1)
         torch.add(one[..., : self.added], other[..., : self.added], out=out[..., : self.added])
         torch.maximum(one[..., self.added :], other[..., self.added :], out=out[..., self.added :])
         return out
