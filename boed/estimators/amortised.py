@@ -73,12 +73,15 @@ class AmortisedEstimator(nn.Module):
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
-        self.stem = nn.Conv2d(self.canvas.channels + AXES, channels, 4, stride=2, padding=1)
+        self.stem = nn.Sequential(
+            nn.Conv2d(self.canvas.channels + AXES, channels, 4, stride=2, padding=1),
+            nn.GroupNorm(GROUPS, channels),
+        )
         self.state = nn.Linear(1, channels)
         self.count = nn.Embedding(glimpses + 1, channels)
+        nn.init.normal_(self.count.weight, std=0.1)  # or it would drown what is seen
         around = [layer for _ in range(3) for layer in _convolution(channels, dilation=2)]
         self.body = nn.Sequential(
-            nn.GroupNorm(GROUPS, channels),
             nn.ReLU(),
             *around,
             nn.Conv2d(channels, 4 * len(sides), 1),
