@@ -27,7 +27,7 @@ def small_world() -> Enumerated:
 
 def untrained(channels: int = 4, glimpses: int = STEPS) -> AmortisedEstimator:
     torch.manual_seed(0)
-    return AmortisedEstimator(GEOMETRY, PLACES, glimpses, channels)
+    return AmortisedEstimator(GEOMETRY, PLACES, glimpses, aligned=True, channels=channels)
 
 
 def trained(

@@ -41,13 +41,15 @@ class AmortisedEstimator(nn.Module):
 
     The network is convolutional: it sees the glimpses pasted on a canvas of 32 x 32 cells, has a map for
     each side of squares on the same cells, and reads these at the centres of the places. So a part that was
-    learned at one place is known at all others. How uncertain q is, and after how many glimpses, moves its
-    features.
+    learned at one place is known at all others. What it learns is the gain, by which the score is below the
+    entropy of q now; that, and how many glimpses there were, moves its features.
 
     Args:
         geometry: of images and sensor.
         places: (L, 3) candidates.
         glimpses: T.
+        aligned: whether the same part is at the same place in all images: then it sees rows and columns too.
+        channels: of the features.
 
     >>> places = torch.tensor([[0, 0, 8], [0, 8, 8]])
     >>> estimator = AmortisedEstimator(Geometry(16, 16, 1, glimpse_size=8), places, glimpses=3)
@@ -60,7 +62,15 @@ class AmortisedEstimator(nn.Module):
     number: Tensor
     axes: Tensor
 
-    def __init__(self, geometry: Geometry, places: Tensor, glimpses: int, channels: int = CHANNELS) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        places: Tensor,
+        glimpses: int,
+        *,
+        aligned: bool = False,
+        channels: int = CHANNELS,
+    ) -> None:
         super().__init__()
         self.geometry, self.places = geometry, places
         self.canvas = SeenCanvas(geometry, CELLS)
@@ -69,12 +79,12 @@ class AmortisedEstimator(nn.Module):
         buffers = {
             "centres": centres(places, geometry),  # (L, 2)
             "number": number,  # (L,) of the side
-            "axes": torch.stack(torch.meshgrid(axis, axis, indexing="ij")),
+            "axes": torch.stack(torch.meshgrid(axis, axis, indexing="ij"))[: AXES * aligned],
         }
         for name, value in buffers.items():
             self.register_buffer(name, value, persistent=False)
         self.stem = nn.Sequential(
-            nn.Conv2d(self.canvas.channels + AXES, channels, 4, stride=2, padding=1),
+            nn.Conv2d(self.canvas.channels + len(self.axes), channels, 4, stride=2, padding=1),
             nn.GroupNorm(GROUPS, channels),
         )
         self.state = nn.Linear(1, channels)
@@ -84,10 +94,12 @@ class AmortisedEstimator(nn.Module):
         self.body = nn.Sequential(
             nn.ReLU(),
             *around,
-            nn.Conv2d(channels, 4 * len(sides), 1),
-            nn.PixelShuffle(2),  # back to all cells
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            *_convolution(channels),
+            nn.Conv2d(channels, len(sides), 1),
         )
-        self.level = nn.Linear(1, 1)
+        nn.init.zeros_(self.body[-1].weight)  # at first nothing is gained anywhere
+        nn.init.zeros_(self.body[-1].bias)
 
     def forward(self, seen: Tensor, count: int, uncertain: Tensor, shift: Shift = AS_IT_IS) -> Tensor:
         """(B, L) nats.
@@ -104,7 +116,7 @@ class AmortisedEstimator(nn.Module):
         axes = self.axes.expand(len(seen), -1, -1, -1)
         state = self.state(uncertain) + self.count.weight[count]
         maps = self.body(self.stem(torch.cat([shown, axes], 1)) + state[..., None, None])  # (B, sides, R, R)
-        return self.level(uncertain) + self._read(maps, self.shifted(shift))
+        return uncertain - self._read(maps, self.shifted(shift))
 
     def shifted(self, shift: Shift) -> Tensor:
         """(L, 2) centres of the places in [-1, 1] where they lie on a canvas that is seen so."""
@@ -164,7 +176,7 @@ class AmortisedBelief:
 
 def new_estimator(task: EstimatorTask) -> AmortisedEstimator:
     """Untrained, for the places of the task."""
-    return AmortisedEstimator(task.geometry, task.places, task.settings.glimpses)
+    return AmortisedEstimator(task.geometry, task.places, task.settings.glimpses, aligned=task.aligned)
 
 
 def amortised_belief(parts: BeliefParts) -> AmortisedBelief:
