@@ -14,7 +14,7 @@ import boed.fitting.estimator_training
 from boed.estimators.amortised import AmortisedBelief, AmortisedEstimator
 from boed.estimators.bank import Bank
 from boed.estimators.estimator import BeliefParts
-from boed.fitting.estimator_training import Variation, train_estimator
+from boed.fitting.estimator_training import train_estimator
 from data.dataset import Split
 
 STEPS, IMAGES = 2, 16
@@ -36,13 +36,12 @@ def trained(
     """Quickly: with small batches, and a high learning rate."""
     estimator = changed.pop("estimator", None) or untrained()
     rows = changed.pop("rows", torch.arange(len(bank)))
-    options: dict[str, Any] = {"score": "cross-entropy", "glimpses": STEPS, "seed": 0, "task": TASK}
+    options: dict[str, Any] = {"score": "cross-entropy", "symmetric": False, "glimpses": STEPS, "seed": 0}
+    options["task"] = TASK
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(boed.fitting.estimator_training, "BATCH", batch)
         patch.setattr(boed.fitting.estimator_training, "LEARNING_RATE", 3e-3)
-        train_estimator(
-            estimator, bank, rows, Variation(), iterations=iterations, state=state, **options | changed
-        )
+        train_estimator(estimator, bank, rows, iterations=iterations, state=state, **options | changed)
     return estimator
 
 

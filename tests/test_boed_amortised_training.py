@@ -133,9 +133,11 @@ def test_a_map_of_so_many_glimpses_is_about_one_more(
     asked, realised = list[int](), list[Any]()
     forward, logits = AmortisedEstimator.forward, ExactPosterior.logits
 
-    def spied_forward(self: AmortisedEstimator, seen: Tensor, count: int, *more: Any) -> Tensor:
+    def spied_forward(
+        self: AmortisedEstimator, seen: Tensor, count: int, *more: Any, **options: Any
+    ) -> Tensor:
         asked.append(count)
-        return forward(self, seen, count, *more)
+        return forward(self, seen, count, *more, **options)
 
     def spied_logits(self: ExactPosterior, total: Tensor, count: int | Tensor) -> Tensor:
         realised.append(count)

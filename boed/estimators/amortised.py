@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +17,6 @@ from data.places import is_whole
 
 CELLS, CHANNELS, GROUPS = 32, 32, 4  # normalised image by image: glimpses differ from step to step
 AXES = 2  # row and column of a cell, as channels
-
-
-class Shift(NamedTuple):
-    """How a canvas is seen: rolled by rows and columns of cells, then mirrored or not."""
-
-    rows: int = 0
-    cols: int = 0
-    mirrored: bool = False
-
-
-AS_IT_IS = Shift()
 
 
 class AmortisedEstimator(nn.Module):
@@ -101,28 +89,23 @@ class AmortisedEstimator(nn.Module):
         nn.init.zeros_(self.body[-1].weight)  # at first nothing is gained anywhere
         nn.init.zeros_(self.body[-1].bias)
 
-    def forward(self, seen: Tensor, count: int, uncertain: Tensor, shift: Shift = AS_IT_IS) -> Tensor:
+    def forward(self, seen: Tensor, count: int, uncertain: Tensor, *, mirrored: bool = False) -> Tensor:
         """(B, L) nats.
 
         Args:
             seen: (B, channels, R, R) what `SeenCanvas.pasted` adds up to.
             count: of glimpses.
             uncertain: (B,) entropy of q, in nats.
-            shift: in which the network sees the canvas; each place is found again where it then lies.
+            mirrored: whether the network sees the canvas left to right; each place is where it then lies.
         """
-        shown = self.canvas.shown(seen).roll(shift[:2], (2, 3))
-        shown = shown.flip(3) if shift.mirrored else shown
+        shown, points = self.canvas.shown(seen), self.centres
+        if mirrored:
+            shown, points = shown.flip(3), points * points.new_tensor([1, -1])
         uncertain = uncertain.to(seen)[:, None]
         axes = self.axes.expand(len(seen), -1, -1, -1)
         state = self.state(uncertain) + self.count.weight[count]
         maps = self.body(self.stem(torch.cat([shown, axes], 1)) + state[..., None, None])  # (B, sides, R, R)
-        return uncertain - self._read(maps, self.shifted(shift))
-
-    def shifted(self, shift: Shift) -> Tensor:
-        """(L, 2) centres of the places in [-1, 1] where they lie on a canvas that is seen so."""
-        by = self.centres.new_tensor(shift[:2]) * 2 / CELLS
-        moved = (self.centres + by + 1) % 2 - 1
-        return moved * moved.new_tensor([1, -1 if shift.mirrored else 1])
+        return uncertain - self._read(maps, points)
 
     def _read(self, maps: Tensor, points: Tensor) -> Tensor:
         """(B, L) each place's value of the map of its side, at points (L, 2)."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from boed.estimators.amortised import CELLS, AmortisedEstimator, Shift
+from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
 from boed.estimators.epe import candidate_scores, entropy
 from boed.estimators.estimator import EstimatorTask
 from boed.fitting.training import train
 from data.errors import SettingsError
 from data.geometry import Geometry
-from data.places import is_whole
 
 BATCH = 64
 LEARNING_RATE = 3e-3
@@ -34,8 +32,8 @@ def fit_estimator(network: AmortisedEstimator, task: EstimatorTask) -> None:
         network,
         task.bank(),
         task.rows,
-        Variation(roll=not task.aligned, mirror=task.symmetric),
         score=task.score,
+        symmetric=task.symmetric,
         glimpses=settings.glimpses,
         iterations=max(1, settings.iterations // ITERATIONS_EACH),
         seed=settings.seed,
@@ -48,9 +46,9 @@ def train_estimator(
     estimator: AmortisedEstimator,
     bank: Bank,
     rows: Tensor,
-    variation: Variation,
     *,
     score: str,
+    symmetric: bool,
     glimpses: int,
     iterations: int,
     seed: int,
@@ -63,8 +61,8 @@ def train_estimator(
         estimator: trained in place and left in eval mode.
         bank: labelled images that q has not seen, and their statistics.
         rows: (M,) those that it is trained on.
-        variation: of the canvases.
         score: "cross-entropy" or "entropy".
+        symmetric: whether half of the batches are seen mirrored.
         glimpses: T.
         iterations, seed, state, task: see `boed.fitting.training.train`.
 
@@ -76,7 +74,7 @@ def train_estimator(
         raise SettingsError("expected the score cross-entropy or entropy for amortised, found information")
     train(
         estimator,
-        lambda draws: _rollout_loss(estimator, bank, rows, variation, glimpses, score, draws),
+        lambda draws: _rollout_loss(estimator, bank, rows, glimpses, score, symmetric, draws),
         iterations=iterations,
         seed=seed,
         state=state,
@@ -87,66 +85,29 @@ def train_estimator(
     )
 
 
-@dataclass(frozen=True)
-class Variation:
-    """How canvases are varied in training; what is realised at a place moves with it.
-
-    Args:
-        roll: whether they are rolled, for images in which nothing has its place.
-        mirror: whether half of the batches are mirrored.
-    """
-
-    roll: bool = False
-    mirror: bool = False
-
-    def draw(self, generator: torch.Generator) -> Shift:
-        """One for a batch.
-
-        >>> Variation().draw(torch.Generator())
-        Shift(rows=0, cols=0, mirrored=False)
-        """
-        rows, cols = torch.randint(CELLS, (2,), generator=generator).tolist() if self.roll else (0, 0)
-        mirrored = self.mirror and bool(torch.randint(2, (), generator=generator))
-        return Shift(rows, cols, mirrored)
-
-
-def whole_squares(places: Tensor, geometry: Geometry, shift: Shift) -> Tensor:
-    """(L,) which places (L, 3) a rolled canvas shows in one piece; the whole image at a glance always.
-
-    >>> places = torch.tensor([[0, 0, 8], [0, 24, 8]])
-    >>> whole_squares(places, Geometry(32, 32, 1, glimpse_size=8), Shift(cols=4)).tolist()
-    [True, False]
-    """
-    extent = torch.tensor(geometry.image_size, device=places.device)
-    by = torch.tensor(shift[:2], device=places.device) * extent / CELLS
-    start = (places[:, :2] + by) % extent
-    return (start + places[:, 2:] <= extent).all(1) | is_whole(places, geometry)
-
-
 def _rollout_loss(
     estimator: AmortisedEstimator,
     bank: Bank,
     trained_on: Tensor,
-    variation: Variation,
     glimpses: int,
     score: str,
+    symmetric: bool,
     generator: torch.Generator,
 ) -> Tensor:
     """Mean squared error of the maps along T glimpses of a batch, at some of the places."""
     device, places = bank.labels.device, len(bank.places)
-    shift = variation.draw(generator)
+    mirrored = symmetric and bool(torch.randint(2, (), generator=generator))
     rows = trained_on[torch.randint(len(trained_on), (BATCH,)).to(device)]
     some = torch.randperm(places)[:SCORED_PLACES].to(device)
-    shown = whole_squares(bank.places[some], bank.geometry, shift)
     candidates = bank.statistics(rows, some)  # (B, L', D)
     totals = torch.zeros(BATCH, bank.width, device=device)
     known = torch.zeros(BATCH, *estimator.canvas.shape, device=device)
     seen = torch.zeros(BATCH, places, dtype=torch.bool, device=device)
     losses = []
     for step in range(glimpses):
-        maps = estimator(known, step, _uncertain(bank, totals, step), shift)
+        maps = estimator(known, step, _uncertain(bank, totals, step), mirrored=mirrored)
         realised = _realised(bank, rows, totals, candidates, step + 1, score)
-        losses.append((maps[:, some] - realised)[:, shown].square())
+        losses.append((maps[:, some] - realised).square())
         chosen = _explored(maps.detach().masked_fill(seen, math.inf), step, bank.geometry)
         seen.scatter_(1, chosen[:, None], True)
         totals = bank.q.combine(totals, bank.statistics_at(rows, chosen))
