@@ -77,8 +77,8 @@ def part_places(dataset: DataSet, split: str, ids: Tensor, part: str | None = No
         )
     if dataset.parts is None:
         raise SettingsError(
-            f"expected a data set with named parts for --part, found {dataset.name}; take cub or celebahq with "
-            "--scatter, or leave it out"
+            f"expected a data set with named parts for --part, found {dataset.name}; take cub, or celebahq "
+            "with --scatter, or leave it out"
         )
     named = dataset.parts(split)
     if part not in named.names:
