@@ -60,29 +60,19 @@ def load_celebahq(
             opening a split, an image is unreadable, or there is none to put behind scattered faces.
         SettingsError: an attribute is none of the 40, or faces cannot be scattered so.
     """
-    scattering = scattering_of(
-        {
-            "scatter": scatter,
-            "canvas": canvas,
-            "face_widths": face_widths,
-            "placements": placements,
-            "seed": seed,
-        }
-    )
+    asked = {"canvas": canvas, "face_widths": face_widths, "placements": placements, "seed": seed}
+    scattering = scattering_of({"scatter": scatter, **asked})
     names, ids, labels = _read_annotations(root / ANNOTATIONS)
-    chosen = names if attribute == EVERY else (attribute or DEFAULT_ATTRIBUTE).split(",")
-    for unknown in [name for name in chosen if name not in names]:
-        raise SettingsError(f"expected one of the attributes {', '.join(names)}; found {unknown!r}")
+    columns = _columns(names, attribute)
+    chosen = [names[column] for column in columns]
     here = _present(root / IMAGES, ids)
     notes = [] if attribute else [f"attribute not given, taking {DEFAULT_ATTRIBUTE}"]
     if len(here) < len(ids):
         notes.append(
             f"{len(ids) - len(here)} of {len(ids)} annotated images are not in {root / IMAGES}: left out"
         )
-    columns = [names.index(name) for name in chosen]
-    faces = partial(_photographs, root, ids[here], labels[here])
     classes = {name: (f"not {name}", name) for name in chosen}
-    shown = partial(
+    task = partial(
         DataSet,
         target=",".join(chosen),
         classes=classes[chosen[0]] if len(chosen) == 1 else ("absent", "present"),
@@ -91,10 +81,11 @@ def load_celebahq(
         symmetric=True,
         attributes=classes if len(chosen) > 1 else None,
     )
+    faces = partial(_photographs, root, ids[here], labels[here])
     column = columns if len(columns) > 1 else columns[0]
-    if scattering:
-        return _scattered(shown, faces, ids[here], scattering, column)
-    return shown(
+    if scattering is not None:
+        return _scattered(task, faces, ids[here], scattering, column)
+    return task(
         "celebahq",
         geometry=Geometry(SIZE, SIZE, 3, GLIMPSE_SIZE, per_axis=50, last_excluded=True),
         openers={split: partial(_open_split, faces, split, column) for split in RANGES},
@@ -103,21 +94,29 @@ def load_celebahq(
 
 
 def _scattered(
-    shown: Callable[..., DataSet],
+    task: Callable[..., DataSet],
     faces: Callable[[str], ImageStore],
     ids: np.ndarray,
     scattering: Scattering,
     column: int | list[int],
 ) -> DataSet:
-    """The same task of faces that are scattered."""
+    """The task on faces `ids` that are scattered."""
     canvas = scattering.canvas
     per_axis = (canvas - GLIMPSE_SIZE) // STRIDE + 1
-    return shown(
+    return task(
         "celebahq-scatter",
         geometry=Geometry(canvas, canvas, 3, GLIMPSE_SIZE, per_axis=per_axis),
         openers={split: partial(scattered_split, faces, split, scattering, column) for split in RANGES},
         parts=lambda split: face_parts(_of(split, ids), split, scattering),
     )
+
+
+def _columns(names: list[str], attribute: str | None) -> list[int]:
+    """Which of the attributes are asked for; raises SettingsError for one that there is not."""
+    chosen = names if attribute == EVERY else (attribute or DEFAULT_ATTRIBUTE).split(",")
+    for unknown in [name for name in chosen if name not in names]:
+        raise SettingsError(f"expected one of the attributes {', '.join(names)}; found {unknown!r}")
+    return [names.index(name) for name in chosen]
 
 
 def _read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:

@@ -59,6 +59,7 @@ CALLS: dict[str, list[Any]] = {
     ],
     "boed generate": ["--images", "all", "--no-shrink", "--memory-gb", 0.5, "--bank", "some dir"],
     "boed show": ["a.h5", "--image", 3, "--image", 7],
+    "boed finding": ["a.h5", "--part", "mouth", "--json"],
     "boed compare": ["a.h5", "b.h5", "--iterations", 3, "--json"],
     "boed benchmark": ["finite", "--posterior", "exact", "--posterior", "avp-cnn", "--only-default"],
     "boed import": ["a.tar", "--dataset", "birds"],

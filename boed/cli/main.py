@@ -11,6 +11,7 @@ PLACES = {
     "benchmark": "boed.cli.benchmark:benchmark",
     "calibration": "boed.cli.calibration:calibration",
     "compare": "boed.cli.compare:compare",
+    "finding": "boed.cli.finding:finding",
     "fit": "boed.cli.fit:fit",
     "generate": "boed.cli.generate:generate",
     "import": "boed.cli.import_:import_",

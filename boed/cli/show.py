@@ -12,7 +12,7 @@ from data.cli.options import PATH
 from data.errors import SettingsError
 
 if TYPE_CHECKING:
-    from data.dataset import DataSet, Split
+    from data.dataset import Split
     from data.sequences import Sequences
     from supervision.store import SequenceStore
 
@@ -70,19 +70,11 @@ def of_all(sequences: Sequences, store: SequenceStore) -> Sequences:
 
 
 def reopen(store: SequenceStore, data_root: Path | None) -> Split:
-    """The images that a store was made for."""
+    """The images that a store was made for, of the design or the train split."""
     from data.registry import reopen as opened_again
+    from supervision.finding import split_of
 
     dataset = opened_again(store.origin, data_root, store.name)
     if dataset.note:
         click.echo(dataset.note, err=True)
-    return split_of(store, dataset)
-
-
-def split_of(store: SequenceStore, dataset: DataSet) -> Split:
-    """The design split, or the train split where the sequences are of its images; refuses a third one."""
-    found = store.settings.get("fingerprint")
-    if dataset["design"].fingerprint != found and dataset["train"].fingerprint == found:
-        return dataset["train"]
-    store.require({"fingerprint": dataset["design"].fingerprint})
-    return dataset["design"]
+    return dataset[split_of(store, dataset)]
