@@ -75,7 +75,7 @@ def test_a_mirrored_canvas_is_read_where_places_then_lie() -> None:
     geometry = Geometry(32, 32, 1, glimpse_size=4, per_axis=8)
     places = geometry.grid().locations
     estimator = AmortisedEstimator(geometry, places, 2, channels=4).eval()
-    estimator.body[-1].weight.normal_()
+    estimator.gain.weight.normal_()
     seen = torch.rand(3, *estimator.canvas.shape)
     straight = estimator(seen, 1, torch.ones(3)).unflatten(1, (8, 8))
     mirrored = estimator(seen.flip(3), 1, torch.ones(3), mirrored=True).unflatten(1, (8, 8))
@@ -131,7 +131,7 @@ def test_some_places_are_part_of_all(world: Enumerated, fitted: AmortisedEstimat
 @pytest.mark.parametrize("count", range(STEPS))
 def test_gradient_reaches_every_parameter(count: int) -> None:
     estimator = untrained()
-    torch.nn.init.normal_(estimator.body[-1].weight)  # type: ignore[arg-type]
+    torch.nn.init.normal_(estimator.gain.weight)
     glimpses, places = torch.rand(6, 1, 4, 4), PLACES[torch.arange(6)]
     seen = estimator.canvas.pasted(glimpses, places) * min(count, 1)
     (estimator(seen, count, torch.rand(6)) * torch.rand(6, len(PLACES))).sum().backward()

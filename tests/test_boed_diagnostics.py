@@ -91,7 +91,7 @@ def test_a_sample_size_that_cannot_be_met_is_told_as_it_is() -> None:
 
 
 def test_an_estimator_without_weights_has_no_sample_sizes(learned: Approximations) -> None:
-    estimator = AmortisedEstimator((1, 4, 4), 121, STEPS, 8).eval()
+    estimator = AmortisedEstimator(learned.geometry, learned.places, STEPS, channels=8).eval()
     combination = Combination(estimator="amortised")
     designer = Designer(replace(learned, estimator=estimator, combination=combination))
     assert sample_sizes(designer, SPLIT, ROWS, designed(designer), seed=0) == []

@@ -84,10 +84,10 @@ class AmortisedEstimator(nn.Module):
             *around,
             nn.Upsample(scale_factor=2, mode="bilinear"),
             *_convolution(channels),
-            nn.Conv2d(channels, len(sides), 1),
         )
-        nn.init.zeros_(self.body[-1].weight)  # at first nothing is gained anywhere
-        nn.init.zeros_(self.body[-1].bias)
+        self.gain = nn.Conv2d(channels, len(sides), 1)
+        nn.init.zeros_(self.gain.weight)  # at first nothing is gained anywhere
+        nn.init.zeros_(self.gain.bias)  # type: ignore[arg-type]
 
     def forward(self, seen: Tensor, count: int, uncertain: Tensor, *, mirrored: bool = False) -> Tensor:
         """(B, L) nats.
@@ -104,7 +104,9 @@ class AmortisedEstimator(nn.Module):
         uncertain = uncertain.to(seen)[:, None]
         axes = self.axes.expand(len(seen), -1, -1, -1)
         state = self.state(uncertain) + self.count.weight[count]
-        maps = self.body(self.stem(torch.cat([shown, axes], 1)) + state[..., None, None])  # (B, sides, R, R)
+        maps = self.gain(
+            self.body(self.stem(torch.cat([shown, axes], 1)) + state[..., None, None])
+        )  # (B, sides, R, R)
         return uncertain - self._read(maps, points)
 
     def _read(self, maps: Tensor, points: Tensor) -> Tensor:
