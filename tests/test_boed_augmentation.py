@@ -5,7 +5,7 @@ import torch
 
 from boed.fitting.augmentation import Augmentation
 from data.geometry import Geometry
-from data.places import places_at
+from data.places import places_at, whole_image
 
 ONE = Geometry(20, 24, 1, glimpse_size=4)
 WIDE = Geometry(20, 24, 1, glimpse_size=4, sides=(4, 8, 24))
@@ -41,3 +41,17 @@ def test_shifts_are_small_and_in_every_direction() -> None:
     places = places_at(torch.full((500, 1, 2), 8), 4)
     gathered, _ = Augmentation(ONE, jitter=True, mirror=False).gathered(places, torch.Generator())
     assert (gathered - places)[..., :2].unique().tolist() == [-1, 0, 1]
+
+
+def test_only_glances_are_rolled_and_keep_their_values() -> None:
+    geometry = Geometry(20, 24, 1, glimpse_size=4, first_glance=True)
+    places = torch.stack([whole_image((20, 24)), torch.tensor([3, 5, 4])]).expand(30, 2, 3)
+    glimpses = torch.rand(1, 2, 1, 4, 4).expand(30, -1, -1, -1, -1)
+    augmentation = Augmentation(geometry, jitter=False, mirror=False, roll=True)
+    generator, rolled = torch.Generator().manual_seed(0), set[bytes]()
+    for _ in range(60):
+        found = augmentation.seen(glimpses, None, places, generator)
+        assert torch.equal(found[:, 1], glimpses[:, 1])
+        assert torch.equal(found[0, 0].flatten().sort().values, glimpses[0, 0].flatten().sort().values)
+        rolled.add(found[0, 0].numpy().tobytes())
+    assert len(rolled) == 16  # every roll is as likely
