@@ -13,7 +13,13 @@ _ENCODERS, _CORES = "hardattn.model.encoders", "hardattn.model.cores"
 _POLICIES = "hardattn.model.policies"
 
 ENCODERS: Registry[Any] = Registry(
-    "encoder", {"conv": _ENCODERS, "linear": _ENCODERS, "patches": "hardattn.model.patch_encoder"}
+    "encoder",
+    {
+        "conv": _ENCODERS,
+        "linear": _ENCODERS,
+        "patches": "hardattn.model.patch_encoder",
+        "local": "hardattn.model.local_encoder",
+    },
 )
 """Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`."""
 COMBINATIONS: Registry[Any] = Registry("combination", dict.fromkeys(("modulate", "add", "concat"), _ENCODERS))
