@@ -43,21 +43,11 @@ POSTERIORS: Registry[PosteriorKind] = Registry("posterior")
 POSTERIORS.register("glimpse-set")(
     PosteriorKind(deferred("boed.posteriors.glimpse_set:new_posterior"), first_glance=True, sides=True)
 )
-POSTERIORS.register("glimpse-max")(
-    PosteriorKind(
-        deferred("boed.posteriors.glimpse_max:new_max_posterior"),
-        first_glance=True,
-        sides=True,
-        covering=True,
+for _name, _new in (("glimpse-max", "new_max_posterior"), ("glimpse-sum-max", "new_sum_max_posterior")):
+    POSTERIORS.register(_name)(
+        PosteriorKind(
+            deferred(f"boed.posteriors.glimpse_max:{_new}"), first_glance=True, sides=True, covering=True
+        )
     )
-)
-POSTERIORS.register("glimpse-sum-max")(
-    PosteriorKind(
-        deferred("boed.posteriors.glimpse_max:new_sum_max_posterior"),
-        first_glance=True,
-        sides=True,
-        covering=True,
-    )
-)
 POSTERIORS.register("avp-cnn")(PosteriorKind(deferred("boed.posteriors.avp_cnn:new_posterior")))
 POSTERIORS.register("exact")(PosteriorKind(deferred("boed.posteriors.exact:new_posterior"), exact=True))
