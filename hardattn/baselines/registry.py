@@ -13,6 +13,7 @@ BASELINES: Registry[Any] = Registry(
     {
         **dict.fromkeys(("fc", "conv", "resnet", "cnn"), "hardattn.baselines.networks"),
         **dict.fromkeys(("separable", "mobilenet_v2", "shufflenet_v2"), _LOW_POWER),
+        "local": "hardattn.baselines.local",
         "early-exit": "hardattn.baselines.early_exit",
     },
 )
