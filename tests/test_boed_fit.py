@@ -219,8 +219,8 @@ def test_the_bank_did_not_train_q(
 
 def test_on_policy_places_are_a_prefix_of_a_history_and_then_others() -> None:
     histories = torch.tensor([[0, 1, 2], [5, 6, 7]])
-    proposal = torch.zeros(12)
-    proposal[8:] = 0.25  # so that what is not of a history can be told apart
+    proposal = torch.zeros(1, 12)
+    proposal[:, 8:] = 0.25  # so that what is not of a history can be told apart
     draw = on_policy(histories, proposal, torch.arange(12)[:, None], images=600)
     found = draw(torch.Generator().manual_seed(0))[..., 0]
     again = draw(torch.Generator().manual_seed(0))[..., 0]
@@ -272,7 +272,7 @@ def test_at_first_there_are_more_glimpses(tmp_path: Path, monkeypatch: pytest.Mo
     sizes, train = list[int](), boed.fitting.training.train_posterior
 
     def spied(*args: Any, **options: Any) -> None:
-        sizes.append(args[5](2, torch.Generator()).shape[1])
+        sizes.append(args[4](torch.Generator()).shape[1])
         train(*args, **options)
 
     monkeypatch.setattr("boed.fitting.posterior_fit.train_posterior", spied)

@@ -64,7 +64,7 @@ def test_one_combination_broadcasts_and_is_written_where_it_is_asked_for(q: Post
     expected = torch.stack([q.combine(known, each[:, t]) for t in range(each.shape[1])], 1)
     assert torch.equal(q.combine(known[:, None], candidates), expected)
     assert torch.equal(candidates, each)
-    assert q.combine(candidates, known[:, None], out=candidates) is candidates
+    assert q.combine_(candidates, known[:, None]) is candidates
     assert torch.equal(candidates, expected)
 
 

@@ -200,9 +200,12 @@ def test_versions_of_what_an_estimator_is_weighed_on_are_not_learned_from_either
 def test_an_interrupted_estimator_is_taken_up(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
+    monkeypatch.setattr(boed.fitting.estimator_training, "ITERATIONS_EACH", 1)
     combination = Combination(estimator="amortised")
-    straight = fitted(root / FITTED[0], combination)
-    shutil.copy(root / FITTED[0] / FILE, tmp_path / FILE)
+    for name in ("straight", "resumed"):
+        (tmp_path / name).mkdir()
+        shutil.copy(root / FITTED[0] / FILE, tmp_path / name / FILE)
+    straight, folder = fitted(tmp_path / "straight", combination), tmp_path / "resumed"
     monkeypatch.setattr(boed.fitting.fit_state, "SAVE_EVERY", 2)
     rollout, calls = boed.fitting.estimator_training._rollout_loss, list[int]()
 
@@ -215,13 +218,13 @@ def test_an_interrupted_estimator_is_taken_up(
     monkeypatch.setattr(boed.fitting.estimator_training, "_rollout_loss", counted)
     stop = after + 1
     with pytest.raises(KeyboardInterrupt):
-        fitted(tmp_path, combination)
-    assert files(tmp_path) == {FILE, "fit-state-estimator.safetensors"}
+        fitted(folder, combination)
+    assert files(folder) == {FILE, "fit-state-estimator.safetensors"}
     stop = 10**6
     calls.clear()
-    assert fitted(tmp_path, combination).digest() == straight.digest()
+    assert fitted(folder, combination).digest() == straight.digest()
     assert len(calls) == 8 - after // 2 * 2
-    assert "fit-state-estimator.safetensors" not in files(tmp_path)
+    assert "fit-state-estimator.safetensors" not in files(folder)
 
 
 def test_the_other_parts_are_loaded_as_they_were(root: Path) -> None:

@@ -43,7 +43,7 @@ def combinations() -> list[Combination]:
     """Every combination there is, once: an amortised estimator has no completion.
 
     >>> len(combinations())
-    38
+    62
     """
     combinations, default = list[Combination](), Combination()
     for posterior, completion, estimator, score in product(*CHOICES.values()):

@@ -57,6 +57,5 @@ def _pair_scores(
     missing = -len(rows) % size
     blocks = zip(pad(images, (0, missing)).split(size), pad(rows, (0, missing)).split(size), strict=True)
     for some, completing in blocks:
-        candidates = bank.statistics(completing)
-        after = bank.q.combine(candidates, totals[some, None], out=candidates)
+        after = bank.q.combine_(bank.statistics(completing), totals[some, None])
         yield candidate_scores(bank.q.logits(after, count), bank.labels[completing], score)

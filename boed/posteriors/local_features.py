@@ -29,6 +29,7 @@ class LocalFeatures(PyroModule):
         glimpse_shape: (S*C, G, G).
         features: F.
 
+    >>> import torch
     >>> features = LocalFeatures((3, 16, 16), 96)
     >>> features(torch.rand(7, 5, 3, 16, 16)).shape
     torch.Size([7, 5, 96])

@@ -68,21 +68,20 @@ class Posterior(PyroModule):
         """
         raise NotImplementedError
 
-    def combine(self, one: Tensor, other: Tensor, out: Tensor | None = None) -> Tensor:
-        """(..., D) the statistic of two sets of glimpses together, of any shapes that broadcast.
-
-        Args:
-            one, other: (..., D).
-            out: where to write it, of its shape; may be one of the two.
-        """
+    def combine(self, one: Tensor, other: Tensor) -> Tensor:
+        """(..., D) the statistic of two sets of glimpses (..., D) together, of any shapes that broadcast."""
         if self.added is None:
-            return torch.add(one, other, out=out)
-        if out is None:  # with a gradient
-            added = one[..., : self.added] + other[..., : self.added]
-            return torch.cat([added, torch.maximum(one[..., self.added :], other[..., self.added :])], -1)
-        torch.add(one[..., : self.added], other[..., : self.added], out=out[..., : self.added])
-        torch.maximum(one[..., self.added :], other[..., self.added :], out=out[..., self.added :])
-        return out
+            return one + other
+        added = one[..., : self.added] + other[..., : self.added]
+        return torch.cat([added, torch.maximum(one[..., self.added :], other[..., self.added :])], -1)
+
+    def combine_(self, one: Tensor, other: Tensor) -> Tensor:
+        """The same, written into `one`, whose shape it has: large blocks are not held twice."""
+        if self.added is None:
+            return one.add_(other)
+        one[..., : self.added].add_(other[..., : self.added])
+        one[..., self.added :].clamp_(min=other[..., self.added :])
+        return one
 
     def combined(self, each: Tensor, dim: int) -> Tensor:
         """The statistic of all glimpses along a dimension of statistics (..., D), which it loses."""
