@@ -33,6 +33,7 @@ from hardattn.training.recipe import Recipe, require_sides, require_used
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
+from hardattn.warm_start import LearnedFeatures
 from supervision.batches import MixedBatches
 from supervision.source import SequenceSource
 
@@ -47,6 +48,7 @@ def train(
     glimpses: int | None = None,
     supervised_images: int | None = None,
     teacher: Teacher | None = None,
+    features: LearnedFeatures | None = None,
     budget: Budget | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
@@ -71,6 +73,7 @@ def train(
         glimpses: T; default the data set's.
         supervised_images: how many of the store's images to use; default all.
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
+        features: of a fit, that the encoder "local" begins with; None: it begins at random.
         recipe: default the one that suits method and data set.
         command: the command line that was given, kept for the report.
         tracker: is told the figures of every check.
@@ -98,13 +101,19 @@ def train(
         fingerprint=dataset.fingerprint("train", "valid"),
         supervision=supervision_settings(store, guided, geometry),
         distillation=teacher.settings() if teacher else None,
+        features=features.digest() if features else None,
         budget=budget,
         recipe=recipe,
     )
+    if features is not None:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            features.put_into(build(settings))  # refuses before anything is written
     open_run(run_folder, settings, dataset.origin, _imitated(run_folder, store, supervised_images), command)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
+        if features is not None:
+            features.put_into(network)
         batches = _batches(dataset, settings, guided, guidance, target)
         validate = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
         targets = torch.cat([teacher.targets(split) for split in batches.pool.splits]) if teacher else None

@@ -20,7 +20,13 @@ FLOORS = (
     *("boed.cli", "boed.__main__"),
     *("hardattn.model", "hardattn.objectives", "hardattn.stopping", "hardattn.training"),
     *("hardattn.baselines", "hardattn.loading", "hardattn.images", "hardattn.evaluation"),
-    *("hardattn.prediction", "hardattn.recording", "hardattn.distillation", "hardattn.runs"),
+    *(
+        "hardattn.prediction",
+        "hardattn.recording",
+        "hardattn.distillation",
+        "hardattn.warm_start",
+        "hardattn.runs",
+    ),
     *("hardattn.models", "hardattn.report", "hardattn.experiments", "hardattn.cli", "hardattn.__main__"),
 )
 """From the ground up: rooms, and modules at the top; each imports none of its package that is after it."""

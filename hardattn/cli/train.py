@@ -24,6 +24,7 @@ from hardattn.training.choices import TEACHER_SHARE
 
 if TYPE_CHECKING:
     from hardattn.distillation import Teacher
+    from hardattn.warm_start import LearnedFeatures
     from supervision.store import SequenceStore
 
 
@@ -93,6 +94,7 @@ def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path
         glimpses=options["glimpses"],
         supervised_images=options["supervised_images"],
         teacher=_teacher(options, task),
+        features=_features(options["features"]),
         **common,
     )
 
@@ -108,6 +110,15 @@ def _teacher(options: Mapping[str, Any], task: Task) -> Teacher | None:
 
     share = TEACHER_SHARE if share is None else share
     return teacher_of(run, dataset=task.dataset, share=share, device=options["device"])
+
+
+def _features(folder: Path | None) -> LearnedFeatures | None:
+    """What the fit in a folder has learned."""
+    if folder is None:
+        return None
+    from hardattn.warm_start import learned_features
+
+    return learned_features(folder)
 
 
 def sequences_of(supervise: str | None, run: Path, stem: str) -> tuple[SequenceStore | None, list[str]]:

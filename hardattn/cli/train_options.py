@@ -97,6 +97,13 @@ def _network_options() -> list[click.Parameter]:
         ),
         Option(["--encoder"], type=click.Choice(list(ENCODERS)), help="Of a glimpse. [default: conv]"),
         Option(
+            ["--features"],
+            type=PATH,
+            metavar="FIT_DIR",
+            help="Begin with the local features that the glimpse-max posterior of this fit has learned, as "
+            "runs/NAME/approximations-glimpse-max (--encoder local, --hidden twice their number).",
+        ),
+        Option(
             ["--combine"],
             type=click.Choice(list(COMBINATIONS)),
             help="Of what is seen with where. [default: modulate]",

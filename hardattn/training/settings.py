@@ -103,6 +103,7 @@ class NetworkSettings(RunSettings):
     Attributes:
         method: a name of `hardattn.objectives.registry.METHODS`.
         glimpses: T.
+        features: digest of what a fit had learned and the encoder began with, see `hardattn.warm_start`.
     """
 
     method: str
@@ -110,6 +111,7 @@ class NetworkSettings(RunSettings):
     recipe: Recipe
     supervision: Supervision | None = None
     distillation: Distillation | None = None
+    features: str | None = None
 
     @property
     def name(self) -> str:
