@@ -33,6 +33,7 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.finite import TEMPLATES, load_finite, template_of
 from data.sequences import Sequences
+from data.tensors import save_tensors
 
 DATASET = pointer_dataset(train=60)
 TINY: dict[str, Any] = {"iterations": 8, "width": 12, "resolution": 12}
@@ -304,3 +305,13 @@ def test_a_combination_of_exact_parts_has_exact_values(tmp_path: Path) -> None:
     unseen = found.epe_map[:, 1].isfinite()
     gaps = (found.epe_map[:, 1] - exact.epe_map[:, 1])[unseen]
     assert gaps.abs().max() < 0.1 and gaps.abs().mean() < 0.02 < exact.epe_map[:, 1].std() / 10
+
+
+def test_an_estimator_of_another_network_is_refused(root: Path, tmp_path: Path) -> None:
+    combination = Combination(estimator="amortised")
+    shutil.copytree(root / FITTED[0], tmp_path / "run")
+    fitted(tmp_path / "run", combination)
+    path = next((tmp_path / "run").glob("estimator*"))
+    save_tensors(path, {"count_bias": torch.zeros(3)}, {})
+    with pytest.raises(CheckpointError, match="found others, as of an earlier .* move that file away"):
+        fitted(tmp_path / "run", combination)

@@ -65,7 +65,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(
     features: LearnedFeatures, tmp_path: Path, options: dict[str, int | str], message: str
 ) -> None:
     with pytest.raises(SettingsError, match=message):
-        trained(tmp_path / "run", features, **options)  # type: ignore[arg-type]
+        trained(tmp_path / "run", features, **options)
     assert not (tmp_path / "run").exists()
 
 

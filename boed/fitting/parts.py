@@ -126,13 +126,25 @@ def _network(learned: Approximations, kind: EstimatorKind, training: Training, f
     torch.manual_seed(learned.settings.seed)
     network = kind.new(task).to(learned.places.device)
     if path.exists():
-        network.load_state_dict(load_tensors(path, "boed fit")[0])
+        _restore(network, path)
         return network.eval()
     training()  # refuses where nothing is to be learned
     kind.fit(network, task)
     learned.save_network(path, network)
     task.state.unlink(missing_ok=True)
     return network.eval()
+
+
+def _restore(network: nn.Module, path: Path) -> None:
+    """Gives an estimator its weights; raises CheckpointError where they are another network's."""
+    try:
+        network.load_state_dict(load_tensors(path, "boed fit")[0])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"expected weights of this {type(network).__name__} in {path}, found others, as of an earlier "
+            f"version ({reason}); move that file away and run `boed fit` again, which keeps all else"
+        ) from None
 
 
 def _adaptivity(learned: Approximations, training: Training, folder: Path) -> Adaptivity:
