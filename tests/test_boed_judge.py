@@ -1,5 +1,8 @@
 """The judge: that it learns what the places tell, and never from a mask of an image that it judges."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from boed_tiny import GEOMETRY, PLACES, pointer_dataset
@@ -221,3 +224,39 @@ def test_batches_are_shifted_and_mirrored_but_told_the_place() -> None:
         glimpses, centres, labels = draw(split, masks, 1, torch.Generator().manual_seed(0), mirror=mirror)
         assert len(centres.flatten(0, 1).unique(dim=0)) == 1 and labels.tolist() == [0] * 128
         assert len(glimpses.unique(dim=0)) == (18 if mirror else 9)  # a pixel in each direction
+
+
+def test_one_taught_by_covering_glimpses_learns_from_these_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the time; and it is validated where the sequences of its fold look at their own images."""
+    drawn, held = list[str](), list[Masks]()
+    covered, own, at_masks = (
+        boed.comparison.masks.covered_batch,
+        boed.comparison.judge.Held.own,
+        boed.comparison.masks.draw,
+    )
+
+    def noted(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            drawn.append(name)
+            return function(*arguments, **options)
+
+        return call
+
+    def kept(masks: Masks) -> Any:
+        held.append(masks)
+        return own(masks)
+
+    monkeypatch.setattr(boed.comparison.judge, "covered_batch", noted("covering", covered))
+    monkeypatch.setattr(boed.comparison.judge, "draw", noted("masks", at_masks))
+    monkeypatch.setattr(boed.comparison.judge.Held, "own", kept)
+    settings = JudgeSettings(iterations=7, width=8, posterior="glimpse-max")
+    found = judge(DATASET, MASKS, settings)
+    assert drawn == 2 * (["covering"] * 3 + ["masks"] * 4)
+    assert found.shape == (3, COUNT, 3, 4) and torch.allclose(found.exp().sum(-1), torch.ones(3, COUNT, 3))
+    rows = [set(masks.rows.tolist()) for masks in held]
+    assert rows[0] | rows[1] == set(range(COUNT)) and not rows[0] & rows[1]
+
+
+def test_a_judge_that_knows_everything_is_refused() -> None:
+    with pytest.raises(SettingsError, match="expected a judge that learns, found exact"):
+        JudgeSettings(posterior="exact")
