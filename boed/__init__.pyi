@@ -4,6 +4,7 @@ from .approximations import Approximations
 from .calibration import CalibrationRow, measure_calibration
 from .calibration_pictures import draw_calibration
 from .combination import Combination
+from .comparison.findings import finding
 from .designs import Designs, design
 from .fitting.fit import fit, load
 from .settings import FitSettings
@@ -18,6 +19,7 @@ __all__ = [
     "__version__",
     "design",
     "draw_calibration",
+    "finding",
     "fit",
     "load",
     "measure_calibration",

@@ -11,17 +11,17 @@ from data.finding import FindingRow, find
 from supervision.choices import SPLITS
 from supervision.source import SequenceSource
 
-BOX = "the middle of the box"
-"""What is looked for where no part is named."""
+OBJECT = "object"
+"""The part in the middle of the object's box, which every data set with boxes has."""
 
 
-def measure_finding(source: SequenceSource, dataset: DataSet, part: str | None = None) -> list[FindingRow]:
+def measure_finding(source: SequenceSource, dataset: DataSet, part: str = OBJECT) -> list[FindingRow]:
     """One row for each glimpse of all finished sequences, see `data.finding.find`.
 
     Args:
         source: of images of the design or train split.
         dataset: that it was made for.
-        part: a name among those of the data set's parts; default the middle of the object's box.
+        part: a name among those of the data set's parts, or "object": the middle of its box.
 
     Raises:
         SettingsError: the data set knows no boxes, or no such part.
@@ -47,7 +47,7 @@ def measure_finding(source: SequenceSource, dataset: DataSet, part: str | None =
     return find(places, part_places(dataset, split, source.ids[rows], part), source.geometry)
 
 
-def part_places(dataset: DataSet, split: str, ids: Tensor, part: str | None = None) -> Tensor:
+def part_places(dataset: DataSet, split: str, ids: Tensor, part: str = OBJECT) -> Tensor:
     """(N, 1, 2) row and column in pixels of a part in the images `ids` (N,); NaN where it is hidden.
 
     Args:
@@ -67,10 +67,10 @@ def part_places(dataset: DataSet, split: str, ids: Tensor, part: str | None = No
         raise StoreError(
             f"expected sequences of images of {dataset.name} {split}, found others; use the same --data-root"
         )
-    if part is None and images.boxes is not None:
+    if part == OBJECT and images.boxes is not None:
         boxes = images.boxes.cpu()[row].double()
         return (boxes[:, :2] + boxes[:, 2:])[:, None] / 2
-    if part is None:
+    if part == OBJECT:
         raise SettingsError(
             f"expected a data set that knows where its objects are, found {dataset.name}; take digits, "
             "translated-mnist, cluttered-mnist, cub or celebahq with --scatter"

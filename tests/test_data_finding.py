@@ -51,16 +51,30 @@ def test_looking_at_the_part_finds_it_and_at_random_as_often_as_is_expected() ->
 
 def test_the_expectation_is_of_the_sides_that_were_looked_at() -> None:
     part = torch.tensor([[[10.0, 10.0]]]).expand(2, 1, 2)
-    [row] = find(at([0, 0, 4], [0, 0, 20]), part, WIDE)
-    assert row.found == 0.5 and row.side == 12 and row.random == pytest.approx((1 / 25 + 1) / 2)
+    [row] = find(at([0, 0, 4], [8, 8, 10]), part, WIDE)
+    wide = holds(WIDE.grid().parts[1].locations[None], torch.tensor([[[10, 10]]])).double().mean()
+    assert row.found == 0.5 and row.side == 7 and 1 / 25 < wide < 1
+    assert row.random == pytest.approx((1 / 25 + float(wide)) / 2)
     assert [len(grid_of(side, WIDE)) for side in WIDE.sides] == [len(part) for part in WIDE.grid().parts]
 
 
-def test_the_whole_image_holds_all_and_so_do_its_rivals() -> None:
+def test_a_glance_at_the_whole_image_finds_nothing_nor_do_its_rivals() -> None:
     oblong = Geometry(12, 30, 1, glimpse_size=4, per_axis=4)
     glance = whole_image((12, 30)).view(1, 1, 3).expand(2, 1, 3)
-    [row] = find(glance, torch.tensor([[[0.0, 0.0]], [[12.0, 30.0]]]), oblong)
-    assert (row.found, row.random, row.central, row.error) == (1, 1, 1, 0)
+    [row] = find(glance, torch.tensor([[[0.0, 0.0]], [[6.0, 15.0]]]), oblong)
+    assert (row.found, row.by_now, row.random, row.central, row.error, row.side) == (0, 0, 0, 0, 0, 0)
+    [half] = find(at([0, 0, 20], [8, 8, 4]), torch.full((2, 1, 2), 10.0), GEOMETRY)
+    assert (half.found, half.central, half.side) == (0.5, 0.5, 4)
+    assert half.random == pytest.approx(1 / 25 / 2)
+
+
+def test_what_was_found_once_is_found_by_now_unless_at_a_glance() -> None:
+    away, there, glance = [0, 0, 4], [8, 8, 4], [0, 0, 20]
+    places = torch.tensor([[glance, there, away], [glance, away, away], [glance, away, there], [there] * 3])
+    rows = find(places, torch.full((4, 1, 2), 10.0), GEOMETRY)
+    assert [row.found for row in rows] == [0.25, 0.5, 0.5]
+    assert [row.by_now for row in rows] == [0.25, 0.5, 0.75]
+    assert rows[2].by_now_error == pytest.approx(math.sqrt(0.75 * 0.25 / 4))
 
 
 def test_hidden_parts_count_for_nothing() -> None:

@@ -9,6 +9,7 @@ import torch
 from cli_tiny import assert_refused, call
 from faces_tiny import ANNOTATED, annotate
 
+import boed
 from data import DataSet, load
 from data.errors import SettingsError, StoreError
 from data.layouts import CELEBAHQ_IMAGES as IMAGES
@@ -45,12 +46,12 @@ def test_glimpses_at_a_part_hold_that_part(split: str, faces: DataSet, tmp_path:
     assert [row.found for row in measure_finding(store, faces, "right_eye")] == [0, 1]
 
 
-def test_without_a_part_it_is_the_middle_of_the_box() -> None:
+def test_the_object_is_the_middle_of_the_box() -> None:
     digits = load("digits")
     ids = digits["design"].ids[[4, 9]]
     assert digits["design"].boxes is not None
     corners = digits["design"].boxes[[4, 9]].double()
-    assert torch.equal(part_places(digits, "design", ids)[:, 0], corners.view(2, 2, 2).mean(1))
+    assert torch.equal(part_places(digits, "design", ids, "object")[:, 0], corners.view(2, 2, 2).mean(1))
 
 
 def test_only_finished_sequences_count(faces: DataSet, tmp_path: Path) -> None:
@@ -85,8 +86,10 @@ def test_the_command_prints_a_line_for_each_store_and_glimpse(faces: DataSet, tm
     assert lines[0].split()[:5] == ["annotated-parts", "(a)", "1", "3", "100.0"]
     answer = call("finding", paths[0], "--json")
     found = json.loads(answer.stdout)
-    assert found["part"] == "the middle of the box"
+    assert found["part"] == "object"
     assert [row["step"] for row in found["sources"]["annotated-parts"]] == [1, 2]
+    rows = boed.finding(paths[:1], data_root=None)["annotated-parts"]
+    assert [row.to_json() for row in rows] == found["sources"]["annotated-parts"]
 
 
 def test_bad_input_is_refused_in_one_line(faces: DataSet, tmp_path: Path) -> None:
