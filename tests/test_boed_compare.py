@@ -235,3 +235,10 @@ def test_the_table_has_a_line_for_every_source_and_glimpse(oracle: list[Masks]) 
     assert len(lines) == 2 + 2 * 3 + 1 and lines[0] == f"pointer: {COUNT} images of label"
     assert lines[2].split()[:3] == ["design", "1", "100.0"] and lines[7].split()[-1] == "48"
     assert lines[-1] == "time: design 0.25 s per sequence"
+
+
+def test_a_judge_that_does_not_know_a_glance_is_refused_before_it_learns() -> None:
+    glancing = replace(GEOMETRY, first_glance=True)
+    settings = replace(SETTINGS, posterior="avp-cnn")
+    with pytest.raises(SettingsError, match="glimpse-set .* with --first-glance, found avp-cnn"):
+        compare(DATASET, glancing, [source("a", "design")], settings)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from boed.combination import Combination, require_sensor
 from boed.comparison.judge import judge
 from boed.comparison.masks import Masks
 from boed.comparison.settings import JudgeSettings
@@ -115,7 +116,10 @@ def compare(
     Raises:
         StoreError: no image has sequences of all sources, or the data lack one that has.
         DataError: too few images to judge.
+        SettingsError: a judge that does not go with a first glance or several sides.
     """
+    steps = min(source.locations.shape[1] for source in sources)
+    require_sensor(Combination(posterior=settings.posterior), geometry, steps)
     split = at_device(dataset["design"], device)
     ids, locations = common(sources)
     rows = _rows_of(split, ids)

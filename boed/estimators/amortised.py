@@ -60,7 +60,6 @@ class AmortisedEstimator(nn.Module):
         channels: int = CHANNELS,
     ) -> None:
         super().__init__()
-        self.geometry, self.places = geometry, places
         self.canvas = SeenCanvas(geometry, CELLS)
         sides, number = places[:, 2].unique(return_inverse=True)
         axis = torch.linspace(-1, 1, CELLS)
