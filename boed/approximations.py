@@ -13,7 +13,7 @@ from boed.combination import Combination, require_unseen
 from boed.completions.completion import Completion
 from boed.completions.retrieval import RetrievalCompletion
 from boed.estimators.bank import Bank
-from boed.estimators.calibration import Calibration
+from boed.estimators.calibration import Calibration, Levels
 from boed.estimators.choices import MEMORY_GB
 from boed.estimators.estimator import Belief, BeliefParts
 from boed.estimators.registry import ESTIMATORS
@@ -64,6 +64,7 @@ class Approximations:
         retrieval: the completion from the bank, where it is not the tempered one.
         weights: (T,) weight of an image's own map at each step; the rest is the average map.
         calibrations: (T,) how the map of each step is read in nats.
+        levels: what of that comes from images of another split.
         facts: of the data set.
     """
 
@@ -78,6 +79,7 @@ class Approximations:
     retrieval: RetrievalCompletion | None = None
     weights: tuple[float, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
+    levels: Levels = field(default_factory=Levels)
     facts: TaskFacts = field(default_factory=TaskFacts)
 
     def __post_init__(self) -> None:
@@ -216,7 +218,8 @@ class Approximations:
     def save_adaptivity(self, path: Path) -> None:
         """Writes the weights of an image's own map, and how maps are read."""
         calibrations = [each._asdict() for each in self.calibrations]
-        write_json(path, {"weights": self.weights, "calibrations": calibrations})
+        kept = {"weights": self.weights, "calibrations": calibrations, "levels": self.levels._asdict()}
+        write_json(path, kept)
 
     @classmethod
     def load(

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.estimators.bank import Bank
 from boed.generation import require_usable
 from boed.search.adaptivity import affordable
-from boed.search.designer import Designer, History
+from boed.search.designer import Designer
+from boed.search.levels import crossed, standard_error
+from boed.search.prediction import TOGETHER_IMAGES, Step, embedded, of_attribute, steps_of
 from data.dataset import Split
-from data.device import at_device, one_thread
-from data.sample import sample_rows
+from data.device import one_thread
 
-IMAGES = 1000
-TOGETHER_IMAGES = 300  # of each of several attributes
 TOLERANCE, SHARE = 0.05, 0.05  # nats, and of the realised value: within the larger of both they agree
 BINS = 10
 
@@ -68,14 +66,15 @@ def measure_calibration(
 
     Args:
         fitted: from `boed.fit` or `boed.load`.
-        split: images that neither q nor the bank has seen: any but `dataset["train"]`.
+        split: images that neither q nor the bank has seen: any but `dataset["train"]`. Of those by which the
+            level of what is predicted was set, each half has the level that the other half gives.
         images: how many of them at most, a fair sample; default 1,000, or fewer where maps are dear.
         seed: of the completions; default that of the fit.
 
     Raises:
         SettingsError: no fit, or no split of images as they were fitted.
 
-    >>> import boed, data
+    >>> import boed, data, torch
     >>> images = (torch.rand(80, 8, 8) * 255).byte()
     >>> dataset = data.DataSet.from_arrays(images, torch.arange(80) % 2, glimpse_size=4, glimpses=2)
     >>> fitted = boed.fit(dataset, iterations=12, width=8, device="cpu")
@@ -84,7 +83,7 @@ def measure_calibration(
     """
     require_usable(fitted, split)
     with one_thread():
-        return list(_rows(fitted, _embedded(fitted, split, images), seed))
+        return list(_rows(fitted, embedded(fitted, split, images), seed, _knows(fitted, split)))
 
 
 def measure_together(
@@ -102,57 +101,47 @@ def measure_together(
         for name, fitted in fits.items():
             require_usable(fitted, splits[name])
             if seen is None:
-                seen = _embedded(fitted, splits[name], min(images, affordable(fitted, images)))
-            rows = torch.searchsorted(splits[name].ids, seen.split.ids.to(splits[name].ids))
-            labelled = at_device(splits[name].take(rows), fitted.places.device)
-            found[name] = list(_rows(fitted, seen.of_attribute(fitted.q, labelled), None))
+                seen = embedded(fitted, splits[name], min(images, affordable(fitted, images)))
+            labelled = of_attribute(seen, fitted, splits[name])
+            found[name] = list(_rows(fitted, labelled, None, _knows(fitted, splits[name])))
     return found
 
 
-def _embedded(fitted: Approximations, split: Split, images: int | None) -> Bank:
-    """A fair sample of a split, at all places."""
-    images = affordable(fitted, IMAGES) if images is None else images
-    sample = split.take(sample_rows(len(split), min(images, len(split))))
-    return Bank(fitted.q, at_device(sample, fitted.places.device), fitted.places, fitted.geometry)
+def _knows(fitted: Approximations, split: Split) -> bool:
+    """Whether the level of what is predicted was set by these images."""
+    return bool(fitted.levels.split) and split.fingerprint == fitted.levels.split
 
 
-@torch.no_grad()
-def _rows(fitted: Approximations, unseen: Bank, seed: int | None) -> Iterator[CalibrationRow]:
-    designer, labels = Designer(fitted), unseen.labels
-    rows = torch.arange(len(unseen), device=labels.device)
-    seed = fitted.settings.seed if seed is None else seed
-    history, before = History(designer, unseen.split, rows, seed=seed), designer.prior_loss(labels)
-    for step, (weight, read) in enumerate(zip(designer.weights, designer.calibrations, strict=True), 1):
-        entropy = history.predictive_entropy()
-        realised = unseen.scores_after(rows, history.total, step, "cross-entropy").double()
-        places, predicted = history.choose(weight, read)
-        at, open_ = places[:, None], ~history.seen
-        found, true = predicted.gather(1, at).flatten(), realised.gather(1, at).flatten()
-        slope, correlation = _line(predicted[open_], realised[open_])
+def _rows(fitted: Approximations, unseen: Bank, seed: int | None, known: bool) -> Iterator[CalibrationRow]:
+    designer, seed = Designer(fitted), fitted.settings.seed if seed is None else seed
+    before = designer.prior_loss(unseen.labels)
+    steps: Iterable[Step] = steps_of(designer, unseen, seed)
+    if known:
+        steps = crossed(list(steps), fitted.levels.shifts)
+    for number, step in enumerate(steps, 1):
+        found, true = step.at_chosen(step.predicted), step.at_chosen(step.realised)
+        open_ = step.predicted.isfinite()
+        predicted, realised = step.predicted[open_], step.realised[open_]
+        slope, correlation = _line(predicted, realised)
         yield CalibrationRow(
-            step,
-            len(rows),
-            entropy=float(entropy.mean()),
+            number,
+            len(unseen),
+            entropy=float(step.entropy.mean()),
             nll=float(before.mean()),
             predicted=float(found.mean()),
             realised=float(true.mean()),
-            error=_standard_error(found - true),
+            error=standard_error(found - true),
             slope=slope,
             correlation=correlation,
-            bins=_bins(predicted[open_], realised[open_]),
+            bins=_bins(predicted, realised),
         )
-        history.look(places)
         before = true
-
-
-def _standard_error(values: Tensor) -> float:
-    """Of the mean of values (B,); 0 of a single one."""
-    return float(values.std(correction=0)) / max(1, len(values) - 1) ** 0.5
 
 
 def _bins(predicted: Tensor, realised: Tensor) -> tuple[tuple[float, float], ...]:
     """Means of pairs (M,), in tenths by what is predicted; as many as there are pairs where they are fewer.
 
+    >>> import torch
     >>> _bins(torch.tensor([3.0, 1.0]), torch.tensor([2.0, 4.0]))
     ((1.0, 4.0), (3.0, 2.0))
     """

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from boed.approximations import Approximations
     from data.dataset import Split
 
-UNSEEN = ("valid", "design", "test")  # splits that no fit learns from
+UNSEEN = ("valid", "design", "test")  # splits that neither q nor the bank is of
 _IMAGES = panel(
     "Images",
     Option(

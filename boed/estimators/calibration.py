@@ -40,6 +40,18 @@ class Calibration(NamedTuple):
         return (level + self.contrast * scores).clamp(min=0)
 
 
+class Levels(NamedTuple):
+    """By how much the offsets of calibrations were moved on images of another split than the bank's.
+
+    Args:
+        shifts: (T,) nats; empty where they were not.
+        split: fingerprint of these images.
+    """
+
+    shifts: tuple[float, ...] = ()
+    split: str = ""
+
+
 def calibration_of(scores: Tensor, realised: Tensor, entropy: Tensor) -> Calibration:
     r"""The least-squares reading of maps, for the place that each of them chooses.
 

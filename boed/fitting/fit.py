@@ -6,6 +6,7 @@
 3. On the remaining 28 %, at most 8,000 images, which are the bank and which q has never seen, q is calibrated
    by one temperature per t.
 4. The other parts of the combination are learned: completion, estimator, weights of an image's own map.
+5. The level of what is predicted is set right on the valid split (`boed.search.levels`).
 """
 
 from __future__ import annotations
@@ -23,21 +24,25 @@ import torch
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.enumeration.task import require_enumerable
+from boed.estimators.bank import Bank
 from boed.fitting.augmentation import Augmentation
-from boed.fitting.parts import add_parts, nothing_learned
+from boed.fitting.parts import Unseen, add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
 from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
 from boed.search.codebook import codebook, partition
+from boed.search.prediction import embedded
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
 from boed.simulation import ImageModel, task_of
 from data.dataset import DataSet
 from data.device import at_device, choose_device, one_thread
-from data.errors import CheckpointError, SettingsError
+from data.errors import CheckpointError, DataError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
 from data.places import whole_image
+
+LEVELS = "valid"  # the split that sets the level of what is predicted
 
 
 def fit(
@@ -52,8 +57,9 @@ def fit(
     """Learns the approximations of a task; into `folder` if there is one, and what is there is loaded.
 
     Args:
-        dataset: its training split is used, nothing else. Or a Pyro model of images with labels, which
-            stands for the draws that `boed.simulated(model, seed=seed)` gives.
+        dataset: its training split is used, and the valid split, if it has one, for the level of what is
+            predicted. Or a Pyro model of images with labels, which stands for the draws that
+            `boed.simulated(model, seed=seed)` gives.
         folder: for the approximations of one posterior, and the state of an interrupted fit. None: nothing
             is kept, and an interrupted fit is lost; see `Approximations.save`.
         device: where it computes.
@@ -149,11 +155,37 @@ def _fit(
     return learned
 
 
-def complete(learned: Approximations, combination: Combination, dataset: DataSet, folder: Path) -> None:
-    """Adds the parts of a combination, and notes in the folder which it is."""
-    add_parts(learned, combination, lambda: dataset["train"], folder)
+def complete(
+    learned: Approximations,
+    combination: Combination,
+    dataset: DataSet,
+    folder: Path,
+    unseen: Unseen | None = None,
+) -> None:
+    """Adds the parts of a combination, and notes in the folder which it is.
+
+    Args:
+        learned, combination: q, and what it is completed to.
+        dataset: parts learn from its training split.
+        folder: of their files.
+        unseen: images that set the level of what is predicted; default those of the valid split.
+    """
+    add_parts(learned, combination, lambda: dataset["train"], folder, unseen or of_split(learned, dataset))
     if not (folder / COMBINATION).exists() or _last_combination(folder) != combination:
         write_json(folder / COMBINATION, asdict(combination))
+
+
+def of_split(learned: Approximations, dataset: DataSet) -> Unseen:
+    """Opens a fair sample of the valid split at all places; none where a data set has no such images."""
+
+    def opened() -> tuple[Bank, str] | None:
+        try:
+            split = dataset[LEVELS]
+        except DataError:  # training images alone do for a fit; its table says what is missing
+            return None
+        return embedded(learned, split), split.fingerprint
+
+    return opened
 
 
 def learn(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import torch
 
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
-from boed.fitting.fit import complete, finish, fit, learn, require_settings, seeded_apart
+from boed.estimators.bank import Bank
+from boed.fitting.fit import LEVELS, complete, finish, fit, learn, of_split, require_settings, seeded_apart
+from boed.fitting.parts import Unseen
 from boed.fitting.posterior_fit import STATES
 from boed.part_files import POSTERIOR
+from boed.search.prediction import of_attribute
 from boed.settings import FitSettings, FittedSettings
 from data.dataset import DataSet
 from data.errors import SettingsError
@@ -41,7 +45,7 @@ def fit_jointly(
     `boed generate` takes. What is there already is not learned again.
 
     Args:
-        dataset: with several attributes; its training split is used, nothing else.
+        dataset: with several attributes; its training and valid splits are used, see `boed.fitting.fit.fit`.
         folder: for what all attributes share.
         folder_of: attribute -> folder for its approximations.
         device, geometry, combination: see `boed.fitting.fit.fit`.
@@ -75,8 +79,11 @@ def fit_jointly(
             shared.save_posterior(folder)
         for state in STATES:
             (folder / state).unlink(missing_ok=True)
+        unseen = cache(of_split(shared, dataset))  # embedded once, when first asked for
         return {
-            name: _of_attribute(shared, number, dataset.only(name), folder, folder_of(name), combination)
+            name: _of_attribute(
+                shared, number, dataset.only(name), folder, folder_of(name), combination, unseen
+            )
             for number, name in enumerate(dataset.attributes)
         }
 
@@ -88,6 +95,7 @@ def _of_attribute(
     folder: Path,
     own: Path,
     combination: Combination,
+    unseen: Unseen,
 ) -> Approximations:
     """The approximations of one attribute; what a completion has learned of the images is common to all."""
     if (own / POSTERIOR).exists():
@@ -96,10 +104,17 @@ def _of_attribute(
     finish(learned, own)
     for part in folder.glob("completion-*.safetensors"):
         shutil.copyfile(part, own / part.name)
-    complete(learned, combination, dataset, own)
+    complete(learned, combination, dataset, own, lambda: _labelled(unseen(), learned, dataset))
     for part in own.glob("completion-*.safetensors"):
         shutil.copyfile(part, folder / part.name)
     return learned
+
+
+def _labelled(
+    others: tuple[Bank, str] | None, learned: Approximations, dataset: DataSet
+) -> tuple[Bank, str] | None:
+    """Unseen images with the labels of one attribute."""
+    return others and (of_attribute(others[0], learned, dataset[LEVELS]), others[1])
 
 
 def _require_attributes(dataset: DataSet, combination: Combination) -> None:

@@ -13,7 +13,8 @@ from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.completions.completion import BankedCompletion, CompletionTask
 from boed.completions.registry import COMPLETIONS, CompletionKind
-from boed.estimators.calibration import Calibration
+from boed.estimators.bank import Bank
+from boed.estimators.calibration import Calibration, Levels
 from boed.estimators.estimator import EstimatorTask
 from boed.estimators.registry import ESTIMATORS, EstimatorKind
 from boed.part_files import (
@@ -25,6 +26,7 @@ from boed.part_files import (
     state_file,
 )
 from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
+from boed.search.levels import set_levels
 from data.dataset import Split
 from data.device import at_device
 from data.errors import CheckpointError
@@ -36,7 +38,20 @@ Training = Callable[[], Split]
 """Opens the training images; raises CheckpointError where nothing is to be learned."""
 
 
-def add_parts(learned: Approximations, combination: Combination, training: Training, folder: Path) -> None:
+Unseen = Callable[[], tuple[Bank, str] | None]
+"""Labelled images of another split at all places, with its fingerprint, if there are any.
+
+They set the level of what is predicted.
+"""
+
+
+def add_parts(
+    learned: Approximations,
+    combination: Combination,
+    training: Training,
+    folder: Path,
+    unseen: Unseen = lambda: None,
+) -> None:
     """Completes `learned`, which has q, to a combination: from files in `folder`, or learned into them."""
     require_sensor(combination, learned.geometry, learned.glimpses)
     learned.combination = combination
@@ -48,8 +63,7 @@ def add_parts(learned: Approximations, combination: Combination, training: Train
         _add_completion(learned, completion, training, folder)
     if estimator.new is not None:
         learned.estimator = _network(learned, estimator, training, folder)
-    adaptivity = _adaptivity(learned, training, folder)
-    learned.weights, learned.calibrations = adaptivity.weights, adaptivity.calibrations
+    _add_adaptivity(learned, training, unseen, folder)
 
 
 def nothing_learned(folder: Path) -> Training:
@@ -147,26 +161,31 @@ def _restore(network: nn.Module, path: Path) -> None:
         ) from None
 
 
-def _adaptivity(learned: Approximations, training: Training, folder: Path) -> Adaptivity:
+def _add_adaptivity(learned: Approximations, training: Training, unseen: Unseen, folder: Path) -> None:
     """Read, or estimated; what is exact needs no shrinkage."""
-    if learned.combination.exact:
-        return Adaptivity((1.0,) * learned.glimpses, (Calibration(),) * learned.glimpses)
     path = folder / adaptivity_file(learned.combination)
-    if path.exists():
-        return _read_adaptivity(path)
-    training()  # refuses where nothing is to be learned
-    adaptivity = _estimated(learned, learned.settings.seed)
-    learned.weights, learned.calibrations = adaptivity.weights, adaptivity.calibrations
-    learned.save_adaptivity(path)
-    return adaptivity
+    if learned.combination.exact:
+        learned.weights, learned.calibrations = (1.0,) * learned.glimpses, (Calibration(),) * learned.glimpses
+    elif path.exists():
+        _read_adaptivity(learned, path)
+    else:
+        training()  # refuses where nothing is to be learned
+        adaptivity = _estimated(learned, learned.settings.seed)
+        learned.weights, learned.calibrations = adaptivity.weights, adaptivity.calibrations
+        others = unseen()
+        if others is not None:
+            set_levels(learned, *others)
+        learned.save_adaptivity(path)
 
 
-def _read_adaptivity(path: Path) -> Adaptivity:
+def _read_adaptivity(learned: Approximations, path: Path) -> None:
     try:
         kept = json.loads(path.read_text())
-        calibrations = tuple(Calibration(**each) for each in kept["calibrations"])
-        return Adaptivity(tuple(kept["weights"]), calibrations)
-    except (ValueError, KeyError, TypeError) as error:
+        learned.calibrations = tuple(Calibration(**each) for each in kept["calibrations"])
+        learned.weights = tuple(kept["weights"])
+        levels = kept.get("levels", {})  # fits of a development version have none
+        learned.levels = Levels(tuple(levels.get("shifts", ())), levels.get("split", ""))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"expected weights and calibrations in {path}, found it damaged ({error}); delete it and run "
             "`boed fit` again"
