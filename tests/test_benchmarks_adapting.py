@@ -1,4 +1,4 @@
-"""Whether adapting could pay: rules by hand, and a made-up world in which one glimpse says where to look next."""
+"""Whether adapting could pay: rules by hand, and a world in which one glimpse says where to look next."""
 
 from pathlib import Path
 
