@@ -1,8 +1,8 @@
 """The level of what a design predicts, set right on images that no part has learned from.
 
 q is calibrated and its maps are read on the bank, whose images are a sample of the training split. Images of
-other splits may be harder: other people, other scenes; and places that were sought on the bank are a little
-better there than elsewhere.
+other splits may be harder or easier, and places that were sought on the bank are a little better there than
+elsewhere.
 """
 
 from __future__ import annotations
