@@ -63,7 +63,8 @@ def test_a_validation_folder_alone_can_be_tested(tmp_path: Path, write_photo: Wr
 
 
 def test_a_training_folder_alone_has_no_test(tmp_path: Path, write_photo: Write) -> None:
-    write_photo(tmp_path / "train" / "ant" / "1.png", 0)
+    for name in ("ant", "bee"):
+        write_photo(tmp_path / "train" / name / "1.png", 0)
     with pytest.raises(DataError, match=r"expected the test images .*val/CLASS"):
         load_folder(tmp_path)["test"]
 
