@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def _import_matplotlib() -> None:
     try:
         import matplotlib
     except ValueError:
+        for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[module]  # half imported
         named = os.environ.pop(BACKEND, None)
         try:
             import matplotlib  # noqa: F401

@@ -41,8 +41,8 @@ def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise DataError(
-            f"expected {folder} to be free, found {what} in it ({owner_of(folder)}); wait for that, or name "
-            "another folder"
+            f"expected {folder} to be free, found it in use by {what} ({owner_of(folder)}); wait for "
+            "that, or name another folder"
         ) from None
     except OSError as error:
         todo = advice(error) or "name another"

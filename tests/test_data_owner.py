@@ -18,7 +18,7 @@ from data.store import cache_folder, cached_store
 
 def test_a_folder_that_is_taken_is_refused_and_says_by_whom(tmp_path: Path) -> None:
     with owned(tmp_path / "run", "another training"):
-        who = rf"found another training in it \(process {os.getpid()} on {platform.node()} since 20"
+        who = rf"found it in use by another training \(process {os.getpid()} on {platform.node()} since 20"
         with pytest.raises(DataError, match=who), owned(tmp_path / "run", "another training"):
             raise AssertionError
     with owned(tmp_path / "run", "another training"):
