@@ -7,9 +7,9 @@ from pathlib import Path
 
 import lazy_loader
 
-from boed.shadowing import require_own_packages
+from boed.shadowing import is_command_line, require_own_packages
 
-require_own_packages(Path(__file__).parents[1])
+require_own_packages(Path(__file__).parents[1], alone=is_command_line())
 
 from data.version import __version__ as __version__  # noqa: E402  (after it is known whose data this is)
 

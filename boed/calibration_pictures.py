@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from boed.calibration import CalibrationRow
 from boed.calibration_table import caption
-from boed.pictures import figure_of
+from data.drawing import figure_of
 from data.files import write_atomically
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from data.dataset import Split
+from data.drawing import figure_of
 from data.errors import SettingsError
 from data.files import write_atomically
 from data.geometry import Geometry
@@ -20,19 +21,8 @@ from data.sequences import Sequences
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 DOT = 22  # size of a place in a map
-
-
-def figure_of(width: float, height: float) -> Figure:
-    """An empty figure of so many inches, drawn without a screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def draw_sequences(

@@ -76,7 +76,7 @@ def saved_combination(path: Path) -> Combination:
         return from_json(Combination, values, path=path)
     except (ValueError, TypeError, SettingsError) as error:
         raise CheckpointError(
-            f"expected a combination of parts in {path}, found it damaged ({error}); delete it and run "
+            f"expected a combination of parts in {path}, found it damaged ({error}); move it away and run "
             f"`{COMMAND}` again"
         ) from None
 
@@ -86,7 +86,7 @@ def _require_parts(path: Path, values: object, names: Sequence[str]) -> None:
     missing = [name for name in names if name not in kept]
     if missing:
         raise CheckpointError(
-            f"expected {', '.join(names)} in {path}, found no {', '.join(missing)}; delete it and run "
+            f"expected {', '.join(names)} in {path}, found no {', '.join(missing)}; move it away and run "
             f"`{COMMAND}` again"
         )
 

@@ -8,9 +8,10 @@ from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 
 BELOW = ("data", "supervision")
+COMMANDS = ("boed", "hardattn")
 
 
-def require_own_packages(beside: Path) -> None:
+def require_own_packages(beside: Path, alone: bool = False) -> None:
     """Sees to it that `import data` and `import supervision` take those of this project.
 
     A plain folder of that name, which Python takes for a namespace package, gives way, as it does to every
@@ -18,19 +19,28 @@ def require_own_packages(beside: Path) -> None:
 
     Args:
         beside: the folder that all packages of this project lie in.
+        alone: whether nobody else's code runs in this process, so that no other can be meant.
 
     Raises:
         ImportError: in one line, where another module or package has the name.
     """
     for name in BELOW:
         own, spec = beside / name / "__init__.py", _spec_of(name)
-        if spec is not None and spec.origin is None and own.is_file() and not _in_use(name):
+        if spec is not None and spec.origin is not None and Path(spec.origin).resolve() == own.resolve():
+            continue
+        plain = spec is not None and spec.origin is None
+        if (plain or alone) and own.is_file() and not _in_use(name):
             _load(name, own)
-        elif spec is None or spec.origin is None or Path(spec.origin).resolve() != own.resolve():
+        else:
             raise ImportError(
                 f"expected the package {name} of boed-hardattn in {own.parent}, found {_place(spec)}, "
                 f"which hides it; rename that file or folder, or start Python where there is no other {name}"
             )
+
+
+def is_command_line() -> bool:
+    """Whether this process is one of the command lines of this project."""
+    return Path(sys.argv[0] if sys.argv else "").stem in COMMANDS
 
 
 def _spec_of(name: str) -> ModuleSpec | None:

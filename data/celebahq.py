@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
+from data.celebahq_annotations import read_annotations
 from data.dataset import DataSet, Split
 from data.decode import photo_store
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
-from data.layouts import CELEBAHQ as LAYOUT
 from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
 from data.layouts import CELEBAHQ_IMAGES as IMAGES
 from data.scatter import face_parts, scattered_split
@@ -62,7 +62,7 @@ def load_celebahq(
     """
     asked = {"canvas": canvas, "face_widths": face_widths, "placements": placements, "seed": seed}
     scattering = scattering_of({"scatter": scatter, **asked})
-    names, ids, labels = _read_annotations(root / ANNOTATIONS)
+    names, ids, labels = read_annotations(root / ANNOTATIONS)
     columns = _columns(names, attribute)
     chosen = [names[column] for column in columns]
     here = _present(root / IMAGES, ids)
@@ -117,33 +117,6 @@ def _columns(names: list[str], attribute: str | None) -> list[int]:
     for unknown in [name for name in chosen if name not in names]:
         raise SettingsError(f"expected one of the attributes {', '.join(names)}; found {unknown!r}")
     return [names.index(name) for name in chosen]
-
-
-def _read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Attribute names, image indices (N,) and labels (N, 40) in {0, 1}."""
-    if not path.parent.is_dir():
-        raise DataError(f"expected a folder with {LAYOUT}, found no folder {path.parent}; set --data-root")
-    if not path.is_file():
-        raise DataError(
-            f"expected the annotation file {path}, found none; set --data-root to the folder that holds it"
-        )
-    lines = path.read_text(errors="replace").splitlines()
-    names = lines[1].split() if len(lines) > 1 else []
-    rows = [line.split() for line in lines[2:] if line.strip()]
-    if not names or not rows or any(len(row) != 1 + len(names) for row in rows):
-        raise DataError(
-            f"expected a line of names and rows of {len(names)} values in {path}, found another; "
-            "fetch it again"
-        )
-    try:
-        ids = np.array([int(row[0].removesuffix(".jpg")) for row in rows], dtype=np.int64)
-        values = np.array([[int(v) for v in row[1:]] for row in rows], dtype=np.int64)
-    except ValueError as error:
-        raise DataError(
-            f"expected rows 'N.jpg 1 -1 ...' in {path}, found one that is not ({error}); fetch it again"
-        ) from None
-    order = np.argsort(ids)
-    return names, ids[order], (values[order] > 0).astype(np.int64)
 
 
 def _present(folder: Path, ids: np.ndarray) -> np.ndarray:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from data.errors import DataError
+from data.modes import shown, upright_extent
 from data.store import ImageStore, cached_store, threaded
+from data.system_errors import advice
 
 
 def photo_store(
@@ -34,7 +37,8 @@ def photo_store(
     digest = hashlib.sha256(ids.tobytes() + labels.tobytes())
     for path in paths:
         stat = path.stat()
-        digest.update(f"{path.resolve()}\n{stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(path.resolve()))  # a name need not be UTF-8
+        digest.update(f"\n{stat.st_size} {stat.st_mtime_ns}\n".encode())
     key = ["photographs", size, digest.hexdigest()]
     decode = threaded(lambda n: decode_square(paths[n], size))
     return cached_store(key, (size, size, 3), ids, labels, decode, title=title)
@@ -54,15 +58,19 @@ def squared(image: Image.Image, size: int, mode: str) -> np.ndarray:
     """(size, size, 3) uint8 of an image, (size, size) in grey: its central square, resampled (Lanczos).
 
     Args:
-        mode: of Pillow, "RGB" or "L".
+        mode: "RGB" or "L", see `data.modes.shown`.
+
+    Raises:
+        DataError: see `data.modes.shown`.
 
     >>> squared(Image.new("RGB", (40, 30)), 16, "L").shape
     (16, 16)
     """
     image.draft(mode, (size, size))
-    (left, top), side = central_square(np.array(image.size))
+    upright = shown(image, mode)
+    (left, top), side = central_square(np.array(upright.size))
     box = (left, top, left + side[0], top + side[0])
-    return np.asarray(image.convert(mode).resize((size, size), Image.Resampling.LANCZOS, box))
+    return np.asarray(upright.resize((size, size), Image.Resampling.LANCZOS, box))
 
 
 def central_square(extents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -95,7 +103,7 @@ def in_square(points: np.ndarray, extents: np.ndarray, size: int) -> np.ndarray:
 
 
 def photo_extents(paths: Sequence[Path]) -> np.ndarray:
-    """(N, 2) height and width of the files in pixels; only their headers are read.
+    """(N, 2) height and width of the photographs in pixels, as they are shown; only headers are read.
 
     Raises:
         DataError: a file cannot be read as an image; the message names it.
@@ -103,15 +111,26 @@ def photo_extents(paths: Sequence[Path]) -> np.ndarray:
     extents = np.zeros((len(paths), 2), np.int64)
     for row, path in enumerate(paths):
         with opened_photo(path) as image:
-            extents[row] = image.height, image.width
+            extents[row] = upright_extent(image)
     return extents
 
 
 @contextmanager
 def opened_photo(path: Path) -> Iterator[Image.Image]:
-    """The image of a file; whatever goes wrong while it is read is a DataError."""
+    """The image of a file; whatever goes wrong while it is read is a DataError that names it.
+
+    A decoder that meets a broken file may raise nearly anything, so no list of errors would be whole.
+    """
     try:
         with Image.open(path) as image:
             yield image
-    except (OSError, Image.DecompressionBombError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"expected a readable image, found {path} ({error}); replace or remove it") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+    except OSError as error:
+        todo = advice(error) or "replace or remove it"
+        raise DataError(f"expected a readable image, found {path} ({error}); {todo}") from None
+    except Exception as error:
+        kind = type(error).__name__
+        raise DataError(
+            f"expected a readable image, found {path} ({kind}: {error}); replace or remove it"
+        ) from None

@@ -1,5 +1,6 @@
 """Errors that a user can act on: each message says what was expected, what was found, what to do."""
 
+import re
 import reprlib
 
 
@@ -9,6 +10,10 @@ class GlimpseError(Exception):
 
 class DataError(GlimpseError):
     """Images, labels or annotation files are missing, unreadable or inconsistent."""
+
+
+class TrainingError(GlimpseError):
+    """A training has diverged: its loss, or what it makes, is no number any more."""
 
 
 class SettingsError(GlimpseError):
@@ -29,4 +34,14 @@ def one_line(value: object) -> str:
     >>> one_line("long " * 20)
     "'long long lo...g long long '"
     """
-    return " ".join(reprlib.repr(value).split())
+    return re.sub(r"\s*\n\s*", " ", reprlib.repr(value))
+
+
+def on_one_line(text: str) -> str:
+    """A message such that it is one line that can be printed: blanks stay, for they may be part of a name.
+
+    >>> print(on_one_line("IMG\\n 0  copy \\udcf1.jpg"))
+    IMG\\n 0  copy \\udcf1.jpg
+    """
+    shown = text.encode(errors="backslashreplace").decode()
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in shown)

@@ -21,7 +21,11 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f"{path.name}.new")
+    beside.unlink(missing_ok=True)
+    beside.touch()
+    mode = beside.stat().st_mode  # as the umask has it; some writers make files for their owner alone
     write(beside)
+    beside.chmod(mode)
     beside.replace(path)
 
 

@@ -7,6 +7,10 @@ design (10 %), valid (10 %) and train (80 %), so that a file stays in its split 
 from __future__ import annotations
 
 import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +22,12 @@ from data.errors import DataError
 from data.geometry import Geometry
 from data.layouts import FOLDER as LAYOUT
 
-SUFFIXES = {".jpg", ".jpeg", ".png"}
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
+)
 GLIMPSE_SIZE, STRIDE = 16, 4
+FEW = 5  # names in a note
 
 
 def load_folder(root: Path, size: int = 128) -> DataSet:
@@ -41,12 +49,13 @@ def load_folder(root: Path, size: int = 128) -> DataSet:
     if top is None:
         found = "neither" if root.is_dir() else f"no folder {root}"
         raise DataError(f"expected {LAYOUT} in {root}, found {found}; set --data-root")
-    classes = _classes(top)
-    if not _files(top):
-        raise DataError(f"expected images in {top}/CLASS/ (.jpg, .jpeg, .png), found none; set --data-root")
+    classes, listed = _classes(top), Listing.of(top)
+    _require_task(top, listed)
     geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
     openers = {split: partial(_open_split, root, split, classes, size) for split in SPLITS}
-    return DataSet("folder", "label", classes, geometry, 5, openers, symmetric=True)
+    every = {part: Listing.of(root / part) for part in ("train", "val") if (root / part).is_dir()}
+    told = [f"{part}/: {listing.told(classes)}" for part, listing in every.items() if listing.told(classes)]
+    return DataSet("folder", "label", classes, geometry, 5, openers, "; ".join(told), symmetric=True)
 
 
 def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> Split:
@@ -56,7 +65,7 @@ def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> 
     strangers = sorted(set(_classes(top)) - set(classes))
     if strangers:
         raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
-    files = _files(top)
+    files = Listing.of(top).images
     chosen = [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
     labels = [classes.index(files[n].split("/")[0]) for n in chosen]
     paths = [top / files[n] for n in chosen]
@@ -73,14 +82,67 @@ def _classes(top: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _files(top: Path) -> list[str]:
-    """Sorted "CLASS/file" of the images; names with a leading dot are no images."""
-    return sorted(
-        f"{name}/{entry.name}"
-        for name in _classes(top)
-        for entry in (top / name).iterdir()
-        if entry.suffix.lower() in SUFFIXES and entry.name[0] != "."
-    )
+@dataclass(frozen=True)
+class Listing:
+    """What the class folders of train/ or val/ hold.
+
+    Attributes:
+        images: sorted "CLASS/file"; names with a leading dot are no images.
+        others: how many files of each other suffix.
+        hidden: files with a leading dot.
+        folders: inside of class folders.
+    """
+
+    images: list[str]
+    others: Counter[str]
+    hidden: int
+    folders: int
+
+    @classmethod
+    def of(cls, top: Path) -> Listing:
+        """Reads names alone."""
+        images, others, hidden, folders = list[str](), Counter[str](), 0, 0
+        for name in _classes(top):
+            for entry in (top / name).iterdir():
+                if entry.name[0] == ".":
+                    hidden += 1
+                elif entry.is_dir():
+                    folders += 1
+                elif entry.suffix.lower() in SUFFIXES:
+                    images.append(f"{name}/{entry.name}")
+                else:
+                    others[entry.suffix.lower() or "no suffix"] += 1
+        return cls(sorted(images), others, hidden, folders)
+
+    @property
+    def classes(self) -> set[str]:
+        """Those with an image."""
+        return {name.split("/")[0] for name in self.images}
+
+    def told(self, classes: Sequence[str]) -> str:
+        """What was left out, and which of the classes have no image; "" if nothing."""
+        missing = sorted(set(classes) - self.classes)
+        kinds = ", ".join(f"{suffix} {count}" for suffix, count in self.others.most_common(FEW))
+        parts = [
+            f"{self.others.total()} files left out that are no images ({kinds})" if self.others else "",
+            f"{self.hidden} hidden files left out" if self.hidden else "",
+            f"{self.folders} folders inside of class folders left out" if self.folders else "",
+            f"no image of {len(missing)} classes ({', '.join(missing[:FEW])})" if missing else "",
+        ]
+        return ", ".join(part for part in parts if part)
+
+
+def _require_task(top: Path, listed: Listing) -> None:
+    """Raises DataError where there is nothing to tell apart."""
+    if not listed.images:
+        suffixes = ", ".join(SUFFIXES)
+        found = listed.told(()) or "none"
+        raise DataError(f"expected images in {top}/CLASS/ ({suffixes}), found {found}; set --data-root")
+    if len(listed.classes) < 2 and top.name == "train":  # images of one class can be tested
+        raise DataError(
+            f"expected images of two classes at least in {top}/CLASS/, found those of "
+            f"{', '.join(listed.classes)} alone; set --data-root to the folder above the class folders' own"
+        )
 
 
 def part_of_training(name: str) -> str:
@@ -90,5 +152,5 @@ def part_of_training(name: str) -> str:
     >>> [names.count(split) for split in ("design", "valid", "train")]
     [105, 106, 789]
     """
-    tenth = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 10
+    tenth = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") % 10
     return {0: "design", 1: "valid"}.get(tenth, "train")

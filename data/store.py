@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import json
 import os
@@ -20,14 +20,25 @@ from torch import Tensor
 
 from data.errors import DataError
 from data.files import write_text
+from data.owner import owned
 from data.progress import progress_bar
+from data.system_errors import advice
 
 CHUNK = 256
 
 
 def cache_folder() -> Path:
-    """Where decoded images are kept: `$BOED_CACHE`, else `~/.cache/boed`."""
-    return Path(os.environ.get("BOED_CACHE") or Path.home() / ".cache" / "boed")
+    """Where decoded images are kept: `$BOED_CACHE`, else `~/.cache/boed`.
+
+    Raises:
+        DataError: there is neither.
+    """
+    try:
+        return Path(os.environ.get("BOED_CACHE") or Path.home() / ".cache" / "boed")
+    except RuntimeError:
+        raise DataError(
+            "expected a home folder to keep decoded images in, found none; set BOED_CACHE to a folder"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -85,8 +96,7 @@ def cached_store(
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:20]
     folder = cache_folder() / name
     if not (folder / "store.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / "lock"):
+        with _explained(folder), owned(folder, "another decoding", wait=True):
             if not (folder / "store.json").exists():
                 try:
                     _decode_all(folder, shape, ids, labels, decode, title)
@@ -116,14 +126,6 @@ def threaded(decode: Callable[[int], np.ndarray]) -> Callable[[range], Iterator[
     return rows
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Held by one process at a time; a process that dies lets it go."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _decode_all(
     folder: Path,
     shape: tuple[int, int, int],
@@ -151,11 +153,36 @@ def _columns(labels: np.ndarray) -> np.ndarray:
     return (labels if labels.ndim == 2 else labels[:, None]).astype(np.int64)
 
 
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Errors of the system while a cache is written, as one line that names its folder."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"expected a cache that can be written, found {folder} ({error}); "
+            f"{advice(error) or 'try again'}; BOED_CACHE names another folder"
+        ) from None
+
+
 def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]:
     path, progress = folder / "images.npy", folder / "done.txt"
     if path.exists() and progress.exists():
         return np.lib.format.open_memmap(path, mode="r+"), int(progress.read_text())
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape), 0
+    images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    _reserve(path)
+    return images, 0
+
+
+def _reserve(path: Path) -> None:
+    """Takes the room of a file whose length is set: a map of what the disk lacks would end the process."""
+    size = path.stat().st_size
+    if not hasattr(os, "posix_fallocate"):
+        if shutil.disk_usage(path.parent).free < size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _mapped(path: Path) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from data.errors import CheckpointError
 from data.files import write_atomically
+from data.system_errors import advice
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -30,10 +31,15 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
         command: that makes the file, for the error message.
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: the file is missing, damaged or cannot be read.
     """
     if not path.is_file():
         raise CheckpointError(f"expected saved weights at {path}, found none; make them with `{command}`")
+    try:
+        path.open("rb").close()  # what keeps one from reading it says nothing of its content
+    except OSError as error:
+        todo = advice(error) or "the file may be whole, try again"
+        raise CheckpointError(f"expected weights that can be read, found {path} ({error}); {todo}") from None
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -41,5 +47,5 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"expected whole safetensors in {path}, found damaged ones ({error}); "
-            f"delete it and run `{command}` again"
+            f"move it away and run `{command}` again"
         ) from None

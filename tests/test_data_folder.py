@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from data.dataset import SPLITS
-from data.errors import DataError, SettingsError
+from data.errors import DataError, SettingsError, on_one_line
 from data.folder import load_folder
 
 Write = Callable[..., None]
@@ -63,7 +64,8 @@ def test_a_validation_folder_alone_can_be_tested(tmp_path: Path, write_photo: Wr
 
 
 def test_a_training_folder_alone_has_no_test(tmp_path: Path, write_photo: Write) -> None:
-    write_photo(tmp_path / "train" / "ant" / "1.png", 0)
+    for name in ("ant", "bee"):
+        write_photo(tmp_path / "train" / name / "1.png", 0)
     with pytest.raises(DataError, match=r"expected the test images .*val/CLASS"):
         load_folder(tmp_path)["test"]
 
@@ -110,3 +112,41 @@ def test_real_flowers(real_data: Callable[[str], Path]) -> None:
     assert len(opened.classes) == 5
     assert len(opened["test"].labels.bincount()) == 5
     assert 0.08 < len(opened["valid"]) / sum(len(opened[s]) for s in SPLITS[:3]) < 0.12
+
+
+def test_what_is_left_out_is_told_and_counted(root: Path) -> None:
+    assert load_folder(root, size=20).note == (
+        "val/: 1 files left out that are no images (.txt 1), 1 hidden files left out"
+    )
+    (root / "train/owl").mkdir()
+    (root / "train/b/more").mkdir()
+    for name in ("1.mov", "2.mov", "Thumbs.db"):
+        (root / "train/d" / name).write_text("")
+    assert load_folder(root, size=20).note.startswith(
+        "train/: 3 files left out that are no images (.mov 2, .db 1), 1 folders inside of class folders left "
+        "out, no image of 1 classes (owl); val/: "
+    )
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".BMP", ".gif", ".ppm"])
+def test_images_of_any_usual_kind_are_read(suffix: str, root: Path, write_photo: Write) -> None:
+    write_photo(root / "val" / "d" / f"9{suffix}", 9)
+    assert len(load_folder(root, size=20)["test"]) == 4
+
+
+def test_a_folder_too_high_is_no_task(tmp_path: Path, write_photo: Write) -> None:
+    write_photo(tmp_path / "train" / "images" / "1.png", 0)
+    with pytest.raises(DataError, match="two classes at least .* found those of images alone"):
+        load_folder(tmp_path)
+
+
+def test_names_need_not_be_utf_8(root: Path) -> None:
+    files = sorted((root / "val/b").glob("*.png"))
+    strange = os.fsencode(files[0].parent) + b"/Espa\xf1a.png"
+    os.rename(os.fsencode(files[0]), strange)
+    assert len(load_folder(root, size=20)["test"]) == 3
+    with open(strange, "wb") as file:
+        file.write(b"no image")
+    with pytest.raises(DataError, match="Espa") as found:
+        load_folder(root, size=20)["test"]
+    assert r"Espa\udcf1a.png" in on_one_line(str(found.value))

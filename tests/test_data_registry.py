@@ -73,8 +73,8 @@ def test_the_options_that_there_are_are_named() -> None:
 
 
 def test_the_size_of_photographs_is_an_option(tmp_path: Path, write_photo: Callable[..., None]) -> None:
-    for part in ("train", "val"):
-        write_photo(tmp_path / part / "cat" / "1.jpg", seed=0)
+    for name in ("cat", "dog"):
+        write_photo(tmp_path / "train" / name / "1.jpg", seed=0)
     assert load("folder", tmp_path, size=48).geometry.height == 48
     assert load("folder", tmp_path).geometry.height == 128
 

@@ -80,8 +80,8 @@ CALLS: list[tuple[Callable[[hardattn.Model], Any], str]] = [
     (lambda model: hardattn.train(tiny_dataset()["train"]), "expected a data set, .* found Split"),
     (lambda model: boed.fit(tiny_dataset()["train"]), "expected a data set, .* found Split"),
     (lambda model: hardattn.Budget(minutes="2"), "expected a finite budget above 0, found '2'"),
-    (lambda model: hardattn.Recipe(learning_rate=math.nan), "learning rate of .* found nan"),
-    (lambda model: hardattn.Recipe(learning_rate=0.0), "learning rate of .* found 0.0"),
+    (lambda model: hardattn.Recipe(learning_rate=math.nan), "learning-rate of .* found nan"),
+    (lambda model: hardattn.Recipe(learning_rate=0.0), "learning-rate of .* found 0.0"),
     (lambda model: hardattn.train(tiny_dataset(), budget=2), "a budget such as .* found 2"),
     (
         lambda model: hardattn.train(tiny_dataset(), learning_rat=3),

@@ -187,7 +187,7 @@ def _read_adaptivity(learned: Approximations, path: Path) -> None:
         learned.levels = Levels(tuple(levels.get("shifts", ())), levels.get("split", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
-            f"expected weights and calibrations in {path}, found it damaged ({error}); delete it and run "
+            f"expected weights and calibrations in {path}, found it damaged ({error}); move it away and run "
             "`boed fit` again"
         ) from None
 

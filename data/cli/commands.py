@@ -16,7 +16,8 @@ from rich_click import RichCommand, RichGroup
 
 from data.cli.config import config_options, save_config, words_of_file
 from data.cli.help import plain_help
-from data.errors import GlimpseError
+from data.errors import GlimpseError, on_one_line
+from data.system_errors import advice
 
 GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _WORDS = "data.cli.words"  # of the command line, in what a context and those below it share
@@ -28,10 +29,15 @@ def one_line_errors() -> Iterator[None]:
     try:
         yield
     except GlimpseError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
+        click.echo(f"error: {on_one_line(str(error))}", err=True)
         sys.exit(2)
+    except BrokenPipeError:
+        raise  # whoever read the output has gone; click ends quietly
     except OSError as error:
-        click.echo(f"error: expected files that can be read and written, found: {error}", err=True)
+        told = advice(error)
+        todo = f"; {told}" if told else ""
+        found = on_one_line(f"expected files that can be read and written, found: {error}{todo}")
+        click.echo(f"error: {found}", err=True)
         sys.exit(2)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
@@ -57,8 +63,8 @@ def one_line_refusals() -> Iterator[None]:
         error.show()
         sys.exit(2)
     except click.ClickException as error:
-        message = " ".join(error.format_message().split())
-        click.echo(f"error: expected options as in --help, found otherwise: {message}", err=True)
+        message = " ".join(line.strip() for line in error.format_message().splitlines())
+        click.echo(f"error: expected options as in --help, found otherwise: {on_one_line(message)}", err=True)
         sys.exit(2)
     except click.Abort:
         sys.exit(130)

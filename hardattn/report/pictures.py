@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from data.drawing import figure_of
 from data.errors import SettingsError
 from data.files import write_atomically
 
@@ -138,7 +139,7 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
             panels[row, 0].add_patch(box)
             panels[row, 0].text(left + side / 2, top + side / 2, str(t + 1), **_INSIDE)
         said = int(np.argmax(walk["probabilities"][-1]))
-        panels[row, 0].set_title(f"{run['label']}: {task['classes'][said]}", fontsize=8)
+        panels[row, 0].set_title(f"{run['label']}: {task['classes'][said]}", fontsize=8, parse_math=False)
 
 
 def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: tuple[float, ...]) -> None:
@@ -210,12 +211,7 @@ def _extent(task: dict[str, Any]) -> tuple[float, float, float, float]:
 
 
 def _figure() -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return figure_of(8, 4.2)
 
 
 def _legend(axes: Axes) -> None:

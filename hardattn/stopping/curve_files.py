@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from data.drawing import figure_of
 from data.files import write_rows
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Point
@@ -16,18 +17,14 @@ OTHER = {"exit": "at one exit"}
 
 def draw_curve(points: Sequence[Point], title: str, path: Path) -> None:
     """Accuracy against MFLOPs per image, one line per stopping rule."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figure_of(6, 4)
     axes = figure.add_subplot()
     labels = OTHER | {name: rule.label for name, rule in RULES.items()}
     for rule in dict.fromkeys(point.rule for point in points):
         line = sorted((p.mflops, 100 * p.accuracy) for p in points if p.rule == rule)
         axes.plot(*zip(*line, strict=True), marker="o", markersize=3, label=labels.get(rule, rule))
     axes.set(xlabel="MFLOPs per image", ylabel="accuracy, %")
-    axes.set_title(title, fontsize=10)
+    axes.set_title(title, fontsize=10, parse_math=False)
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
 

@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from data.errors import SettingsError
+from data.errors import SettingsError, TrainingError
 from data.files import write_json, write_text
+from data.owner import owned
 from data.progress import Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
 from data.version import SOFTWARE
@@ -82,7 +83,25 @@ def run_to_the_end(
 
     Args:
         tracker: is told of every check.
+
+    Raises:
+        DataError: another training is in the folder.
+        TrainingError: the loss or a figure is no number any more.
+        CheckpointError: what is there is damaged.
     """
+    with owned(folder, "another training"):
+        _run(learner, batches, validate, folder, budget, total, tracker)
+
+
+def _run(
+    learner: Trainer,
+    batches: Iterable[Batch],
+    validate: Validate,
+    folder: Path,
+    budget: Budget,
+    total: int | None,
+    tracker: Tracker | None,
+) -> None:
     last = folder / checkpoint.LAST
     if last.exists():
         tensors, about = load_tensors(last, checkpoint.COMMAND)
@@ -130,6 +149,8 @@ def _check(
         **figures,
         **learner.terms,
     }
+    if not all(math.isfinite(value) for value in _metrics(line).values()):
+        _refuse_divergence(learner, line, folder)
     if figures["nll"] < learner.best:
         learner.best = figures["nll"]
         save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
@@ -139,6 +160,23 @@ def _check(
     if tracker is not None:
         tracker.log(_metrics(line), learner.iteration)
     return line
+
+
+def _refuse_divergence(learner: Trainer, line: Mapping[str, Any], folder: Path) -> NoReturn:
+    """Ends a training whose figures are no numbers any more; weights that have learned nothing go."""
+    wrong = ", ".join(name for name, value in _metrics(line).items() if not math.isfinite(value))
+    if not _has_learned(folder):
+        (folder / checkpoint.MODEL).unlink(missing_ok=True)
+    raise TrainingError(
+        f"expected finite figures, found none of {wrong} after iteration {learner.iteration}: the training "
+        f"in {folder} has diverged; train with a smaller --learning-rate, under another --name"
+    )
+
+
+def _has_learned(folder: Path) -> bool:
+    """Whether the weights that are kept are of a later iteration than the first."""
+    path = folder / checkpoint.MODEL
+    return path.exists() and load_tensors(path, checkpoint.COMMAND)[1]["iteration"] > 0
 
 
 def _metrics(line: Mapping[str, Any]) -> dict[str, float]:

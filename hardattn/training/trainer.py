@@ -61,7 +61,7 @@ class TrainingRecipe:
             value = getattr(self, name)
             if not isinstance(value, Real) or not low <= float(value) <= high:
                 raise SettingsError(
-                    f"expected a {name.replace('_', ' ')} of {low:g} to {high:g}, found {value!r}; change it"
+                    f"expected a {name.replace('_', '-')} of {low:g} to {high:g}, found {value!r}; change it"
                 )
 
 

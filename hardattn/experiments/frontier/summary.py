@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from data.drawing import figure_of
 from hardattn.experiments.frontier.grid import ATTENTION
 from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers, within
 from hardattn.experiments.frontier.sweep import Frontier
@@ -90,11 +91,7 @@ def as_text(result: Frontier) -> str:
 
 def draw(result: Frontier, path: Path) -> None:
     """Test accuracy against MFLOPs: all points, and a line through those that validation chooses."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = figure_of(7, 4.5)
     axes = figure.add_subplot()
     for number, (family, frontier) in enumerate(frontiers(result.points).items()):
         every = [point for point in result.points if point.family == family]
@@ -106,7 +103,7 @@ def draw(result: Frontier, path: Path) -> None:
     shown = [budget for budget in BUDGETS if low <= budget <= high]
     axes.set_xticks(shown, [f"{budget:g}" for budget in shown])
     axes.minorticks_off()
-    axes.set_title(f"{result.dataset} {result.target}", fontsize=10)
+    axes.set_title(f"{result.dataset} {result.target}", fontsize=10, parse_math=False)
     axes.legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=150)
 

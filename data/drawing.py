@@ -1,0 +1,42 @@
+"""Figures that are drawn without a screen, whatever backend the surroundings name."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BACKEND = "MPLBACKEND"
+
+
+def figure_of(width: float, height: float) -> Figure:
+    """An empty figure of so many inches; texts in it are taken as they are, `$` and `_` too.
+
+    >>> figure_of(2, 1).get_size_inches().tolist()
+    [2.0, 1.0]
+    """
+    _import_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # slow to import
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _import_matplotlib() -> None:
+    """Imports it although MPLBACKEND may name a backend that is not there, as a notebook's elsewhere."""
+    try:
+        import matplotlib
+    except ValueError:
+        for module in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+            del sys.modules[module]  # half imported
+        named = os.environ.pop(BACKEND, None)
+        try:
+            import matplotlib  # noqa: F401
+        finally:
+            if named is not None:
+                os.environ[BACKEND] = named
