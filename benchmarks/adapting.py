@@ -142,7 +142,7 @@ def compared(of: Known, bank: Known, own: Tensor, weight: float) -> dict[str, Ru
 def require_later_glimpses(fitted: Approximations) -> None:
     """Raises SettingsError for a fit of a single glimpse, before which all images are alike."""
     if fitted.glimpses < 2:
-        raise SettingsError("expected a fit of at least 2 glimpses, found 1; nothing adapts before the second")
+        raise SettingsError("expected a fit of at least 2 glimpses, found 1; the first adapts to nothing")
 
 
 @torch.no_grad()

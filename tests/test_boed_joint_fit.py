@@ -110,7 +110,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 def test_a_fit_that_was_stopped_between_q_and_the_levels_leaves_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, completion: str
 ) -> None:
-    """The level is set by fewer images where maps are dear, which no attribute knows before it has its parts."""
+    """Where maps are dear fewer images set the level; only an attribute with its parts knows that."""
     monkeypatch.setattr("boed.search.adaptivity.FEW_IMAGES", 15)
     monkeypatch.setattr("boed.search.levels.FEWEST", 5)
     combination = Combination.of(completion=completion)
