@@ -29,7 +29,7 @@ from boed.search.designer import Designer, History
 from boed.search.levels import standard_error
 from boed.search.prediction import embedded
 from boed.search.shrinkage import shrunk
-from data.errors import GlimpseError
+from data.errors import GlimpseError, SettingsError
 
 NEIGHBOURS, COARSE = 50, 8  # COARSE x COARSE cells of an image
 SHARES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)  # of a rule's map; the rest is the average map
@@ -139,6 +139,12 @@ def compared(of: Known, bank: Known, own: Tensor, weight: float) -> dict[str, Ru
     }
 
 
+def require_later_glimpses(fitted: Approximations) -> None:
+    """Raises SettingsError for a fit of a single glimpse, before which all images are alike."""
+    if fitted.glimpses < 2:
+        raise SettingsError("expected a fit of at least 2 glimpses, found 1; the first adapts to nothing")
+
+
 @torch.no_grad()
 def looked_along(fitted: Approximations, unseen: Bank) -> Iterator[dict[str, Rule | float]]:
     """The rules for glimpse 2, 3, .., T of unseen images: before the first all images are alike."""
@@ -204,6 +210,7 @@ def main(run: Path, split: str, images: int, data_root: Path | None) -> None:
     """
     try:
         fitted, part = opened(folder_in(run), split, data_root, "cpu")
+        require_later_glimpses(fitted)
         rows = list(looked_along(fitted, embedded(fitted, part, images)))
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)

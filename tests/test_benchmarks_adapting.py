@@ -1,5 +1,6 @@
 """Whether adapting could pay: rules by hand, and a world in which one glimpse says where to look next."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from benchmarks.adapting import Known, Rule, by_belief, by_class, compared, look
 from boed.approximations import Approximations
 from boed.cli.fit import fit as fit_command
 from boed.search.prediction import embedded
+from data.errors import SettingsError
 
 INF = torch.inf
 
@@ -61,6 +63,17 @@ def test_where_a_glimpse_says_where_to_look_next_own_maps_and_neighbours_are_ahe
         assert isinstance(found, Rule) and found.gain > 4 * found.error > 0
     assert isinstance(first["oracle"], Rule) and isinstance(first["own map"], Rule)
     assert first["oracle"].gain >= first["own map"].gain
+
+
+def test_a_fit_of_one_glimpse_has_nothing_to_adapt(pointer_fit: Approximations) -> None:
+    single = replace(
+        pointer_fit,
+        settings=replace(pointer_fit.settings, glimpses=1),
+        weights=pointer_fit.weights[:1],
+        calibrations=pointer_fit.calibrations[:1],
+    )
+    with pytest.raises(SettingsError, match="at least 2 glimpses, found 1"):
+        adapting.require_later_glimpses(single)
 
 
 def test_the_command_prints_a_row_for_every_glimpse_but_the_first(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from cli_tiny import assert_refused
 from click.testing import CliRunner
 
 import boed.fitting.joint_fit
+import boed.fitting.parts
 import boed.fitting.training
 import hardattn.cli.main
 from boed.approximations import FILE, Approximations
@@ -19,6 +20,7 @@ from boed.calibration import measure_calibration, measure_together
 from boed.cli.main import main
 from boed.combination import Combination
 from boed.completions.registry import COMPLETIONS
+from boed.estimators.bank import Bank
 from boed.fitting.fit import fit
 from boed.fitting.forward_kl import ForwardKL
 from boed.fitting.joint_fit import fit_jointly
@@ -98,6 +100,36 @@ def test_a_joint_posterior_learns_every_attribute(tmp_path: Path) -> None:
         totals = bank.statistics(torch.arange(len(bank)), torch.tensor(numbers)).sum(1)
         told = learned.q.logits(totals, len(places)).argmax(1)
         assert (told == bank.labels).float().mean() > 0.9, name
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("completion", ["retrieval", "gaussian"])
+def test_a_fit_that_was_stopped_between_q_and_the_levels_leaves_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, completion: str
+) -> None:
+    """Where maps are dear fewer images set the level; only an attribute with its parts knows that."""
+    monkeypatch.setattr("boed.search.adaptivity.FEW_IMAGES", 15)
+    monkeypatch.setattr("boed.search.levels.FEWEST", 5)
+    combination = Combination.of(completion=completion)
+    jointly(tmp_path / "at once", combination)
+    set_levels, asked = boed.fitting.parts.set_levels, list[int]()
+
+    def stopped(learned: Approximations, unseen: Bank, split: str) -> None:
+        asked.append(len(unseen))
+        if len(asked) in (1, 3):  # of the first attribute, and of the second
+            raise KeyboardInterrupt
+        set_levels(learned, unseen, split)
+
+    monkeypatch.setattr(boed.fitting.parts, "set_levels", stopped)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            jointly(tmp_path / "in three", combination)
+    jointly(tmp_path / "in three", combination)
+    assert asked == [20 if completion == "retrieval" else 15] * 4
+    assert bytes_of(tmp_path / "in three") == bytes_of(tmp_path / "at once")
 
 
 @torch.no_grad()

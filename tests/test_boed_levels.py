@@ -66,6 +66,16 @@ def test_what_is_predicted_gets_the_level_of_unseen_images(learned: Approximatio
     assert moved[0] == pytest.approx(learned.levels.shifts[0], abs=1e-6) and moved[0] < -0.3
 
 
+@pytest.mark.parametrize("count", [1, FEWEST - 1])
+def test_too_few_images_to_tell_move_nothing(learned: Approximations, count: int) -> None:
+    """Nor does a mean that rises from step to step, which of a single image is no news."""
+    rising = [read._replace(offset=read.offset + 0.03 * t) for t, read in enumerate(learned.calibrations)]
+    learned.calibrations = tuple(read._replace(entropy=0.0, contrast=1e-3) for read in rising)
+    before = learned.calibrations
+    set_levels(learned, embedded(learned, pointer_split(count, seed=5)), "those")
+    assert learned.calibrations == before and learned.levels == Levels()
+
+
 def test_each_half_has_the_level_that_the_other_gives() -> None:
     """Half the images have .4 nats more than predicted, the others .2 less: each is wrong about the other."""
     truth = torch.zeros(IMAGES, 3, dtype=torch.float64) + 1

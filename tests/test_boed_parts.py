@@ -253,6 +253,33 @@ def test_damaged_weights_are_refused(root: Path, tmp_path: Path, text: str) -> N
         fitted(tmp_path / "run", Combination())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights": [0.1, 0.2]},
+        {"weights": [0.1, 0.2, "0.3"]},
+        {"weights": "abc"},
+        {"weights": [0.1, 0.2, float("nan")]},
+        {"calibrations": [{}] * 2},
+        {"calibrations": [{}, {}, {"offset": "0"}]},
+        {"calibrations": [{}, {}, {"contrast": float("inf")}]},
+        {"levels": None},
+        {"levels": {"shifts": [0.1], "split": "those"}},
+        {"levels": {"shifts": [0.1, 0.2, None], "split": "those"}},
+        {"levels": {"shifts": [0.1, 0.2, float("nan")], "split": "those"}},
+    ],
+)
+def test_weights_and_levels_that_are_not_a_number_for_each_glimpse_are_refused(
+    root: Path, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    fitted(root / FITTED[0], Combination())
+    shutil.copytree(root / FITTED[0], tmp_path / "run")
+    path = tmp_path / "run" / "adaptivity.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(CheckpointError, match=r"adaptivity.json, found it damaged .* again"):
+        fitted(tmp_path / "run", Combination())
+
+
 def test_weights_are_read_from_their_file(root: Path, tmp_path: Path) -> None:
     fitted(root / FITTED[0], Combination())
     shutil.copytree(root / FITTED[0], tmp_path / "run")

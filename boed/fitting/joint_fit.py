@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,19 @@ from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.estimators.bank import Bank
 from boed.fitting.fit import LEVELS, complete, finish, fit, learn, of_split, require_settings, seeded_apart
-from boed.fitting.parts import Unseen
 from boed.fitting.posterior_fit import STATES
 from boed.part_files import POSTERIOR
 from boed.search.prediction import of_attribute
 from boed.settings import FitSettings, FittedSettings
 from data.dataset import DataSet
 from data.errors import SettingsError
+from data.files import write_atomically
 from data.geometry import Geometry
 
 PLACES, WIDTH, ITERATIONS = 100, 192, 10_000  # of many attributes, where one has 60, 96 and 4,000
+
+UnseenBy = Callable[[Approximations], tuple[Bank, str] | None]
+"""See `boed.fitting.parts.Unseen`, with labels of all attributes; for those of one."""
 
 
 def fit_jointly(
@@ -79,13 +82,25 @@ def fit_jointly(
             shared.save_posterior(folder)
         for state in STATES:
             (folder / state).unlink(missing_ok=True)
-        unseen = cache(of_split(shared, dataset))  # embedded once, when first asked for
+        unseen = _embedded_once(dataset)
         return {
             name: _of_attribute(
                 shared, number, dataset.only(name), folder, folder_of(name), combination, unseen
             )
             for number, name in enumerate(dataset.attributes)
         }
+
+
+def _embedded_once(dataset: DataSet) -> UnseenBy:
+    """Opens unseen images for the first attribute that asks: as many as its maps allow, as all others' do."""
+    kept = list[tuple[Bank, str] | None]()
+
+    def opened(learned: Approximations) -> tuple[Bank, str] | None:
+        if not kept:
+            kept.append(of_split(learned, dataset)())
+        return kept[0]
+
+    return opened
 
 
 def _of_attribute(
@@ -95,19 +110,26 @@ def _of_attribute(
     folder: Path,
     own: Path,
     combination: Combination,
-    unseen: Unseen,
+    unseen: UnseenBy,
 ) -> Approximations:
     """The approximations of one attribute; what a completion has learned of the images is common to all."""
     if (own / POSTERIOR).exists():
-        return fit(dataset, own, device=shared.places.device, combination=combination)
-    learned = shared.of_attribute(number, dataset.target)
-    finish(learned, own)
-    for part in folder.glob("completion-*.safetensors"):
-        shutil.copyfile(part, own / part.name)
-    complete(learned, combination, dataset, own, lambda: _labelled(unseen(), learned, dataset))
-    for part in own.glob("completion-*.safetensors"):
-        shutil.copyfile(part, folder / part.name)
+        _share_completions(folder, own)
+        learned = fit(dataset, own, device=shared.places.device, combination=combination)
+    else:
+        learned = shared.of_attribute(number, dataset.target)
+        finish(learned, own)
+        _share_completions(folder, own)
+        complete(learned, combination, dataset, own, lambda: _labelled(unseen(learned), learned, dataset))
+    _share_completions(own, folder)
     return learned
+
+
+def _share_completions(known: Path, to: Path) -> None:
+    """Copies what completions have learned to a folder that has not got it yet."""
+    for part in known.glob("completion-*.safetensors"):
+        if not (to / part.name).exists():
+            write_atomically(to / part.name, partial(shutil.copyfile, part))
 
 
 def _labelled(

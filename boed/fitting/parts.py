@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import isfinite
 from pathlib import Path
 
 import torch
@@ -29,7 +30,7 @@ from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, 
 from boed.search.levels import set_levels
 from data.dataset import Split
 from data.device import at_device
-from data.errors import CheckpointError
+from data.errors import CheckpointError, one_line
 from data.tensors import load_tensors
 
 HELD_OUT, HELD_OUT_SHARE = 1000, 4  # images of the bank at most, and one in how many
@@ -180,16 +181,28 @@ def _add_adaptivity(learned: Approximations, training: Training, unseen: Unseen,
 
 def _read_adaptivity(learned: Approximations, path: Path) -> None:
     try:
-        kept = json.loads(path.read_text())
-        learned.calibrations = tuple(Calibration(**each) for each in kept["calibrations"])
-        learned.weights = tuple(kept["weights"])
+        kept, steps = json.loads(path.read_text()), learned.glimpses
+        reads = [Calibration(**each) for each in kept["calibrations"]]
         levels = kept.get("levels", {})  # fits of a development version have none
-        learned.levels = Levels(tuple(levels.get("shifts", ())), levels.get("split", ""))
+        weights, shifts = _numbers(kept["weights"], steps), levels.get("shifts", ())
+        if len(reads) != steps:
+            raise ValueError(f"{len(reads)} calibrations of {steps} glimpses")
+        learned.weights = weights
+        learned.calibrations = tuple(Calibration(*_numbers(read, len(read))) for read in reads)
+        learned.levels = Levels(_numbers(shifts, steps) if len(shifts) else (), levels.get("split", ""))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"expected weights and calibrations in {path}, found it damaged ({error}); move it away and run "
             "`boed fit` again"
         ) from None
+
+
+def _numbers(values: Sequence[object], count: int) -> tuple[float, ...]:
+    """So many finite numbers, as a file should have them."""
+    numbers = tuple(float(value) for value in values if isinstance(value, int | float) and isfinite(value))
+    if not len(numbers) == len(values) == count:
+        raise ValueError(f"{one_line(values)} instead of {count} finite numbers")
+    return numbers
 
 
 def _estimated(learned: Approximations, seed: int) -> Adaptivity:

@@ -51,8 +51,8 @@ class Heads(PyroModule):
 
     @torch.no_grad()
     def only(self, attribute: int) -> Heads:
-        """A copy of one of the heads."""
-        one = Heads(self.linear.in_features, self.classes).to(self.linear.weight.device)
+        """A copy of one of the heads, as much in training as this is."""
+        one = Heads(self.linear.in_features, self.classes).to(self.linear.weight.device).train(self.training)
         some = slice(attribute * self.classes, (attribute + 1) * self.classes)
         one.linear.weight.copy_(self.linear.weight[some])
         one.linear.bias.copy_(self.linear.bias[some])

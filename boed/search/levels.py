@@ -24,11 +24,15 @@ FEWEST = 30  # images, below which a standard error is no guide
 def set_levels(learned: Approximations, unseen: Bank, split: str) -> None:
     """Raises or lowers the EPE of each step by what it is off on unseen images; the choice of places stays.
 
+    Fewer images than `FEWEST` leave everything as it is.
+
     Args:
         learned: approximations, all of them; calibrations are replaced, and levels noted.
         unseen: labelled images of another split than q and the bank are of, at all places.
         split: its fingerprint.
     """
+    if len(unseen) < FEWEST:
+        return
     steps = list(steps_of(Designer(learned), unseen, learned.settings.seed))
     shifts, before = shrunk_shifts([_off(step) for step in steps]), learned.calibrations
     reads = [read._replace(offset=read.offset + by) for read, by in zip(before, shifts, strict=True)]
