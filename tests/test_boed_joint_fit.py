@@ -12,7 +12,6 @@ from cli_tiny import assert_refused
 from click.testing import CliRunner
 
 import boed.fitting.joint_fit
-import boed.fitting.parts
 import boed.fitting.training
 import hardattn.cli.main
 from boed.approximations import FILE, Approximations
@@ -26,6 +25,7 @@ from boed.fitting.forward_kl import ForwardKL
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.posterior import negative_log_posterior
 from boed.search.designer import Designer, design_sequences
+from boed.search.levels import set_levels
 from data.errors import CheckpointError, SettingsError
 from data.layouts import CELEBAHQ_ANNOTATIONS as ANNOTATIONS
 from data.layouts import CELEBAHQ_IMAGES as IMAGES
@@ -115,7 +115,7 @@ def test_a_fit_that_was_stopped_between_q_and_the_levels_leaves_the_same_bytes(
     monkeypatch.setattr("boed.search.levels.FEWEST", 5)
     combination = Combination.of(completion=completion)
     jointly(tmp_path / "at once", combination)
-    set_levels, asked = boed.fitting.parts.set_levels, list[int]()
+    asked = list[int]()
 
     def stopped(learned: Approximations, unseen: Bank, split: str) -> None:
         asked.append(len(unseen))
@@ -123,7 +123,7 @@ def test_a_fit_that_was_stopped_between_q_and_the_levels_leaves_the_same_bytes(
             raise KeyboardInterrupt
         set_levels(learned, unseen, split)
 
-    monkeypatch.setattr(boed.fitting.parts, "set_levels", stopped)
+    monkeypatch.setattr("boed.fitting.parts.set_levels", stopped)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             jointly(tmp_path / "in three", combination)
