@@ -29,7 +29,7 @@ from hardattn.training.guidance import (
     supervision_settings,
 )
 from hardattn.training.learner import Validator
-from hardattn.training.recipe import Recipe, require_sides, require_used
+from hardattn.training.recipe import Recipe, implied, require_sides, require_used
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
@@ -148,7 +148,10 @@ def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict
         raise SettingsError(f"expected options of {', '.join(known)}; found {', '.join(unknown)}")
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
     needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy")}
-    return replace(suited, **{field: value for field, value in needed.items() if value is not None} | chosen)
+    return replace(
+        suited,
+        **{field: value for field, value in needed.items() if value is not None} | implied(chosen) | chosen,
+    )
 
 
 def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int) -> None:

@@ -17,6 +17,7 @@ from hardattn.objectives.losses import require_loss_at
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_rewards
+from hardattn.training import trainer
 from hardattn.training.trainer import TrainingRecipe
 
 NETWORK = options_of(HardAttention)
@@ -118,6 +119,18 @@ class Recipe(TrainingRecipe):
         return cls(**(default | chosen))
 
 
+def implied(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What a choice of fields of a `Recipe` brings along where it is not chosen itself.
+
+    An encoder may be half of a published pair, the other half being the combination with the place.
+
+    >>> implied({"encoder": "plain"}), implied({"encoder": "plain", "combine": "add"}), implied({})
+    ({'combine': 'plain'}, {}, {})
+    """
+    own = getattr(ENCODERS.get(chosen.get("encoder", "")), "combination", None)
+    return trainer.implied(chosen) | ({} if own is None or "combine" in chosen else {"combine": own})
+
+
 class Need(NamedTuple):
     """Which methods have a use for a field of a recipe.
 
@@ -191,6 +204,12 @@ def require_used(name: str, recipe: Recipe) -> None:
             raise SettingsError(
                 f"expected {need.wanted} with {need.option}, found {name}; take one or leave the option out"
             )
+    if recipe.batch_norm and "batch_norm" not in options_of(ENCODERS[recipe.encoder]):
+        able = " or ".join(name for name, made in ENCODERS.items() if "batch_norm" in options_of(made))
+        raise SettingsError(
+            f"expected --encoder {able} with --batch-norm, found {recipe.encoder}, which has no norm; "
+            "take one or leave the option out"
+        )
     if recipe.deviation != DEVIATION and "deviation" not in options_of(POLICIES[recipe.policy]):
         able = " or ".join(name for name, policy in POLICIES.items() if "deviation" in options_of(policy))
         raise SettingsError(
