@@ -90,6 +90,7 @@ def train(
     _require_possible(name, recipe, geometry, steps)
     _require_boxes(dataset, recipe)
     everyone = recipe.supervised_share == 1
+    _require_taught(teacher, recipe)
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
     guidance = _guidance(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
@@ -169,6 +170,14 @@ def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
         raise SettingsError(
             f"expected a data set that knows boxes for the reward box, found {dataset.name}; take digits, "
             "translated-mnist, cluttered-mnist, cub or celebahq with --scatter, or leave it out"
+        )
+
+
+def _require_taught(teacher: Teacher | None, recipe: Recipe) -> None:
+    """Raises SettingsError for a teacher of classes that are not learned."""
+    if teacher is not None and recipe.classification_weight == 0:
+        raise SettingsError(
+            "expected a --classification-weight above 0 with --distil, found 0; leave one of them out"
         )
 
 

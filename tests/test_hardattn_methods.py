@@ -208,6 +208,14 @@ WEIGHTS = ("--loss-at", "at least 0")
         (["--loss-at", "1,1,1,1,nan"], (*WEIGHTS, "nan]")),
         (["--supervision-weight", "2"], (f"{IMITATES} with --supervision-weight", "found ram")),
         (["--supervision-weight", "-1"], ("a finite --supervision-weight of at least 0", "found -1.0")),
+        (["--classification-weight", "-1"], ("a finite --classification-weight of at least 0", "found -1.0")),
+        (
+            ["--classification-weight", "0", "--loss-at", "last"],
+            ("a --classification-weight above 0 with --loss-at", "found 0; leave one"),
+        ),
+        (["--discount", "0"], ("a --discount above 0 and at most 1", "found 0.0; change it")),
+        (["--discount", "nan"], ("a --discount above 0 and at most 1", "found nan")),
+        (["--discount", "1.1"], ("a --discount above 0 and at most 1", "found 1.1")),
         (["--reward", "box", "--method", "random"], ("REINFORCE with --reward", "found random")),
         (["--reward", "final=nan"], ("finite weights of rewards", "found nan", "--reward")),
         (["--reward", "information", "--method", "wsram"], ("REINFORCE with --reward", "found wsram")),
@@ -243,18 +251,21 @@ def test_what_does_not_go_together_gets_one_line(
 EVERY: dict[str, Any] = {
     "supervision_weight": 2.0,
     "rewards": {"final": 1.0, "information": 0.5},
+    "discount": 0.9,
+    "classification_weight": 0.0,
     "deviation": 0.3,
     "gain_target": "design",
 }
+BLINDLY = {"supervision_weight", "rewards", "discount", "classification_weight", "deviation"}
 POINTLESS = {
     "ram": {"supervision_weight", "deviation"},
-    "wsram": {"supervision_weight", "rewards", "deviation"},
-    "nogs-all": {"rewards", "deviation"},
+    "wsram": {"supervision_weight", "rewards", "discount", "deviation"},
+    "nogs-all": {"rewards", "discount", "deviation"},
     "nogs-finetuned": {"deviation"},
     "saliency": {"deviation"},
-    "epe-head": {"supervision_weight", "rewards", "deviation", "gain_target"},
-    "random": {"supervision_weight", "rewards", "deviation"},
-    "centre": {"supervision_weight", "rewards", "deviation"},
+    "epe-head": {"supervision_weight", "rewards", "discount", "deviation", "gain_target"},
+    "random": BLINDLY,
+    "centre": BLINDLY,
 }
 
 
@@ -293,7 +304,7 @@ def test_what_is_used_is_not_refused() -> None:
 def test_python_refuses_as_the_command_line_does(tmp_path: Path) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"supervision_weight": 2.0}, "a method that imitates with --supervision-weight, found ram"),
-        ({"rewards": {}}, "rewards of final, log-likelihood, information, box; found none"),
+        ({"rewards": {}}, "rewards of final, correct, log-likelihood, information, box; found none"),
         ({"rewards": {"glory": 1.0}}, "rewards of final, .*; found '?glory"),
     ]
     for chosen, words in refused:

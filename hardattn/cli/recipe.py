@@ -35,6 +35,8 @@ NAMES = (
     "anneal_supervision",
     "imitate_for",
     "gain_target",
+    "classification_weight",
+    "discount",
     "dropout",
     *ONLY_BASELINE,
     "batch_size",

@@ -185,6 +185,17 @@ def _objective_options() -> list[click.Parameter]:
             help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
         ),
         Option(
+            ["--discount"],
+            type=float,
+            metavar="GAMMA",
+            help="Of a reward, for every glimpse that it comes later; above 0 to 1. [default: 1]",
+        ),
+        Option(
+            ["--classification-weight"],
+            type=float,
+            help="Of the cross-entropy; 0: the classifier is not learned. [default: 1]",
+        ),
+        Option(
             ["--gain-target"],
             type=click.Choice(GAIN_TARGETS),
             help="What a glimpse is predicted to gain, in nats. realised: the fall of the cross-entropy of "
