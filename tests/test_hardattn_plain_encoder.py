@@ -42,9 +42,10 @@ def test_it_is_the_published_equation() -> None:
 def test_a_glimpse_costs_the_same_whatever_the_size_of_the_image() -> None:
     """With a Gaussian policy; one output for each place of a grid that grows with the image breaks it."""
     shape = (1, GLIMPSE, GLIMPSE)
-    small, large = (network_at(side, "gaussian") for side in (28, 280))
-    assert parameters(small) == parameters(large)
-    assert mflops_by_part(small, shape) == mflops_by_part(large, shape)
+    for policy in ("mixture", "gaussian-state", "gaussian"):
+        small, large = (network_at(side, policy) for side in (28, 280))
+        assert parameters(small) == parameters(large)
+        assert mflops_by_part(small, shape) == mflops_by_part(large, shape)
     on_grid = [network_at(side, "categorical") for side in (28, 280)]
     places = [(side // 4) ** 2 for side in (28, 280)]
     more = [parameters(network) - parameters(small) for network in on_grid]

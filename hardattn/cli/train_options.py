@@ -153,7 +153,8 @@ def _policy_options() -> list[click.Parameter]:
         Option(
             ["--policy"],
             type=click.Choice(list(POLICIES)),
-            help="Where to look next. [default: categorical]",
+            help="Where to look next. gaussian-state: how far around its mean depends on what was seen. "
+            "[default: categorical]",
         ),
         Option(
             ["--deviation"],

@@ -32,7 +32,11 @@ one without the keyword is for glimpses of one side."""
 CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _CORES))
 """What remembers: (features,) -> `hardattn.model.cores.Core`."""
 POLICIES: Registry[Any] = Registry(
-    "policy", dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES)
+    "policy",
+    {
+        **dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES),
+        "gaussian-state": "hardattn.model.state_gaussian",
+    },
 )
 """Where to look next: (features, grid, **options) -> `hardattn.model.policies.Policy`, a subclass of it."""
 HEADS: Registry[Any] = Registry(
