@@ -4,4 +4,4 @@ DEVIATION = 0.17
 """Of a Gaussian policy, in normalised coordinates, as in the case study."""
 WITH_DEVIATION = ("gaussian", "mixture")
 WITHOUT_DEVIATION = ("categorical", "product", "epe", "gaussian-state")
-"""Policies of this project that take one, and that do not, known before their import; the default is first."""
+"""Policies of this project that take one, and those that do not, known without import; the default first."""
