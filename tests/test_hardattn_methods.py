@@ -213,6 +213,14 @@ WEIGHTS = ("--loss-at", "at least 0")
             ["--classification-weight", "0", "--loss-at", "last"],
             ("a --classification-weight above 0 with --loss-at", "found 0; leave one"),
         ),
+        (["--optimizer", "adam", "--momentum", "0.9"], ("--optimizer sgd with --momentum", "found adam;")),
+        (["--clip", "much"], ("a --clip, a number or none", "found 'much'")),
+        (["--schedule", "decay=2"], ("--schedule of cosine, none or decay=G", "found 'decay=2'")),
+        (["--encoder", "plain", "--batch-norm"], ("with --batch-norm", "found plain, which has no norm")),
+        (
+            ["--policy", "gaussian-state", "--deviation", "0.3"],
+            ("--policy gaussian or mixture with --deviation", "found gaussian-state"),
+        ),
         (["--discount", "0"], ("a --discount above 0 and at most 1", "found 0.0; change it")),
         (["--discount", "nan"], ("a --discount above 0 and at most 1", "found nan")),
         (["--discount", "1.1"], ("a --discount above 0 and at most 1", "found 1.1")),
@@ -320,6 +328,24 @@ def test_every_network_of_the_tables_and_grids_has_a_use_for_its_recipe() -> Non
     assert len(recipes) > 30
     for method, recipe in recipes:
         require_used(method, Recipe(**recipe))
+
+
+def test_the_optimiser_and_the_objective_by_the_command_line(tmp_path: Path) -> None:
+    words = ["train", "--run", str(tmp_path), "--epochs", "0.02"]
+    minimised = ["--optimizer", "sgd", "--momentum", "0.9", "--clip", "none", "--schedule", "decay=0.9"]
+    minimised += ["--select", "accuracy"]
+    aims = ["--reward", "correct", "--discount", "0.9", "--classification-weight", "0.5", "--glimpses", "2"]
+    built = ["--encoder", "plain", "--policy", "gaussian-state"]
+    for more in ([*aims, *built], ["--baseline", "fc", "--hidden", "8"]):
+        result = CliRunner().invoke(main, [*words, *minimised, *more])
+        assert result.exit_code == 0, result.output
+    wanted = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "clip": None, "schedule": "decay=0.9"}
+    objective = {"rewards": {"correct": 1.0}, "discount": 0.9, "classification_weight": 0.5}
+    network = {"encoder": "plain", "combine": "plain", "policy": "gaussian-state"}
+    for name, own in (("ram", objective | network), ("fc", {})):
+        run = checkpoint.read_json(tmp_path / f"hardattn-{name}-0" / checkpoint.RUN)
+        recipe, asked = run["settings"]["recipe"], wanted | {"select": "accuracy"} | own
+        assert {field: recipe[field] for field in asked} == asked
 
 
 def test_all_forms_by_the_command_line(tmp_path: Path) -> None:

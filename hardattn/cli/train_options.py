@@ -135,7 +135,7 @@ def _network_options() -> list[click.Parameter]:
         Option(
             ["--combine"],
             type=click.Choice(list(COMBINATIONS)),
-            help="Of what is seen with where. [default: modulate; with --encoder plain plain]",
+            help="Of what is seen with where. [default: modulate, or plain with --encoder plain]",
         ),
         Option(["--core"], type=click.Choice(list(CORES)), help="What remembers. [default: gru]"),
         Option(
