@@ -29,7 +29,7 @@ from hardattn.training.guidance import (
     supervision_settings,
 )
 from hardattn.training.learner import Validator
-from hardattn.training.recipe import Recipe, require_sides, require_used
+from hardattn.training.recipe import Recipe, implied, require_sides, require_used
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
@@ -90,6 +90,7 @@ def train(
     _require_possible(name, recipe, geometry, steps)
     _require_boxes(dataset, recipe)
     everyone = recipe.supervised_share == 1
+    _require_taught(teacher, recipe)
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
     guidance = _guidance(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
@@ -148,7 +149,10 @@ def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict
         raise SettingsError(f"expected options of {', '.join(known)}; found {', '.join(unknown)}")
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
     needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy")}
-    return replace(suited, **{field: value for field, value in needed.items() if value is not None} | chosen)
+    return replace(
+        suited,
+        **{field: value for field, value in needed.items() if value is not None} | implied(chosen) | chosen,
+    )
 
 
 def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int) -> None:
@@ -166,6 +170,14 @@ def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
         raise SettingsError(
             f"expected a data set that knows boxes for the reward box, found {dataset.name}; take digits, "
             "translated-mnist, cluttered-mnist, cub or celebahq with --scatter, or leave it out"
+        )
+
+
+def _require_taught(teacher: Teacher | None, recipe: Recipe) -> None:
+    """Raises SettingsError for a teacher of classes that are not learned."""
+    if teacher is not None and recipe.classification_weight == 0:
+        raise SettingsError(
+            "expected a --classification-weight above 0 with --distil, found 0; leave one of them out"
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from hardattn.cli.main import main
@@ -32,7 +33,9 @@ def trained(folder: Path, label: str, options: Sequence[str]) -> Path:
     """The folder `hardattn-LABEL` of a run with these options, trained for three iterations."""
     glimpses = [] if "--baseline" in options else ["--glimpses", "2"]
     common = ["train", "--run", str(folder), "--epochs", "0.04", "--device", "cpu", *glimpses]
-    done = CliRunner().invoke(main, [*common, *options])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hardattn.training.budget.CHECK_EVERY", 2)  # before and after an iteration
+        done = CliRunner().invoke(main, [*common, *options])
     assert done.exit_code == 0, done.output
     return folder / f"hardattn-{label}"
 

@@ -208,6 +208,22 @@ WEIGHTS = ("--loss-at", "at least 0")
         (["--loss-at", "1,1,1,1,nan"], (*WEIGHTS, "nan]")),
         (["--supervision-weight", "2"], (f"{IMITATES} with --supervision-weight", "found ram")),
         (["--supervision-weight", "-1"], ("a finite --supervision-weight of at least 0", "found -1.0")),
+        (["--classification-weight", "-1"], ("a finite --classification-weight of at least 0", "found -1.0")),
+        (
+            ["--classification-weight", "0", "--loss-at", "last"],
+            ("a --classification-weight above 0 with --loss-at", "found 0; leave one"),
+        ),
+        (["--optimizer", "adam", "--momentum", "0.9"], ("--optimizer sgd with --momentum", "found adam;")),
+        (["--clip", "much"], ("a --clip, a number or none", "found 'much'")),
+        (["--schedule", "decay=2"], ("--schedule of cosine, none or decay=G", "found 'decay=2'")),
+        (["--encoder", "plain", "--batch-norm"], ("with --batch-norm", "found plain, which has no norm")),
+        (
+            ["--policy", "gaussian-state", "--deviation", "0.3"],
+            ("--policy gaussian or mixture with --deviation", "found gaussian-state"),
+        ),
+        (["--discount", "0"], ("a --discount above 0 and at most 1", "found 0.0; change it")),
+        (["--discount", "nan"], ("a --discount above 0 and at most 1", "found nan")),
+        (["--discount", "1.1"], ("a --discount above 0 and at most 1", "found 1.1")),
         (["--reward", "box", "--method", "random"], ("REINFORCE with --reward", "found random")),
         (["--reward", "final=nan"], ("finite weights of rewards", "found nan", "--reward")),
         (["--reward", "information", "--method", "wsram"], ("REINFORCE with --reward", "found wsram")),
@@ -243,18 +259,21 @@ def test_what_does_not_go_together_gets_one_line(
 EVERY: dict[str, Any] = {
     "supervision_weight": 2.0,
     "rewards": {"final": 1.0, "information": 0.5},
+    "discount": 0.9,
+    "classification_weight": 0.0,
     "deviation": 0.3,
     "gain_target": "design",
 }
+BLINDLY = {"supervision_weight", "rewards", "discount", "classification_weight", "deviation"}
 POINTLESS = {
     "ram": {"supervision_weight", "deviation"},
-    "wsram": {"supervision_weight", "rewards", "deviation"},
-    "nogs-all": {"rewards", "deviation"},
+    "wsram": {"supervision_weight", "rewards", "discount", "deviation"},
+    "nogs-all": {"rewards", "discount", "deviation"},
     "nogs-finetuned": {"deviation"},
     "saliency": {"deviation"},
-    "epe-head": {"supervision_weight", "rewards", "deviation", "gain_target"},
-    "random": {"supervision_weight", "rewards", "deviation"},
-    "centre": {"supervision_weight", "rewards", "deviation"},
+    "epe-head": {"supervision_weight", "rewards", "discount", "deviation", "gain_target"},
+    "random": BLINDLY,
+    "centre": BLINDLY,
 }
 
 
@@ -293,7 +312,7 @@ def test_what_is_used_is_not_refused() -> None:
 def test_python_refuses_as_the_command_line_does(tmp_path: Path) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"supervision_weight": 2.0}, "a method that imitates with --supervision-weight, found ram"),
-        ({"rewards": {}}, "rewards of final, log-likelihood, information, box; found none"),
+        ({"rewards": {}}, "rewards of final, correct, log-likelihood, information, box; found none"),
         ({"rewards": {"glory": 1.0}}, "rewards of final, .*; found '?glory"),
     ]
     for chosen, words in refused:
@@ -309,6 +328,24 @@ def test_every_network_of_the_tables_and_grids_has_a_use_for_its_recipe() -> Non
     assert len(recipes) > 30
     for method, recipe in recipes:
         require_used(method, Recipe(**recipe))
+
+
+def test_the_optimiser_and_the_objective_by_the_command_line(tmp_path: Path) -> None:
+    words = ["train", "--run", str(tmp_path), "--epochs", "0.02"]
+    minimised = ["--optimizer", "sgd", "--momentum", "0.9", "--clip", "none", "--schedule", "decay=0.9"]
+    minimised += ["--select", "accuracy"]
+    aims = ["--reward", "correct", "--discount", "0.9", "--classification-weight", "0.5", "--glimpses", "2"]
+    built = ["--encoder", "plain", "--policy", "gaussian-state"]
+    for more in ([*aims, *built], ["--baseline", "fc", "--hidden", "8"]):
+        result = CliRunner().invoke(main, [*words, *minimised, *more])
+        assert result.exit_code == 0, result.output
+    wanted = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "clip": None, "schedule": "decay=0.9"}
+    objective = {"rewards": {"correct": 1.0}, "discount": 0.9, "classification_weight": 0.5}
+    network = {"encoder": "plain", "combine": "plain", "policy": "gaussian-state"}
+    for name, own in (("ram", objective | network), ("fc", {})):
+        run = checkpoint.read_json(tmp_path / f"hardattn-{name}-0" / checkpoint.RUN)
+        recipe, asked = run["settings"]["recipe"], wanted | {"select": "accuracy"} | own
+        assert {field: recipe[field] for field in asked} == asked
 
 
 def test_all_forms_by_the_command_line(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from data.grid import LocationGrid
 from data.places import normalise, places_at
 from hardattn.model.locations import Categorical, GaussianMixture
 from hardattn.model.policies import GaussianPolicy, ProductPolicy
+from hardattn.model.registry import POLICIES
+from hardattn.model.state_gaussian import StateGaussianPolicy
 
 GRID = LocationGrid.evenly((20, 30), 4, 4)
 
@@ -127,6 +129,92 @@ def test_a_product_is_one_distribution_of_rows_times_one_of_columns() -> None:
     torch.testing.assert_close(rows, policy.linear(state)[:, : len(GRID.rows)].softmax(1))
     best = torch.stack([torch.tensor(GRID.rows)[rows.argmax(1)], torch.tensor(GRID.cols)[cols.argmax(1)]], 1)
     assert torch.equal(found.mode(), places_at(best, 4))
+
+
+SCORED = [name for name, policy in POLICIES.items() if policy.scored]
+
+
+@pytest.mark.parametrize("name", SCORED)
+@pytest.mark.parametrize("scale", [0.5, 6.0])
+def test_reinforce_is_unbiased_by_every_policy(name: str, scale: float) -> None:
+    """Along one direction of the state: (reward - baseline) d log pi of draws, against finite differences.
+
+    The larger scale brings means to a border, where much of a Gaussian lies beyond it.
+    """
+    torch.manual_seed(1)
+    policy, count = POLICIES[name](4, GRID).requires_grad_(False), 20_000
+    places = GRID.locations if policy.on_grid else pixels(GRID)
+    state, along = scale * torch.tensor([[0.5, -0.8, 0.3, 0.9]]), torch.tensor([[0.6, 0.4, -0.5, 0.48]])
+
+    def reward(where: Tensor) -> Tensor:
+        return 1 + where[:, 0] / 16 + (where[:, 1] / 26 - 0.5).square()
+
+    def expected(shift: float) -> float:
+        mass = policy.log_prob((state + shift * along).expand(len(places), -1), places).double().exp()
+        assert mass.sum().item() == pytest.approx(1, abs=1e-4)
+        return (mass * reward(places)).sum().item()
+
+    states = state.repeat(count, 1).requires_grad_()
+    action = policy.act(states, "sample", torch.Generator().manual_seed(0))
+    (score,) = torch.autograd.grad(action.log_prob.sum(), states)
+    estimates = (reward(action.places) - 0.3) * (score * along).sum(1)
+    truth, error = (expected(0.01) - expected(-0.01)) / 0.02, estimates.std() / count**0.5
+    assert abs(estimates.mean() - truth) < 4 * error + 1e-3
+
+
+def test_every_image_has_its_own_deviation() -> None:
+    """One batch against the images one by one, each with its number for both axes."""
+    deviations, means = torch.tensor([0.02, 0.17, 0.9]), torch.tensor([[0.1, -0.3], [0.9, 0.2], [-1.0, 0.5]])
+    places = torch.tensor([[9, 9, 4], [14, 16, 4], [0, 20, 4]])
+    together = GaussianMixture(torch.zeros(3, 1), means[:, None], deviations[:, None].expand(3, 2), GRID)
+    each = [
+        GaussianMixture(torch.zeros(1, 1), mean[None, None], deviation, GRID).log_prob(place[None])
+        for mean, deviation, place in zip(means, deviations, places, strict=True)
+    ]
+    torch.testing.assert_close(together.log_prob(places), torch.cat(each))
+    many = GaussianMixture(
+        torch.zeros(9000, 1),
+        torch.zeros(9000, 1, 2),
+        torch.tensor([0.1, 0.3]).expand(9000, 2),
+        LocationGrid.evenly((200, 200), 4, 4),
+    )
+    centres = normalise(many.sample(torch.Generator().manual_seed(0)), many.grid)
+    torch.testing.assert_close(centres.std(0), torch.tensor([0.1, 0.3]), atol=6e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("wanted", "falls"), [(0.0, True), (0.6, False)])
+def test_the_deviation_of_a_state_falls_where_the_mean_is_right(wanted: float, falls: bool) -> None:
+    """By REINFORCE, with a reward for places that far from the mean of 0; another state keeps its own."""
+    torch.manual_seed(0)
+    grid, policy = (
+        LocationGrid.evenly((60, 60), 4, 4),
+        StateGaussianPolicy(2, LocationGrid.evenly((60, 60), 4, 4)),
+    )
+    with torch.no_grad():
+        for weight in policy.parameters():
+            weight.zero_()
+    here, there = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
+    assert policy.deviation(here).tolist() == [pytest.approx([0.17, 0.17])]
+    optimiser, generator = torch.optim.SGD([policy.spread.weight], lr=0.3), torch.Generator().manual_seed(0)
+    for _ in range(60):
+        action = policy.act(here.expand(500, -1), "sample", generator)
+        away = normalise(action.places, grid).norm(dim=1) - wanted
+        reward = (-away.square() / 0.02).exp()
+        assert action.log_prob is not None
+        loss = -((reward - reward.mean()) * action.log_prob).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    changed = policy.deviation(here)[0]
+    assert bool((changed < 0.12).all() if falls else (changed > 0.25).all())
+    assert policy.deviation(there).tolist() == [pytest.approx([0.17, 0.17])]
+
+
+def test_the_deviation_of_a_state_stays_within_its_range() -> None:
+    policy = StateGaussianPolicy(2, GRID)
+    found = policy.deviation(1e4 * torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
+    ends = torch.tensor([0.17 * math.exp(-2), 0.17 * math.exp(2)])
+    assert bool(((found[..., None] - ends).abs().amin(-1) < 1e-3).all())
 
 
 @pytest.mark.parametrize("deviation", [0.3, None])

@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
+from matplotlib.figure import Figure
 from report_tiny import digits_runs, write_frontier
 
 from data.errors import CheckpointError, SettingsError
@@ -25,6 +28,7 @@ from hardattn.report.frontiers import frontiers_of, read_frontier
 from hardattn.report.looks import density
 from hardattn.report.page import embedded, page
 from hardattn.report.pictures import decoded, unpacked
+from hardattn.report.training_curves import draw_terms, draw_validation, term_names
 from hardattn.training import checkpoint
 
 
@@ -55,6 +59,9 @@ def test_runs_of_one_task_are_together_with_the_figures_of_their_files(
         assert run["evaluation"] == checkpoint.read_json(folder / EVALUATION)
         logged = [json.loads(line) for line in (folder / checkpoint.LOG).read_text().splitlines()]
         assert [line["nll"] for line in run["log"]] == [line["nll"] for line in logged]
+        terms = [{f"loss_{name}": value for name, value in line["terms"].items()} for line in run["log"]]
+        assert terms == [{n: v for n, v in line.items() if n.startswith("loss_")} for line in logged]
+        assert any(terms)
     json.dumps(found, allow_nan=False)
 
 
@@ -175,8 +182,28 @@ def test_the_pictures_are_those_of_the_page(runs: dict[str, Path], tmp_path: Pat
     assert done.exit_code == 0, done.output
     names = {path.name for path in (tmp_path / "made").iterdir()}
     fixed = {"digits-compute.png", "digits-heat.png", "digits-training-iterations.png"}
-    assert fixed | {"digits-training-seconds.png"} < names and len(names) == 5
+    assert fixed | {"digits-training-seconds.png", "digits-training-terms.png"} < names and len(names) == 6
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "made").iterdir())
+
+
+def test_curves_of_a_training_are_its_log(found: dict[str, Any]) -> None:
+    """A panel for NLL, for accuracy, and for each term of the loss, with a curve for every run."""
+    task = found["tasks"][0]
+    validation, losses = Figure(), Figure()
+    draw_validation(validation, task, "seconds")
+    draw_terms(losses, task)
+    panels = {axes.get_ylabel() or axes.get_title(): axes for axes in validation.axes + losses.axes}
+    reads: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "validation NLL, nats": lambda line: line["nll"],
+        "validation accuracy, %": lambda line: 100 * line["accuracy"],
+        **{name: partial(lambda line, name: line["terms"].get(name), name=name) for name in term_names(task)},
+    }
+    assert {"classification", "reinforce", "epe"} <= set(reads) and set(reads) <= set(panels)
+    for name, read in reads.items():
+        against = "seconds" if name.startswith("validation") else "iteration"
+        for run, curve in zip(task["runs"], panels[name].lines, strict=True):
+            logged = [(line[against], read(line)) for line in run["log"] if read(line) is not None]
+            assert list(zip(*curve.get_data(), strict=True)) == logged
 
 
 def test_images_can_be_named(runs: dict[str, Path], found: dict[str, Any], tmp_path: Path) -> None:

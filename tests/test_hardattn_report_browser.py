@@ -216,6 +216,14 @@ def test_every_chart_has_its_points(seen: Page, made: tuple[Path, dict[str, Any]
         seen.click(f"[data-part=training] [data-key={against}]")
         log = [(line[against], line["nll"]) for run in task["runs"] for line in run["log"]]
         assert points(seen, "training") == sorted(log)
+    lines = [line for run in task["runs"] for line in run["log"]]
+    seen.click("[data-part=training] [data-key=accuracy]")
+    accuracies = sorted((line["seconds"], 100 * line["accuracy"]) for line in lines)
+    assert points(seen, "training") == pytest.approx(accuracies)
+    seen.click("[data-part=training] [data-key=classification]")
+    known_terms = [line for line in lines if "classification" in line["terms"]]
+    wanted = sorted((line["seconds"], line["terms"]["classification"]) for line in known_terms)
+    assert wanted and points(seen, "training") == wanted
 
 
 def settled(page: Page, part: str) -> None:

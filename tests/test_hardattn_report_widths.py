@@ -75,4 +75,4 @@ def test_the_whole_of_a_wide_image_has_its_middle() -> None:
 
 
 def test_pictures_are_drawn(found: dict[str, Any], tmp_path: Path) -> None:
-    assert len(write_pictures(tmp_path, found)) == 4 + 2
+    assert len(write_pictures(tmp_path, found)) == 5 + 2

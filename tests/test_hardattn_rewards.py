@@ -1,20 +1,24 @@
 """Rewards in closed form, and returns as sums of what is still to come."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-from hardattn_tiny import tiny_dataset
-from torch import Tensor
+from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_network
+from torch import Tensor, nn
 
 from data.digits import load_digits
 from data.errors import SettingsError
 from data.geometry import Geometry
 from data.mnist import SIDE
 from data.places import mirrored, places_at
-from hardattn.model.rollout import Rollout
-from hardattn.objectives.registry import REWARDS
+from data.pool import ImagePool
+from hardattn.model.rollout import Rollout, explore
+from hardattn.objectives.methods import Objective
+from hardattn.objectives.registry import METHODS, REWARDS, TERMS
 from hardattn.objectives.rewards import box, entropy, information, log_likelihood, reachable, returns
+from hardattn.objectives.terms import LossInputs, terms
 from hardattn.runs import train
 from hardattn.training.augment import Variation
 
@@ -47,6 +51,55 @@ def test_returns_are_what_is_earned_from_each_glimpse_on() -> None:
     assert torch.equal(returns(result, LABELS, {"final": 1.0}), right[:, None].expand(-1, 4))
 
 
+def test_being_right_is_rewarded_at_every_glimpse() -> None:
+    logits = torch.tensor([[[2.0, 1], [1, 2], [2, 1]], [[0, 3], [0, 3], [3, 0]], [[0, 1], [0, 1], [0, 1]]])
+    result = looked(logits)  # of labels 0, 1, 0
+    earned = REWARDS["correct"](result, LABELS, None)
+    assert earned.tolist() == [[1, 0, 1], [1, 1, 0], [0, 0, 0]]
+    assert torch.equal(earned[:, -1], REWARDS["final"](result, LABELS, None)[:, -1])
+    assert returns(result, LABELS, {"correct": 1.0}).tolist() == [[2, 1, 1], [2, 1, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("discount", [0.1, 0.9, 1.0])
+def test_what_comes_later_counts_less(discount: float) -> None:
+    result = looked(torch.randn(3, 4, 2, generator=torch.Generator().manual_seed(0)))
+    weights = {"correct": 2.0, "information": 0.5}
+    each = 2 * REWARDS["correct"](result, LABELS, None) + 0.5 * information(result, LABELS, None)
+    found = returns(result, LABELS, weights, discount=discount)
+    for t in range(4):
+        by_hand = sum(discount ** (k - t) * each[:, k] for k in range(t, 4))
+        torch.testing.assert_close(found[:, t], by_hand)
+
+
+def test_the_objective_hands_on_discount_and_weight() -> None:
+    result = looked(torch.tensor([[[9.0, 0], [9, 0]]]))
+    nobody = torch.zeros(1, dtype=torch.bool)
+    objective = Objective(classification_weight=0.25, discount=0.5)
+    changed, plain = (LossInputs(result, LABELS[:1], nobody, one) for one in (objective, Objective()))
+    assert changed.returns.tolist() == [[0.5, 1.0]] and plain.returns.tolist() == [[1.0, 1.0]]
+    a, b = (TERMS["classification"].value(inputs).item() for inputs in (changed, plain))
+    assert a == pytest.approx(0.25 * b) and b > 0
+
+
+def test_reward_alone_teaches_where_to_look_and_no_class() -> None:
+    """Weight 0: the gradient of the loss reaches policy and state, and nothing of the classifier."""
+    network = tiny_network(policy_shapes_state=True).train()
+    split = tiny_dataset()["train"]
+    look = partial(ImagePool([split]).glimpses, GEOMETRY.retina())
+    generator, every = torch.Generator().manual_seed(0), torch.arange(16)
+    rollout = explore(network, look, every, GEOMETRY.grid(), 3, mode="sample", generator=generator)
+    nobody = torch.zeros(16, dtype=torch.bool)
+    objective = Objective(rewards={"correct": 1.0}, classification_weight=0.0)
+    inputs = LossInputs(rollout, split.labels[every], nobody, objective)
+    torch.stack(list(terms(METHODS["ram"], inputs).values())).sum().backward()
+
+    def largest(part: nn.Module) -> float:
+        return max(float(p.grad.abs().max()) for p in part.parameters() if p.grad is not None)
+
+    assert largest(network.class_head) == 0
+    assert largest(network.policy_head) > 1e-4 and largest(network.what) > 1e-6
+
+
 def test_a_glimpse_that_touches_the_box_costs_nothing() -> None:
     geometry = Geometry(40, 40, 1, glimpse_size=8)
     boxes = reachable(torch.tensor([[10, 20, 14, 26]]), geometry)
@@ -73,7 +126,9 @@ def test_boxes_of_the_digits_hold_them() -> None:
 
 def test_unknown_rewards_and_unknown_boxes_are_refused() -> None:
     result = looked(torch.zeros(3, 2, 2))
-    with pytest.raises(SettingsError, match="final, log-likelihood, information, box; found 'glory'"):
+    with pytest.raises(
+        SettingsError, match="final, correct, log-likelihood, information, box; found 'glory'"
+    ):
         returns(result, LABELS, {"glory": 1.0})
     with pytest.raises(SettingsError, match="a data set that knows boxes"):
         returns(result, LABELS, {"box": 1.0})

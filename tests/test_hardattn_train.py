@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hardattn_tiny import tiny_dataset, tiny_split, tiny_store
+from hardattn_tiny import interrupted_after, tiny_dataset, tiny_split, tiny_store
 
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError, StoreError
@@ -67,6 +68,42 @@ def test_resumed_run_has_the_same_bytes(
     assert without_seconds(whole) == without_seconds(parts)
     seconds = [line["seconds"] for line in read_log(parts / checkpoint.LOG)]
     assert seconds == sorted(seconds)
+
+
+FORMS: list[dict[str, Any]] = [
+    {"optimizer": "sgd", "momentum": 0.9, "schedule": "decay=0.5", "clip": None},
+    {"optimizer": "adam", "schedule": "none", "select": "accuracy"},
+]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=str)
+def test_a_resumed_run_of_another_optimiser_has_the_same_bytes(
+    tmp_path: Path, form: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {**SHORT, **form}
+    whole = train(tiny_dataset(), tmp_path / "whole", **options)
+    with interrupted_after(3, monkeypatch):
+        train(tiny_dataset(), tmp_path / "parts", **options)
+    parts = train(tiny_dataset(), tmp_path / "parts", **options)
+    for name in (checkpoint.LAST, checkpoint.MODEL):
+        one, two = weights(whole, name), weights(parts, name)
+        assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+    assert without_seconds(whole) == without_seconds(parts)
+    recipe = checkpoint.read_json(whole / checkpoint.RUN)["settings"]["recipe"]
+    assert {name: recipe[name] for name in form} == form and recipe["weight_decay"] == 0
+
+
+def test_a_run_of_before_there_was_a_choice_is_taken_up(tmp_path: Path) -> None:
+    """As what it was: AdamW along a cosine; another choice is refused."""
+    folder = train(tiny_dataset(), tmp_path / "run", **SHORT)
+    said = checkpoint.read_json(folder / checkpoint.RUN)
+    for name in ("optimizer", "momentum", "schedule", "select"):
+        del said["settings"]["recipe"][name]
+    (folder / checkpoint.RUN).write_text(json.dumps(said))
+    train(tiny_dataset(), tmp_path / "run", **SHORT)
+    assert evaluate(folder, dataset=tiny_dataset()).test_images == 30
+    with pytest.raises(CheckpointError, match=r'recipe = .*"optimizer": "sgd".*, found .*"adamw"'):
+        train(tiny_dataset(), tmp_path / "run", **SHORT, optimizer="sgd")
 
 
 def test_finished_run_is_left_as_it_is(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_of_one_side_policies_and_embeddings_are_as_ever_to_the_bit() -> None:
     assert torch.equal(where.linear.weight, nn.Linear(2 + 4 * 3, 8).weight)
 
 
-@pytest.mark.parametrize("combine", ["modulate", "add", "concat"])
+@pytest.mark.parametrize("combine", ["modulate", "add", "concat", "plain"])
 def test_a_network_knows_how_wide_a_glimpse_was(combine: str) -> None:
     glimpses, made = torch.rand(2, 1, 4, 4), network(combine=combine).eval()
     narrow, wide = torch.tensor([[0.1, 0.2, 0.0]] * 2), torch.tensor([[0.1, 0.2, 0.5]] * 2)
@@ -300,9 +300,8 @@ def test_a_combination_that_knows_no_width_is_refused(
         return made
 
     monkeypatch.setitem(COMBINATIONS._known, "blind", blind)
-    with pytest.raises(
-        SettingsError, match="--combine modulate or add or concat with several --sides, found"
-    ):
+    able = "modulate or add or concat or plain"
+    with pytest.raises(SettingsError, match=f"--combine {able} with several --sides, found"):
         train(DATASET, tmp_path / "run", geometry=WIDE, recipe=Recipe(combine="blind"), device="cpu")
 
 

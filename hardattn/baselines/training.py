@@ -31,7 +31,7 @@ from hardattn.training.budget import Budget, is_check
 from hardattn.training.learner import accuracy_and_nll
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import RunSettings, task_of
-from hardattn.training.trainer import Trainer, TrainingRecipe
+from hardattn.training.trainer import Trainer, TrainingRecipe, implied
 from supervision.batches import Batch, MixedBatches
 
 EVALUATED_AT_ONCE = 250
@@ -99,7 +99,7 @@ def train_baseline(
     """
     require_seed(seed)
     run_folder = Path(run_folder)
-    recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **chosen)
+    recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **implied(chosen) | chosen)
     budget, geometry = budget or Budget(), one_glimpse(dataset.geometry)
     target = choose_device(device)
     settings = BaselineSettings(
@@ -175,7 +175,7 @@ class WholeImageTrainer(Trainer):
     def __init__(
         self, network: Baseline, pool: ImagePool, geometry: Geometry, recipe: BaselineRecipe, seed: int
     ) -> None:
-        super().__init__(network, geometry, recipe, seed)
+        super().__init__(network, geometry, recipe, seed, len(pool))
         self.grid, self.look = geometry.grid(), look_of(pool, geometry.retina(), self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:

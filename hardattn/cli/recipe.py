@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from data.geometry import Geometry
     from supervision.store import SequenceStore
 
-LEARNED = "learned"
+LEARNED, UNCLIPPED = "learned", "none"
 ONLY_BASELINE = ("width", "resolution")
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
+OPTIMISER = ("learning_rate", "optimizer", "momentum", "weight_decay", "schedule", "select")
 NAMES = (
     "hidden",
     "encoder",
@@ -34,10 +35,12 @@ NAMES = (
     "anneal_supervision",
     "imitate_for",
     "gain_target",
+    "classification_weight",
+    "discount",
     "dropout",
     *ONLY_BASELINE,
     "batch_size",
-    "learning_rate",
+    *OPTIMISER,
 )
 
 WITH_BASELINE = (
@@ -45,7 +48,7 @@ WITH_BASELINE = (
     *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
     *("image_size", "data_seed", "scatter", "face_widths"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
-    *("hidden", "augment", "batch_size", "learning_rate"),
+    *("hidden", "augment", "batch_size", "clip", *OPTIMISER),
 )
 
 
@@ -61,6 +64,9 @@ def recipe_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("deviation") is not None:
         learned = options["deviation"] == LEARNED
         chosen["deviation"] = None if learned else _number(options["deviation"], f"a number or {LEARNED}")
+    if options.get("clip") is not None:
+        unclipped = options["clip"] == UNCLIPPED
+        chosen["clip"] = None if unclipped else _number(options["clip"], f"a --clip, a number or {UNCLIPPED}")
     if options.get("rewards"):
         chosen["rewards"] = rewards_of(options["rewards"])
     return chosen | (PLAIN if options.get("augment") is False else {})

@@ -41,9 +41,9 @@ _OUTPUT = panel(
 def report(runs: tuple[Path, ...], out: Path | None, kind: str, **options: Any) -> None:
     """Shows runs that `train` made, and files that `frontier` made, in one page that opens offline.
 
-    It has accuracy against compute, the training curves, a player that steps through the glimpses of test
-    images, heat maps of where each method looks, and the figures with the commands that made them. A run that
-    was not evaluated yet is evaluated. The page contains test images.
+    It has accuracy against compute, the training curves of NLL, accuracy and each term of the loss, a player
+    that steps through the glimpses of test images, heat maps of where each method looks, and the figures with
+    the commands that made them. A run that was not evaluated yet is evaluated. The page contains test images.
 
     \b
     Examples:

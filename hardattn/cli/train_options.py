@@ -17,13 +17,13 @@ from data.cli.options import (
     sides_option,
 )
 from hardattn.baselines.registry import BASELINES
-from hardattn.cli.recipe import LEARNED
+from hardattn.cli.recipe import LEARNED, UNCLIPPED
 from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
 from hardattn.objectives.registry import METHODS, REWARDS
 from hardattn.training.budget import DEFAULT_ITERATIONS
-from hardattn.training.choices import TEACHER_SHARE
+from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE
 
 OWN = "(of the run)"
 
@@ -83,7 +83,31 @@ def _length_options() -> list[click.Parameter]:
         ),
         Option(["--minutes"], type=float, help="Length of training, by the clock."),
         Option(["--batch-size"], type=click.IntRange(min=1), help="Images. [default: 128]"),
-        Option(["--learning-rate"], type=float, help="The largest, of AdamW. [default: 0.003]"),
+        Option(["--learning-rate"], type=float, help="The largest. [default: 0.003]"),
+        Option(["--optimizer"], type=click.Choice(OPTIMIZERS), help="[default: adamw]"),
+        Option(["--momentum"], type=float, help="Of sgd. [default: 0]"),
+        Option(
+            ["--weight-decay"],
+            type=float,
+            help="Decoupled with adamw, else part of the gradient. [default: 0.1 with adamw, else 0]",
+        ),
+        Option(
+            ["--clip"],
+            metavar=f"NUMBER|{UNCLIPPED}",
+            help="Largest norm of the gradient. [default: 1]",
+        ),
+        Option(
+            ["--schedule"],
+            metavar=f"{'|'.join(SCHEDULES)}|{DECAY}=G",
+            help="Of the learning rate: warming up and then a cosine to 0 over the budget; as it is; or "
+            "times G after every epoch. [default: cosine]",
+        ),
+        Option(
+            ["--select"],
+            type=click.Choice(SELECTIONS),
+            help="Keep the weights of the smallest NLL of the validation images, or of the largest accuracy. "
+            "[default: nll]",
+        ),
     )
 
 
@@ -95,7 +119,12 @@ def _network_options() -> list[click.Parameter]:
             type=click.IntRange(min=1),
             help="Width of the network. [default: 128; of a baseline 256]",
         ),
-        Option(["--encoder"], type=click.Choice(list(ENCODERS)), help="Of a glimpse. [default: conv]"),
+        Option(
+            ["--encoder"],
+            type=click.Choice(list(ENCODERS)),
+            help="Of a glimpse. plain, which comes with --combine plain: linear layers and ReLU alone (Mnih "
+            "et al. 2014). [default: conv]",
+        ),
         Option(
             ["--features"],
             type=PATH,
@@ -106,7 +135,7 @@ def _network_options() -> list[click.Parameter]:
         Option(
             ["--combine"],
             type=click.Choice(list(COMBINATIONS)),
-            help="Of what is seen with where. [default: modulate]",
+            help="Of what is seen with where. [default: modulate, or plain with --encoder plain]",
         ),
         Option(["--core"], type=click.Choice(list(CORES)), help="What remembers. [default: gru]"),
         Option(
@@ -124,7 +153,8 @@ def _policy_options() -> list[click.Parameter]:
         Option(
             ["--policy"],
             type=click.Choice(list(POLICIES)),
-            help="Where to look next. [default: categorical]",
+            help="Where to look next. gaussian-state: how far around its mean depends on what was seen. "
+            "[default: categorical]",
         ),
         Option(
             ["--deviation"],
@@ -154,6 +184,17 @@ def _objective_options() -> list[click.Parameter]:
             multiple=True,
             metavar="NAME[=WEIGHT]",
             help=f"For REINFORCE; may be repeated: {', '.join(REWARDS)}. [default: final=1]",
+        ),
+        Option(
+            ["--discount"],
+            type=float,
+            metavar="GAMMA",
+            help="Of a reward, for every glimpse that it comes later; above 0 to 1. [default: 1]",
+        ),
+        Option(
+            ["--classification-weight"],
+            type=float,
+            help="Of the cross-entropy; 0: the classifier is not learned. [default: 1]",
         ),
         Option(
             ["--gain-target"],

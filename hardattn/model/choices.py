@@ -3,5 +3,5 @@
 DEVIATION = 0.17
 """Of a Gaussian policy, in normalised coordinates, as in the case study."""
 WITH_DEVIATION = ("gaussian", "mixture")
-WITHOUT_DEVIATION = ("categorical", "product", "epe")
-"""Policies of this project with and without one, known before their import; the default comes first."""
+WITHOUT_DEVIATION = ("categorical", "product", "epe", "gaussian-state")
+"""Policies of this project that take one, and those that do not, known without import; the default first."""

@@ -123,7 +123,7 @@ class GaussianMixture:
     Args:
         logits: (B, M) of the components.
         means: (B, M, 2) in [-1, 1].
-        deviation: standard deviation of each axis, a number or (2,).
+        deviation: standard deviation of each axis, a number or (2,); of each image (B, 2).
         grid: for the sizes of image and glimpse.
 
     >>> from data.grid import LocationGrid
@@ -135,7 +135,7 @@ class GaussianMixture:
 
     def __init__(self, logits: Tensor, means: Tensor, deviation: Tensor, grid: Grid) -> None:
         self.log_shares, self.means = logits.float().log_softmax(1), means.float()
-        self.deviation, self.grid = deviation.float().expand(2), grid
+        self.deviation, self.grid = deviation.float().expand(*deviation.shape[:-1], 2), grid
 
     def sample(self, generator: torch.Generator | None) -> Tensor:
         shares = self.log_shares.detach().exp()
@@ -147,7 +147,8 @@ class GaussianMixture:
         return self._pixels(self._mean(self.log_shares.detach().argmax(1, keepdim=True)))
 
     def log_prob(self, locations: Tensor) -> Tensor:
-        low, high = ((edge[:, None] - self.means) / self.deviation for edge in self._edges(locations))
+        deviation = self.deviation[..., None, :]  # of all components
+        low, high = ((edge[:, None] - self.means) / deviation for edge in self._edges(locations))
         return (self.log_shares + log_mass(low.double(), high.double()).sum(2).float()).logsumexp(1)
 
     def _edges(self, locations: Tensor) -> tuple[Tensor, Tensor]:

@@ -41,7 +41,7 @@ class HardAttention(nn.Module):
         policy_shapes_state: whether the policy's gradient goes on into the state it reads.
         encoder: of the glimpse, a key of `hardattn.model.registry.ENCODERS`.
         combine: of glimpse and location, a key of `hardattn.model.registry.COMBINATIONS`.
-        batch_norm: in the encoder, instead of a layer norm.
+        batch_norm: in the encoder, instead of a layer norm; without effect on one that has no norm.
         core: a key of `hardattn.model.registry.CORES`.
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
@@ -76,7 +76,8 @@ class HardAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.policy_shapes_state = policy_shapes_state
-        self.what = ENCODERS[encoder](channels, grid.glimpse_size, hidden, batch_norm=batch_norm)
+        normed = {"batch_norm": batch_norm} if "batch_norm" in options_of(ENCODERS[encoder]) else {}
+        self.what = ENCODERS[encoder](channels, grid.glimpse_size, hidden, **normed)
         self.coordinates = grid.normalised().shape[1]
         self.combine = COMBINATIONS[combine](
             hidden, **({"coordinates": self.coordinates} if grid.sides else {})

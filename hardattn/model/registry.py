@@ -10,25 +10,33 @@ from typing import Any
 from data.plugins import Registry
 
 _ENCODERS, _CORES = "hardattn.model.encoders", "hardattn.model.cores"
-_POLICIES = "hardattn.model.policies"
+_POLICIES, _PLAIN = "hardattn.model.policies", "hardattn.model.plain_encoder"
 
 ENCODERS: Registry[Any] = Registry(
     "encoder",
     {
         "conv": _ENCODERS,
         "linear": _ENCODERS,
+        "plain": _PLAIN,
         "patches": "hardattn.model.patch_encoder",
         "local": "hardattn.model.local_encoder",
     },
 )
-"""Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`."""
-COMBINATIONS: Registry[Any] = Registry("combination", dict.fromkeys(("modulate", "add", "concat"), _ENCODERS))
+"""Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`; without
+the keyword it has no norm. An attribute `combination` names the one that goes with it by default."""
+COMBINATIONS: Registry[Any] = Registry(
+    "combination", {**dict.fromkeys(("modulate", "add", "concat"), _ENCODERS), "plain": _PLAIN}
+)
 """Of what is seen with where: (features, *, coordinates) -> module, see `hardattn.model.encoders.Modulate`;
 one without the keyword is for glimpses of one side."""
 CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _CORES))
 """What remembers: (features,) -> `hardattn.model.cores.Core`."""
 POLICIES: Registry[Any] = Registry(
-    "policy", dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES)
+    "policy",
+    {
+        **dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES),
+        "gaussian-state": "hardattn.model.state_gaussian",
+    },
 )
 """Where to look next: (features, grid, **options) -> `hardattn.model.policies.Policy`, a subclass of it."""
 HEADS: Registry[Any] = Registry(

@@ -215,7 +215,10 @@ class Objective:
         loss_at: cross-entropy after the "last" glimpse, "every" one and before any, the mean of "both", or
             weights of those after each glimpse; see `hardattn.objectives.losses.step_weights`.
         supervision_weight: of the imitation, times the method's own.
+        classification_weight: of the cross-entropy; 0: the classifier is not learned, and nothing but the
+            rewards and what is imitated shapes the network.
         rewards: reward -> weight, see `hardattn.objectives.rewards`.
+        discount: of rewards that come later, see `hardattn.objectives.rewards.returns`.
         anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
         gain_target: what the predicted information gain is regressed on, see
             `hardattn.objectives.stopping.gain`.
@@ -226,6 +229,8 @@ class Objective:
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
     gain_target: str = "realised"
+    classification_weight: float = 1.0
+    discount: float = 1.0
 
     def __post_init__(self) -> None:
         losses.require_loss_at(self.loss_at)

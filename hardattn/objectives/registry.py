@@ -26,6 +26,8 @@ TERMS: Registry[Any] = Registry(
 """What is minimised: `hardattn.objectives.terms.Term`."""
 REWARDS: Registry[Any] = Registry(
     "reward",
-    dict.fromkeys(("final", "log-likelihood", "information", "box"), "hardattn.objectives.rewards"),
+    dict.fromkeys(
+        ("final", "correct", "log-likelihood", "information", "box"), "hardattn.objectives.rewards"
+    ),
 )
 """What a glimpse earns: (rollout, labels, boxes) -> (B, T), see `hardattn.objectives.rewards`."""

@@ -34,6 +34,12 @@ def final(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     return earned
 
 
+@REWARDS.register("correct")
+def correct(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
+    """1 with every glimpse where the prediction after it is right, else 0: being right sooner earns more."""
+    return (rollout.logits.argmax(-1) == labels[:, None]).float()
+
+
 @REWARDS.register("log-likelihood")
 def log_likelihood(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """How much clearer the class became since the step before: rise of log p(label), in nats."""
@@ -97,17 +103,37 @@ def require_rewards(weights: Mapping[str, float]) -> None:
         raise SettingsError(f"expected finite weights of rewards, found {endless[0]}; change --reward")
 
 
+def require_discount(discount: float) -> None:
+    """Raises SettingsError for a discount that is not above 0 and at most 1; nan is neither."""
+    if not 0 < discount <= 1:
+        raise SettingsError(f"expected a --discount above 0 and at most 1, found {discount}; change it")
+
+
 def returns(
-    rollout: Rollout, labels: Tensor, weights: Mapping[str, float], boxes: Tensor | None = None
+    rollout: Rollout,
+    labels: Tensor,
+    weights: Mapping[str, float],
+    boxes: Tensor | None = None,
+    discount: float = 1.0,
 ) -> Tensor:
-    """(B, T) weighted sum of the rewards from each glimpse on.
+    r"""(B, T) what is earned from each glimpse on, $R_t = \sum_{k \ge t} \gamma^{k-t} r_k$.
+
+    Args:
+        weights: reward -> weight; r is the weighted sum of the rewards.
+        boxes: see `box`.
+        discount: gamma, above 0 to 1.
 
     Raises:
-        SettingsError: see `require_rewards`.
+        SettingsError: see `require_rewards` and `require_discount`.
     """
+    require_discount(discount)
     require_rewards(weights)
     earned = torch.stack([w * REWARDS[name](rollout, labels, boxes) for name, w in weights.items()]).sum(0)
-    return earned.flip(1).cumsum(1).flip(1)
+    total, sums = torch.zeros_like(earned[:, 0], dtype=torch.float64), list[Tensor]()
+    for reward in reversed(earned.unbind(1)):
+        total = reward + discount * total
+        sums.append(total)
+    return torch.stack(sums[::-1], 1).to(earned.dtype)
 
 
 def _all_logits(rollout: Rollout) -> Tensor:

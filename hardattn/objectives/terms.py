@@ -51,7 +51,8 @@ class LossInputs:
     @cached_property
     def returns(self) -> Tensor:
         """(B, T) rewards from each glimpse on."""
-        return returns(self.rollout, self.labels, self.objective.rewards, self.boxes)
+        objective = self.objective
+        return returns(self.rollout, self.labels, objective.rewards, self.boxes, objective.discount)
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class Term:
 
 def _classification(inputs: LossInputs) -> Tensor:
     targets = inputs.labels if inputs.class_targets is None else inputs.class_targets
-    return losses.classification(inputs.rollout, targets, inputs.objective.loss_at)
+    loss = losses.classification(inputs.rollout, targets, inputs.objective.loss_at)
+    return inputs.objective.classification_weight * loss
 
 
 def _imitation(inputs: LossInputs) -> Tensor:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from pathlib import Path
@@ -37,7 +37,7 @@ from hardattn.stopping.registry import RULES
 from hardattn.training import checkpoint
 from hardattn.training.run_folder import read_log
 
-LOGGED = ("iteration", "seconds", "nll", "accuracy")
+LOGGED, TERM = ("iteration", "seconds", "nll", "accuracy"), "loss_"
 SHOWN = ["fixed", "gain", "exit"]  # stopping rules, before a reader asks for others
 WHOLE_IMAGE = "sees the whole image at once"
 
@@ -165,7 +165,7 @@ def _describe(task: Task, rows: Tensor, device: str) -> dict[str, Any]:
 def _describe_run(folder: Path, run: Trained, rows: Tensor, device: str) -> dict[str, Any]:
     """A run: its figures, its log, the commands that made it, and where it looks."""
     evaluation = known_or_evaluated(folder, dataset=run.dataset, device=device)
-    log = [{name: line[name] for name in LOGGED} for line in read_log(folder / checkpoint.LOG)]
+    log = [{name: line[name] for name in LOGGED} | _terms(line) for line in read_log(folder / checkpoint.LOG)]
     return {
         "folder": str(folder),
         "method": run.method,
@@ -175,6 +175,15 @@ def _describe_run(folder: Path, run: Trained, rows: Tensor, device: str) -> dict
         "commands": commands_of(folder, evaluation.get("trajectories", 1)),
         **_looks(run, rows),
     }
+
+
+def _terms(line: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The weighted terms of the loss in a line of the log, which has none before the first iteration.
+
+    >>> _terms({"iteration": 100, "nll": 0.5, "loss_act": 0.25})
+    {'terms': {'act': 0.25}}
+    """
+    return {"terms": {name.removeprefix(TERM): line[name] for name in line if name.startswith(TERM)}}
 
 
 def commands_of(folder: Path, trajectories: int = 1) -> dict[str, str | None]:

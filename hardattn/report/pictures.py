@@ -16,6 +16,7 @@ from PIL import Image
 from data.drawing import figure_of
 from data.errors import SettingsError
 from data.files import write_atomically
+from hardattn.report.training_curves import draw_terms, draw_validation, term_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,9 +57,11 @@ def _pictures(task: dict[str, Any], labels: dict[str, str]) -> dict[str, Callabl
     """What is drawn of a task, by the name of its file."""
     drawn: dict[str, Callable[[Figure], None]] = {
         "compute": partial(_compute, task=task, labels=labels),
-        "training-iterations": partial(_training, task=task, against="iteration"),
-        "training-seconds": partial(_training, task=task, against="seconds"),
+        "training-iterations": partial(draw_validation, task=task, against="iteration"),
+        "training-seconds": partial(draw_validation, task=task, against="seconds"),
     }
+    if term_names(task):
+        drawn["training-terms"] = partial(draw_terms, task=task)
     if any(run["heat"] for run in task["runs"]):
         drawn["heat"] = partial(_heat, task=task)
         for number, image in enumerate(task["images"]):
@@ -87,21 +90,6 @@ def _curve(axes: Axes, points: list[dict[str, Any]], label: str, number: int, li
     placed = sorted((point["mflops"], 100 * point["accuracy"]) for point in points)
     look: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "markersize": 3.5, "linewidth": 1.2}
     axes.plot(*zip(*placed, strict=True), line, label=label, color=f"C{number % 10}", **look)
-
-
-def _training(figure: Figure, task: dict[str, Any], against: str) -> None:
-    """Validation NLL of every run against "iteration" or "seconds"."""
-    axes = figure.add_subplot()
-    for number, run in enumerate(task["runs"]):
-        lines = [line for line in run["log"] if line["nll"] is not None]
-        axes.plot(
-            [line[against] for line in lines],
-            [line["nll"] for line in lines],
-            label=run["label"],
-            color=f"C{number % 10}",
-        )
-    axes.set(xlabel=f"{against} of training", ylabel="validation NLL, nats", title=task["name"])
-    _legend(axes)
 
 
 def _heat(figure: Figure, task: dict[str, Any]) -> None:

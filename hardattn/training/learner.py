@@ -51,7 +51,7 @@ class Learner(Trainer):
         seed: int,
         targets: Tensor | None = None,
     ) -> None:
-        super().__init__(network, geometry, recipe, seed)
+        super().__init__(network, geometry, recipe, seed, batches.unsupervised_count)
         self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
         self.labels = batches.pool.labels
         self.targets = self.labels if targets is None else targets.to(self.labels.device)

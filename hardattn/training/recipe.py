@@ -16,7 +16,8 @@ from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOS
 from hardattn.objectives.losses import require_loss_at
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
-from hardattn.objectives.rewards import require_rewards
+from hardattn.objectives.rewards import require_discount, require_rewards
+from hardattn.training import trainer
 from hardattn.training.trainer import TrainingRecipe
 
 NETWORK = options_of(HardAttention)
@@ -39,7 +40,8 @@ class Recipe(TrainingRecipe):
             imitate.
         hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
             `HardAttention`.
-        loss_at, rewards, supervision_weight, anneal_supervision: see `hardattn.objectives.methods.Objective`.
+        loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount: see
+            `hardattn.objectives.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.objectives.losses.reinforce`.
         gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
@@ -65,6 +67,8 @@ class Recipe(TrainingRecipe):
     reinforce_loss: str = "likelihood"
     imitate_for: float = IMITATE_FOR
     gain_target: str = "realised"
+    classification_weight: float = 1.0
+    discount: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,12 +82,16 @@ class Recipe(TrainingRecipe):
         require_loss_at(self.loss_at)
         if self.deviation is not None and self.deviation <= 0:
             raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
-        if not 0 <= self.supervision_weight < math.inf:
+        for name in ("supervision_weight", "classification_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                option, found = f"--{name.replace('_', '-')}", getattr(self, name)
+                raise SettingsError(f"expected a finite {option} of at least 0, found {found}; change it")
+        if self.classification_weight == 0 and self.loss_at != "every":
             raise SettingsError(
-                f"expected a finite --supervision-weight of at least 0, found {self.supervision_weight}; "
-                "change it"
+                "expected a --classification-weight above 0 with --loss-at, found 0; leave one of them out"
             )
         require_rewards(self.rewards)
+        require_discount(self.discount)
         if self.reinforce_loss == "distance" and not POLICIES[self.policy].distance:
             raise SettingsError(
                 f"expected --policy gaussian with --reinforce-loss distance, found {self.policy}; "
@@ -100,7 +108,13 @@ class Recipe(TrainingRecipe):
     @property
     def objective(self) -> Objective:
         return Objective(
-            self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target
+            self.loss_at,
+            self.supervision_weight,
+            self.rewards,
+            self.anneal_supervision,
+            self.gain_target,
+            self.classification_weight,
+            self.discount,
         )
 
     @classmethod
@@ -116,6 +130,18 @@ class Recipe(TrainingRecipe):
             "policy_shapes_state": not (aligned and method.supervised),
         }
         return cls(**(default | chosen))
+
+
+def implied(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What a choice of fields of a `Recipe` brings along where it is not chosen itself.
+
+    An encoder may be half of a published pair, the other half being the combination with the place.
+
+    >>> implied({"encoder": "plain"}), implied({"encoder": "plain", "combine": "add"}), implied({})
+    ({'combine': 'plain'}, {}, {})
+    """
+    own = getattr(ENCODERS.get(chosen.get("encoder", "")), "combination", None)
+    return trainer.implied(chosen) | ({} if own is None or "combine" in chosen else {"combine": own})
 
 
 class Need(NamedTuple):
@@ -147,6 +173,12 @@ NEEDS: Mapping[str, Need] = {
     ),
     "imitate_for": Need("--imitate-for", "nogs-finetuned", lambda method: bool(method.then)),
     "rewards": _reinforcing("--reward"),
+    "discount": _reinforcing("--discount"),
+    "classification_weight": Need(
+        "--classification-weight",
+        "a method that learns where to look",
+        lambda method: method.training == "sample",
+    ),
     "reinforce_loss": _reinforcing("--reinforce-loss"),
     "policy": Need(
         "--policy", "a method that learns where to look", lambda method: method.training == "sample"
@@ -191,6 +223,12 @@ def require_used(name: str, recipe: Recipe) -> None:
             raise SettingsError(
                 f"expected {need.wanted} with {need.option}, found {name}; take one or leave the option out"
             )
+    if recipe.batch_norm and "batch_norm" not in options_of(ENCODERS[recipe.encoder]):
+        able = " or ".join(name for name, made in ENCODERS.items() if "batch_norm" in options_of(made))
+        raise SettingsError(
+            f"expected --encoder {able} with --batch-norm, found {recipe.encoder}, which has no norm; "
+            "take one or leave the option out"
+        )
     if recipe.deviation != DEVIATION and "deviation" not in options_of(POLICIES[recipe.policy]):
         able = " or ".join(name for name, policy in POLICIES.items() if "deviation" in options_of(policy))
         raise SettingsError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -61,10 +62,16 @@ def open_run(
     """
     path = folder / checkpoint.RUN
     if path.exists():
-        checkpoint.require_same(path, settings.to_json(), read_run(folder).settings)
+        checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
         return
     noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
     write_json(path, noted.to_json())
+
+
+def _completed(kept: Mapping[str, Any], settings: RunSettings) -> dict[str, Any]:
+    """What a run.json has, and beside it what could not be chosen yet when it was written: as it was then."""
+    recipe, default = kept.get("recipe"), asdict(type(settings.recipe)())
+    return {**kept, "recipe": default | recipe} if isinstance(recipe, dict) else dict(kept)
 
 
 def run_to_the_end(
@@ -151,8 +158,9 @@ def _check(
     }
     if not all(math.isfinite(value) for value in _metrics(line).values()):
         _refuse_divergence(learner, line, folder)
-    if figures["nll"] < learner.best:
-        learner.best = figures["nll"]
+    missed = figures["nll"] if learner.recipe.select == "nll" else 1 - figures["accuracy"]
+    if missed < learner.best:
+        learner.best = missed
         save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
     with (folder / checkpoint.LOG).open("a") as log:
         log.write(log_text([line]))

@@ -1,11 +1,11 @@
-"""What every training shares: AdamW, the moving average of the weights, its draws, taking it up again."""
+"""What every training shares: optimiser, moving average of the weights, draws, taking it up again."""
 
 from __future__ import annotations
 
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -19,11 +19,14 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.moving_average import moving_average
 from hardattn.training.augment import Variation
+from hardattn.training.choices import OPTIMIZERS, SELECTIONS
+from hardattn.training.optimisers import decay_of, factor_of, optimiser_of
 from supervision.batches import Batch
 
 RANGES = {  # of the numbers of a recipe
     "learning_rate": (1e-12, 10.0),
     "weight_decay": (0.0, 1e3),
+    "momentum": (0.0, 0.9999),
     "clip": (1e-12, 1e12),
     "average": (0.0, 1.0),
     "jitter": (0.0, 1.0),
@@ -37,32 +40,64 @@ class TrainingRecipe:
 
     Attributes:
         batch_size: B.
-        learning_rate, weight_decay: of AdamW; the rate warms up and then falls along a cosine.
-        clip: largest norm of the gradient.
+        learning_rate: the largest.
+        weight_decay: see `hardattn.training.optimisers.optimiser_of`. The default is one of AdamW; for others
+            it is far too much, and `implied` takes 0.
+        clip: largest norm of the gradient; None: any.
         average: decay of the moving average of the weights, which is what is validated and kept.
         jitter: largest shift of a training glimpse in each axis, as a share of its side.
         mirror: whether half of the training images are mirrored left to right.
         tone: deviation of their contrast and tint.
+        optimizer: "adamw", "adam" or "sgd".
+        momentum: of SGD.
+        schedule: of the learning rate, see `hardattn.training.optimisers.factor_of`.
+        select: whether the weights of the smallest validation "nll" are kept, or of the largest "accuracy";
+            the first check of several that are alike.
     """
 
     batch_size: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.1
-    clip: float = 1.0
+    clip: float | None = 1.0
     average: float = 0.99
     jitter: float = 0.125
     mirror: bool = False
     tone: float = 0.1
+    optimizer: str = "adamw"
+    momentum: float = 0.0
+    schedule: str = "cosine"
+    select: str = "nll"
 
     def __post_init__(self) -> None:
         if type(self.batch_size) is not int or self.batch_size < 1:
             raise SettingsError(f"expected a batch size of at least 1, found {self.batch_size!r}; change it")
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
+            if name == "clip" and value is None:
+                continue
             if not isinstance(value, Real) or not low <= float(value) <= high:
                 raise SettingsError(
                     f"expected a {name.replace('_', '-')} of {low:g} to {high:g}, found {value!r}; change it"
                 )
+        for name, choices in (("optimizer", OPTIMIZERS), ("select", SELECTIONS)):
+            if getattr(self, name) not in choices:
+                found = getattr(self, name)
+                raise SettingsError(f"expected --{name} of {', '.join(choices)}; found {found!r}")
+        decay_of(self.schedule)  # refuses what is none
+        if self.momentum and self.optimizer != "sgd":
+            raise SettingsError(
+                f"expected --optimizer sgd with --momentum, found {self.optimizer}; change one of the two"
+            )
+
+
+def implied(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """What a choice of fields of a `TrainingRecipe` brings along where it is not chosen itself.
+
+    >>> implied({"optimizer": "sgd"}), implied({"optimizer": "sgd", "weight_decay": 1e-4}), implied({})
+    ({'weight_decay': 0.0}, {}, {})
+    """
+    decoupled = chosen.get("optimizer", OPTIMIZERS[0]) == OPTIMIZERS[0]
+    return {} if decoupled or "weight_decay" in chosen else {"weight_decay": 0.0}
 
 
 class Clock:
@@ -86,12 +121,15 @@ class Trainer(ABC):
         geometry: of what it looks at.
         recipe: hyperparameters.
         seed: of the draws.
+        images: how many of them are an epoch.
 
     Attributes:
         averaged: the moving average of the network, see `data.moving_average`.
         schedule: of the learning rate; None: no iteration was done since the training was taken up.
         fraction: of the budget that is used.
-        iteration, best: how many are done, and the best NLL of the validation labels so far, in nats.
+        iteration: how many are done.
+        best: the smallest NLL of the validation labels so far, in nats, or share of them that was missed: by
+            which of the two weights are selected.
         terms: of the loss, for the log.
         saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
             decided by them, so that a finished run is found finished.
@@ -100,13 +138,16 @@ class Trainer(ABC):
     network: nn.Module
     recipe: TrainingRecipe
 
-    def __init__(self, network: nn.Module, geometry: Geometry, recipe: TrainingRecipe, seed: int) -> None:
+    def __init__(
+        self, network: nn.Module, geometry: Geometry, recipe: TrainingRecipe, seed: int, images: int
+    ) -> None:
         self.network, self.averaged = network, moving_average(network, recipe.average, iteration=1)
         self.geometry, self.recipe, self.seed = geometry, recipe, seed
         self.device = next(network.parameters()).device
-        rate, groups = recipe.learning_rate, [{"params": list(network.parameters())}]
-        self.optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=recipe.weight_decay, fused=True)
-        self.optimiser.param_groups[0]["initial_lr"] = rate  # a schedule that is taken up goes by it
+        self.optimiser = optimiser_of(
+            recipe.optimizer, network.parameters(), recipe.learning_rate, recipe.weight_decay, recipe.momentum
+        )
+        self.factor = factor_of(recipe.schedule, math.ceil(images / recipe.batch_size))
         self.schedule: LambdaLR | None = None
         self.clock = Clock()
         self.iteration, self.best, self.saved, self.fraction = 0, math.inf, 0.0, 0.0
@@ -126,7 +167,8 @@ class Trainer(ABC):
         self._set_rate(fraction)
         self.optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        if self.recipe.clip is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimiser.step()
         self.iteration += 1
         self.averaged.update_parameters(self.network)
@@ -159,7 +201,7 @@ class Trainer(ABC):
             return
         self.schedule = LambdaLR(
             self.optimiser,
-            lambda iteration: warm_up_and_cosine(iteration, self.fraction),
+            lambda iteration: self.factor(iteration, self.fraction),
             last_epoch=self.iteration - 1,
         )
 
@@ -208,12 +250,3 @@ class Trainer(ABC):
                 if value.dim() and value.shape != weights.shape:
                     found = tuple(value.shape)
                     raise ValueError(f"{name} of parameter {number} is {found}, not {tuple(weights.shape)}")
-
-
-def warm_up_and_cosine(iteration: int, fraction: float) -> float:
-    """Factor of the learning rate: 50 iterations of warming up, then a cosine to 0.
-
-    >>> warm_up_and_cosine(0, 0.0), warm_up_and_cosine(100, 0.0), warm_up_and_cosine(100, 1.0)
-    (0.02, 1.0, 0.0)
-    """
-    return min(1.0, (iteration + 1) / 50) * 0.5 * (1 + math.cos(math.pi * fraction))

@@ -104,14 +104,30 @@ function tableOf(heads, rows, name = null) {
 }
 
 function trainingPart(task) {
-  const host = el("div"), axes = { iteration: "iterations", seconds: "seconds" };
-  const draw = (key) => chart(host, {
-    x: { name: `${axes[key]} of training`, format: plain }, y: { name: "validation NLL, nats", format: plain }, label: `Validation NLL against ${axes[key]} of training, ${task.name}`,
-    series: task.runs.map((run, number) => ({ label: run.label, group: run.label, colour: number, mark: number, line: true, points: run.log.filter((line) => known(line.nll)).map((line) => ({
-      x: line[key], y: line.nll, rows: [["iteration", short(line.iteration)], ["seconds", short(line.seconds)], ["NLL, nats", line.nll.toFixed(4)], ["accuracy", percent(line.accuracy) + " %"]] })) })),
-  });
-  draw("iteration");
-  return part("training", "Training", "Negative log-likelihood of the validation labels after the last glimpse, every 100 iterations.", [choices("Against", Object.entries(axes), "iteration", draw)], host);
+  const host = el("div"), axes = { iteration: "iterations", seconds: "seconds" }, curves = trainingCurves(task), state = { key: "iteration", curve: "nll" };
+  const draw = () => {
+    const { key } = state, curve = curves[state.curve];
+    const rows = (line) => [["iteration", short(line.iteration)], ["seconds", short(line.seconds)], ["NLL, nats", known(line.nll) ? line.nll.toFixed(4) : "–"], ["accuracy", percent(line.accuracy) + " %"],
+      ...(state.curve in line.terms ? [[state.curve, short(curve.read(line))]] : [])];
+    chart(host, {
+      x: { name: `${axes[key]} of training`, format: plain }, y: { name: curve.name, format: plain }, label: `${curve.name} against ${axes[key]} of training, ${task.name}`,
+      series: task.runs.map((run, number) => ({ label: run.label, group: run.label, colour: number, mark: number, line: true,
+        points: run.log.filter((line) => known(curve.read(line))).map((line) => ({ x: line[key], y: curve.read(line), rows: rows(line) })) })),
+    });
+  };
+  draw();
+  const controls = [choices("Against", Object.entries(axes), state.key, (key) => { state.key = key; draw(); }), choices("Curve", Object.entries(curves).map(([key, curve]) => [key, curve.text]), state.curve, (key) => { state.curve = key; draw(); })];
+  return part("training", "Training", "Of the validation images after the last glimpse, negative log-likelihood and accuracy; of the training images the weighted terms of the loss, in the last batch before every check.", controls, host);
+}
+
+/** What can be drawn of a training; a term of the loss goes by its own name. */
+function trainingCurves(task) {
+  const terms = [...new Set(task.runs.flatMap((run) => run.log.flatMap((line) => Object.keys(line.terms))))];
+  return {
+    nll: { text: "NLL", name: "validation NLL, nats", read: (line) => line.nll },
+    accuracy: { text: "accuracy", name: "validation accuracy, %", read: (line) => scaled(line.accuracy) },
+    ...Object.fromEntries(terms.map((name) => [name, { text: name, name: `loss: ${name}, weighted`, read: (line) => line.terms[name] }])),
+  };
 }
 
 function figuresPart(task) {
