@@ -139,10 +139,19 @@ def compared(of: Known, bank: Known, own: Tensor, weight: float) -> dict[str, Ru
     }
 
 
-def require_later_glimpses(fitted: Approximations) -> None:
-    """Raises SettingsError for a fit of a single glimpse, before which all images are alike."""
+def require_comparable(fitted: Approximations) -> None:
+    """Raises SettingsError for a fit whose rules cannot be compared."""
     if fitted.glimpses < 2:
         raise SettingsError("expected a fit of at least 2 glimpses, found 1; the first adapts to nothing")
+    if fitted.combination.exact:
+        raise SettingsError(
+            "expected a q that was learned, found an exact one, whose map is the best there is"
+        )
+    if fitted.combination.score != "cross-entropy":
+        raise SettingsError(
+            f"expected maps of the cross-entropy, which is what is realised, found those of "
+            f"{fitted.combination.score}; fit with --score cross-entropy"
+        )
 
 
 @torch.no_grad()
@@ -210,7 +219,7 @@ def main(run: Path, split: str, images: int, data_root: Path | None) -> None:
     """
     try:
         fitted, part = opened(folder_in(run), split, data_root, "cpu")
-        require_later_glimpses(fitted)
+        require_comparable(fitted)
         rows = list(looked_along(fitted, embedded(fitted, part, images)))
     except GlimpseError as error:
         click.echo(f"error: {error}", err=True)

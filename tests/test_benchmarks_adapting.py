@@ -73,7 +73,7 @@ def test_a_fit_of_one_glimpse_has_nothing_to_adapt(pointer_fit: Approximations) 
         calibrations=pointer_fit.calibrations[:1],
     )
     with pytest.raises(SettingsError, match="at least 2 glimpses, found 1"):
-        adapting.require_later_glimpses(single)
+        adapting.require_comparable(single)
 
 
 def test_the_command_prints_a_row_for_every_glimpse_but_the_first(tmp_path: Path) -> None:

@@ -83,8 +83,8 @@ def test_each_half_has_the_level_that_the_other_gives() -> None:
     truth[1::2] -= 0.2
     predicted = torch.ones(IMAGES, 3, dtype=torch.float64)
     predicted[:, 2] = torch.inf
-    step = Step(torch.ones(IMAGES), predicted + 0.1, truth, torch.zeros(IMAGES, dtype=torch.int64))
-    (found,) = crossed([step], [0.1])
+    step = Step(torch.ones(IMAGES), predicted, truth, torch.zeros(IMAGES, dtype=torch.int64))
+    (found,) = crossed([step])
     assert found.at_chosen(found.predicted)[::2].tolist() == pytest.approx([0.8] * (IMAGES // 2))
     assert found.at_chosen(found.predicted)[1::2].tolist() == pytest.approx([1.4] * (IMAGES // 2))
     assert torch.equal(found.predicted.isinf(), predicted.isinf()) and found.realised is truth

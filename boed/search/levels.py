@@ -14,7 +14,7 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.estimators.bank import Bank
-from boed.estimators.calibration import Levels, falling
+from boed.estimators.calibration import Calibration, Levels, falling
 from boed.search.designer import Designer
 from boed.search.prediction import Step, steps_of
 
@@ -42,19 +42,23 @@ def set_levels(learned: Approximations, unseen: Bank, split: str) -> None:
     learned.levels = Levels(tuple(moved), split)
 
 
-def crossed(steps: Sequence[Step], shifts: Sequence[float]) -> list[Step]:
+def without_levels(learned: Approximations) -> tuple[Calibration, ...]:
+    """The calibrations as they were before levels were set."""
+    shifts = learned.levels.shifts or (0.0,) * learned.glimpses
+    pairs = zip(learned.calibrations, shifts, strict=True)
+    return tuple(read._replace(offset=read.offset - by) for read, by in pairs)
+
+
+def crossed(steps: Sequence[Step]) -> list[Step]:
     """What would be predicted of images by which levels were set, had each half set those of the other.
 
     Args:
-        steps: all T, of such images.
-        shifts: (T,) nats, the levels that they have set.
+        steps: all T, of such images, as they are read without levels.
     """
-    without = [step._replace(predicted=step.predicted - by) for step, by in zip(steps, shifts, strict=True)]
-    off = [_off(step) for step in without]
+    off = [_off(step) for step in steps]
     even, odd = (shrunk_shifts([values[start::2] for values in off]) for start in (1, 0))
-    return [
-        _moved(step, torch.tensor(by)) for step, by in zip(without, zip(even, odd, strict=True), strict=True)
-    ]
+    by = torch.tensor([even, odd], dtype=torch.float64).T  # (T, 2)
+    return [_moved(step, its) for step, its in zip(steps, by, strict=True)]
 
 
 def _off(step: Step) -> Tensor:
