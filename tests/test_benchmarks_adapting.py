@@ -12,6 +12,7 @@ from benchmarks import adapting
 from benchmarks.adapting import Known, Rule, by_belief, by_class, compared, looked_along, share_of
 from boed.approximations import Approximations
 from boed.cli.fit import fit as fit_command
+from boed.combination import Combination
 from boed.search.prediction import embedded
 from data.errors import SettingsError
 
@@ -74,6 +75,17 @@ def test_a_fit_of_one_glimpse_has_nothing_to_adapt(pointer_fit: Approximations) 
     )
     with pytest.raises(SettingsError, match="at least 2 glimpses, found 1"):
         adapting.require_comparable(single)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [({"score": "entropy"}, "found those of entropy"), ({"posterior": "exact"}, "found an exact one")],
+)
+def test_maps_that_do_not_say_what_is_realised_are_refused(
+    parts: dict[str, str], message: str, pointer_fit: Approximations
+) -> None:
+    with pytest.raises(SettingsError, match=message):
+        adapting.require_comparable(replace(pointer_fit, combination=Combination(**parts)))
 
 
 def test_the_command_prints_a_row_for_every_glimpse_but_the_first(tmp_path: Path) -> None:
