@@ -34,6 +34,8 @@ NAMES = (
     "anneal_supervision",
     "imitate_for",
     "gain_target",
+    "auxiliary",
+    "frozen",
     "dropout",
     *ONLY_BASELINE,
     "batch_size",

@@ -3,5 +3,5 @@
 DEVIATION = 0.17
 """Of a Gaussian policy, in normalised coordinates, as in the case study."""
 WITH_DEVIATION = ("gaussian", "mixture")
-WITHOUT_DEVIATION = ("categorical", "product", "epe")
+WITHOUT_DEVIATION = ("categorical", "product", "epe", "affine", "affine-attention", "affine-map")
 """Policies of this project with and without one, known before their import; the default comes first."""

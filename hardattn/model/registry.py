@@ -10,7 +10,7 @@ from typing import Any
 from data.plugins import Registry
 
 _ENCODERS, _CORES = "hardattn.model.encoders", "hardattn.model.cores"
-_POLICIES = "hardattn.model.policies"
+_POLICIES, _LOCALISERS = "hardattn.model.policies", "hardattn.model.localisers"
 
 ENCODERS: Registry[Any] = Registry(
     "encoder",
@@ -19,16 +19,31 @@ ENCODERS: Registry[Any] = Registry(
         "linear": _ENCODERS,
         "patches": "hardattn.model.patch_encoder",
         "local": "hardattn.model.local_encoder",
+        **dict.fromkeys(("residual", "resnet18"), "hardattn.model.residual_encoder"),
     },
 )
 """Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`."""
-COMBINATIONS: Registry[Any] = Registry("combination", dict.fromkeys(("modulate", "add", "concat"), _ENCODERS))
+COMBINATIONS: Registry[Any] = Registry(
+    "combination",
+    {
+        **dict.fromkeys(("modulate", "add", "concat"), _ENCODERS),
+        **dict.fromkeys(("clue", "spatial-clue", "no-clue"), "hardattn.model.clues"),
+    },
+)
 """Of what is seen with where: (features, *, coordinates) -> module, see `hardattn.model.encoders.Modulate`;
-one without the keyword is for glimpses of one side."""
-CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _CORES))
-"""What remembers: (features,) -> `hardattn.model.cores.Core`."""
+one without the keyword is for glimpses of one side. With the keyword `grid` it is told the sizes; an
+attribute `width` says how wide its result is, where that is not as wide as features."""
+CORES: Registry[Any] = Registry(
+    "core", {**dict.fromkeys(("gru", "lstm", "rnn"), _CORES), "attention": "hardattn.model.fusion"}
+)
+"""What remembers: (features,) -> `hardattn.model.cores.Core`; with the keywords `glimpses` and `carried`, see
+`hardattn.model.fusion.AttentionCore`."""
 POLICIES: Registry[Any] = Registry(
-    "policy", dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES)
+    "policy",
+    {
+        **dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES),
+        **dict.fromkeys(("affine", "affine-attention", "affine-map"), _LOCALISERS),
+    },
 )
 """Where to look next: (features, grid, **options) -> `hardattn.model.policies.Policy`, a subclass of it."""
 HEADS: Registry[Any] = Registry(

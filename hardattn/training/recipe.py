@@ -37,9 +37,10 @@ class Recipe(TrainingRecipe):
     Attributes:
         supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
             imitate.
-        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
-            `HardAttention`.
-        loss_at, rewards, supervision_weight, anneal_supervision: see `hardattn.objectives.methods.Objective`.
+        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation, frozen:
+            see `HardAttention`.
+        loss_at, rewards, supervision_weight, anneal_supervision, auxiliary: see
+            `hardattn.objectives.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.objectives.losses.reinforce`.
         gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
@@ -65,6 +66,8 @@ class Recipe(TrainingRecipe):
     reinforce_loss: str = "likelihood"
     imitate_for: float = IMITATE_FOR
     gain_target: str = "realised"
+    auxiliary: float = 0.0
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,6 +87,8 @@ class Recipe(TrainingRecipe):
                 "change it"
             )
         require_rewards(self.rewards)
+        if not 0 <= self.auxiliary <= 1:
+            raise SettingsError(f"expected a share in [0, 1] for --auxiliary, found {self.auxiliary}")
         if self.reinforce_loss == "distance" and not POLICIES[self.policy].distance:
             raise SettingsError(
                 f"expected --policy gaussian with --reinforce-loss distance, found {self.policy}; "
@@ -100,7 +105,8 @@ class Recipe(TrainingRecipe):
     @property
     def objective(self) -> Objective:
         return Objective(
-            self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target
+            *(self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target),
+            auxiliary=self.auxiliary,
         )
 
     @classmethod
@@ -115,7 +121,7 @@ class Recipe(TrainingRecipe):
             "mirror": symmetric,
             "policy_shapes_state": not (aligned and method.supervised),
         }
-        return cls(**(default | chosen))
+        return cls(**(default | dict(method.suited) | chosen))
 
 
 class Need(NamedTuple):
@@ -151,6 +157,7 @@ NEEDS: Mapping[str, Need] = {
     "policy": Need(
         "--policy", "a method that learns where to look", lambda method: method.training == "sample"
     ),
+    "auxiliary": Need("--auxiliary", "multiglimpse", lambda method: method.has("auxiliary")),
     "gain_target": Need(
         "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
     ),

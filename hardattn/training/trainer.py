@@ -105,7 +105,9 @@ class Trainer(ABC):
         self.geometry, self.recipe, self.seed = geometry, recipe, seed
         self.device = next(network.parameters()).device
         rate, groups = recipe.learning_rate, [{"params": list(network.parameters())}]
-        self.optimiser = torch.optim.AdamW(groups, lr=rate, weight_decay=recipe.weight_decay, fused=True)
+        self.optimiser: torch.optim.Optimizer = torch.optim.AdamW(
+            groups, lr=rate, weight_decay=recipe.weight_decay, fused=True
+        )
         self.optimiser.param_groups[0]["initial_lr"] = rate  # a schedule that is taken up goes by it
         self.schedule: LambdaLR | None = None
         self.clock = Clock()
