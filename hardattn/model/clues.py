@@ -23,8 +23,8 @@ def affine_of(centres: Tensor, grid: Grid) -> Tensor:
 
     >>> from data.geometry import Geometry, affine_crops
     >>> crops = affine_crops(Geometry(60, 60, 1, glimpse_size=12))
-    >>> affine_of(crops.centres(torch.tensor([15.0, 30.0, 15.0])), crops.grid()).tolist()
-    [0.25, 0.25, -0.25]
+    >>> affine_of(crops.centres(torch.tensor([15.0, 30.0, 15.0])), crops.grid())
+    tensor([ 0.2500,  0.2500, -0.2500])
     """
     row, col = centres[..., 0], centres[..., 1]
     if centres.shape[-1] == COORDINATES:

@@ -6,8 +6,8 @@ Shapes: B images, G glimpse side, C channels (scales counted in), D features, h 
 from __future__ import annotations
 
 import math
-from functools import partial
 from itertools import pairwise
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -102,7 +102,7 @@ class ResNet18Glimpse(MapEncoder):
         super().__init__(layers, (features, side, side))
 
 
-def _resnet18(*, batch_norm: bool) -> nn.Module:
+def _resnet18(*, batch_norm: bool) -> Any:
     """Untrained; raises SettingsError where torchvision is missing."""
     try:
         from torchvision.models import resnet18
@@ -111,6 +111,4 @@ def _resnet18(*, batch_norm: bool) -> nn.Module:
             f"expected torchvision for --encoder resnet18, found: {error}; "
             "pip install 'boed-hardattn[vision]'"
         ) from error
-    make = partial(resnet18, weights=None)
-    network: nn.Module = make() if batch_norm else make(norm_layer=group_norm)
-    return network
+    return resnet18(weights=None, norm_layer=None if batch_norm else group_norm)

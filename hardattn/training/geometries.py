@@ -1,4 +1,4 @@
-"""The sensor that a network is trained with: as asked for, as the sequences have it, as the method needs it."""
+"""The sensor that a network is trained with: as asked for, as sequences have it, as the method needs it."""
 
 from __future__ import annotations
 
