@@ -100,7 +100,7 @@ class Looks:
     def _seen(self, row: int, locations: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
         """(T, S*C, G, G) glimpses at places (T, 3) of one image, and the states (T+1, W) before and after.
 
-        Of a differentiable policy they are those at the places between the pixels, of which these are rounded.
+        Of a differentiable policy they are those at the places between pixels that these are rounded from.
         """
         index = torch.tensor([row], device=self.network.device)
         look = look_of(ImagePool([self.split]), self.geometry.retina(), self.network.device)
