@@ -68,7 +68,7 @@ class Clue(nn.Module):
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         """(B, D) and (B, P) -> (B, D + P)."""
-        return torch.cat([what, affine_of(centres.detach(), self.grid).to(what)], 1)
+        return torch.cat([what, affine_of(centres.detach(), self.grid)], 1)
 
 
 @COMBINATIONS.register("spatial-clue")
@@ -94,7 +94,7 @@ class SpatialClue(nn.Module):
         """(B, D) and (B, P) -> (B, D + 32)."""
         extent = torch.tensor(self.grid.image_size, device=centres.device)
         pixels = (centres[:, :COORDINATES].detach() + 1) * extent / 2
-        return torch.cat([what, sinusoids(pixels).to(what)], 1)
+        return torch.cat([what, sinusoids(pixels)], 1)
 
 
 @COMBINATIONS.register("no-clue")
