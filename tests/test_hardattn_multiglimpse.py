@@ -16,7 +16,7 @@ from data.errors import SettingsError
 from data.geometry import Geometry, affine_crops
 from hardattn.model.clues import Clue, affine_of, sinusoids
 from hardattn.model.fusion import AttentionCore, Memory
-from hardattn.model.localisers import GRADIENT, MapLocaliser, crop_of
+from hardattn.model.localisers import GRADIENT, AffinePolicy, MapLocaliser, crop_of
 from hardattn.model.network import HardAttention
 from hardattn.model.registry import ENCODERS
 from hardattn.model.residual_encoder import ResidualGlimpse
@@ -61,6 +61,7 @@ def test_a_crop_lies_inside_the_image_as_wide_as_said(u: list[float]) -> None:
 
 def test_the_gradient_that_reaches_the_localiser_is_scaled_by_exactly_a_fiftieth() -> None:
     policy = network().policy_head
+    assert isinstance(policy, AffinePolicy)
     features = torch.rand(4, 11)
     places = policy.act(features, "greedy").places
     weights = torch.rand(places.shape)
@@ -184,6 +185,7 @@ def made_up(steps: int) -> Rollout:
 def test_the_loss_is_that_of_the_paper() -> None:
     rollout, labels = made_up(3), torch.tensor([2, 0])
     fused = [cross_entropy(rollout.logits[:, t], labels) for t in range(3)]
+    assert rollout.auxiliary is not None
     alone = [cross_entropy(rollout.auxiliary[:, t], labels) for t in (1, 2)]
     inputs = LossInputs(rollout, labels, torch.zeros(2, dtype=torch.bool), Objective("after", auxiliary=0.6))
     found = terms(METHODS["multiglimpse"], inputs)

@@ -135,7 +135,8 @@ def test_where_it_looks_is_recorded_as_whole_pixels(folder: Path, tmp_path: Path
 @pytest.mark.parametrize("frozen", [False, True])
 def test_an_encoder_of_whole_images_is_taken_over(frozen: bool, tmp_path: Path) -> None:
     whole = train(DATASET, tmp_path / "whole", **SHORT | {"glimpses": 1, "magnification": 1})
-    taught, features = hardattn.load(whole, device="cpu").run.network.what.state_dict(), features_in(whole)
+    network, _ = hardattn.load(whole, device="cpu").run.glimpsing()
+    taught, features = network.what.state_dict(), features_in(whole)
     folder = train(DATASET, tmp_path / "run", features=features, frozen=frozen, **SHORT)
     last = load_tensors(folder / "last.safetensors", "")[0]
     same = [torch.equal(last[f"network.what.{name}"], value) for name, value in taught.items()]

@@ -46,10 +46,11 @@ def step_weights(loss_at: LossAt, glimpses: int) -> Tensor:
     [0.0, 0.5, 0.5]
     """
     require_loss_at(loss_at)
+    if loss_at == "after":
+        loss_at = (1.0,) * glimpses
     every, last = torch.full((glimpses + 1,), 1 / (glimpses + 1)), torch.eye(glimpses + 1)[-1]
     if isinstance(loss_at, str):
-        after = torch.cat([every.new_zeros(1), every.new_full((glimpses,), 1 / glimpses)])
-        return {"every": every, "after": after, "last": last, "both": (every + last) / 2}[loss_at]
+        return {"every": every, "last": last, "both": (every + last) / 2}[loss_at]
     if len(loss_at) != glimpses:
         raise SettingsError(
             f"expected as many weights in --loss-at as glimpses, {glimpses}, found {len(loss_at)}"
