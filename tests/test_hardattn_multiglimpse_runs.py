@@ -18,6 +18,7 @@ from hardattn.evaluation import evaluate, looked_at
 from hardattn.loading import open_trained
 from hardattn.model.looking import look_at_all
 from hardattn.recording import record
+from hardattn.report.crops import crop_histograms
 from hardattn.report.looks import Looks
 from hardattn.runs import train
 from hardattn.stopping.registry import RULES
@@ -125,6 +126,18 @@ def test_the_report_has_the_crops_that_the_network_saw(folder: Path) -> None:
     assert [map_["sides"] for map_ in heat] == [{}] * 3 and all(map_["high"] > 0.3 for map_ in heat)
 
 
+def test_histograms_of_crops_are_shares_of_the_images(folder: Path) -> None:
+    run = open_trained(folder, dataset=DATASET, device="cpu")
+    looks = Looks.of(run, run.glimpsing()[0])
+    found = crop_histograms(looks.locations, run.settings.geometry)
+    assert len(found) == 2 and all(
+        sum(shares) == pytest.approx(1) for one in found for shares in one.values()
+    )
+    wide = looks.locations[:, 1, 2] / 16
+    assert sum(found[0]["s"][:6]) == pytest.approx((wide < 0.3).double().mean().item())
+    assert crop_histograms(looks.locations, DATASET.geometry) == []
+
+
 def test_where_it_looks_is_recorded_as_whole_pixels(folder: Path, tmp_path: Path) -> None:
     store = record(folder, out=tmp_path / "s.h5", dataset=DATASET, device="cpu")
     network, settings = open_trained(folder, dataset=DATASET, device="cpu").glimpsing()
@@ -211,7 +224,8 @@ def test_the_command_line_trains_evaluates_and_reports_it(tmp_path: Path) -> Non
     page = call("report", folder, "--images", 2, "--out", tmp_path / "page.html")
     assert page.exit_code == 0 and (tmp_path / "page.html").exists(), page.output
     pictures = call("report", folder, "--images", 1, "--format", "png", "--out", tmp_path / "pictures")
-    assert pictures.exit_code == 0 and list((tmp_path / "pictures").glob("*image*.png")), pictures.output
+    drawn = {path.name.split("-")[1].removesuffix(".png") for path in (tmp_path / "pictures").iterdir()}
+    assert pictures.exit_code == 0 and drawn >= {"image", "heat", "crops"}, pictures.output
     own = ["--frozen", "--features", folder, "--policy", "affine-map", "--auxiliary", 0, "--name", "frozen"]
     again = call("train", "--run", tmp_path, "--device", "cpu", *words, *own)
     assert again.exit_code == 0, again.output

@@ -15,6 +15,7 @@ from PIL import Image
 
 from data.errors import SettingsError
 from data.files import write_atomically
+from hardattn.report.crops import draw_crops
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def write_pictures(folder: Path, contents: dict[str, Any]) -> list[Path]:
-    """Writes a picture of each chart, each method's heat maps, and each image's walks; returns their paths.
+    """Writes pictures of charts, of each method's heat maps and crops, and of walks; returns their paths.
 
     Args:
         folder: for the pictures, made where it is missing.
@@ -58,6 +59,9 @@ def _pictures(task: dict[str, Any], labels: dict[str, str]) -> dict[str, Callabl
         "training-iterations": partial(_training, task=task, against="iteration"),
         "training-seconds": partial(_training, task=task, against="seconds"),
     }
+    cropping = [run for run in task["runs"] if run["crops"]]
+    if cropping:
+        drawn["crops"] = partial(draw_crops, runs=cropping)
     if any(run["heat"] for run in task["runs"]):
         drawn["heat"] = partial(_heat, task=task)
         for number, image in enumerate(task["images"]):
