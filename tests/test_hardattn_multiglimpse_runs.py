@@ -4,13 +4,16 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
 from hardattn_tiny import interrupted_after, tiny_dataset
+from matplotlib.figure import Figure
 
 import hardattn
+from data.crop import crops
 from data.errors import SettingsError
 from data.tensors import load_tensors
 from hardattn.cli.main import main
@@ -20,6 +23,7 @@ from hardattn.model.looking import look_at_all
 from hardattn.recording import record
 from hardattn.report.crops import crop_histograms
 from hardattn.report.looks import Looks
+from hardattn.report.pictures import _map
 from hardattn.runs import train
 from hardattn.stopping.registry import RULES
 from hardattn.training.budget import Budget
@@ -136,6 +140,20 @@ def test_histograms_of_crops_are_shares_of_the_images(folder: Path) -> None:
     wide = looks.locations[:, 1, 2] / 16
     assert sum(found[0]["s"][:6]) == pytest.approx((wide < 0.3).double().mean().item())
     assert crop_histograms(looks.locations, DATASET.geometry) == []
+
+
+def test_a_picture_has_the_crops_beside_the_image(folder: Path) -> None:
+    run = open_trained(folder, dataset=DATASET, device="cpu")
+    walk = Looks.of(run, run.glimpsing()[0]).walk(0)
+    figure = Figure()
+    axes = figure.add_subplot()
+    _map(axes, {"map": None}, walk, 2, (0, 16, 16, 0))
+    seen = crops(
+        DATASET["test"].images, torch.tensor([0]), torch.tensor([[walk["locations"][2]]]).float(), 6, 1
+    )
+    drawn = torch.from_numpy(np.array(axes.images[0].get_array())).float()
+    assert drawn.shape == (6, 6) and axes.get_title() == "glimpse 3"
+    assert (drawn / 255 - seen[0, 0, 0]).abs().mean() < 0.15  # at a place up to half a pixel beside
 
 
 def test_where_it_looks_is_recorded_as_whole_pixels(folder: Path, tmp_path: Path) -> None:

@@ -212,7 +212,8 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
         "cols": list(grid.parts[0].cols),
         "parts": parts_of(grid),
     }
-    kind = ("epe" if run.network.policy_head.predicts_gain else "policy") if looks.chosen else None
-    walks = [looks.walk(row) for row in rows.tolist()]
+    head, walks = run.network.policy_head, [looks.walk(row) for row in rows.tolist()]
+    drawn = looks.chosen and not head.differentiable
+    kind = ("epe" if head.predicts_gain else "policy") if drawn else None
     crops = crop_histograms(looks.locations, geometry)
     return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks, "crops": crops}

@@ -124,7 +124,7 @@ def _heat(figure: Figure, task: dict[str, Any]) -> None:
 
 
 def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
-    """A row for every method: an image with its glimpses, then the map before each of them."""
+    """A row for every method: an image with its glimpses; the map before each, or else what it showed."""
     from matplotlib.patches import Rectangle
 
     runs = [run for run in task["runs"] if run["walks"]]
@@ -146,20 +146,23 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
 
 
 def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: tuple[float, ...]) -> None:
-    """The map before glimpse t + 1, and where that went."""
+    """The map before glimpse t + 1, and where that went; without a map, what it showed."""
+    if walk["maps"] is None:
+        axes.imshow(decoded(walk["glimpses"][t][0]), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"glimpse {t + 1}", fontsize=8)
+        return
     parts, (top, left, side) = run["sensor"]["parts"], walk["locations"][t]
     part = next((part for part in parts if part["side"] == side), parts[0])
-    if walk["maps"] is not None:
-        map_, colours = walk["maps"][t], "viridis_r" if run["map"] == "epe" else "viridis"
-        scale = {"vmin": map_["low"], "vmax": map_["high"]} if len(parts) > 1 else {}  # one for all sides
-        cols, rows = (_edges(part[axis], part["side"]) for axis in ("cols", "rows"))
-        axes.pcolormesh(cols, rows, of_part(map_, part), cmap=colours, **scale)
-        if side < max(extent) or len(parts) > 1:
-            axes.plot(left + side / 2, top + side / 2, "r+")
+    map_, colours = walk["maps"][t], "viridis_r" if run["map"] == "epe" else "viridis"
+    scale = {"vmin": map_["low"], "vmax": map_["high"]} if len(parts) > 1 else {}  # one for all sides
+    cols, rows = (_edges(part[axis], part["side"]) for axis in ("cols", "rows"))
+    axes.pcolormesh(cols, rows, of_part(map_, part), cmap=colours, **scale)
+    if side < max(extent) or len(parts) > 1:
+        axes.plot(left + side / 2, top + side / 2, "r+")
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
-    name = {"epe": "EPE", "policy": "policy", None: ""}[run["map"]]
+    name = {"epe": "EPE", "policy": "policy"}[run["map"]]
     wide = f", side {part['side']}" if len(parts) > 1 else ""
-    axes.set_title(f"{name} before {t + 1}{wide}" if name else "", fontsize=8)
+    axes.set_title(f"{name} before {t + 1}{wide}", fontsize=8)
 
 
 def _gain(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int) -> None:
