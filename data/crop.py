@@ -13,20 +13,23 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
 
-def crops(images: Tensor, index: Tensor, places: Tensor, size: int) -> Tensor:
+def crops(images: Tensor, index: Tensor, places: Tensor, size: int, factor: int | None = None) -> Tensor:
     r"""(B, T, C, G, G) values in [0, 1] of the squares at places, averaged down to G x G.
 
     $y_{ij} = \frac{1}{f^2} \sum_{ab} x(r + (i + \tfrac{a + 1/2}{f}) \tfrac{s}{G}, \;
     c + (j + \tfrac{b + 1/2}{f}) \tfrac{s}{G}), \quad f = \lceil s_{max} / G \rceil$
 
     x being interpolated between the centres of pixels, and 0 outside. At whole pixels and sides that are
-    multiples of G these are the glimpses of `data.retina.Retina`.
+    multiples of G these are the glimpses of `data.retina.Retina`. With f = 1 every value is interpolated at
+    one point, whatever the side: the affine crop of spatial transformers, [[s, 0, x], [0, s, y]] with
+    s = side / H.
 
     Args:
         images: (N, H, W, C) uint8.
         index: (B,) int64, which image.
         places: (B, T, 3) float32 row, col and side, in pixels; they get a gradient.
         size: G.
+        factor: f; None: as above.
 
     >>> images = torch.arange(16, dtype=torch.uint8).view(1, 4, 4, 1)
     >>> place = torch.tensor([[[0.5, 1.0, 2.0]]], requires_grad=True)
@@ -38,7 +41,7 @@ def crops(images: Tensor, index: Tensor, places: Tensor, size: int) -> Tensor:
     """
     count, steps, _ = places.shape
     height, width, channels = images.shape[1:]
-    factor = max(1, math.ceil(float(places[..., 2].detach().amax()) / size)) if places.numel() else 1
+    factor = _finest(places, size) if factor is None else factor
     fine = size * factor
     pixels = images[index].permute(0, 3, 1, 2).float() / 255
     with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot tell pixels apart
@@ -48,6 +51,11 @@ def crops(images: Tensor, index: Tensor, places: Tensor, size: int) -> Tensor:
         sampled = grid_sample(pixels, grid, "bilinear", "zeros", align_corners=False)
     glimpses = sampled.view(count, channels, steps, fine, fine).transpose(1, 2)
     return avg_pool2d(glimpses.flatten(0, 1), factor).unflatten(0, (count, steps))
+
+
+def _finest(places: Tensor, size: int) -> int:
+    """f, at which no pixel of the widest square is left out."""
+    return max(1, math.ceil(float(places[..., 2].detach().amax()) / size)) if places.numel() else 1
 
 
 def _maps(places: Tensor, height: int, width: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from numbers import Integral
@@ -13,10 +14,10 @@ from data.errors import SettingsError, one_line
 from data.grid import Grid, LocationGrid, WidthGrid, doubling_sides
 from data.places import normalise
 from data.retina import Retina
-from data.side_names import ALL_SIDES
+from data.side_names import ALL_SIDES, MAGNIFICATION
 
 SMALLEST = 2  # what two strided convolutions can take
-LATER = ("first_glance", "sides")  # what files say nothing of where it is not used, as ever
+LATER = ("first_glance", "sides", "affine")  # what files say nothing of where it is not used, as ever
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,9 @@ class Geometry:
         first_glance: whether the first glimpse is the whole image at a glance, see `data.places`.
         sides: of the squares that may be looked at, all averaged down to the glimpse, increasing from its
             size on; () is that size alone. The side of the image is the whole image. "all" is short for
-            `data.grid.doubling_sides`.
+            `data.grid.doubling_sides`. Of an affine sensor they only say on which scale widths are told.
+        affine: whether squares of any side, anywhere, are interpolated, see `data.crop`; `affine_crops`
+            makes such a geometry.
 
     Raises:
         SettingsError: an impossible size, or sides that are not such.
@@ -54,6 +57,7 @@ class Geometry:
     last_excluded: bool = False
     first_glance: bool = False
     sides: tuple[int, ...] = ()
+    affine: bool = False
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "channels", "glimpse_size", "scales", "per_axis"):
@@ -125,7 +129,7 @@ class Geometry:
 
     def retina(self) -> Retina:
         """The sensor."""
-        return Retina(self.glimpse_size, self.scales)
+        return Retina(self.glimpse_size, self.scales, self.affine)
 
     def glimpse_shape(self) -> tuple[int, int, int]:
         """(S*C, G, G) of one glimpse."""
@@ -135,6 +139,42 @@ class Geometry:
         """As `Geometry(**...)` takes it; a first glance and sides are told of only where there are any."""
         values = asdict(self) | {"sides": list(self.sides)}
         return {name: value for name, value in values.items() if name not in LATER or value}
+
+
+def affine_crops(images: Geometry, magnification: float = MAGNIFICATION) -> Geometry:
+    """The geometry of affine crops: the whole image, then any squares, all seen as floor(H / M) pixels wide.
+
+    Tan et al. 2021 (arXiv 2111.02018), where M is 224 / 96. With M = 1 all pixels are seen.
+
+    Args:
+        images: their sizes, and their grid positions per axis.
+        magnification: M, at least 1.
+
+    Raises:
+        SettingsError: images that are no squares, or an M that leaves no glimpse.
+
+    >>> import torch
+    >>> crops = affine_crops(Geometry(224, 224, 3, glimpse_size=16))
+    >>> crops.glimpse_shape(), crops.first_glance, crops.centres(torch.tensor([0.0, 0.0, 224.0])).tolist()
+    ((3, 96, 96), True, [0.0, 0.0, 1.0])
+    """
+    height, width = images.image_size
+    if height != width:
+        raise SettingsError(f"expected square images for affine crops, found {height} x {width}; crop them")
+    if not 1 <= magnification <= height / SMALLEST:
+        raise SettingsError(
+            f"expected a --magnification from 1 to {height / SMALLEST:g} for images of {height} pixels, "
+            f"found {magnification:g}; change it"
+        )
+    size = math.floor(height / magnification)
+    sides = tuple(dict.fromkeys((size, height)))
+    return Geometry(
+        *(height, width, images.channels, size),
+        per_axis=images.per_axis,
+        first_glance=True,
+        sides=sides,
+        affine=True,
+    )
 
 
 def _is_whole_number(value: object) -> bool:

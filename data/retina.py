@@ -92,11 +92,12 @@ class Retina:
     The square of a place (row, col, side) is averaged down to G x G; of side G it is the pixels themselves,
     and the whole image is a thumbnail. With several scales the squares are side, 2 side, 4 side, .. wide
     around one centre: Mnih et al. 2014, section 3.1 ("glimpse sensor"). What reaches over the border reads
-    zeros.
+    zeros. An affine sensor interpolates G x G values instead, of any square, see `data.crop.crops`.
 
     Args:
         size: G, side of what one square gives.
         scales: number of squares S.
+        affine: whether it interpolates; then S is 1.
 
     >>> sensor = Retina(4, scales=2)
     >>> images = torch.full((1, 16, 16, 3), 255, dtype=torch.uint8)
@@ -107,6 +108,7 @@ class Retina:
 
     size: int
     scales: int = 1
+    affine: bool = False
 
     def __call__(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         """Glimpses in [0, 1], finest scale first.
@@ -125,6 +127,8 @@ class Retina:
 
     def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         """(B, T, S*C, G, G), see above."""
+        if self.affine:
+            return crops(images, index, places.float(), self.size, factor=1)
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
         wide = places[..., 2] != self.size

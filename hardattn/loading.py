@@ -161,4 +161,5 @@ def build(settings: NetworkSettings) -> HardAttention:
     """The network of these settings, untrained."""
     geometry = settings.geometry
     channels, _, _ = geometry.glimpse_shape()
-    return HardAttention(channels, geometry.grid(), len(settings.classes), **settings.recipe.network)
+    classes, steps = len(settings.classes), settings.glimpses
+    return HardAttention(channels, geometry.grid(), classes, steps, **settings.recipe.network)

@@ -12,7 +12,7 @@ import torch
 
 from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
-from data.errors import SettingsError, StoreError
+from data.errors import SettingsError
 from data.geometry import Geometry
 from hardattn.distillation import Teacher
 from hardattn.loading import build
@@ -20,6 +20,7 @@ from hardattn.objectives.losses import step_weights
 from hardattn.objectives.methods import method_of, require_policy
 from hardattn.objectives.registry import METHODS
 from hardattn.training.budget import Budget
+from hardattn.training.geometries import geometry_of, require_glimpses
 from hardattn.training.guidance import (
     Guided,
     designed_gains,
@@ -49,6 +50,7 @@ def train(
     supervised_images: int | None = None,
     teacher: Teacher | None = None,
     features: LearnedFeatures | None = None,
+    magnification: float | None = None,
     budget: Budget | None = None,
     recipe: Recipe | None = None,
     seed: int = 0,
@@ -70,10 +72,11 @@ def train(
         method: a name of `hardattn.objectives.registry.METHODS`; default ps-nogs with a store, else ram.
         store: sequences to imitate.
         geometry: glimpse and grid; default the store's, else the data set's.
-        glimpses: T; default the data set's.
+        glimpses: T; default the method's, else the data set's.
         supervised_images: how many of the store's images to use; default all.
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
-        features: of a fit, that the encoder "local" begins with; None: it begins at random.
+        features: what the encoder begins with, see `hardattn.warm_start`; None: it begins at random.
+        magnification: of a method with affine crops, see `data.geometry.affine_crops`; default 2.33.
         recipe: default the one that suits method and data set.
         command: the command line that was given, kept for the report.
         tracker: is told the figures of every check.
@@ -84,10 +87,11 @@ def train(
     """
     name = method_of(method, store is not None)
     recipe, budget = _recipe_for(name, dataset, recipe, chosen), budget or Budget()
-    steps = dataset.glimpses if glimpses is None else glimpses
+    steps = _steps(name, dataset) if glimpses is None else glimpses
     require_seed(seed)
-    geometry = geometry_for(dataset, store, geometry)
+    geometry = geometry_of(name, dataset, store, geometry, magnification)
     _require_possible(name, recipe, geometry, steps)
+    _require_learned(recipe, features)
     _require_boxes(dataset, recipe)
     everyone = recipe.supervised_share == 1
     _require_taught(teacher, recipe)
@@ -106,9 +110,7 @@ def train(
         budget=budget,
         recipe=recipe,
     )
-    if features is not None:
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            features.put_into(build(settings))  # refuses before anything is written
+    _require_buildable(settings, features)
     open_run(run_folder, settings, dataset.origin, _imitated(run_folder, store, supervised_images), command)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
@@ -164,6 +166,25 @@ def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int)
     require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
 
 
+def _steps(name: str, dataset: DataSet) -> int:
+    """T where it is not chosen."""
+    return METHODS[name].glimpses or dataset.glimpses
+
+
+def _require_learned(recipe: Recipe, features: LearnedFeatures | None) -> None:
+    """Raises SettingsError for an encoder that is frozen before it has learned anything."""
+    if recipe.frozen and features is None:
+        raise SettingsError("expected --features with --frozen, found none; add a run or leave it out")
+
+
+def _require_buildable(settings: NetworkSettings, features: LearnedFeatures | None) -> None:
+    """Raises SettingsError for parts that do not go together, before anything is written."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        network = build(settings)
+    if features is not None:
+        features.put_into(network)
+
+
 def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:
     """Raises SettingsError for a reward that goes by boxes, of training images that have none."""
     if "box" in recipe.rewards and dataset["train"].boxes is None:
@@ -207,39 +228,6 @@ def _guidance(
     if recipe.gain_target == "design":
         guidance["gains"] = designed_gains(store, guided)
     return guidance
-
-
-def require_glimpses(steps: int, geometry: Geometry) -> None:
-    """Raises SettingsError for no glimpse, or none beside a first glance.
-
-    >>> require_glimpses(2, Geometry(8, 8, 1, glimpse_size=4, first_glance=True))
-    """
-    least = 1 + geometry.first_glance
-    if steps < least:
-        after = ", one after the first glance" if geometry.first_glance else ""
-        raise SettingsError(f"expected at least {least} glimpses{after}, found {steps}; set --glimpses")
-
-
-def geometry_for(dataset: DataSet, store: SequenceSource | None, wanted: Geometry | None) -> Geometry:
-    """The geometry to train with; the store's must be the wanted one, where both are given."""
-    if store is None or "geometry" not in store.settings:
-        geometry = wanted or dataset.geometry
-    else:
-        geometry = store.geometry
-        _require_size(geometry, dataset.geometry, store.name)
-        if wanted is not None:
-            store.require({"geometry": wanted.to_json()})
-    geometry.grid()  # refuses a glimpse larger than the image
-    return geometry
-
-
-def _require_size(geometry: Geometry, images: Geometry, name: str) -> None:
-    wanted, size = ((each.height, each.width, each.channels) for each in (images, geometry))
-    if wanted != size:
-        raise StoreError(
-            f"expected sequences of images (height, width, channels) {wanted} in {name}, found those of "
-            f"{size}; design for these images"
-        )
 
 
 def _beside(guided: Split, train: Split, images: Split) -> Split:

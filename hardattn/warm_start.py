@@ -1,4 +1,4 @@
-"""A network that begins with what a fit has learned: how parts look, wherever in a glimpse they are."""
+"""A network whose encoder begins with what a fit, or another network, has learned."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from torch import Tensor
 
 from boed.saved import read_posterior
 from data.errors import SettingsError
+from hardattn.loading import open_network
 from hardattn.model.local_encoder import LocalGlimpse
 from hardattn.model.network import HardAttention
+from hardattn.training.checkpoint import RUN
 
 PREFIX = "q.local."
 
@@ -47,6 +49,41 @@ class LearnedFeatures:
                 f"--hidden {2 * features}, and glimpses as in the fit"
             )
         encoder.local.load_state_dict(dict(self.tensors))
+
+
+@dataclass(frozen=True)
+class LearnedEncoder(LearnedFeatures):
+    """The encoder of a trained network, for one whose glimpses may have another side.
+
+    Attributes:
+        tensors: its state.
+    """
+
+    def put_into(self, network: HardAttention) -> None:
+        """Copies it into the encoder of a network; raises SettingsError where that is not built alike."""
+        own = {name: value.shape for name, value in network.what.state_dict().items()}
+        if own != {name: value.shape for name, value in self.tensors.items()}:
+            raise SettingsError(
+                "expected --features of an encoder that is built as this one, found another; take the same "
+                "--encoder, --hidden and --batch-norm as that run, on images of as many channels"
+            )
+        network.what.load_state_dict(dict(self.tensors))
+
+
+def learned_encoder(folder: Path) -> LearnedEncoder:
+    """The encoder of the run in a folder, for example of one that was trained on whole images.
+
+    Raises:
+        CheckpointError: the run is missing or damaged.
+        SettingsError: it is that of a baseline.
+    """
+    network, _ = open_network(folder, device="cpu").glimpsing()
+    return LearnedEncoder(network.what.state_dict())
+
+
+def features_in(folder: Path) -> LearnedFeatures:
+    """What there is to begin with in a folder: the encoder of a run, or the local features of a fit."""
+    return learned_encoder(folder) if (folder / RUN).exists() else learned_features(folder)
 
 
 def learned_features(folder: Path) -> LearnedFeatures:

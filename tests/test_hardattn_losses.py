@@ -168,7 +168,7 @@ def test_wake_sleep_by_hand_and_of_nobody() -> None:
         ((1.0, math.inf), r"finite weights .* found \[1.0, inf\]"),
         ((math.nan, 1.0), r"finite weights .* found \[nan, 1.0\]"),
         ((1.0, 1.0, 1.0), "as many weights in --loss-at as glimpses, 2, found 3"),
-        ("first", "--loss-at of every, last, both, or weights; found 'first'"),
+        ("first", "--loss-at of every, after, last, both, or weights; found 'first'"),
     ],
 )
 def test_weights_that_weigh_nothing_are_refused(loss_at: LossAt, words: str) -> None:
@@ -198,7 +198,8 @@ def test_cross_entropies_in_closed_form(loss_at: str | tuple[float, ...]) -> Non
     result = made_up(torch.zeros(1, 2), logits, torch.zeros(1, 2))
     last, every = -math.log(0.9), -(math.log(0.5) + math.log(0.75) + math.log(0.9)) / 3
     weighted = -(3 * math.log(0.75) + math.log(0.9)) / 4
-    named = {"last": last, "every": every, "both": (last + every) / 2}
+    after = -(math.log(0.75) + math.log(0.9)) / 2
+    named = {"last": last, "every": every, "after": after, "both": (last + every) / 2}
     expected: dict[str | tuple[float, ...], float] = {**named, (3.0, 1.0): weighted}
     found = losses.classification(result, torch.tensor([0]), loss_at)
     assert found.item() == pytest.approx(expected[loss_at])

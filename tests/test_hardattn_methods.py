@@ -76,6 +76,7 @@ OWN = {
     "ram": {"reinforce", "baseline"},
     "wsram": {"wake-sleep"},
     "epe-head": {"epe"},
+    "multiglimpse": {"auxiliary"},
     "random": set[str](),
     "centre": set[str](),
 }
@@ -201,7 +202,7 @@ WEIGHTS = ("--loss-at", "at least 0")
             ["--method", "nogs-finetuned"],
             ("sequences for method nogs-finetuned", "found none", "--supervise"),
         ),
-        (["--loss-at", "first"], ("--loss-at of every, last", "'first'")),
+        (["--loss-at", "first"], ("--loss-at of every, after, last", "'first'")),
         (["--loss-at", "1,2"], ("weights in --loss-at as glimpses, 5", "found 2")),
         (["--loss-at", "1,1,1,1,-1"], (*WEIGHTS, "-1.0]")),
         (["--loss-at", "0,0,0,0,0"], (*WEIGHTS, "[0.0, 0.0, 0.0, 0.0, 0.0]")),
@@ -272,6 +273,7 @@ POINTLESS = {
     "nogs-finetuned": {"deviation"},
     "saliency": {"deviation"},
     "epe-head": {"supervision_weight", "rewards", "discount", "deviation", "gain_target"},
+    "multiglimpse": {"supervision_weight", "rewards", "discount", "deviation"},
     "random": BLINDLY,
     "centre": BLINDLY,
 }

@@ -1,7 +1,7 @@
 """Training runs: resumption, refusals, evaluation of what they made."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,9 @@ def test_budget_in_minutes_ends(tmp_path: Path) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_evaluation_has_the_promised_keys(tmp_path: Path, store: SequenceStore, method: str) -> None:
     given = store if METHODS[method].supervised else None
-    folder = train(tiny_dataset(), tmp_path / "run", method=method, store=given, **SHORT)
+    recipe = replace(RECIPE, **{**METHODS[method].suited, "hidden": 16})
+    chosen = SHORT | {"recipe": recipe, "glimpses": 3}
+    folder = train(tiny_dataset(), tmp_path / "run", method=method, store=given, **chosen)
     result = evaluate(folder, dataset=tiny_dataset()).to_json()
     assert list(result)[:11] == [
         "dataset", "target", "method", "seed", "test_images", "accuracy_at", "nll_at",

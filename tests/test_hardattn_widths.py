@@ -280,7 +280,7 @@ def test_what_knows_one_side_alone_is_refused(tmp_path: Path) -> None:
     for recipe, words in (
         (
             {"policy": "gaussian"},
-            "--policy categorical or product or epe with several --sides, found gaussian",
+            "--policy categorical or product or epe or .* with several --sides, found gaussian",
         ),
         ({"policy": "mixture"}, "with several --sides, found mixture"),
     ):
@@ -300,8 +300,9 @@ def test_a_combination_that_knows_no_width_is_refused(
         return made
 
     monkeypatch.setitem(COMBINATIONS._known, "blind", blind)
-    able = "modulate or add or concat or plain"
-    with pytest.raises(SettingsError, match=f"--combine {able} with several --sides, found"):
+    with pytest.raises(
+        SettingsError, match="--combine modulate or add or concat or .* with several --sides, found"
+    ):
         train(DATASET, tmp_path / "run", geometry=WIDE, recipe=Recipe(combine="blind"), device="cpu")
 
 

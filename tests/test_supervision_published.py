@@ -13,7 +13,7 @@ from data.errors import DataError, SettingsError, StoreError
 from data.places import places_at
 from data.registry import load
 from data.store import ImageStore
-from hardattn.runs import geometry_for
+from hardattn.training.geometries import geometry_for
 from supervision.batches import supervised_split
 from supervision.published import (
     ATTRIBUTES,

@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import nll_loss
 
-from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, centred, convolution, scaled
+from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, centred, scaled
 from hardattn.baselines.registry import BASELINES
+from hardattn.model.convolutions import convolution
 from hardattn.stopping.curve import stopped_at
 from hardattn.stopping.figures import Outcome, figures, right_at
 from hardattn.stopping.flops import mflops

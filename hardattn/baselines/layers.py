@@ -53,14 +53,6 @@ def centred(images: Tensor) -> Tensor:
     return 2 * (images - images.mean((1, 2, 3), keepdim=True))
 
 
-def convolution(
-    inputs: int, outputs: int, stride: int, *, kernel: int = 3, groups: int = 1
-) -> list[nn.Module]:
-    """A convolution, 3 x 3 by default, and the norm of its batch, which makes a bias needless."""
-    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    return [layer, nn.BatchNorm2d(outputs)]
-
-
 def averaged(channels: int, classes: int) -> list[nn.Module]:
     """Global average pooling and a linear layer: (B, channels, h, w) -> (B, K)."""
     return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]

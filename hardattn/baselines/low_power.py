@@ -11,8 +11,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
+from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, scaled
 from hardattn.baselines.registry import BASELINES
+from hardattn.model.convolutions import convolution
 
 SMALL_IMAGE = 64  # images of at most this side are halved once less than photographs of 224
 STEM, WIDEST = 16, 128  # channels of the plain separable network

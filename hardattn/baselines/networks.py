@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from data.errors import SettingsError
 from data.plugins import options_of
-from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, convolution, scaled
+from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, scaled
 from hardattn.baselines.registry import BASELINES
+from hardattn.model.convolutions import Residual, convolution
 
 UNITS = 256  # of the hidden layers of Mnih et al. 2014
 FILTERS, KERNEL, STRIDE = 8, 10, 5  # of their convolution
@@ -67,31 +67,6 @@ def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baselin
         nn.ReLU(),
         nn.Linear(hidden, classes),
     )
-
-
-class Residual(nn.Module):
-    """relu(f(x) + s(x)), f two convolutions: the basic block of He et al. 2016 (arXiv 1512.03385).
-
-    The shortcut s is the identity, or a 1 x 1 convolution where size or channels change.
-
-    >>> Residual(16, 32, stride=2)(torch.zeros(2, 16, 7, 7)).shape
-    torch.Size([2, 32, 4, 4])
-    """
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *convolution(inputs, outputs, stride), nn.ReLU(), *convolution(outputs, outputs, 1)
-        )
-        same = inputs == outputs and stride == 1
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return torch.relu(self.layers(maps) + self.shortcut(maps))
 
 
 @BASELINES.register("resnet")

@@ -37,6 +37,8 @@ NAMES = (
     "gain_target",
     "classification_weight",
     "discount",
+    "auxiliary",
+    "frozen",
     "dropout",
     *ONLY_BASELINE,
     "batch_size",

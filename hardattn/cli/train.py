@@ -44,6 +44,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise
       hardattn train --first-glance --name glance
+      hardattn train --method multiglimpse --epochs 20
       hardattn train --supervise --distil runs/digits/hardattn-cnn-0 --loss-at 4,2,1,1,1 --name anytime
       hardattn train --policy gaussian --core rnn --combine add --reward final --reward box=0.5 --name box
       hardattn train --dataset celebahq --attribute Male --data-root DIR --supervise
@@ -95,6 +96,7 @@ def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path
         supervised_images=options["supervised_images"],
         teacher=_teacher(options, task),
         features=_features(options["features"]),
+        magnification=options["magnification"],
         **common,
     )
 
@@ -113,12 +115,12 @@ def _teacher(options: Mapping[str, Any], task: Task) -> Teacher | None:
 
 
 def _features(folder: Path | None) -> LearnedFeatures | None:
-    """What the fit in a folder has learned."""
+    """What the fit or the run in a folder has learned."""
     if folder is None:
         return None
-    from hardattn.warm_start import learned_features
+    from hardattn.warm_start import features_in
 
-    return learned_features(folder)
+    return features_in(folder)
 
 
 def sequences_of(supervise: str | None, run: Path, stem: str) -> tuple[SequenceStore | None, list[str]]:

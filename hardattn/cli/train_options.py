@@ -16,11 +16,12 @@ from data.cli.options import (
     sensor_options,
     sides_option,
 )
+from data.side_names import MAGNIFICATION
 from hardattn.baselines.registry import BASELINES
 from hardattn.cli.recipe import LEARNED, UNCLIPPED
 from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
+from hardattn.objectives.choices import AUXILIARY, GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
 from hardattn.objectives.registry import METHODS, REWARDS
 from hardattn.training.budget import DEFAULT_ITERATIONS
 from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE
@@ -128,9 +129,16 @@ def _network_options() -> list[click.Parameter]:
         Option(
             ["--features"],
             type=PATH,
-            metavar="FIT_DIR",
-            help="Begin with the local features that the glimpse-max posterior of this fit has learned, as "
-            "runs/NAME/approximations-glimpse-max (--encoder local, --hidden twice their number).",
+            metavar="RUN_DIR|FIT_DIR",
+            help="Begin with the encoder of this run, as one of --method multiglimpse --glimpses 1 "
+            "--magnification 1; or with the local features that the glimpse-max posterior of this fit has "
+            "learned, as runs/NAME/approximations-glimpse-max (--encoder local, --hidden twice as many).",
+        ),
+        Option(
+            ["--frozen"],
+            is_flag=True,
+            default=None,
+            help="Leave the encoder of --features as it is, with the statistics of its norms.",
         ),
         Option(
             ["--combine"],
@@ -143,6 +151,12 @@ def _network_options() -> list[click.Parameter]:
             is_flag=True,
             default=None,
             help="In the encoder, instead of a layer norm.",
+        ),
+        Option(
+            ["--magnification"],
+            type=float,
+            help="Of affine crops (multiglimpse): images are so many times as wide as glimpses. "
+            f"[default: {MAGNIFICATION}]",
         ),
     )
 
@@ -170,9 +184,16 @@ def _objective_options() -> list[click.Parameter]:
         Option(
             ["--loss-at"],
             metavar=f"{'|'.join(LOSS_AT)}|W1,..,WT",
-            help="Cross-entropy before and after every glimpse, after the last, the mean of both, or with "
-            "these weights: how often the budget is 1 to T glimpses. With ram the reward at the end comes on "
-            "top. [default: every]",
+            help="Cross-entropy before and after every glimpse, after every one, after the last, the mean of "
+            "every and last, or with these weights: how often the budget is 1 to T glimpses. With ram the "
+            "reward at the end comes on top. [default: every; of multiglimpse after]",
+        ),
+        Option(
+            ["--auxiliary"],
+            type=Within(0, 1),
+            metavar="SHARE",
+            help="Of the cross-entropies, of a classifier on each glimpse alone (multiglimpse). "
+            f"[default: {AUXILIARY}]",
         ),
         Option(
             ["--reinforce-loss"],

@@ -3,5 +3,8 @@
 DEVIATION = 0.17
 """Of a Gaussian policy, in normalised coordinates, as in the case study."""
 WITH_DEVIATION = ("gaussian", "mixture")
-WITHOUT_DEVIATION = ("categorical", "product", "epe", "gaussian-state")
+WITHOUT_DEVIATION = (
+    *("categorical", "product", "epe", "gaussian-state"),
+    *("affine", "affine-attention", "affine-map"),
+)
 """Policies of this project that take one, and those that do not, known without import; the default first."""

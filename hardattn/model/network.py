@@ -8,6 +8,10 @@ that say where a glimpse was: row and column of its centre and, where there are 
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from typing import Any, Self
+
 import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
@@ -16,10 +20,16 @@ from data.errors import SettingsError
 from data.grid import Grid
 from data.plugins import options_of
 from hardattn.model.choices import DEVIATION
+from hardattn.model.fusion import Memory
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
 from hardattn.model.locations import Locations
 from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
+
+
+def _taken(factory: Callable[..., nn.Module], **offered: Any) -> dict[str, Any]:
+    """Of what is offered the keywords that a factory takes."""
+    return {name: value for name, value in offered.items() if name in options_of(factory)}
 
 
 class HardAttention(nn.Module):
@@ -36,7 +46,8 @@ class HardAttention(nn.Module):
         channels: of a glimpse, scales counted in.
         grid: candidate locations, and the sizes of glimpse and image.
         classes: K.
-        hidden: width D.
+        glimpses: T, for a core that keeps what it saw of each.
+        hidden: width D of what is seen, and of the state where the combination does not widen it.
         dropout: of the inputs of core and classifier.
         policy_shapes_state: whether the policy's gradient goes on into the state it reads.
         encoder: of the glimpse, a key of `hardattn.model.registry.ENCODERS`.
@@ -45,9 +56,14 @@ class HardAttention(nn.Module):
         core: a key of `hardattn.model.registry.CORES`.
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
+        frozen: whether the encoder stays as it is in training, with the statistics of its norms.
 
     Attributes:
         coordinates: P.
+        hidden: width of what the heads read.
+
+    Raises:
+        SettingsError: parts that do not go together.
 
     >>> from data.grid import LocationGrid
     >>> grid = LocationGrid.evenly((64, 64), 16, 7)
@@ -63,6 +79,7 @@ class HardAttention(nn.Module):
         channels: int,
         grid: Grid,
         classes: int,
+        glimpses: int | None = None,
         *,
         hidden: int = 128,
         dropout: float = 0.0,
@@ -73,28 +90,59 @@ class HardAttention(nn.Module):
         core: str = "gru",
         policy: str = "categorical",
         deviation: float | None = DEVIATION,
+        frozen: bool = False,
     ) -> None:
         super().__init__()
-        self.policy_shapes_state = policy_shapes_state
-        normed = {"batch_norm": batch_norm} if "batch_norm" in options_of(ENCODERS[encoder]) else {}
+        self.policy_shapes_state, self.frozen = policy_shapes_state, frozen
+        normed = _taken(ENCODERS[encoder], batch_norm=batch_norm)
         self.what = ENCODERS[encoder](channels, grid.glimpse_size, hidden, **normed)
         self.coordinates = grid.normalised().shape[1]
-        self.combine = COMBINATIONS[combine](
-            hidden, **({"coordinates": self.coordinates} if grid.sides else {})
+        self.dropout, makes = nn.Dropout(dropout), COMBINATIONS[combine]
+        self.combine = makes(hidden, **_taken(makes, grid=grid, coordinates=self.coordinates))
+        self.hidden = width = getattr(self.combine, "width", hidden)
+        self.core = CORES[core](
+            width, **_taken(CORES[core], glimpses=glimpses, carried=self._carried(policy))
         )
-        self.core = CORES[core](hidden)
-        self.dropout = nn.Dropout(dropout)
-        self.hidden = hidden
-        options = {"deviation": deviation} if "deviation" in options_of(POLICIES[policy]) else {}
-        self.policy_head: Policy = POLICIES[policy](hidden, grid, **options)
-        self.class_head = nn.Linear(hidden, classes)
-        self.baseline_head = nn.Linear(hidden, 1)
-        self.heads = StoppingHeads(hidden)
+        if POLICIES[policy].reads != "output" and self.memory is None:
+            raise SettingsError(f"expected --core attention with --policy {policy}, found {core}; take it")
+        offered = {"deviation": deviation, "memory": self.memory, "map_shape": self._map_shape}
+        self.policy_head: Policy = POLICIES[policy](width, grid, **_taken(POLICIES[policy], **offered))
+        self.class_head = nn.Linear(width, classes)
+        self.baseline_head = nn.Linear(width, 1)
+        self.heads = StoppingHeads(width)
+        self.auxiliary_head = nn.Linear(hidden, classes) if self.memory else None
+        self.what.requires_grad_(not frozen)
         self.register_load_state_dict_pre_hook(heads_by_name)
 
     @property
     def device(self) -> torch.device:
         return self.class_head.weight.device
+
+    @property
+    def memory(self) -> Memory | None:
+        """How the states of a core that keeps every glimpse are laid out; None of one that does not."""
+        return getattr(self.core, "memory", None)
+
+    @property
+    def _map_shape(self) -> tuple[int, int, int] | None:
+        return getattr(self.what, "map_shape", None)
+
+    def _carried(self, policy: str) -> int:
+        """Numbers of the map that a policy reads, 0 where it reads none."""
+        if POLICIES[policy].reads != "map":
+            return 0
+        if self._map_shape is None:
+            raise SettingsError(f"expected --encoder residual or resnet18 with --policy {policy}; take one")
+        if self.dropout.p:
+            raise SettingsError(f"expected no --dropout with --policy {policy}, found {self.dropout.p:g}")
+        return math.prod(self._map_shape)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        if self.frozen:
+            self.what.eval()
+        return self
 
     def initial(self, count: int) -> Tensor:
         """(B, W) state before any glimpse."""
@@ -108,8 +156,14 @@ class HardAttention(nn.Module):
         return self.dropout(ones.expand(count, self.hidden))
 
     def features(self, glimpses: Tensor, centres: Tensor) -> Tensor:
-        """(B, D) of glimpses (B, C, G, G) at normalised centres (B, P); of any number of steps at once."""
-        return self.combine(self.what(glimpses), centres)
+        """(B, D) of glimpses (B, C, G, G) at normalised centres (B, P); of any number of steps at once.
+
+        With the numbers of the map behind them, where the policy reads that.
+        """
+        if self.policy_head.reads != "map":
+            return self.combine(self.what(glimpses), centres)
+        maps = self.what.maps(glimpses)
+        return torch.cat([self.combine(maps.mean((2, 3)), centres), maps.flatten(1)], 1)
 
     def step(self, glimpses: Tensor, centres: Tensor, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """State after one more glimpse: (B, C, G, G), (B, P) normalised, (B, W) -> (B, W)."""
@@ -142,13 +196,19 @@ class HardAttention(nn.Module):
         return self.policy_head(self._policy_reads(state), taken)
 
     def _policy_reads(self, state: Tensor) -> Tensor:
-        read = self.core.output(state)
+        read = self.core.output(state) if self.policy_head.reads == "output" else state
         return read if self.policy_shapes_state else read.detach()
 
     def classify(self, state: Tensor, mask: Tensor | None = None) -> Tensor:
         """(..., K) logits of the class, of states (..., W)."""
         read = self.core.output(state)
         return self.class_head(read if mask is None else mask * read)
+
+    def auxiliary(self, state: Tensor) -> Tensor | None:
+        """(..., T, K) class logits by each glimpse alone, of states (..., W); None without a memory."""
+        if self.memory is None or self.auxiliary_head is None:
+            return None
+        return self.auxiliary_head(self.memory.features(state)[..., : self.auxiliary_head.in_features])
 
     def baseline(self, state: Tensor) -> Tensor:
         """(B,) expected return."""

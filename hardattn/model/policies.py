@@ -53,6 +53,8 @@ class Policy(nn.Module, ABC):
         distance: whether its log-probability is about a distance from a mean and a normaliser, see
             `log_normaliser`.
         plain: whether it knows plain glimpses alone, of one side.
+        reads: the "output" of the core; its whole "state", of a core with a memory; or also the "map" of the
+            last glimpse, which such a core then carries.
     """
 
     on_grid: ClassVar[bool] = False
@@ -62,6 +64,7 @@ class Policy(nn.Module, ABC):
     predicts_gain: ClassVar[bool] = False
     distance: ClassVar[bool] = False
     plain: ClassVar[bool] = False
+    reads: ClassVar[Literal["output", "state", "map"]] = "output"
 
     @abstractmethod
     def act(

@@ -10,7 +10,8 @@ from typing import Any
 from data.plugins import Registry
 
 _ENCODERS, _CORES = "hardattn.model.encoders", "hardattn.model.cores"
-_POLICIES, _PLAIN = "hardattn.model.policies", "hardattn.model.plain_encoder"
+_POLICIES, _LOCALISERS = "hardattn.model.policies", "hardattn.model.localisers"
+_PLAIN = "hardattn.model.plain_encoder"
 
 ENCODERS: Registry[Any] = Registry(
     "encoder",
@@ -20,22 +21,33 @@ ENCODERS: Registry[Any] = Registry(
         "plain": _PLAIN,
         "patches": "hardattn.model.patch_encoder",
         "local": "hardattn.model.local_encoder",
+        **dict.fromkeys(("residual", "resnet18"), "hardattn.model.residual_encoder"),
     },
 )
 """Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`; without
 the keyword it has no norm. An attribute `combination` names the one that goes with it by default."""
 COMBINATIONS: Registry[Any] = Registry(
-    "combination", {**dict.fromkeys(("modulate", "add", "concat"), _ENCODERS), "plain": _PLAIN}
+    "combination",
+    {
+        **dict.fromkeys(("modulate", "add", "concat"), _ENCODERS),
+        "plain": _PLAIN,
+        **dict.fromkeys(("clue", "spatial-clue", "no-clue"), "hardattn.model.clues"),
+    },
 )
 """Of what is seen with where: (features, *, coordinates) -> module, see `hardattn.model.encoders.Modulate`;
-one without the keyword is for glimpses of one side."""
-CORES: Registry[Any] = Registry("core", dict.fromkeys(("gru", "lstm", "rnn"), _CORES))
-"""What remembers: (features,) -> `hardattn.model.cores.Core`."""
+one without the keyword is for glimpses of one side. With the keyword `grid` it is told the sizes; an
+attribute `width` says how wide its result is, where that is not as wide as features."""
+CORES: Registry[Any] = Registry(
+    "core", {**dict.fromkeys(("gru", "lstm", "rnn"), _CORES), "attention": "hardattn.model.fusion"}
+)
+"""What remembers: (features,) -> `hardattn.model.cores.Core`; with the keywords `glimpses` and `carried`, see
+`hardattn.model.fusion.AttentionCore`."""
 POLICIES: Registry[Any] = Registry(
     "policy",
     {
         **dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES),
         "gaussian-state": "hardattn.model.state_gaussian",
+        **dict.fromkeys(("affine", "affine-attention", "affine-map"), _LOCALISERS),
     },
 )
 """Where to look next: (features, grid, **options) -> `hardattn.model.policies.Policy`, a subclass of it."""

@@ -39,6 +39,7 @@ class Rollout:
         candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
             about; None: it was not.
         glances: how many glimpses no policy chose: 1 with a first glance, else 0.
+        auxiliary: (B, T, K) class logits by each glimpse alone, in training of a network that keeps them.
     """
 
     locations: Tensor
@@ -49,6 +50,7 @@ class Rollout:
     said: Said = field(default_factory=dict)
     candidates: Tensor | None = None
     glances: int = 0
+    auxiliary: Tensor | None = None
 
     @property
     def chosen(self) -> slice:
@@ -218,6 +220,7 @@ def read(network: HardAttention, walked: Walk, grid: Grid) -> Rollout:
         baseline=network.baseline(before),
         said=network.said(before, _taken_before(network, walked.locations, grid)),
         glances=int(grid.first_glance),
+        auxiliary=network.auxiliary(states[:, -1]) if network.training else None,
     )
 
 

@@ -42,8 +42,12 @@ def step_weights(loss_at: LossAt, glimpses: int) -> Tensor:
 
     >>> step_weights("both", 3).tolist(), step_weights([3, 1, 0], 3).tolist()
     ([0.125, 0.125, 0.125, 0.625], [0.0, 0.75, 0.25, 0.0])
+    >>> step_weights("after", 2).tolist()
+    [0.0, 0.5, 0.5]
     """
     require_loss_at(loss_at)
+    if loss_at == "after":
+        loss_at = (1.0,) * glimpses
     every, last = torch.full((glimpses + 1,), 1 / (glimpses + 1)), torch.eye(glimpses + 1)[-1]
     if isinstance(loss_at, str):
         return {"every": every, "last": last, "both": (every + last) / 2}[loss_at]
@@ -78,6 +82,21 @@ def classification(rollout: Rollout, targets: Tensor, loss_at: LossAt = "every")
     steps = logits.shape[1]
     each = cross_entropy(logits.flatten(0, 1), targets.repeat_interleave(steps, 0), reduction="none")
     return each.view(-1, steps).mean(0) @ step_weights(loss_at, steps - 1).to(each.device)
+
+
+def auxiliary(rollout: Rollout, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats of the auxiliary classifier on each glimpse but the first, averaged over both.
+
+    Tan et al. 2021 (arXiv 2111.02018): so every glimpse must show something of the class by itself.
+
+    Args:
+        rollout: with the predictions by each glimpse alone.
+        targets: labels (B,), or probabilities (B, K).
+    """
+    if rollout.auxiliary is None or rollout.logits.shape[1] == 1:
+        return rollout.prior.new_zeros(())
+    logits = rollout.auxiliary[:, 1:].float()
+    return cross_entropy(logits.flatten(0, 1), targets.repeat_interleave(logits.shape[1], 0))
 
 
 def imitation(rollout: Rollout, supervised: Tensor) -> Tensor:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from data.errors import SettingsError
 from hardattn.model.registry import POLICIES
 from hardattn.model.rollout import Mode
 from hardattn.objectives import losses
-from hardattn.objectives.choices import LossAt
+from hardattn.objectives.choices import AUXILIARY, LossAt
 from hardattn.objectives.registry import METHODS, TERMS
 
 
@@ -28,6 +29,9 @@ class Method:
         then: name of the method that takes over after a part of the budget, or "".
         policy: that it needs, a key of `hardattn.model.registry.POLICIES`; None: any that it can train.
         learner: that trains by it, a key of `hardattn.training.registry.LEARNERS`.
+        crops: whether its glimpses are affine crops, see `data.geometry.affine_crops`.
+        glimpses: T where it is not chosen; None: the data set's.
+        suited: fields of `hardattn.training.recipe.Recipe` that suit it, where they are not the usual ones.
     """
 
     summary: str
@@ -40,6 +44,9 @@ class Method:
     then: str = ""
     policy: str | None = None
     learner: str = "rollout"
+    crops: bool = False
+    glimpses: int | None = None
+    suited: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def supervised(self) -> bool:
@@ -89,6 +96,13 @@ SALIENCY: Mapping[str, float] = {
     **STOPPING,
 }
 BLIND: Mapping[str, float] = {"classification": 1.0, **STOPPING}
+MULTIGLIMPSE: Mapping[str, float] = {"classification": 1.0, "auxiliary": 1.0, **STOPPING}
+MULTIGLIMPSE_RECIPE: Mapping[str, Any] = {
+    **{"encoder": "residual", "combine": "clue", "core": "attention", "policy": "affine", "hidden": 64},
+    **{"batch_norm": True, "dropout": 0.0, "loss_at": "after", "auxiliary": AUXILIARY},
+    **{"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "clip": None},
+    **{"schedule": "one-cycle", "average": 0.0, "jitter": 0.0},
+}
 TRAJECTORIES = 5
 
 
@@ -148,6 +162,15 @@ _METHODS: Mapping[str, Method] = {
         policy="epe",
         learner="epe",
     ),
+    "multiglimpse": Method(
+        "affine crops whose places are learned end to end, fused by attention (Tan et al. 2021)",
+        "sample",
+        "greedy",
+        MULTIGLIMPSE,
+        crops=True,
+        glimpses=4,
+        suited=MULTIGLIMPSE_RECIPE,
+    ),
     "random": Method("uniformly random glimpses, in training and evaluation", "random", "random", BLIND),
     "centre": Method("every glimpse in the middle of the image", "centre", "centre", BLIND),
 }
@@ -196,7 +219,8 @@ def require_policy(name: str, policy: str, steps: int, places: int) -> None:
             f"expected a --policy that learns by its log-probability with --method {name}, by {scored[0]}, "
             f"found {policy}; change one of the two"
         )
-    if method.training == "sample" and method.policy is None and not (chosen.scored or chosen.differentiable):
+    trained = chosen.differentiable or (chosen.scored and scored)
+    if method.training == "sample" and method.policy is None and not trained:
         raise SettingsError(
             f"expected a method that trains --policy {policy}, found {name}; change one of the two"
         )
@@ -212,8 +236,9 @@ class Objective:
     """What a method minimises: the choices that all methods share.
 
     Attributes:
-        loss_at: cross-entropy after the "last" glimpse, "every" one and before any, the mean of "both", or
-            weights of those after each glimpse; see `hardattn.objectives.losses.step_weights`.
+        loss_at: cross-entropy after the "last" glimpse, "after" every one, "every" one and before any, the
+            mean of "both" every and last, or weights of those after each glimpse; see
+            `hardattn.objectives.losses.step_weights`.
         supervision_weight: of the imitation, times the method's own.
         classification_weight: of the cross-entropy; 0: the classifier is not learned, and nothing but the
             rewards and what is imitated shapes the network.
@@ -222,6 +247,7 @@ class Objective:
         anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
         gain_target: what the predicted information gain is regressed on, see
             `hardattn.objectives.stopping.gain`.
+        auxiliary: share of the auxiliary classifier in the cross-entropies, of a method that has one.
     """
 
     loss_at: LossAt = "every"
@@ -231,6 +257,7 @@ class Objective:
     gain_target: str = "realised"
     classification_weight: float = 1.0
     discount: float = 1.0
+    auxiliary: float = 0.0
 
     def __post_init__(self) -> None:
         losses.require_loss_at(self.loss_at)

@@ -8,7 +8,7 @@ from data.plugins import Registry
 
 _NAMES = (
     *("ps-nogs", "nogs-all", "nogs-finetuned", "saliency", "ps-ram", "ps-parts", "ps-fixed", "ps-heuristic"),
-    *("ram", "wsram", "epe-head", "random", "centre"),
+    *("ram", "wsram", "epe-head", "multiglimpse", "random", "centre"),
 )
 
 METHODS: Registry[Any] = Registry("method", dict.fromkeys(_NAMES, "hardattn.objectives.methods"))
@@ -17,7 +17,7 @@ TERMS: Registry[Any] = Registry(
     "loss term",
     dict.fromkeys(
         (
-            *("classification", "imitation", "saliency", "reinforce", "baseline", "wake-sleep"),
+            *("classification", "auxiliary", "imitation", "saliency", "reinforce", "baseline", "wake-sleep"),
             *("gain", "accuracy-gain", "act", "stochastic"),
         ),
         "hardattn.objectives.terms",

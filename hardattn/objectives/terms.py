@@ -48,6 +48,11 @@ class LossInputs:
         """(B,) the other images."""
         return ~self.supervised
 
+    @property
+    def targets(self) -> Tensor:
+        """(B,) labels to learn, or (B, K) probabilities of them."""
+        return self.labels if self.class_targets is None else self.class_targets
+
     @cached_property
     def returns(self) -> Tensor:
         """(B, T) rewards from each glimpse on."""
@@ -69,9 +74,18 @@ class Term:
 
 
 def _classification(inputs: LossInputs) -> Tensor:
-    targets = inputs.labels if inputs.class_targets is None else inputs.class_targets
-    loss = losses.classification(inputs.rollout, targets, inputs.objective.loss_at)
-    return inputs.objective.classification_weight * loss
+    share = inputs.objective.classification_weight * (1 - _auxiliary_share(inputs))
+    return share * losses.classification(inputs.rollout, inputs.targets, inputs.objective.loss_at)
+
+
+def _auxiliary(inputs: LossInputs) -> Tensor:
+    share = inputs.objective.classification_weight * _auxiliary_share(inputs)
+    return share * losses.auxiliary(inputs.rollout, inputs.targets)
+
+
+def _auxiliary_share(inputs: LossInputs) -> float:
+    """Of the cross-entropies; 0 where there is but one glimpse, of which no auxiliary one is taken."""
+    return inputs.objective.auxiliary if inputs.rollout.logits.shape[1] > 1 else 0.0
 
 
 def _imitation(inputs: LossInputs) -> Tensor:
@@ -105,6 +119,7 @@ def _of_labels(loss: Callable[[Rollout, Tensor], Tensor], inputs: LossInputs) ->
 
 _TERMS: Mapping[str, Term] = {
     "classification": Term(_classification),
+    "auxiliary": Term(_auxiliary),
     "imitation": Term(_imitation, scored=True),
     "saliency": Term(_saliency, scored=True),
     "reinforce": Term(_reinforce, scored=True),

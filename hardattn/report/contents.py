@@ -29,6 +29,7 @@ from hardattn.loading import Trained, open_trained
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
 from hardattn.report.choices import IMAGES
+from hardattn.report.crops import crop_histograms
 from hardattn.report.encoding import png_uri, without_nan
 from hardattn.report.frontiers import frontiers_of, is_frontier, noted_command
 from hardattn.report.looks import Looks, mean_image
@@ -210,7 +211,7 @@ def parts_of(grid: Grid) -> list[dict[str, Any]]:
 def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     """Heat maps, and walks through the images of `rows`; nothing of a network that sees whole images."""
     if not isinstance(run.network, HardAttention):
-        return {"sensor": None, "map": None, "heat": [], "walks": []}
+        return {"sensor": None, "map": None, "heat": [], "walks": [], "crops": []}
     geometry, looks = run.settings.geometry, Looks.of(run, run.network)
     grid = geometry.grid()
     sensor = {
@@ -220,6 +221,8 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
         "cols": list(grid.parts[0].cols),
         "parts": parts_of(grid),
     }
-    kind = ("epe" if run.network.policy_head.predicts_gain else "policy") if looks.chosen else None
-    walks = [looks.walk(row) for row in rows.tolist()]
-    return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks}
+    head, walks = run.network.policy_head, [looks.walk(row) for row in rows.tolist()]
+    drawn = looks.chosen and not head.differentiable
+    kind = ("epe" if head.predicts_gain else "policy") if drawn else None
+    crops = crop_histograms(looks.locations, geometry)
+    return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks, "crops": crops}

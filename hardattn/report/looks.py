@@ -25,6 +25,7 @@ from hardattn.loading import Trained
 from hardattn.model.locations import Categorical, EpeMap
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
+from hardattn.model.rollout import walk
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.report.encoding import png_uri, quantised, rounded
@@ -81,12 +82,9 @@ class Looks:
         choose it, if there is one: predicted EPE, or log pi. Entropies and gains in nats.
         """
         self.network.eval()
-        grid, index = self.geometry.grid(), torch.tensor([row], device=self.network.device)
-        look = look_of(ImagePool([self.split]), self.geometry.retina(), self.network.device)
-        locations = self.locations[row].to(self.network.device)
-        glimpses = look(index, locations[None])[0]
+        grid, locations = self.geometry.grid(), self.locations[row].to(self.network.device)
         with one_thread():
-            states = states_along(self.network, glimpses, locations, grid)
+            glimpses, states = self._seen(row, locations, grid)
             logits, gain = self.network.classify(states).float(), self._gain(states, locations, grid)
             draws = self.chosen and not self.network.policy_head.differentiable
             maps = maps_of(self.network, states, grid) if draws else None
@@ -98,6 +96,19 @@ class Looks:
             "gain": rounded(gain.tolist()),
             "maps": None if maps is None else [quantised(each.cpu().numpy()) for each in maps],
         }
+
+    def _seen(self, row: int, locations: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """(T, S*C, G, G) glimpses at places (T, 3) of one image, and the states (T+1, W) before and after.
+
+        Of a differentiable policy they are those at the places between pixels that these are rounded from.
+        """
+        index = torch.tensor([row], device=self.network.device)
+        look = look_of(ImagePool([self.split]), self.geometry.retina(), self.network.device)
+        if not (self.chosen and self.network.policy_head.differentiable):
+            glimpses = look(index, locations[None])[0]
+            return glimpses, states_along(self.network, glimpses, locations, grid)
+        walked = walk(self.network, look, index, grid, len(locations), mode="greedy")
+        return look(index, walked.locations)[0], walked.states[0]
 
     def _gain(self, states: Tensor, locations: Tensor, grid: Grid) -> Tensor:
         """(T+1,) what the next glimpse promises before the first, and after each."""
@@ -145,8 +156,8 @@ def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
     """(h, w) density of the centres of glimpses at places (B, 3), on cells of the image.
 
     A histogram, smoothed by a Gaussian of variance G^2 / 2 pi, in units of the share of images per area of a
-    glimpse: it is 1 where all images are looked at in the same place. Of several sides, each is smoothed by
-    its own, and they add up.
+    glimpse: it is 1 where all images are looked at in the same place. Of several sides, or any, each is
+    smoothed by its own, and they add up.
 
     >>> share = density(torch.tensor([[4, 4, 4]] * 3 + [[12, 12, 4]]), Geometry(20, 20, 1, 4))
     >>> share.shape, tuple(map(int, np.unravel_index(share.argmax(), share.shape)))
@@ -157,7 +168,8 @@ def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
     if not geometry.sides:
         locations = locations[~is_whole(locations, geometry)]  # a glance has no centre
     total = np.zeros(shape)
-    for size in geometry.sides or (geometry.glimpse_size,):
+    sides = locations[:, 2].unique().tolist() if geometry.affine else geometry.sides
+    for size in sides or (geometry.glimpse_size,):
         centres = centres_of(locations[locations[:, 2] == size], geometry)
         row, col = (centres // cell).T
         row, col = row.clamp(0, shape[0] - 1), col.clamp(0, shape[1] - 1)
@@ -176,13 +188,14 @@ def centres_of(places: Tensor, geometry: Geometry) -> Tensor:
 
 
 def sides_of(places: Tensor, geometry: Geometry) -> dict[str, float]:
-    """Side -> share of the images that were looked at (B, 3) so wide; nothing where there is but one side.
+    """Side -> share of the images that were looked at (B, 3) so wide; nothing of one side, or of any.
 
     >>> wide = Geometry(8, 8, 1, glimpse_size=4, sides=(4, 8))
     >>> sides_of(torch.tensor([[0, 0, 8], [2, 4, 4], [0, 0, 8], [0, 0, 8]]), wide)
     {'4': 0.25, '8': 0.75}
     """
-    return {str(side): float((places[:, 2] == side).double().mean()) for side in geometry.sides}
+    sides = () if geometry.affine else geometry.sides
+    return {str(side): float((places[:, 2] == side).double().mean()) for side in sides}
 
 
 def mean_image(split: Split) -> np.ndarray:

@@ -16,6 +16,7 @@ from PIL import Image
 from data.drawing import figure_of
 from data.errors import SettingsError
 from data.files import write_atomically
+from hardattn.report.crops import draw_crops
 from hardattn.report.training_curves import draw_terms, draw_validation, term_names
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ LINES = ("-", "--", ":", "-.")
 
 
 def write_pictures(folder: Path, contents: dict[str, Any]) -> list[Path]:
-    """Writes a picture of each chart, each method's heat maps, and each image's walks; returns their paths.
+    """Writes pictures of charts, of each method's heat maps and crops, and of walks; returns their paths.
 
     Args:
         folder: for the pictures, made where it is missing.
@@ -62,6 +63,9 @@ def _pictures(task: dict[str, Any], labels: dict[str, str]) -> dict[str, Callabl
     }
     if term_names(task):
         drawn["training-terms"] = partial(draw_terms, task=task)
+    cropping = [run for run in task["runs"] if run["crops"]]
+    if cropping:
+        drawn["crops"] = partial(draw_crops, runs=cropping)
     if any(run["heat"] for run in task["runs"]):
         drawn["heat"] = partial(_heat, task=task)
         for number, image in enumerate(task["images"]):
@@ -109,7 +113,7 @@ def _heat(figure: Figure, task: dict[str, Any]) -> None:
 
 
 def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
-    """A row for every method: an image with its glimpses, then the map before each of them."""
+    """A row for every method: an image with its glimpses; the map before each, or else what it showed."""
     from matplotlib.patches import Rectangle
 
     runs = [run for run in task["runs"] if run["walks"]]
@@ -131,20 +135,23 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
 
 
 def _map(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int, extent: tuple[float, ...]) -> None:
-    """The map before glimpse t + 1, and where that went."""
+    """The map before glimpse t + 1, and where that went; without a map, what it showed."""
+    if walk["maps"] is None:
+        axes.imshow(decoded(walk["glimpses"][t][0]), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"glimpse {t + 1}", fontsize=8)
+        return
     parts, (top, left, side) = run["sensor"]["parts"], walk["locations"][t]
     part = next((part for part in parts if part["side"] == side), parts[0])
-    if walk["maps"] is not None:
-        map_, colours = walk["maps"][t], "viridis_r" if run["map"] == "epe" else "viridis"
-        scale = {"vmin": map_["low"], "vmax": map_["high"]} if len(parts) > 1 else {}  # one for all sides
-        cols, rows = (_edges(part[axis], part["side"]) for axis in ("cols", "rows"))
-        axes.pcolormesh(cols, rows, of_part(map_, part), cmap=colours, **scale)
-        if side < max(extent) or len(parts) > 1:
-            axes.plot(left + side / 2, top + side / 2, "r+")
+    map_, colours = walk["maps"][t], "viridis_r" if run["map"] == "epe" else "viridis"
+    scale = {"vmin": map_["low"], "vmax": map_["high"]} if len(parts) > 1 else {}  # one for all sides
+    cols, rows = (_edges(part[axis], part["side"]) for axis in ("cols", "rows"))
+    axes.pcolormesh(cols, rows, of_part(map_, part), cmap=colours, **scale)
+    if side < max(extent) or len(parts) > 1:
+        axes.plot(left + side / 2, top + side / 2, "r+")
     axes.set(xlim=extent[:2], ylim=extent[2:], aspect="equal")
-    name = {"epe": "EPE", "policy": "policy", None: ""}[run["map"]]
+    name = {"epe": "EPE", "policy": "policy"}[run["map"]]
     wide = f", side {part['side']}" if len(parts) > 1 else ""
-    axes.set_title(f"{name} before {t + 1}{wide}" if name else "", fontsize=8)
+    axes.set_title(f"{name} before {t + 1}{wide}", fontsize=8)
 
 
 def _gain(axes: Axes, run: dict[str, Any], walk: dict[str, Any], t: int) -> None:

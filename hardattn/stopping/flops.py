@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from data.crop import crops
 from hardattn.model.heads import WIDTH
 from hardattn.model.network import HardAttention
 
@@ -20,7 +22,7 @@ class Costs:
     """MFLOPs of the parts of a glimpse at one image; a multiply-add is 2.
 
     Attributes:
-        look: where to look, and glimpse, location and core.
+        look: where to look, and glimpse, location and core; a glimpse between pixels is interpolated, too.
         classify: one prediction of the class.
         heads: name of a stopping head -> one decision by it.
         asked: the same for what is asked before a glimpse that is then not taken, and else comes with it.
@@ -67,7 +69,7 @@ def costs_of(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> Cos
     parts = mflops_by_part(network, glimpse_shape)
     heads = {name: parts[name] for name in network.heads}
     asked = {"gain": parts["policy"]} if network.policy_head.predicts_gain else {}
-    look = parts["policy"] + parts["glimpse and core"]
+    look = parts["policy"] + parts["glimpse and core"] + parts.get("sensor", 0.0)
     return Costs(look, parts["classifier"], heads, asked, classifying=tuple(asked))
 
 
@@ -81,7 +83,10 @@ def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, in
 
 
 def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> dict[str, float]:
-    """The same, by part, and one decision of each stopping head, for one ponder cost."""
+    """The same, by part, and one decision of each stopping head, for one ponder cost.
+
+    With a differentiable policy also "sensor": the glimpse is interpolated, each value at one point.
+    """
     device = network.device
     state = network.initial(1).detach()  # the counter takes no view of a parameter apart
     glimpse = torch.zeros(1, *glimpse_shape, device=device)
@@ -91,6 +96,8 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
         "glimpse and core": mflops(network.step, glimpse, centre, state),
         "classifier": mflops(network.classify, state),
     }
+    if network.policy_head.differentiable:
+        parts["sensor"] = sensor_mflops(glimpse_shape)
     read = torch.zeros(1, network.hidden, device=device)
     output = mflops(nn.Linear(WIDTH, 1), torch.zeros(1, WIDTH))
     heads = {name: mflops(head.hidden, read) + output for name, head in network.heads.by_name.items()}
@@ -98,13 +105,38 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
     return parts | heads | said_already
 
 
+def sensor_mflops(glimpse_shape: tuple[int, int, int]) -> float:
+    """Of a glimpse (C, G, G) that is interpolated bilinearly: its points, and four products for each value.
+
+    >>> round(sensor_mflops((3, 96, 96)), 6)
+    0.331776
+    """
+    channels, size, _ = glimpse_shape
+    image, place = torch.zeros(1, size, size, channels, dtype=torch.uint8), torch.tensor([[[0.0, 0.0, size]]])
+    return mflops(partial(crops, size=size, factor=1), image, torch.tensor([0]), place)
+
+
+def _interpolation(images: Sequence[int], points: Sequence[int], *_: Any, **__: Any) -> int:
+    """FLOPs of `grid_sample`, bilinear, of shapes (N, C, H, W) and (N, h, w, 2)."""
+    return 2 * 4 * images[1] * math.prod(points[:-1])
+
+
+def _points(_: Sequence[int], size: Sequence[int], *__: Any, **___: Any) -> int:
+    """FLOPs of `affine_grid`, matrices 2 x 3 at each of the points of a size (N, C, h, w)."""
+    return 2 * 2 * 3 * size[0] * size[2] * size[3]
+
+
+COUNTED = {torch.ops.aten.grid_sampler_2d: _interpolation, torch.ops.aten.affine_grid_generator: _points}
+"""What torch's counter does not know."""
+
+
 def mflops(function: Any, *arguments: torch.Tensor) -> float:
-    """Millions of floating-point operations of one call: those of products and convolutions.
+    """Millions of floating-point operations of one call: those of products, convolutions and interpolations.
 
     >>> mflops(nn.Linear(100, 50), torch.zeros(1, 100))
     0.01
     """
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+    with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
         function(*arguments)
     return counter.get_total_flops() / 1e6
 

@@ -3,7 +3,7 @@
 TEACHER_SHARE = 0.5
 """Of a teacher's class probabilities in the labels."""
 OPTIMIZERS = ("adamw", "adam", "sgd")
-SCHEDULES, DECAY = ("cosine", "none"), "decay"
-"""Of the learning rate; the third is decay=G, see `hardattn.training.optimisers.factor_of`."""
+SCHEDULES, DECAY = ("cosine", "none", "one-cycle"), "decay"
+"""Of the learning rate; the last is decay=G, see `hardattn.training.optimisers.factor_of`."""
 SELECTIONS = ("nll", "accuracy")
 """By what of the validation images it is decided which weights are kept; the defaults come first."""

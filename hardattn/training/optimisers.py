@@ -14,6 +14,7 @@ from data.errors import SettingsError
 from hardattn.training.choices import DECAY, SCHEDULES
 
 WARM_UP = 50  # iterations
+CYCLE_UP, CYCLE_FIRST, CYCLE_LAST = 0.2, 1 / 25, 1 / 250_000  # share of the budget, and factors at the ends
 Factor = Callable[[int, float], float]
 """Of the learning rate, after so many iterations and with such a share of the budget used."""
 
@@ -52,8 +53,8 @@ def factor_of(schedule: str, per_epoch: int) -> Factor:
     """What a schedule makes of the learning rate.
 
     Args:
-        schedule: "cosine", see `warm_up_and_cosine`; "none", 1 throughout; "decay=G", G to the power of the
-            epochs that are over.
+        schedule: "cosine", see `warm_up_and_cosine`; "one-cycle", see `one_cycle`; "none", 1 throughout;
+            "decay=G", G to the power of the epochs that are over.
         per_epoch: iterations of an epoch.
 
     Raises:
@@ -66,7 +67,8 @@ def factor_of(schedule: str, per_epoch: int) -> Factor:
     decay = decay_of(schedule)
     if decay is not None:
         return lambda iteration, fraction: decay ** (iteration // per_epoch)
-    return warm_up_and_cosine if schedule == "cosine" else lambda iteration, fraction: 1.0
+    named: dict[str, Factor] = {"cosine": warm_up_and_cosine, "one-cycle": one_cycle}
+    return named.get(schedule, lambda iteration, fraction: 1.0)
 
 
 def decay_of(schedule: str) -> float | None:
@@ -97,3 +99,21 @@ def warm_up_and_cosine(iteration: int, fraction: float) -> float:
     (0.02, 1.0, 0.0)
     """
     return min(1.0, (iteration + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * fraction))
+
+
+def one_cycle(iteration: int, fraction: float) -> float:
+    """Factor of the learning rate that goes up once, for a fifth of the budget, and down once.
+
+    Smith and Topin 2019 (arXiv 1708.07120), with the shares that MultiGlimpse was trained with (Tan et al.
+    2021, arXiv 2111.02018).
+
+    >>> [round(one_cycle(0, fraction), 3) for fraction in (0.0, 0.1, 0.2, 0.6, 1.0)]
+    [0.04, 0.52, 1.0, 0.5, 0.0]
+    """
+    if fraction < CYCLE_UP:
+        return _along_half_a_cosine(CYCLE_FIRST, 1.0, fraction / CYCLE_UP)
+    return _along_half_a_cosine(1.0, CYCLE_LAST, (fraction - CYCLE_UP) / (1 - CYCLE_UP))
+
+
+def _along_half_a_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

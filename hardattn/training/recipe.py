@@ -38,10 +38,10 @@ class Recipe(TrainingRecipe):
     Attributes:
         supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
             imitate.
-        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation: see
-            `HardAttention`.
-        loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount: see
-            `hardattn.objectives.methods.Objective`.
+        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation, frozen:
+            see `HardAttention`.
+        loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount, auxiliary:
+            see `hardattn.objectives.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.objectives.losses.reinforce`.
         gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
@@ -69,6 +69,8 @@ class Recipe(TrainingRecipe):
     gain_target: str = "realised"
     classification_weight: float = 1.0
     discount: float = 1.0
+    auxiliary: float = 0.0
+    frozen: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,6 +94,8 @@ class Recipe(TrainingRecipe):
             )
         require_rewards(self.rewards)
         require_discount(self.discount)
+        if not 0 <= self.auxiliary <= 1:
+            raise SettingsError(f"expected a share in [0, 1] for --auxiliary, found {self.auxiliary}")
         if self.reinforce_loss == "distance" and not POLICIES[self.policy].distance:
             raise SettingsError(
                 f"expected --policy gaussian with --reinforce-loss distance, found {self.policy}; "
@@ -108,13 +112,9 @@ class Recipe(TrainingRecipe):
     @property
     def objective(self) -> Objective:
         return Objective(
-            self.loss_at,
-            self.supervision_weight,
-            self.rewards,
-            self.anneal_supervision,
-            self.gain_target,
-            self.classification_weight,
-            self.discount,
+            *(self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target),
+            *(self.classification_weight, self.discount),
+            auxiliary=self.auxiliary,
         )
 
     @classmethod
@@ -129,7 +129,7 @@ class Recipe(TrainingRecipe):
             "mirror": symmetric,
             "policy_shapes_state": not (aligned and method.supervised),
         }
-        return cls(**(default | chosen))
+        return cls(**(default | dict(method.suited) | chosen))
 
 
 def implied(chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,6 +183,7 @@ NEEDS: Mapping[str, Need] = {
     "policy": Need(
         "--policy", "a method that learns where to look", lambda method: method.training == "sample"
     ),
+    "auxiliary": Need("--auxiliary", "multiglimpse", lambda method: method.has("auxiliary")),
     "gain_target": Need(
         "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
     ),

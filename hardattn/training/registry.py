@@ -7,6 +7,10 @@ from typing import Any
 from data.plugins import Registry
 
 LEARNERS: Registry[Any] = Registry(
-    "learner", {"rollout": "hardattn.training.learner", "epe": "hardattn.training.epe_learner"}
+    "learner",
+    {
+        "rollout": "hardattn.training.learner",
+        "epe": "hardattn.training.epe_learner",
+    },
 )
 """One iteration of training: subclasses of `hardattn.training.learner.Learner`; a method names its own."""
