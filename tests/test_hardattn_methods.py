@@ -216,7 +216,7 @@ WEIGHTS = ("--loss-at", "at least 0")
         ),
         (["--optimizer", "adam", "--momentum", "0.9"], ("--optimizer sgd with --momentum", "found adam;")),
         (["--clip", "much"], ("a --clip, a number or none", "found 'much'")),
-        (["--schedule", "decay=2"], ("--schedule of cosine, none or decay=G", "found 'decay=2'")),
+        (["--schedule", "decay=2"], ("--schedule of cosine, none, one-cycle or decay=G", "found 'decay=2'")),
         (["--encoder", "plain", "--batch-norm"], ("with --batch-norm", "found plain, which has no norm")),
         (
             ["--policy", "gaussian-state", "--deviation", "0.3"],

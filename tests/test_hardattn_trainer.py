@@ -131,7 +131,10 @@ def test_the_best_weights_are_kept(
         ({"momentum": 1.0, "optimizer": "sgd"}, "momentum of 0 to 0.9999, found 1.0"),
         ({"optimizer": "adagrad"}, "--optimizer of adamw, adam, sgd; found 'adagrad'"),
         ({"select": "loss"}, "--select of nll, accuracy; found 'loss'"),
-        ({"schedule": "linear"}, "--schedule of cosine, none or decay=G, .* found 'linear'; change it"),
+        (
+            {"schedule": "linear"},
+            "--schedule of cosine, none, one-cycle or decay=G, .* found 'linear'; change it",
+        ),
         ({"schedule": "decay=1.5"}, "G between 0 and 1, found 'decay=1.5'"),
         ({"schedule": "decay=slow"}, "found 'decay=slow'"),
         ({"schedule": "none=0.5"}, "found 'none=0.5'"),

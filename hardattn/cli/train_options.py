@@ -100,8 +100,8 @@ def _length_options() -> list[click.Parameter]:
         Option(
             ["--schedule"],
             metavar=f"{'|'.join(SCHEDULES)}|{DECAY}=G",
-            help="Of the learning rate: warming up and then a cosine to 0 over the budget; as it is; or "
-            "times G after every epoch. [default: cosine]",
+            help="Of the learning rate: warming up and then a cosine to 0 over the budget; as it is; up and "
+            "down once; or times G after every epoch. [default: cosine]",
         ),
         Option(
             ["--select"],
