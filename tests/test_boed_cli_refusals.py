@@ -48,7 +48,7 @@ BAD: list[Case] = [
     ),
     (
         ["--completion", "proposals", "--bank", "."],
-        ("images (.jpeg, .jpg, .png) in .", "found none", "--bank"),
+        (".webp) in .", "found none", "--bank"),
     ),
     (["--completion", "cvae", "--estimator", "amortised"], ("no completion for amortised", "found cvae")),
     (["--estimator", "amortised", "--score", "information"], ("for amortised", "found information")),

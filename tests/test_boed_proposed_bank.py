@@ -97,7 +97,7 @@ def test_a_folder_that_cannot_be_a_bank_is_refused(pictures: Path, tmp_path: Pat
     with pytest.raises(DataError, match="expected a folder of images for the bank, found no folder .*gone"):
         folder_bank(tmp_path / "gone", geometry)
     (tmp_path / "empty" / "deep").mkdir(parents=True)
-    with pytest.raises(DataError, match=r"expected images \(.jpeg, .jpg, .png\) in .*empty, found none"):
+    with pytest.raises(DataError, match=r"expected images \(.avif, .* .webp\) in .*empty, found none"):
         folder_bank(tmp_path / "empty", geometry)
     with pytest.raises(SettingsError, match="expected square images .* found 20 x 24; leave out --bank"):
         folder_bank(pictures, replace(geometry, width=24))

@@ -81,7 +81,7 @@ def test_a_file_that_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"images \(.jpeg, .jpg, .png\) in .*, found none"):
+    with pytest.raises(DataError, match=r"images \(.avif, .* .webp\) in .*, found none"):
         image_paths(tmp_path)
 
 

@@ -98,7 +98,7 @@ def test_a_baseline_predicts_too(folder: Path) -> None:
         ("run", "images", ["--budget-glimpses", "0.5"], "a budget of at least 1 mean glimpses, found 0.5"),
         ("run", "images", ["--json", "--csv"], "--json or --csv, found both"),
         ("run", "nothing.png", [], r"an image or a folder of images, found no .*nothing\.png"),
-        ("run", "empty", [], r"images \(\.jpeg, \.jpg, \.png\) in .*empty, found none"),
+        ("run", "empty", [], r"images \(\.avif, .* \.webp\) in .*empty, found none"),
         ("run", "run/run.json", [], r"a readable image, found .*run\.json"),
         ("empty", "images", [], r"the folder of a training run, found no .*run\.json"),
         ("cnn", "images", ["--stop", "gain=1"], "no stopping rule for the baseline cnn, found gain=1"),

@@ -29,6 +29,7 @@ def fully_connected(image: Image, classes: int, *, hidden: int = UNITS) -> Basel
 
     In Mnih et al. 2014, section 4.1, the width is 64 or 256.
 
+    >>> import torch
     >>> fully_connected((1, 28, 28), 10, hidden=64)(torch.zeros(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
@@ -49,6 +50,7 @@ def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baselin
     Raises:
         SettingsError: the image is smaller than a filter.
 
+    >>> import torch
     >>> convolutional((1, 60, 60), 10)(torch.zeros(2, 1, 60, 60)).shape
     torch.Size([2, 10])
     """
@@ -76,6 +78,7 @@ def residual(image: Image, classes: int) -> Baseline:
     Before them 3 x 3 convolutions of stride 2, one at least, halve the map until it has at most 56 a side;
     after them every channel is averaged over the map, so that the size of the image costs next to nothing.
 
+    >>> import torch
     >>> residual((3, 224, 224), 2)(torch.zeros(2, 3, 224, 224)).shape
     torch.Size([2, 2])
     """
@@ -95,6 +98,7 @@ def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
 
     They have 16, 32, 64, 64, ... channels times `width`, each of which is averaged over the last map.
 
+    >>> import torch
     >>> plain((1, 40, 40), 10)(torch.zeros(2, 1, 40, 40)).shape
     torch.Size([2, 10])
     """
@@ -131,6 +135,7 @@ def make_baseline(
         SettingsError: no such baseline, it has no width to choose, the width is not above 0, or the image is
             too small.
 
+    >>> import torch
     >>> make_baseline("fc", (1, 28, 28), 10, hidden=64)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
