@@ -51,3 +51,10 @@ def test_a_second_training_in_the_folder_is_refused(tmp_path: Path) -> None:
         pytest.raises(DataError, match="in use by another training"),
     ):
         train(tiny_dataset(), tmp_path / "run", **SETTINGS)
+
+
+def test_a_training_that_has_ended_needs_no_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = SETTINGS | {"budget": Budget(epochs=1)}
+    train(tiny_dataset(), tmp_path / "run", **few)
+    monkeypatch.setattr("hardattn.training.run_folder.owned", None)
+    train(tiny_dataset(), tmp_path / "run", **few)

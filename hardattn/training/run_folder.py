@@ -96,36 +96,32 @@ def run_to_the_end(
         TrainingError: the loss or a figure is no number any more.
         CheckpointError: what is there is damaged.
     """
-    with owned(folder, "another training"):
-        _run(learner, batches, validate, folder, budget, total, tracker)
-
-
-def _run(
-    learner: Trainer,
-    batches: Iterable[Batch],
-    validate: Validate,
-    folder: Path,
-    budget: Budget,
-    total: int | None,
-    tracker: Tracker | None,
-) -> None:
     last = folder / checkpoint.LAST
-    if last.exists():
-        tensors, about = load_tensors(last, checkpoint.COMMAND)
-        if budget.spent(about["iteration"], about["seconds"], total):
-            return  # whatever version ended it
-        learner.restore(tensors, about)
-    _cut_log(folder / checkpoint.LOG, learner.iteration if last.exists() else -1)
-    stream = islice(iter(batches), learner.iteration, None)
-    with _bar(learner, budget, total, folder.name) as bar:
-        if not last.exists():
-            _show(bar, _check(learner, validate, folder, tracker))
-        while not budget.spent(learner.iteration, learner.saved, total):
-            fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
-            learner.step(next(stream), fraction)
-            bar.update(_done(learner, budget) - bar.n)
-            if is_check(learner.iteration) or learner.iteration == total:
+    if _ended(last, budget, total):
+        return
+    with owned(folder, "another training"):
+        taken_up = last.exists()
+        if taken_up:
+            learner.restore(*load_tensors(last, checkpoint.COMMAND))
+        _cut_log(folder / checkpoint.LOG, learner.iteration if taken_up else -1)
+        stream = islice(iter(batches), learner.iteration, None)
+        with _bar(learner, budget, total, folder.name) as bar:
+            if not taken_up:
                 _show(bar, _check(learner, validate, folder, tracker))
+            while not budget.spent(learner.iteration, learner.saved, total):
+                fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
+                learner.step(next(stream), fraction)
+                bar.update(_done(learner, budget) - bar.n)
+                if is_check(learner.iteration) or learner.iteration == total:
+                    _show(bar, _check(learner, validate, folder, tracker))
+
+
+def _ended(last: Path, budget: Budget, total: int | None) -> bool:
+    """Whether the training there has used its budget, whatever version ended it."""
+    if not last.exists():
+        return False
+    about = load_tensors(last, checkpoint.COMMAND)[1]
+    return budget.spent(about["iteration"], about["seconds"], total)
 
 
 def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
