@@ -11,6 +11,7 @@ from pathlib import Path
 import h5py
 
 from data.errors import StoreError
+from data.system_errors import advice
 
 
 @contextmanager
@@ -38,12 +39,9 @@ def _trouble(path: Path, error: OSError | RuntimeError) -> str:
     number = _number(error)
     if number in (errno.EAGAIN, errno.EWOULDBLOCK):
         return f"expected {path} to be free, found it in use by another process; wait for it"
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"expected leave to use {path}, found none ({error}); change its permissions, or name another"
-    if number in (errno.ENOSPC, errno.EDQUOT):
-        return f"expected room to write {path}, found none left; make room and run the same command again"
     if number is not None:
-        return f"expected {path} to be readable, found: {error}; the file may be whole, try again"
+        todo = advice(OSError(number, "")) or "the file may be whole, try again"
+        return f"expected to read and write {path}, found: {error}; {todo}"
     return (
         f"expected a whole HDF5 file, found {path} truncated or damaged ({error}); bring back a copy, or "
         "move it away and generate again"

@@ -123,11 +123,16 @@ def test_a_store_without_times_is_read_and_can_get_some(path: Path) -> None:
 
 
 TROUBLE = [
-    (OSError(errno.ENOSPC, "No space left"), "expected room to write .*sequences.h5, found none left"),
-    (RuntimeError("unable to close file, errno = 28, error message"), "expected room to write"),
+    (OSError(errno.ENOSPC, "No space left"), "write .*sequences.h5, found: .*no room is left, make room"),
+    (
+        RuntimeError("unable to close file, errno = 28, error message"),
+        "no room is left, make room and run the same command",
+    ),
     (BlockingIOError(errno.EAGAIN, "unavailable"), "found it in use by another process; wait for it"),
-    (PermissionError(errno.EACCES, "denied"), "expected leave to use .*; change its permissions"),
-    (OSError(errno.EIO, "Input/output error"), "the file may be whole, try again"),
+    (PermissionError(errno.EACCES, "denied"), "found: .*denied; change its permissions, or name another"),
+    (OSError(errno.ENOLCK, "No locks available"), "has no locks, set HDF5_USE_FILE_LOCKING=FALSE"),
+    (OSError(errno.EIO, "Input/output error"), "the disk or the network failed, try again"),
+    (OSError(errno.EXDEV, "Invalid link"), "the file may be whole, try again"),
     (OSError("bad object header"), "truncated or damaged .*move it away and generate again"),
 ]
 
@@ -147,7 +152,7 @@ def test_a_folder_that_cannot_be_written_to_is_no_damage(tmp_path: Path) -> None
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
     (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(StoreError, match="expected leave to use"):
+    with pytest.raises(StoreError, match="change its permissions"):
         open_store(tmp_path / "closed" / "sequences.h5")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from boed.posteriors.choices import BACKBONES, TORCHVISION
 from data.errors import SettingsError
+from data.vision import torchvision_models
 
 LARGEST_MAP = 4  # side at which the small network stops to halve: what is left says where
 SMALLEST_RESOLUTION = {"small": 2} | dict.fromkeys(TORCHVISION, 32)  # torchvision's halve five times
@@ -83,14 +84,8 @@ def small_network(channels: int, resolution: int, width: int) -> tuple[nn.Module
 
 def _torchvision_network(name: str, colours: int, scales: int, pretrained: bool) -> tuple[nn.Module, int]:
     """Without its classifier, and with a first convolution that takes our channels."""
-    try:
-        from torchvision.models import get_model
-    except (ImportError, RuntimeError) as error:  # RuntimeError: one that was made for another torch
-        raise SettingsError(
-            f"expected torchvision for the backbone {name}, found: {error}; "
-            "pip install 'boed-hardattn[vision]'"
-        ) from error
-    network: nn.Module = get_model(TORCHVISION[name], weights="DEFAULT" if pretrained else None)
+    models, weights = torchvision_models(f"the backbone {name}"), "DEFAULT" if pretrained else None
+    network: nn.Module = models.get_model(TORCHVISION[name], weights=weights)
     features = next(layer for layer in network.modules() if isinstance(layer, nn.Linear)).in_features
     classifier = list(network.named_children())[-1][0]
     setattr(network, classifier, nn.Identity())

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from data.errors import SettingsError
+from data.vision import torchvision_models
 from hardattn.model.convolutions import Residual, convolution, group_norm
 from hardattn.model.registry import ENCODERS
 
@@ -104,11 +105,5 @@ class ResNet18Glimpse(MapEncoder):
 
 def _resnet18(*, batch_norm: bool) -> Any:
     """Untrained; raises SettingsError where torchvision is missing."""
-    try:
-        from torchvision.models import resnet18
-    except (ImportError, RuntimeError) as error:  # RuntimeError: one that was made for another torch
-        raise SettingsError(
-            f"expected torchvision for --encoder resnet18, found: {error}; "
-            "pip install 'boed-hardattn[vision]'"
-        ) from error
-    return resnet18(weights=None, norm_layer=None if batch_norm else group_norm)
+    models = torchvision_models("--encoder resnet18")
+    return models.resnet18(weights=None, norm_layer=None if batch_norm else group_norm)
