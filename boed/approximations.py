@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -86,6 +87,7 @@ class Approximations:
         self.weights = self.weights or (0.0,) * self.glimpses
         self.calibrations = self.calibrations or (Calibration(),) * self.glimpses
         self._embedded: Bank | None = None
+        self.kept: dict[object, Any] = {}  # what was computed with all of it, and is asked for again
 
     def __repr__(self) -> str:
         its = self.settings
@@ -111,6 +113,7 @@ class Approximations:
     def forget(self) -> None:
         """Drops what was computed with q, which has changed."""
         self._embedded = None
+        self.kept.clear()
 
     def of_attribute(self, number: int, target: str) -> Approximations:
         """Those of one of the attributes that q was trained on together, with the same statistics."""

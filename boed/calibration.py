@@ -13,7 +13,7 @@ from boed.estimators.bank import Bank
 from boed.generation import require_usable
 from boed.search.adaptivity import affordable
 from boed.search.designer import Designer
-from boed.search.levels import crossed, standard_error, without_levels
+from boed.search.levels import crossed, standard_error, steps_without_levels
 from boed.search.prediction import TOGETHER_IMAGES, Step, embedded, of_attribute, steps_of
 from data.dataset import Split
 from data.device import one_thread
@@ -115,11 +115,9 @@ def _knows(fitted: Approximations, split: Split) -> bool:
 def _rows(fitted: Approximations, unseen: Bank, seed: int | None, known: bool) -> Iterator[CalibrationRow]:
     designer, seed = Designer(fitted), fitted.settings.seed if seed is None else seed
     before = designer.prior_loss(unseen.labels)
-    if known:
-        designer.calibrations = without_levels(fitted)
-    steps: Iterable[Step] = steps_of(designer, unseen, seed)
-    if known:
-        steps = crossed(list(steps))
+    steps: Iterable[Step] = (
+        crossed(steps_without_levels(fitted, unseen, seed)) if known else steps_of(designer, unseen, seed)
+    )
     for number, step in enumerate(steps, 1):
         found, true = step.at_chosen(step.predicted), step.at_chosen(step.realised)
         open_ = step.predicted.isfinite()

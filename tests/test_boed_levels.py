@@ -125,3 +125,27 @@ def test_a_fit_sets_its_level_on_the_valid_split_and_keeps_that(tmp_path: Path) 
     alone = fit(with_valid(dataset, missing), tmp_path / "b", iterations=12, width=8)
     assert alone.levels == Levels() and alone.weights == fitted.weights
     assert [read[1:] for read in alone.calibrations] == [read[1:] for read in fitted.calibrations]
+
+
+def test_the_table_that_ends_a_fit_designs_for_no_image_again(
+    learned: Approximations, others: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_levels(learned, embedded(learned, others), others.fingerprint)
+    rows = measure_calibration(learned, others)
+    fewer = measure_calibration(learned, others, images=80)
+    monkeypatch.setattr("boed.search.levels.steps_of", None)
+    assert measure_calibration(learned, others) == rows
+    assert measure_calibration(learned, others, images=80) == fewer != rows
+    learned.forget()
+    with pytest.raises(TypeError):
+        measure_calibration(learned, others)
+
+
+def test_levels_that_are_set_again_are_not_added(learned: Approximations, others: Split) -> None:
+    """As when another combination of parts is fitted with the same q: its readings are new ones."""
+    raw = learned.calibrations
+    set_levels(learned, embedded(learned, others), "those")
+    first, learned.calibrations = learned.calibrations, raw
+    learned.forget()
+    set_levels(learned, embedded(learned, others), "those")
+    assert learned.calibrations == first

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.estimators.bank import Bank
-from boed.estimators.calibration import Calibration, Levels, falling
+from boed.estimators.calibration import Levels, falling
 from boed.search.designer import Designer
 from boed.search.prediction import Step, steps_of
 
@@ -31,9 +31,10 @@ def set_levels(learned: Approximations, unseen: Bank, split: str) -> None:
         unseen: labelled images of another split than q and the bank are of, at all places.
         split: its fingerprint.
     """
+    learned.levels = Levels()
     if len(unseen) < FEWEST:
         return
-    steps = list(steps_of(Designer(learned), unseen, learned.settings.seed))
+    steps = steps_without_levels(learned, unseen, learned.settings.seed)
     shifts, before = shrunk_shifts([_off(step) for step in steps]), learned.calibrations
     reads = [read._replace(offset=read.offset + by) for read, by in zip(before, shifts, strict=True)]
     means = [float(step.at_chosen(step.predicted).mean()) for step in steps]
@@ -42,11 +43,23 @@ def set_levels(learned: Approximations, unseen: Bank, split: str) -> None:
     learned.levels = Levels(tuple(moved), split)
 
 
-def without_levels(learned: Approximations) -> tuple[Calibration, ...]:
-    """The calibrations as they were before levels were set."""
+def steps_without_levels(learned: Approximations, unseen: Bank, seed: int) -> list[Step]:
+    """The steps of designs for unseen images, as they are read before levels are set.
+
+    They are kept, for the table that ends a fit asks for them again; those of many attributes are not.
+    """
+    images = (tuple(unseen.split.ids.tolist()), tuple(unseen.labels.tolist()))
+    key = (seed, learned.combination, learned.weights, images)
+    if key in learned.kept:
+        return list(learned.kept[key])
+    designer = Designer(learned)
     shifts = learned.levels.shifts or (0.0,) * learned.glimpses
     pairs = zip(learned.calibrations, shifts, strict=True)
-    return tuple(read._replace(offset=read.offset - by) for read, by in pairs)
+    designer.calibrations = tuple(read._replace(offset=read.offset - by) for read, by in pairs)
+    steps = list(steps_of(designer, unseen, seed))
+    if not learned.settings.together:
+        learned.kept[key] = steps
+    return steps
 
 
 def crossed(steps: Sequence[Step]) -> list[Step]:

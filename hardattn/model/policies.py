@@ -98,9 +98,11 @@ class Policy(nn.Module, ABC):
         """(...,) nats that the next glimpse gains, of features (..., D) and the entropy (...,) of the class.
 
         Raises:
-            NotImplementedError: it does not predict the gain.
+            SettingsError: it does not predict the gain.
         """
-        raise NotImplementedError
+        raise SettingsError(
+            f"expected a policy that predicts the gain, found {type(self).__name__}; take --policy epe"
+        )
 
     def log_normaliser(self) -> Tensor:
         """What the log-probability has beside the distance from a mean, see `GaussianPolicy`.
