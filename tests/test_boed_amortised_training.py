@@ -14,6 +14,8 @@ import boed.fitting.estimator_training
 import boed.fitting.fit_state
 from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
+from boed.estimators.epe import candidate_scores, entropy
+from boed.fitting.estimator_training import realised_scores
 from data.errors import CheckpointError, SettingsError
 
 
@@ -153,3 +155,19 @@ def test_information_is_no_mean_of_single_outcomes(bank: Bank, tmp_path: Path) -
     with pytest.raises(SettingsError, match="found information"):
         trained(bank, tmp_path / "state", score="information")
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_regressed_has_the_mean_of_the_score_and_no_noise_where_nothing_is_told() -> None:
+    generator = torch.Generator().manual_seed(0)
+    classes, images, places = 3, 4, 5
+    before = torch.randn(images, classes, generator=generator)
+    after = torch.randn(images, places, classes, generator=generator)
+    after[:, 0] = before  # a glimpse that tells nothing
+    shares = before.softmax(-1)  # of the labels, where q is calibrated
+    for score in ("cross-entropy", "entropy"):
+        by_label = [torch.full((images,), label) for label in range(classes)]
+        targets = torch.stack([realised_scores(before, after, each, score) for each in by_label], -1)
+        scores = torch.stack([candidate_scores(after, each, score) for each in by_label], -1)
+        mean = torch.einsum("blk,bk->bl", targets, shares)
+        torch.testing.assert_close(mean, torch.einsum("blk,bk->bl", scores, shares))
+        torch.testing.assert_close(targets[:, 0], entropy(before)[:, None].expand(-1, classes))

@@ -23,9 +23,10 @@ class AmortisedEstimator(nn.Module):
     r"""$m_\phi(y_{\le t}, l_{\le t}) \in \mathbb R^L$: expected score of every place as the next glimpse.
 
     Regressed with squared error on the realised cross-entropy $-\log q(\theta \mid y_{\le t}, y_l)$ of q on
-    images that q has not seen. The minimiser is its conditional mean given the glimpses so far, which is the
-    bound on the EPE of Barber and Agakov; no completion is needed. DIME (Gadgil, Covert, Lee, 2024,
-    arXiv 2306.03301) estimates information gains of features in this way.
+    images that q has not seen, less a control variate (`realised_scores`). The minimiser is its conditional
+    mean given the glimpses so far, which is the bound on the EPE of Barber and Agakov; no completion is
+    needed. DIME (Gadgil, Covert, Lee, 2024, arXiv 2306.03301) estimates information gains of features in
+    this way.
 
     The network is convolutional: it sees the glimpses pasted on a canvas of 32 x 32 cells, has a map for
     each side of squares on the same cells, and reads these at the centres of the places. So a part that was
