@@ -30,42 +30,60 @@ GLIMPSE_SIZE, STRIDE = 16, 4
 FEW = 5  # names in a note
 
 
-def load_folder(root: Path, size: int = 128) -> DataSet:
+def load_folder(root: Path, size: int = 128, classes: Sequence[str] | None = None) -> DataSet:
     """Photographs in class folders at size x size, 16-pixel glimpses about every 4 pixels, 5 of them.
 
     Classes are the sorted folder names of train/, or of val/ where there is no train/. An image's id is
-    its position in the sorted list of all image files of train/ or val/.
+    its position in the sorted list of all image files of these classes in train/ or val/.
 
     Args:
         root: folder that holds train/ and val/, or one of them.
         size: side in pixels to which the central square of every photograph is resampled.
+        classes: names of the folders to take; None: all of them.
 
     Raises:
-        DataError: no such folder, no class folders or no images; on opening a split, its folder is
-            missing or an image is unreadable.
+        DataError: no such folder, no class folders or no images, or none of a class that is wanted; on
+            opening a split, its folder is missing or an image is unreadable.
         SettingsError: `size` is smaller than a glimpse (on taking the grid).
     """
     top = next((root / name for name in ("train", "val") if (root / name).is_dir()), None)
     if top is None:
         found = "neither" if root.is_dir() else f"no folder {root}"
         raise DataError(f"expected {LAYOUT} in {root}, found {found}; set --data-root")
-    classes, listed = _classes(top), Listing.of(top)
+    names = _wanted(top, classes)
+    listed = Listing.of(top, names)
     _require_task(top, listed)
     geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
-    openers = {split: partial(_open_split, root, split, classes, size) for split in SPLITS}
-    every = {part: Listing.of(root / part) for part in ("train", "val") if (root / part).is_dir()}
-    told = [f"{part}/: {listing.told(classes)}" for part, listing in every.items() if listing.told(classes)]
-    return DataSet("folder", "label", classes, geometry, 5, openers, "; ".join(told), symmetric=True)
+    only = classes is not None
+    openers = {split: partial(_open_split, root, split, names, size, only) for split in SPLITS}
+    parts = [part for part in ("train", "val") if (root / part).is_dir()]
+    told = {part: Listing.of(root / part, names if only else None).told(names) for part in parts}
+    notes = "; ".join(f"{part}/: {note}" for part, note in told.items() if note)
+    return DataSet("folder", "label", names, geometry, 5, openers, notes, symmetric=True)
 
 
-def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> Split:
+def _wanted(top: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
+    """Sorted names of the class folders to take."""
+    there = _classes(top)
+    if classes is None:
+        return there
+    missing = sorted(set(classes) - set(there))
+    if missing:
+        more = f" and of {len(missing) - 1} more" if missing[1:] else ""
+        raise DataError(
+            f"expected a folder {missing[0]} in {top}, found none{more}; change the list of classes"
+        )
+    return tuple(sorted(set(classes)))
+
+
+def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int, only: bool) -> Split:
     top = root / ("val" if split == "test" else "train")
     if not top.is_dir():
         raise DataError(f"expected the {split} images in {top}/CLASS/, found no such folder; set --data-root")
     strangers = sorted(set(_classes(top)) - set(classes))
-    if strangers:
+    if strangers and not only:
         raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
-    files = Listing.of(top).images
+    files = Listing.of(top, classes if only else None).images
     chosen = [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
     labels = [classes.index(files[n].split("/")[0]) for n in chosen]
     paths = [top / files[n] for n in chosen]
@@ -99,10 +117,10 @@ class Listing:
     folders: int
 
     @classmethod
-    def of(cls, top: Path) -> Listing:
-        """Reads names alone."""
+    def of(cls, top: Path, classes: Sequence[str] | None = None) -> Listing:
+        """Reads names alone, of these classes or of all."""
         images, others, hidden, folders = list[str](), Counter[str](), 0, 0
-        for name in _classes(top):
+        for name in (each for each in _classes(top) if classes is None or each in classes):
             for entry in (top / name).iterdir():
                 if entry.name[0] == ".":
                     hidden += 1

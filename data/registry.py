@@ -90,9 +90,9 @@ register(
 register("cub", "birds with boxes and named parts, 128 x 128", layout=layouts.CUB, options=("size",))(
     deferred("data.cub:load_cub")
 )
-register("folder", "photographs in class folders, 128 x 128", layout=layouts.FOLDER, options=("size",))(
-    deferred("data.folder:load_folder")
-)
+register(
+    "folder", "photographs in class folders, 128 x 128", layout=layouts.FOLDER, options=("size", "classes")
+)(deferred("data.folder:load_folder"))
 register("finite", "5,760 known images, 32 x 32, built in", options=("seed",))(
     deferred("data.finite:load_finite")
 )
@@ -117,6 +117,7 @@ def load(name: str, data_root: str | Path | None = None, **options: Any) -> Data
             placements: of each training digit or face on a canvas (translated-mnist, cluttered-mnist,
             scattered faces; default 1).
             size: side of the images in pixels (cub, folder; default 128).
+            classes: names of the folders to take (folder; default all).
 
     Raises:
         SettingsError: unknown name, an option that this data set does not take, or options that do not go

@@ -1,3 +1,4 @@
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -5,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from data.cli.options import open_task
 from data.dataset import SPLITS
 from data.errors import DataError, SettingsError, on_one_line
 from data.folder import load_folder
+from data.registry import reopen
 
 Write = Callable[..., None]
 
@@ -150,3 +153,30 @@ def test_names_need_not_be_utf_8(root: Path) -> None:
     with pytest.raises(DataError, match="Espa") as found:
         load_folder(root, size=20)["test"]
     assert r"Espa\udcf1a.png" in on_one_line(str(found.value))
+
+
+def test_a_list_takes_some_of_the_classes(root: Path, write_photo: Write) -> None:
+    for part in ("train", "val"):
+        write_photo(root / part / "z" / "1.jpg", 1)
+    listed = load_folder(root, size=20, classes=["d", "b"])
+    every = load_folder(root, size=20)
+    assert (listed.classes, every.classes) == (("b", "d"), ("b", "d", "z"))
+    for split in SPLITS:
+        assert listed[split].labels.tolist() == [n for n in every[split].labels.tolist() if n < 2]
+    with pytest.raises(DataError, match=r"expected a folder x in .*train, found none and of 1 more; change"):
+        load_folder(root, size=20, classes=["d", "y", "x"])
+
+
+def test_a_file_of_classes_is_opened_again_without_it(root: Path) -> None:
+    names = root / "names.txt"
+    names.write_text("d\nb\n")
+    opened = open_task({"name": "folder", "data_root": root, "classes": names})
+    assert opened.origin["classes"] == ("d", "b")
+    names.unlink()
+    origin = json.loads(json.dumps(opened.origin))
+    assert reopen(origin, None, "a file").classes == ("b", "d")
+    with pytest.raises(SettingsError, match="text file of class names"):
+        open_task({"name": "folder", "data_root": root, "classes": names})
+    names.write_text("# nothing\n\n")
+    with pytest.raises(SettingsError, match="class name on each line"):
+        open_task({"name": "folder", "data_root": root, "classes": names})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich_click import RichOption
 
+from data.class_list import read_classes
 from data.device_names import DEVICES, require_device_name
 from data.errors import SettingsError
 from data.plugins import Registry
@@ -162,6 +163,12 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
             help="Side that images are brought to, in pixels (cub, folder). [default: 128]",
         ),
         Option(
+            ["--classes"],
+            type=PATH,
+            metavar="FILE",
+            help="Text file of the class folders to take, a name a line (folder). [default: all]",
+        ),
+        Option(
             ["--data-seed"],
             type=AtLeast(0),
             help="Of places, clutter and splits (digits, finite, translated-mnist, cluttered-mnist, "
@@ -283,6 +290,7 @@ LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
     "region": "region",
     "placements": "placements",
     "size": "image_size",
+    "classes": "classes",
     "seed": "data_seed",
 }
 
@@ -314,6 +322,8 @@ def open_task(options: Mapping[str, Any], *, several: bool = False) -> Task:
         GlimpseError: see `data.registry.load`.
     """
     asked = {name: options.get(key) for name, key in LOADED_WITH.items()}
+    if asked["classes"] is not None:
+        asked["classes"] = read_classes(asked["classes"])
     dataset = load(options["name"], options.get("data_root"), **asked)
     if dataset.attributes and not several:
         raise SettingsError(

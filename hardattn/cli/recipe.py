@@ -48,7 +48,7 @@ NAMES = (
 WITH_BASELINE = (
     *ONLY_BASELINE,
     *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
-    *("image_size", "data_seed", "scatter", "face_widths"),
+    *("image_size", "classes", "data_seed", "scatter", "face_widths"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
     *("hidden", "augment", "batch_size", "clip", *OPTIMISER),
 )
