@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import nn
 
 from data.errors import SettingsError
-from hardattn.baselines.layers import Baseline
+from hardattn.baselines.choices import POOLINGS
+from hardattn.baselines.layers import Baseline, read_out
 from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.registry import BASELINES
 from hardattn.stopping.flops import mflops, parameters
@@ -88,8 +90,30 @@ def test_the_residual_network_has_no_parameter_for_a_place() -> None:
         (("resnet", (1, 28, 28), 10, 64), "--hidden"),
         (("cnn", (1, 28, 28), 10, 64), "--hidden"),
         (("conv", (1, 9, 28), 10), "9"),
+        (("fc", (1, 28, 28), 10, None, None, "max"), "no --pooling with --baseline fc, found max"),
+        (("cnn", (1, 28, 28), 10, None, None, "sum"), "pooling of mean, max, flatten; found 'sum'"),
     ],
 )
 def test_what_cannot_be_made_is_refused(arguments: tuple[object, ...], found: str) -> None:
     with pytest.raises(SettingsError, match=f"expected .*{found}"):
         make_baseline(*arguments)
+
+
+@pytest.mark.parametrize("name", ["resnet", "cnn", "separable", "mobilenet_v2", "shufflenet_v2"])
+def test_the_last_map_is_read_as_asked(name: str) -> None:
+    networks = {pooling: make_baseline(name, (3, 64, 64), 2, pooling=pooling) for pooling in POOLINGS}
+    inputs = {pooling: list(network.parameters())[-2].numel() for pooling, network in networks.items()}
+    assert inputs["mean"] == inputs["max"] < inputs["flatten"]
+    assert all(module.training for network in networks.values() for module in network.modules())
+    images = torch.rand(2, 3, 64, 64)
+    assert all(network.eval()(images).shape == (2, 2) for network in networks.values())
+
+
+def test_a_maximum_hears_one_cell_among_many_and_a_mean_hardly() -> None:
+    maps = torch.zeros(1, 1, 8, 8)
+    maps[..., 3, 5] = 64.0
+    heard = {}
+    for pooling in ("mean", "max"):
+        network = read_out([nn.Identity()], (1, 8, 8), 1, pooling)
+        heard[pooling] = float(network.layers[:-1](maps))
+    assert heard == {"mean": 1.0, "max": 64.0}

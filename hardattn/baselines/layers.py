@@ -5,8 +5,13 @@ Shapes: B images, C channels, H and W their sides, E exits, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
+
+from data.errors import SettingsError
+from hardattn.baselines.choices import FLATTEN, MAX, MEAN, POOLINGS
 
 Image = tuple[int, int, int]
 """(C, H, W) of an image."""
@@ -53,9 +58,38 @@ def centred(images: Tensor) -> Tensor:
     return 2 * (images - images.mean((1, 2, 3), keepdim=True))
 
 
-def averaged(channels: int, classes: int) -> list[nn.Module]:
-    """Global average pooling and a linear layer: (B, channels, h, w) -> (B, K)."""
-    return [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, classes)]
+def read_out(layers: Sequence[nn.Module], image: Image, classes: int, pooling: str = MEAN) -> Baseline:
+    """The network of layers (B, C, H, W) -> (B, C', h, w), a pooled map and a linear layer -> (B, K).
+
+    A mean over the map drowns one telling cell among many; a maximum hears it; a flattened map keeps where
+    it was.
+
+    Args:
+        layers: up to the last map.
+        image: (C, H, W).
+        classes: K.
+        pooling: one of `hardattn.baselines.choices.POOLINGS`.
+
+    Raises:
+        SettingsError: no such pooling.
+
+    >>> layers = [nn.Conv2d(3, 8, 3, 2, 1)]
+    >>> [read_out(layers, (3, 8, 8), 2, how).layers[-1].in_features for how in ("mean", "max", "flatten")]
+    [8, 8, 128]
+    """
+    if pooling not in POOLINGS:
+        raise SettingsError(f"expected a pooling of {', '.join(POOLINGS)}; found {pooling!r}")
+    body = nn.Sequential(*layers)
+    with torch.no_grad():
+        last = body.eval()(torch.zeros(1, *image))  # (1, C', h, w); statistics of batches stay as they are
+    body.train()
+    features = last.numel() if pooling == FLATTEN else last.shape[1]
+    pools: dict[str, list[nn.Module]] = {
+        MEAN: [nn.AdaptiveAvgPool2d(1)],
+        MAX: [nn.AdaptiveMaxPool2d(1)],
+        FLATTEN: [],
+    }
+    return Baseline(*layers, *pools[pooling], nn.Flatten(), nn.Linear(features, classes))
 
 
 def scaled(channels: int, width: float) -> int:

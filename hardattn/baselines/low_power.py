@@ -11,7 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, scaled
+from hardattn.baselines.choices import MEAN
+from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, read_out, scaled
 from hardattn.baselines.registry import BASELINES
 from hardattn.model.convolutions import convolution
 
@@ -27,7 +28,7 @@ SHUFFLED_STEM, SHUFFLED_HEAD = 24, 1024
 
 
 @BASELINES.register("separable")
-def separable(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
+def separable(image: Image, classes: int, *, width: float = 1.0, pooling: str = MEAN) -> Baseline:
     """Depthwise separable convolutions until the map has at most 4 a side (as in arXiv 1704.04861).
 
     After a dense 3 x 3 convolution of stride 2 with 16 channels times `width`, every stage has one separable
@@ -43,7 +44,7 @@ def separable(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
         channels = scaled(outputs, width)
         layers += [*_separable(inputs, channels, 2), *_separable(channels, channels, 1)]
         inputs, side = channels, math.ceil(side / 2)
-    return Baseline(*layers, *averaged(inputs, classes))
+    return read_out(layers, image, classes, pooling)
 
 
 def _separable(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
@@ -81,7 +82,7 @@ class InvertedResidual(nn.Module):
 
 
 @BASELINES.register("mobilenet_v2")
-def mobilenet_v2(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
+def mobilenet_v2(image: Image, classes: int, *, width: float = 1.0, pooling: str = MEAN) -> Baseline:
     """MobileNetV2 (Sandler et al. 2018, arXiv 1801.04381, table 2), of any width.
 
     Two things are made for small cost: the last layer of 1,280 channels is multiplied by `width` below 1,
@@ -100,7 +101,8 @@ def mobilenet_v2(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
             layers.append(InvertedResidual(inputs, outputs, stride if block == 0 else 1, factor))
             inputs = outputs
     head = scaled(INVERTED_HEAD, width)
-    return Baseline(*layers, *convolution(inputs, head, 1, kernel=1), nn.ReLU6(), *averaged(head, classes))
+    layers += [*convolution(inputs, head, 1, kernel=1), nn.ReLU6()]
+    return read_out(layers, image, classes, pooling)
 
 
 class ShuffleUnit(nn.Module):
@@ -142,7 +144,7 @@ class ShuffleUnit(nn.Module):
 
 
 @BASELINES.register("shufflenet_v2")
-def shufflenet_v2(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
+def shufflenet_v2(image: Image, classes: int, *, width: float = 1.0, pooling: str = MEAN) -> Baseline:
     """ShuffleNetV2 (Ma et al. 2018, arXiv 1807.11164, table 5), of any width.
 
     All its channels are those of "1x" times `width`. Images of at most 64 a side are not pooled after the
@@ -160,4 +162,5 @@ def shufflenet_v2(image: Image, classes: int, *, width: float = 1.0) -> Baseline
         layers += [ShuffleUnit(outputs, outputs, 1) for _ in range(blocks - 1)]
         inputs = outputs
     head = scaled(SHUFFLED_HEAD, width)
-    return Baseline(*layers, *convolution(inputs, head, 1, kernel=1), nn.ReLU(), *averaged(head, classes))
+    layers += [*convolution(inputs, head, 1, kernel=1), nn.ReLU()]
+    return read_out(layers, image, classes, pooling)

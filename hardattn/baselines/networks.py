@@ -12,7 +12,8 @@ from torch import nn
 
 from data.errors import SettingsError
 from data.plugins import options_of
-from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, averaged, scaled
+from hardattn.baselines.choices import MEAN
+from hardattn.baselines.layers import LAST_SIDE, Baseline, Image, read_out, scaled
 from hardattn.baselines.registry import BASELINES
 from hardattn.model.convolutions import Residual, convolution
 
@@ -72,11 +73,12 @@ def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baselin
 
 
 @BASELINES.register("resnet")
-def residual(image: Image, classes: int) -> Baseline:
+def residual(image: Image, classes: int, *, pooling: str = MEAN) -> Baseline:
     """A residual network of under 100,000 parameters, three blocks of 16, 32 and 64 channels.
 
     Before them 3 x 3 convolutions of stride 2, one at least, halve the map until it has at most 56 a side;
-    after them every channel is averaged over the map, so that the size of the image costs next to nothing.
+    after them every channel is averaged over the map, so that the size of the image costs next to nothing,
+    or pooled otherwise, see `read_out`.
 
     >>> import torch
     >>> residual((3, 224, 224), 2)(torch.zeros(2, 3, 224, 224)).shape
@@ -89,14 +91,15 @@ def residual(image: Image, classes: int) -> Baseline:
         inputs, side = first, math.ceil(side / 2)
     layers += [Residual(first, first, 1)]
     layers += [Residual(inputs, outputs, 2) for inputs, outputs in zip(STAGES, others, strict=False)]
-    return Baseline(*layers, *averaged(STAGES[-1], classes))
+    return read_out(layers, image, classes, pooling)
 
 
 @BASELINES.register("cnn")
-def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
+def plain(image: Image, classes: int, *, width: float = 1.0, pooling: str = MEAN) -> Baseline:
     """A plain network: 3 x 3 convolutions of stride 2 with batch norm until the map has at most 4 a side.
 
-    They have 16, 32, 64, 64, ... channels times `width`, each of which is averaged over the last map.
+    They have 16, 32, 64, 64, ... channels times `width`, each of which is averaged over the last map, or
+    pooled otherwise, see `read_out`.
 
     >>> import torch
     >>> plain((1, 40, 40), 10)(torch.zeros(2, 1, 40, 40)).shape
@@ -107,7 +110,7 @@ def plain(image: Image, classes: int, *, width: float = 1.0) -> Baseline:
         channels = scaled(outputs, width)
         layers += [*convolution(inputs, channels, 2), nn.ReLU()]
         inputs, outputs, side = channels, min(2 * outputs, WIDEST), math.ceil(side / 2)
-    return Baseline(*layers, *averaged(inputs, classes))
+    return read_out(layers, image, classes, pooling)
 
 
 def with_option(option: str) -> list[str]:
@@ -120,7 +123,12 @@ def with_option(option: str) -> list[str]:
 
 
 def make_baseline(
-    name: str, image: Image, classes: int, hidden: int | None = None, width: float | None = None
+    name: str,
+    image: Image,
+    classes: int,
+    hidden: int | None = None,
+    width: float | None = None,
+    pooling: str | None = None,
 ) -> Baseline:
     """The network of that name, untrained.
 
@@ -130,23 +138,25 @@ def make_baseline(
         classes: K.
         hidden: width of the hidden layers, of a baseline with this option; None: its default.
         width: multiplier of the channels, of a baseline with this option; None: its default.
+        pooling: of the last map, see `read_out`, of a baseline with this option; None: its mean.
 
     Raises:
-        SettingsError: no such baseline, it has no width to choose, the width is not above 0, or the image is
-            too small.
+        SettingsError: no such baseline, it has no such option, a width is not above 0, there is no such
+            pooling, or the image is too small.
 
     >>> import torch
     >>> make_baseline("fc", (1, 28, 28), 10, hidden=64)(torch.rand(2, 1, 28, 28)).shape
     torch.Size([2, 10])
     """
-    make, asked = BASELINES.require(name), {"hidden": hidden, "width": width}
+    make = BASELINES.require(name)
+    asked = {"hidden": hidden, "width": width, "pooling": pooling}
     given: dict[str, Any] = {option: value for option, value in asked.items() if value is not None}
     for option, value in given.items():
         if option not in options_of(make):
             raise SettingsError(
-                f"expected no --{option} with --baseline {name}, found {value:g}; leave it out, or take "
+                f"expected no --{option} with --baseline {name}, found {value}; leave it out, or take "
                 f"{' or '.join(with_option(option))}"
             )
-        if not 0 < value < math.inf:
+        if option != "pooling" and not 0 < value < math.inf:
             raise SettingsError(f"expected a finite --{option} above 0, found {value:g}; choose another")
     return make(image, classes, **given)

@@ -43,13 +43,14 @@ class BaselineRecipe(TrainingRecipe):
 
     Attributes:
         jitter: largest shift of a training image in each axis, as a share of its side.
-        hidden, width: see `make_baseline`.
+        hidden, width, pooling: see `make_baseline`.
         resolution: R, images being averaged down to R x R before they are seen; None: they are not.
     """
 
     jitter: float = 1 / 16
     hidden: int | None = None
     width: float | None = None
+    pooling: str | None = None
     resolution: int | None = None
 
 
@@ -127,7 +128,8 @@ def train_baseline(
 def build(settings: BaselineSettings) -> Baseline:
     """The baseline of these settings, untrained."""
     recipe, image = settings.recipe, seen_geometry(settings).glimpse_shape()
-    return make_baseline(settings.baseline, image, len(settings.classes), recipe.hidden, recipe.width)
+    classes = len(settings.classes)
+    return make_baseline(settings.baseline, image, classes, recipe.hidden, recipe.width, recipe.pooling)
 
 
 def seen_geometry(settings: BaselineSettings) -> Geometry:

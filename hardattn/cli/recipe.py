@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from supervision.store import SequenceStore
 
 LEARNED, UNCLIPPED = "learned", "none"
-ONLY_BASELINE = ("width", "resolution")
+ONLY_BASELINE = ("width", "pooling", "resolution")
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
 OPTIMISER = ("learning_rate", "optimizer", "momentum", "weight_decay", "schedule", "select")
 NAMES = (

@@ -17,6 +17,7 @@ from data.cli.options import (
     sides_option,
 )
 from data.side_names import MAGNIFICATION
+from hardattn.baselines.choices import POOLINGS
 from hardattn.baselines.registry import BASELINES
 from hardattn.cli.recipe import LEARNED, UNCLIPPED
 from hardattn.model.choices import DEVIATION
@@ -289,6 +290,11 @@ def _baseline_options() -> list[click.Parameter]:
             ["--width"],
             type=float,
             help="Of a baseline with channels: multiplier of their numbers. [default: 1]",
+        ),
+        Option(
+            ["--pooling"],
+            type=click.Choice(POOLINGS),
+            help="Of a baseline with channels: how its last map is read. [default: mean]",
         ),
         Option(
             ["--resolution"],
