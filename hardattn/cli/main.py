@@ -10,6 +10,7 @@ from data.version import PACKAGE, __version__
 PLACES = {
     "evaluate": "hardattn.cli.evaluate:evaluate",
     "frontier": "hardattn.cli.frontier:frontier",
+    "inspect": "hardattn.cli.inspect:inspect",
     "parts": "hardattn.cli.parts:parts",
     "predict": "hardattn.cli.predict:predict",
     "record": "hardattn.cli.record:record",
