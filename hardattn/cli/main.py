@@ -16,6 +16,7 @@ PLACES = {
     "record": "hardattn.cli.record:record",
     "report": "hardattn.cli.report:report",
     "reproduce": "hardattn.cli.reproduce:reproduce",
+    "robustness": "hardattn.cli.robustness:robustness",
     "train": "hardattn.cli.train:train",
 }
 
