@@ -254,11 +254,14 @@ def test_a_run_of_one_glimpse_has_none_to_move(tmp_path: Path) -> None:
     [("random", "random-0", ["--method", "random"]), ("fc", "fc-0", ["--baseline", "fc", "--hidden", "8"])],
 )
 def test_a_run_of_another_method_is_refused_in_one_line(
-    name: str, label: str, words: list[str], tmp_path: Path
+    name: str, label: str, words: list[str], digits: Path, tmp_path: Path
 ) -> None:
     run = trained(tmp_path, label, words)
     before = sorted(run.iterdir())
-    assert_refused(call("inspect", run), f"expected a run of --method multiglimpse, found one of {name}")
+    for runs in ((run,), (digits, run)):  # before the first of them is inspected
+        assert_refused(
+            call("inspect", *runs), f"expected a run of --method multiglimpse, found one of {name}"
+        )
     assert sorted(run.iterdir()) == before
 
 

@@ -150,7 +150,7 @@ def test_the_picture_of_crops_has_the_accuracy_after_every_glimpse() -> None:
     panels = figure.axes
     assert [axes.get_xlabel() for axes in panels] == ["s", "x", "y", "glimpses"] * 2
     (line,) = panels[3].lines
-    assert line.get_xydata().tolist() == [[1, 25], [2, 50], [3, 75]]
+    assert np.asarray(line.get_xydata()).tolist() == [[1, 25], [2, 50], [3, 75]]
 
 
 def test_a_picture_has_the_crops_beside_the_image(folder: Path) -> None:

@@ -69,9 +69,10 @@ def inspect(runs: tuple[Path, ...], as_json: bool, **options: Any) -> None:
       hardattn inspect runs/digits/hardattn-multiglimpse-0 --image 1500 --glimpse 3
       hardattn inspect runs/digits/hardattn-multiglimpse-0 runs/digits/hardattn-frozen-0 --json
     """
-    from hardattn.inspection.inspect import inspect_run
+    from hardattn.inspection.inspect import inspect_run, require_localisers
     from hardattn.inspection.pictures import draw_inspection, picture_file
 
+    require_localisers(runs)
     found = [inspect_run(run, **options) for run in runs]
     drawn = [draw_inspection(each, picture_file(run, each)) for run, each in zip(runs, found, strict=True)]
     if as_json:

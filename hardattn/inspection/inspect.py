@@ -19,7 +19,7 @@ from hardattn.inspection.choices import BATCHES, FEWEST_BATCHES, FEWEST_VALUES, 
 from hardattn.inspection.curves import Curve
 from hardattn.inspection.gradients import Spread, localiser_gradients
 from hardattn.inspection.sweeps import AXES, Sweep, SweptImage
-from hardattn.loading import TrainedNetwork, open_trained
+from hardattn.loading import TrainedNetwork, open_network, open_trained
 from hardattn.model.localisers import Localiser
 from hardattn.model.looking import look_of
 from hardattn.model.network import HardAttention
@@ -120,6 +120,12 @@ def inspect_run(
         int(test.ids[row]),
         kept,
     )
+
+
+def require_localisers(run_folders: Sequence[Path]) -> None:
+    """Raises SettingsError where a run has no localiser, before any other is inspected."""
+    for folder in run_folders:
+        localising(open_network(folder, device="cpu"), folder)
 
 
 def localising(run: TrainedNetwork, run_folder: Path) -> tuple[HardAttention, NetworkSettings]:
