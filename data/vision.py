@@ -17,8 +17,17 @@ def torchvision_models(wanted: str) -> ModuleType:
     Raises:
         SettingsError: it is not installed, or made for another torch.
     """
+    return _part("models", wanted)
+
+
+def torchvision_transforms(wanted: str) -> ModuleType:
+    """`torchvision.transforms.v2.functional`, as `torchvision_models`."""
+    return _part("transforms.v2.functional", wanted)
+
+
+def _part(name: str, wanted: str) -> ModuleType:
     try:
-        return import_module("torchvision.models")
+        return import_module(f"torchvision.{name}")
     except (ImportError, RuntimeError) as error:  # RuntimeError: one that was made for another torch
         raise SettingsError(
             f"expected torchvision for {wanted}, found: {error}; pip install 'boed-hardattn[vision]'"

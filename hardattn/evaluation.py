@@ -266,11 +266,18 @@ def looked_at(run: TrainedNetwork, split: Split, trajectories: int = 1) -> tuple
         SettingsError: the run is that of a baseline.
     """
     network, settings = run.glimpsing()
-    geometry, mode = settings.geometry, METHODS[settings.method].evaluation
-    looks = predictions(
-        network, split, geometry, settings.glimpses, mode=mode, seed=settings.seed, trajectories=trajectories
+    costs = costs_of(network, settings.geometry.glimpse_shape()).times(trajectories)
+    return looks_at(run, split, trajectories), costs
+
+
+def looks_at(run: TrainedNetwork, split: Split, trajectories: int = 1) -> Looks:
+    """What the network of a run predicts at the images of a split; raises as `looked_at`."""
+    network, settings = run.glimpsing()
+    mode = METHODS[settings.method].evaluation
+    steps, seed = settings.glimpses, settings.seed
+    return predictions(
+        network, split, settings.geometry, steps, mode=mode, seed=seed, trajectories=trajectories
     )
-    return looks, costs_of(network, geometry.glimpse_shape()).times(trajectories)
 
 
 def whole_image_read(run: TrainedNetwork) -> dict[str, int]:

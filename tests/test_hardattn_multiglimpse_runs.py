@@ -21,7 +21,7 @@ from hardattn.evaluation import evaluate, looked_at
 from hardattn.loading import open_trained
 from hardattn.model.looking import look_at_all
 from hardattn.recording import record
-from hardattn.report.crops import crop_histograms
+from hardattn.report.crops import crop_histograms, draw_crops
 from hardattn.report.looks import Looks
 from hardattn.report.pictures import _map
 from hardattn.runs import train
@@ -140,6 +140,17 @@ def test_histograms_of_crops_are_shares_of_the_images(folder: Path) -> None:
     wide = looks.locations[:, 1, 2] / 16
     assert sum(found[0]["s"][:6]) == pytest.approx((wide < 0.3).double().mean().item())
     assert crop_histograms(looks.locations, DATASET.geometry) == []
+
+
+def test_the_picture_of_crops_has_the_accuracy_after_every_glimpse() -> None:
+    crops_of = [{name: [0.05] * 20 for name in "sxy"}] * 2
+    run = {"label": "a", "crops": crops_of, "evaluation": {"accuracy_at": {"1": 0.25, "2": 0.5, "3": 0.75}}}
+    figure = Figure()
+    draw_crops(figure, [run, run])
+    panels = figure.axes
+    assert [axes.get_xlabel() for axes in panels] == ["s", "x", "y", "glimpses"] * 2
+    (line,) = panels[3].lines
+    assert np.asarray(line.get_xydata()).tolist() == [[1, 25], [2, 50], [3, 75]]
 
 
 def test_a_picture_has_the_crops_beside_the_image(folder: Path) -> None:

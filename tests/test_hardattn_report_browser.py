@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from report_tiny import digits_runs, write_frontier
+from report_tiny import digits_runs, trained, write_frontier
 
 from hardattn.report.contents import collect
 from hardattn.report.page import write_page
@@ -276,3 +276,27 @@ def test_heat_maps_are_painted(seen: Page, made: tuple[Path, dict[str, Any]]) ->
 def test_nothing_is_wider_than_the_window(seen: Page, width: int) -> None:
     seen.set_viewport_size({"width": width, "height": 800})
     assert seen.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_crops_have_their_histograms_and_the_accuracy_after_each(browser: Browser, tmp_path: Path) -> None:
+    small = ["--method", "multiglimpse", "--magnification", "5", "--hidden", "8"]
+    found = collect([trained(tmp_path, "multiglimpse-0", small)], images=1, device="cpu")
+    (run,) = found["tasks"][0]["runs"]
+    page = browser.new_page()
+    page.goto(write_page(tmp_path / "crops.html", found, "hardattn report").as_uri())
+    page.wait_for_selector("html[data-ready]", state="attached")
+    for name, low in (("s", 0), ("x", -1), ("y", -1)):
+        page.click(f"[data-part=crops] [data-key={name}]")
+        size = (1 - low) / 20
+        wanted = [(low + (n + 0.5) * size, 100 * share) for n, share in enumerate(run["crops"][0][name])]
+        assert [round(part, 6) for point in points(page, "crops") for part in point] == pytest.approx(
+            [part for point in wanted for part in point], abs=1e-6
+        )
+    page.click("[data-part=crops] [data-key=accuracy]")
+    accuracies = run["evaluation"]["accuracy_at"]
+    assert points(page, "crops") == [(int(t), 100 * share) for t, share in accuracies.items()]
+    page.close()
+
+
+def test_other_networks_have_no_crops(seen: Page) -> None:
+    assert seen.locator("[data-part=crops]").count() == 0

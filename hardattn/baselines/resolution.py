@@ -13,15 +13,20 @@ from data.geometry import SMALLEST, Geometry
 KEPT = 12  # splits that are kept in memory: three of four resolutions
 
 
-@lru_cache(KEPT)
-def at_resolution(split: Split, resolution: int | None) -> Split:
-    """The split with its images averaged down to R x R, in memory; as it is for None, or their own side.
-
-    The last dozen are kept, so that many networks can be trained on the same small images in one process.
-    """
-    if resolution in (None, split.images.shape[1]):
+def averaged_split(split: Split, resolution: int | None) -> Split:
+    """The split with its images averaged down to R x R, in memory; as it is for None, or their own side."""
+    if resolution is None or resolution == split.images.shape[1]:
         return split
     return replace(split, images=averaged_down(split.images, resolution))
+
+
+@lru_cache(KEPT)
+def at_resolution(split: Split, resolution: int | None) -> Split:
+    """The same; the last dozen are kept.
+
+    So many networks can be trained on the same small images in one process.
+    """
+    return averaged_split(split, resolution)
 
 
 def seen_at(geometry: Geometry, resolution: int | None) -> Geometry:

@@ -10,11 +10,13 @@ from data.version import PACKAGE, __version__
 PLACES = {
     "evaluate": "hardattn.cli.evaluate:evaluate",
     "frontier": "hardattn.cli.frontier:frontier",
+    "inspect": "hardattn.cli.inspect:inspect",
     "parts": "hardattn.cli.parts:parts",
     "predict": "hardattn.cli.predict:predict",
     "record": "hardattn.cli.record:record",
     "report": "hardattn.cli.report:report",
     "reproduce": "hardattn.cli.reproduce:reproduce",
+    "robustness": "hardattn.cli.robustness:robustness",
     "train": "hardattn.cli.train:train",
 }
 

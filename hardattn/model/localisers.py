@@ -42,6 +42,17 @@ def crop_of(u: Tensor, extent: int) -> Tensor:
     return torch.stack([row, col, s[..., 0] * extent], -1)
 
 
+def u_of(places: Tensor, extent: int) -> Tensor:
+    """(..., 3) the u of places (..., 3) that `crop_of` gave.
+
+    >>> u_of(torch.tensor([[48.0, 24.0, 12.0]]), 60).tolist()
+    [[0.0, 0.5, 1.0]]
+    """
+    row, col, side = places.unbind(-1)
+    s = side / extent
+    return torch.stack([(s - NARROWEST) / RANGE, col / (extent - side), row / (extent - side)], -1)
+
+
 class Localiser(Policy):
     """A crop by u = sigmoid(f(h)), 0.2 to 0.5 of the image wide; 2 % of its gradient go back to f.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +12,7 @@ from data.geometry import Geometry
 from hardattn.model.clues import affine_of
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BINS = 20
@@ -51,12 +52,22 @@ def _shares(values: Tensor, low: float, high: float) -> list[float]:
 
 
 def draw_crops(figure: Figure, runs: Sequence[dict[str, Any]]) -> None:
-    """A row for every run, a column for s, x and y: their histograms, a line for every glimpse."""
-    figure.set_size_inches(8, 2.2 * len(runs) + 0.4)
-    panels = figure.subplots(len(runs), len(RANGES), squeeze=False)
+    """A row for every run, a column for s, x and y: their histograms, a line for every glimpse.
+
+    The last column has the accuracy after every glimpse.
+    """
+    figure.set_size_inches(10.4, 2.2 * len(runs) + 0.4)
+    panels = figure.subplots(len(runs), len(RANGES) + 1, squeeze=False)
     for row, run in enumerate(runs):
-        for axes, (name, (low, high)) in zip(panels[row], RANGES.items(), strict=True):
+        _accuracy(panels[row, -1], run["evaluation"]["accuracy_at"])
+        for axes, (name, (low, high)) in zip(panels[row], RANGES.items(), strict=False):
             for t, shares in enumerate(run["crops"], start=2):
                 axes.stairs(shares[name], torch.linspace(low, high, BINS + 1).tolist(), label=f"t = {t}")
             axes.set(xlabel=name, ylabel="share of images" if name == "s" else "", title=run["label"])
     panels[0, 0].legend(frameon=False, fontsize=7)
+
+
+def _accuracy(axes: Axes, accuracy_at: Mapping[str, float]) -> None:
+    times = [int(t) for t in accuracy_at]
+    axes.plot(times, [100 * share for share in accuracy_at.values()], "o-", markersize=3.5, linewidth=1.2)
+    axes.set(xlabel="glimpses", ylabel="test accuracy, %", xticks=times)

@@ -130,6 +130,40 @@ function trainingCurves(task) {
   };
 }
 
+/** How wide affine crops are and where they lie, and how right a network is after each of its glimpses. */
+function cropsPart(task) {
+  const runs = task.runs.map((run, number) => ({ run, number })).filter(({ run }) => run.crops.length), host = el("div");
+  const draw = (key) => chart(host, key === "accuracy" ? accuracyAfter(task, runs) : cropHistogram(task, runs, key));
+  draw("s");
+  return part("crops", "Crops", "Of the glimpses after the whole image, s being the width and (x, y) the middle of each, in an image that is 2 wide and begins at -1: the share of the test images in every twentieth of the range. Also the accuracy after every glimpse.",
+    [choices("Number", ["s", "x", "y", "accuracy"].map((key) => [key, key]), "s", draw)], host);
+}
+
+/** A line of shares for every run and glimpse; see `crop_histograms` for the range of each number. */
+function cropHistogram(task, runs, key) {
+  const low = key === "s" ? 0 : -1, times = [...new Set(runs.flatMap(({ run }) => run.crops.map((_, at) => at)))];
+  const look = (at) => ({ rule: `t = ${at + 2}`, dash: DASHES[at % DASHES.length], hollow: at > 0 });
+  const points = (shares, size) => shares.map((share, bin) => {
+    const from = low + bin * size;
+    return { x: from + size / 2, y: scaled(share), rows: [[key, range([from, from + size], plain)], ["share of images", percent(share) + " %"]] };
+  });
+  return {
+    x: { name: key, format: plain }, y: { name: "share of test images, %", format: plain }, label: `${key} of crops, ${task.name}`,
+    rules: times.map((at) => ({ text: look(at).rule, ...look(at) })),
+    series: runs.flatMap(({ run, number }) => run.crops.map((crop, at) => ({
+      label: `${run.label}, ${look(at).rule}`, group: run.label, colour: number, mark: number, line: true, ...look(at), points: points(crop[key], (1 - low) / crop[key].length) }))),
+  };
+}
+
+function accuracyAfter(task, runs) {
+  const rows = (t, share) => [["glimpses", t], ["accuracy", percent(share) + " %"]];
+  return {
+    x: { name: "glimpses", format: plain }, y: { name: "test accuracy, %", format: plain }, label: `accuracy after every glimpse, ${task.name}`,
+    series: runs.map(({ run, number }) => ({ label: run.label, group: run.label, colour: number, mark: number, line: true,
+      points: Object.entries(run.evaluation.accuracy_at).map(([t, share]) => ({ x: Number(t), y: scaled(share), rows: rows(t, share) })) })),
+  };
+}
+
 function figuresPart(task) {
   const steps = Math.max(...task.runs.map((run) => Object.keys(run.evaluation.accuracy_at).length));
   const times = Array.from({ length: steps }, (_, at) => String(at + 1)), last = (run) => String(Object.keys(run.evaluation.accuracy_at).length);
@@ -195,6 +229,7 @@ function taskSection(task, number) {
     computePart(task), trainingPart(task),
     looks ? part("player", "Glimpse by glimpse", "The network sees nothing of an image but its glimpses. Step with the buttons, or with the left and right arrow keys.", [], player(task)) : null,
     looks ? part("heat", "Where each method looks", "Density of the centres of glimpse t over all test images, on their mean image; the scale is common to all of them, and brightest where most images are looked at. Where there are several sides: how many images were looked at so wide.", [], heatMaps(task)) : null,
+    task.runs.some((run) => run.crops.length) ? cropsPart(task) : null,
     figuresPart(task));
 }
 
