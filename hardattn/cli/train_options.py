@@ -18,13 +18,13 @@ from data.cli.options import (
 )
 from data.side_names import MAGNIFICATION
 from hardattn.baselines.registry import BASELINES
-from hardattn.cli.recipe import LEARNED, UNCLIPPED
+from hardattn.cli.recipe import LEARNED
 from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.objectives.choices import AUXILIARY, GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
 from hardattn.objectives.registry import METHODS, REWARDS
 from hardattn.training.budget import DEFAULT_ITERATIONS
-from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE
+from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE, UNCLIPPED
 
 OWN = "(of the run)"
 
