@@ -39,6 +39,7 @@ NAMES = (
     "classification_weight",
     "discount",
     "auxiliary",
+    "ponder_cost",
     "frozen",
     "dropout",
     *ONLY_BASELINE,

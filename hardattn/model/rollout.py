@@ -33,7 +33,8 @@ class Rollout:
         log_prob: (B, T) log pi of the place used; 0 of a first glance, which no policy chose; not a number
             where the policy draws no places, so that no loss can go by it unnoticed.
         prior: (B, K) class logits before any glimpse.
-        logits: (B, T, K) class logits after each glimpse.
+        logits: (B, T, K) class logits after each glimpse; of a network that halts those of its mean over the
+            glimpses so far, see `hardattn.model.halting.mean_field`.
         baseline: (B, T) return expected before each glimpse.
         said: by the stopping heads before each glimpse, (B, T, ...) by the name of the head.
         candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
@@ -211,7 +212,7 @@ def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:
 def read(network: HardAttention, walked: Walk, grid: Grid) -> Rollout:
     """What the heads say of the states."""
     states, before = walked.states, walked.states[:, :-1]
-    logits = network.classify(states, network.mask(len(states))[:, None])
+    logits = network.classify_along(states, network.mask(len(states))[:, None])
     return Rollout(
         walked.locations,
         walked.log_prob,

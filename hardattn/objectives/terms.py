@@ -113,6 +113,10 @@ def _gain(inputs: LossInputs) -> Tensor:
     return stopping.gain(inputs.rollout, inputs.labels, inputs.gains, inputs.supervised, target)
 
 
+def _ponder(inputs: LossInputs) -> Tensor:
+    return stopping.ponder(inputs.rollout, inputs.objective.ponder_cost)
+
+
 def _of_labels(loss: Callable[[Rollout, Tensor], Tensor], inputs: LossInputs) -> Tensor:
     return loss(inputs.rollout, inputs.labels)
 
@@ -128,6 +132,7 @@ _TERMS: Mapping[str, Term] = {
     "gain": Term(_gain),
     "accuracy-gain": Term(partial(_of_labels, stopping.accuracy_gain)),
     "act": Term(partial(_of_labels, stopping.act)),
+    "ponder": Term(_ponder),
     "stochastic": Term(partial(_of_labels, stopping.stochastic)),
 }
 for _name, _term in _TERMS.items():

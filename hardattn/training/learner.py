@@ -15,6 +15,7 @@ from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
 from hardattn.objectives.methods import Method
 from hardattn.objectives.rewards import reachable
+from hardattn.objectives.stopping import ponder
 from hardattn.objectives.terms import LossInputs, terms
 from hardattn.stopping.curve import brief_curve
 from hardattn.stopping.flops import Costs, costs_of
@@ -146,18 +147,30 @@ def accuracy_and_nll(logits: Tensor, labels: Tensor) -> tuple[list[float], list[
 
 
 class Validator:
-    """Figures of a network on the validation images."""
+    """Figures of a network on the validation images.
 
-    def __init__(self, split: Split, geometry: Geometry, steps: int, mode: Mode) -> None:
+    Args:
+        ponder_cost: nats for each glimpse, of a network that halts.
+    """
+
+    def __init__(
+        self, split: Split, geometry: Geometry, steps: int, mode: Mode, ponder_cost: float = 0.0
+    ) -> None:
         self.split, self.geometry, self.steps, self.mode = split, geometry, steps, mode
+        self.ponder_cost = ponder_cost
         self._costs: Costs | None = None
 
     def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
-        """NLL and accuracy after T glimpses and after each; what stopping rules make of these images."""
+        """NLL and accuracy after T glimpses and after each; what stopping rules make of these images.
+
+        Of a network that halts also its ponder cost, which counts where weights are chosen by their NLL.
+        """
         rollout = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
         labels, costs = self.split.labels.cpu(), self._costs_of(network)
         accuracy, nll = accuracy_and_nll(rollout.logits, labels)
         figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
+        if "halting" in rollout.said:
+            figures |= {"ponder": ponder(rollout, self.ponder_cost).item()}
         return figures, {"stopping": brief_curve(Predictions.of(rollout), labels, costs)}
 
     def _costs_of(self, network: HardAttention) -> Costs:
