@@ -151,7 +151,9 @@ def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict
     if unknown:
         raise SettingsError(f"expected options of {', '.join(known)}; found {', '.join(unknown)}")
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
-    needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy", "halts")}
+    needed = {
+        field: getattr(METHODS[name], field) for field in ("supervised_share", "policy", "halts", "infers")
+    }
     return replace(
         suited,
         **{field: value for field, value in needed.items() if value is not None} | implied(chosen) | chosen,

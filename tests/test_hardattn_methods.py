@@ -76,7 +76,7 @@ OWN = {
     "ram": {"reinforce", "baseline"},
     "act": {"reinforce", "baseline", "ponder"},
     "ps-act": {"imitation", "reinforce", "baseline", "ponder"},
-    "wsram": {"wake-sleep"},
+    "wsram": {"wake-sleep", "wake-inference", "sleep-inference"},
     "epe-head": {"epe"},
     "multiglimpse": {"auxiliary"},
     "random": set[str](),

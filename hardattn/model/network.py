@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -23,6 +24,7 @@ from hardattn.model.choices import DEVIATION
 from hardattn.model.fusion import Memory
 from hardattn.model.halting import HaltingHead, mean_field
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
+from hardattn.model.inference import InferenceNetwork
 from hardattn.model.locations import Locations
 from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
@@ -60,6 +62,8 @@ class HardAttention(nn.Module):
         deviation: of a policy that has one, in normalised coordinates; None: learned.
         frozen: whether the encoder stays as it is in training, with the statistics of its norms.
         halts: whether it is trained to halt, and predicts by the mean over its glimpses until then.
+        infers: whether it has an inference network beside it, for training alone, see
+            `hardattn.model.inference`.
 
     Attributes:
         coordinates: P.
@@ -95,6 +99,7 @@ class HardAttention(nn.Module):
         deviation: float | None = DEVIATION,
         frozen: bool = False,
         halts: bool = False,
+        infers: bool = False,
     ) -> None:
         super().__init__()
         self.policy_shapes_state, self.frozen = policy_shapes_state, frozen
@@ -116,6 +121,9 @@ class HardAttention(nn.Module):
         self.heads = StoppingHeads(width)
         self.halting_head = HaltingHead(width) if halts else None
         self.auxiliary_head = nn.Linear(hidden, classes) if self.memory else None
+        makes_policy = partial(POLICIES[policy], width, grid, **_taken(POLICIES[policy], **offered))
+        context = (channels, grid.glimpse_size, width, classes)
+        self.inference = InferenceNetwork(*context, makes_policy()) if infers else None
         self.what.requires_grad_(not frozen)
         self.register_load_state_dict_pre_hook(heads_by_name)
 

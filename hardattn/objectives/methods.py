@@ -25,9 +25,10 @@ class Method:
         weights: term of the loss -> weight; a term that is not named is not used.
         sequences: stem of the store that it imitates, or "" where it needs none.
         supervised_share: of a batch, with sequences to imitate; None: the recipe's.
-        trajectories: of each unsupervised image in training.
+        trajectories: of each image in training that an inference network proposes.
         then: name of the method that takes over after a part of the budget, or "".
         halts: whether its network is trained to halt, see `hardattn.model.halting`.
+        infers: whether its network has an inference network, see `hardattn.model.inference`.
         policy: that it needs, a key of `hardattn.model.registry.POLICIES`; None: any that it can train.
         learner: that trains by it, a key of `hardattn.training.registry.LEARNERS`.
         crops: whether its glimpses are affine crops, see `data.geometry.affine_crops`.
@@ -44,6 +45,7 @@ class Method:
     trajectories: int = 1
     then: str = ""
     halts: bool = False
+    infers: bool = False
     policy: str | None = None
     learner: str = "rollout"
     crops: bool = False
@@ -106,6 +108,7 @@ MULTIGLIMPSE_RECIPE: Mapping[str, Any] = {
     **{"schedule": "one-cycle", "average": 0.0, "jitter": 0.0},
 }
 TRAJECTORIES = 5
+WAKE_SLEEP = dict.fromkeys(("wake-sleep", "wake-inference", "sleep-inference"), 1.0)
 HALTING: Mapping[str, Any] = {"loss_at": "last"}  # the prediction where it halts
 
 
@@ -168,11 +171,13 @@ _METHODS: Mapping[str, Method] = {
         suited=HALTING,
     ),
     "wsram": Method(
-        "wake-sleep: importance-weighted trajectories of all images (Ba et al. 2015)",
+        "wake-sleep: weighted trajectories of an inference network that is told the class (Ba et al. 2015)",
         "sample",
         "greedy",
-        {"classification": 1.0, "wake-sleep": 1.0, **STOPPING},
+        {"classification": 1.0, **WAKE_SLEEP, **STOPPING},
         trajectories=TRAJECTORIES,
+        infers=True,
+        learner="wake-sleep",
     ),
     "epe-head": Method(
         "looks where it expects to be surest of the class, which it regresses (Gadgil et al. 2024)",

@@ -17,7 +17,8 @@ TERMS: Registry[Any] = Registry(
     "loss term",
     dict.fromkeys(
         (
-            *("classification", "auxiliary", "imitation", "saliency", "reinforce", "baseline", "wake-sleep"),
+            *("classification", "auxiliary", "imitation", "saliency", "reinforce", "baseline"),
+            *("wake-sleep", "wake-inference", "sleep-inference"),
             *("gain", "accuracy-gain", "act", "stochastic", "ponder"),
         ),
         "hardattn.objectives.terms",

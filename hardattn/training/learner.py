@@ -63,9 +63,7 @@ class Learner(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         method = self.method.at(fraction, self.recipe.imitate_for)
-        supervised, index = self._repeated(
-            batch.supervised & method.supervised, batch.index, method.trajectories
-        )
+        supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with self.draws() as generator, autocast:
             varied = self.variation(len(index), generator)
@@ -75,7 +73,6 @@ class Learner(Trainer):
                 self.labels[index].to(self.device),
                 supervised,
                 self.recipe.objective.at(fraction),
-                method.trajectories,
                 boxes=self._boxes(index, varied),
                 normaliser=self._normaliser(),
                 maps=None if batch.maps is None else batch.maps.to(self.device),
@@ -102,10 +99,10 @@ class Learner(Trainer):
         distance = self.recipe.reinforce_loss == "distance"
         return self.network.policy_head.log_normaliser() if distance else None
 
-    def _repeated(self, supervised: Tensor, index: Tensor, trajectories: int) -> tuple[Tensor, Tensor]:
-        """Which images are supervised, and all images: first the others, each with all its trajectories."""
-        free = index[~supervised].repeat_interleave(trajectories)
-        last = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
+    def _ordered(self, supervised: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Which images are supervised, and all images: first the others."""
+        free = index[~supervised]
+        last = torch.arange(len(index), device=index.device) >= len(free)
         return last.to(self.device), torch.cat([free, index[supervised]])
 
     def _rollout(

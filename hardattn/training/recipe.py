@@ -39,7 +39,7 @@ class Recipe(TrainingRecipe):
         supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
             imitate.
         hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation, frozen,
-            halts: see `HardAttention`.
+            halts, infers: see `HardAttention`.
         loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount, auxiliary,
             ponder_cost: see `hardattn.objectives.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
@@ -72,6 +72,7 @@ class Recipe(TrainingRecipe):
     auxiliary: float = 0.0
     frozen: bool = False
     halts: bool = False
+    infers: bool = False
     ponder_cost: float = PONDER_COST
 
     def __post_init__(self) -> None:
@@ -188,6 +189,7 @@ NEEDS: Mapping[str, Need] = {
     ),
     "ponder_cost": Need("--ponder-cost", "act or ps-act", lambda method: method.has("ponder")),
     "halts": Need("a network that halts", "act or ps-act", lambda method: method.halts),
+    "infers": Need("an inference network", "wsram", lambda method: method.infers),
     "auxiliary": Need("--auxiliary", "multiglimpse", lambda method: method.has("auxiliary")),
     "gain_target": Need(
         "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
