@@ -53,6 +53,7 @@ def rolled(network: HardAttention, mode: Mode = "sample") -> Rollout:
 
 def halting_network(bias: float = -1.0) -> HardAttention:
     network = tiny_network(halts=True)
+    torch.nn.init.normal_(head_of(network).weight)
     torch.nn.init.constant_(head_of(network).bias, bias)
     return network
 

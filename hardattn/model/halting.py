@@ -18,7 +18,10 @@ TINY = 1e-30  # so that the logarithm of a weight of 0 is finite
 
 
 class HaltingHead(nn.Linear):
-    r"""$h_t = \sigma(w \cdot s_t + b)$, of a state that its gradient shapes.
+    r"""$h_t = \sigma(w \cdot s_t / \sqrt D + b)$, of a state that its gradient shapes.
+
+    An optimiser such as Adam moves every weight alike however small the gradient is. Without the root a few
+    steps would decide when to halt, before the network has learned to see.
 
     Args:
         features: D.
@@ -29,11 +32,12 @@ class HaltingHead(nn.Linear):
 
     def __init__(self, features: int) -> None:
         super().__init__(features, 1)
+        nn.init.zeros_(self.weight)
         nn.init.constant_(self.bias, FIRST_BIAS)
 
     def forward(self, read: Tensor) -> Tensor:
         """(...,) halting probability of states (..., D)."""
-        return super().forward(read).float().sigmoid().squeeze(-1)
+        return super().forward(read / self.in_features**0.5).float().sigmoid().squeeze(-1)
 
 
 def after_each(before: Tensor) -> Tensor:
