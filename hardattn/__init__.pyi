@@ -3,7 +3,17 @@
 from .evaluation import Evaluation
 from .models import Model, load, train
 from .prediction import Answers
-from .stopping.stop import AccuracyGain, AdaptiveTime, Confidence, Entropy, Fixed, Gain, Stochastic, Stop
+from .stopping.stop import (
+    AccuracyGain,
+    AdaptiveTime,
+    Confidence,
+    Entropy,
+    Fixed,
+    Gain,
+    Halting,
+    Stochastic,
+    Stop,
+)
 from .training.budget import Budget
 from .training.recipe import Recipe
 from .training.run_folder import Tracker
@@ -20,6 +30,7 @@ __all__ = [
     "Evaluation",
     "Fixed",
     "Gain",
+    "Halting",
     "Model",
     "Recipe",
     "Stochastic",

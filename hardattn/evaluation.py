@@ -253,6 +253,11 @@ def stopping_settings(
         raise SettingsError(
             f"expected 1 trajectory with a budget, found {trajectories}; leave one of the two out"
         )
+    if "halting" in stop and run.glimpsing()[0].halting_head is None:
+        raise SettingsError(
+            f"expected a network that halts with --stop halting, found one of {run.method}; train it with "
+            "--method act, or take another rule"
+        )
     points = run.about["stopping"]
     rules = [name for name in RULES if not stop or name in ("fixed", *stop)]
     wanted = [(point["rule"], point["threshold"]) for point in points if point["rule"] in rules]

@@ -118,7 +118,8 @@ def train(
         if features is not None:
             features.put_into(network)
         batches = _batches(dataset, settings, guided, guidance, target)
-        validate = Validator(at_home(dataset["valid"], target), geometry, steps, METHODS[name].evaluation)
+        images, looks = at_home(dataset["valid"], target), METHODS[name].evaluation
+        validate = Validator(images, geometry, steps, looks, recipe.ponder_cost)
         targets = torch.cat([teacher.targets(split) for split in batches.pool.splits]) if teacher else None
         learner = LEARNERS[METHODS[name].learner](
             network, METHODS[name], batches, geometry, recipe, seed, targets
@@ -150,7 +151,9 @@ def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict
     if unknown:
         raise SettingsError(f"expected options of {', '.join(known)}; found {', '.join(unknown)}")
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
-    needed = {field: getattr(METHODS[name], field) for field in ("supervised_share", "policy")}
+    needed = {
+        field: getattr(METHODS[name], field) for field in ("supervised_share", "policy", "halts", "infers")
+    }
     return replace(
         suited,
         **{field: value for field, value in needed.items() if value is not None} | implied(chosen) | chosen,

@@ -28,7 +28,7 @@ def test_images_in_logits_out(name: str, image: tuple[int, int, int]) -> None:
     assert all(weights.grad is not None for weights in network.parameters())
 
 
-@pytest.mark.parametrize("name", ["conv", "cnn", "resnet"])
+@pytest.mark.parametrize("name", ["conv", "conv-dropout", "cnn", "resnet"])
 def test_images_need_not_be_square(name: str) -> None:
     assert make_baseline(name, (3, 40, 56), 2)(torch.rand(2, 3, 40, 56)).shape == (2, 2)
 
@@ -64,6 +64,19 @@ def test_parameters_and_flops_of_conv_by_hand(side: int, places: int) -> None:
     assert parameters(network) == filters * (10 * 10 + 1) + dense + units + classes
 
 
+@pytest.mark.parametrize(("side", "places"), [(13, 1), (28, 4), (60, 12)])
+def test_parameters_and_flops_of_conv_dropout_by_hand(side: int, places: int) -> None:
+    """Two convolutions without a border, the first of which leaves (side - 3) // 2 places in each axis."""
+    classes, units = 10, 256
+    network = make_baseline("conv-dropout", (1, side, side), classes)
+    dense = 32 * places**2 * units + units * classes
+    seen = ((side - 3) // 2) ** 2 * 16 * 25 + places**2 * 32 * 16 * 25
+    assert counted(network, (1, side, side)) == pytest.approx(2 * (seen + dense) / 1e6)
+    assert parameters(network) == 16 * (25 + 1) + 32 * (16 * 25 + 1) + dense + units + classes
+    kinds = [type(layer).__name__ for layer in network.layers]
+    assert kinds == [*("Conv2d", "ReLU") * 2, "Dropout", "Flatten", "Linear", "Linear"]
+
+
 @pytest.mark.parametrize("name", ["resnet", "cnn"])
 def test_in_evaluation_an_image_does_not_depend_on_its_batch(name: str) -> None:
     torch.manual_seed(0)
@@ -92,6 +105,7 @@ def test_the_residual_network_has_no_parameter_for_a_place() -> None:
         (("conv", (1, 9, 28), 10), "9"),
         (("fc", (1, 28, 28), 10, None, None, "max"), "no --pooling with --baseline fc, found max"),
         (("cnn", (1, 28, 28), 10, None, None, "sum"), "pooling of mean, max, flatten; found 'sum'"),
+        (("conv-dropout", (1, 12, 28), 10), "12"),
     ],
 )
 def test_what_cannot_be_made_is_refused(arguments: tuple[object, ...], found: str) -> None:

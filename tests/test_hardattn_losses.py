@@ -29,13 +29,11 @@ TERMS = {
     "last_classification": lambda r: losses.classification(r, LABELS, "last"),
     "reinforce": lambda r: losses.reinforce(r, returns(r, LABELS, {"final": 1.0}), ~HALF),
     "baseline": lambda r: losses.baseline(r, returns(r, LABELS, {"final": 1.0}), ~HALF),
-    "wake_sleep": lambda r: losses.wake_sleep(r, LABELS, ~HALF, 2),
 }
 TRUNK = {"what", "combine", "core"}
 REACHES = {
     "classification": TRUNK | {"class_head"},
     "last_classification": TRUNK | {"class_head"},
-    "wake_sleep": TRUNK | {"class_head", "policy_head"},
     "imitation": TRUNK | {"policy_head"},
     "reinforce": TRUNK | {"policy_head"},
     "baseline": {"baseline_head"},
@@ -129,35 +127,6 @@ def test_reinforce_is_unbiased() -> None:
     loss = losses.reinforce(result, earned, torch.ones(count, dtype=torch.bool))
     (estimate,) = torch.autograd.grad(loss, theta)
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
-
-
-def test_wake_sleep_is_the_gradient_of_the_log_of_the_mean_likelihood() -> None:
-    """With many trajectories the weights are the posterior of the paths: the exact gradient of log p."""
-    theta = torch.tensor([0.2, -0.4, 0.9], requires_grad=True)
-    likelihood = torch.tensor([0.7, 0.1, 0.4])  # of the label, by place
-    (exact,) = torch.autograd.grad(-(theta.softmax(0) * likelihood).sum().log(), theta)
-    count = 200_000
-    places = torch.multinomial(
-        theta.detach().softmax(0), count, replacement=True, generator=torch.Generator().manual_seed(0)
-    )
-    logits = torch.stack([likelihood, 1 - likelihood], 1).log()[places][:, None]
-    result = made_up(theta.log_softmax(0)[places][:, None], logits, torch.zeros(count, 1))
-    every = torch.ones(count, dtype=torch.bool)
-    loss = losses.wake_sleep(result, torch.zeros(count, dtype=torch.int64), every, count)
-    (estimate,) = torch.autograd.grad(loss, theta)
-    torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
-
-
-def test_wake_sleep_by_hand_and_of_nobody() -> None:
-    """Two trajectories of one image, of likelihoods 1/4 and 3/4, beside an image that is supervised."""
-    logits = torch.tensor([[[9.0, 9.0], [1, 3]], [[9, 9], [3, 1]], [[5, 1], [7, 1]]]).log()
-    log_prob = torch.tensor([[-1.0, -2.0], [-4.0, -1.0], [-9.0, -9.0]])
-    result, labels = made_up(log_prob, logits, torch.zeros(3, 2)), torch.zeros(3, dtype=torch.int64)
-    free = torch.tensor([True, True, False])
-    told = -(math.log(1 / 4) / 4 + 3 * math.log(3 / 4) / 4)
-    paths = -((1 / 4 - 1 / 2) * -3 + (3 / 4 - 1 / 2) * -5)
-    assert losses.wake_sleep(result, labels, free, 2).item() == pytest.approx(told + paths)
-    assert losses.wake_sleep(result, labels, torch.zeros(3, dtype=torch.bool), 2).item() == 0.0
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,9 @@ OWN = {
     "nogs-finetuned": {"imitation"},
     "saliency": {"saliency", "reinforce", "baseline"},
     "ram": {"reinforce", "baseline"},
-    "wsram": {"wake-sleep"},
+    "act": {"reinforce", "baseline", "ponder"},
+    "ps-act": {"imitation", "reinforce", "baseline", "ponder"},
+    "wsram": {"wake-sleep", "wake-inference", "sleep-inference"},
     "epe-head": {"epe"},
     "multiglimpse": {"auxiliary"},
     "random": set[str](),
@@ -100,6 +102,7 @@ def test_stores_that_are_imitated_by_default() -> None:
         "nogs-all": "sequences-train",
         "nogs-finetuned": "sequences-train",
         "saliency": "sequences",
+        "ps-act": "sequences",
         "ps-ram": "sequences-recorded",
         "ps-parts": "sequences-parts",
         "ps-fixed": "sequences-fixed-order",
@@ -263,11 +266,13 @@ EVERY: dict[str, Any] = {
     "discount": 0.9,
     "classification_weight": 0.0,
     "deviation": 0.3,
+    "ponder_cost": 0.5,
     "gain_target": "design",
 }
 BLINDLY = {"supervision_weight", "rewards", "discount", "classification_weight", "deviation"}
 POINTLESS = {
     "ram": {"supervision_weight", "deviation"},
+    "act": {"supervision_weight", "deviation"},
     "wsram": {"supervision_weight", "rewards", "discount", "deviation"},
     "nogs-all": {"rewards", "discount", "deviation"},
     "nogs-finetuned": {"deviation"},
@@ -289,7 +294,8 @@ def test_what_would_change_nothing_is_refused(name: str) -> None:
         except SettingsError as error:
             assert f"found {name};" in str(error) or part == "deviation"
             refused.add(part)
-    assert refused == POINTLESS.get(name, {"deviation"})  # others imitate beside REINFORCE, on a grid
+    halting = set() if METHODS[name].halts else {"ponder_cost"}
+    assert refused == POINTLESS.get(name, {"deviation"}) | halting  # others imitate beside REINFORCE
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def noted(model: Model, rule: str) -> list[Stop]:
     ],
 )
 def test_answers_are_those_of_the_curve(rule: str, method: str, geometry: Geometry) -> None:
-    model, split = model_of(method, geometry), tiny_dataset()["test"]
+    able = "act" if rule == "halting" else method
+    model, split = model_of(able, geometry), tiny_dataset()["test"]
     looks, _ = looked_at(model.run, split)
     many = set[int]()
     for stop in noted(model, rule):
@@ -176,7 +177,8 @@ def test_more_glimpses_than_in_training_are_refused() -> None:
 def test_rules_as_objects() -> None:
     made = [
         hardattn.Fixed(3), hardattn.Gain(0.1), hardattn.AccuracyGain(0.1), hardattn.Entropy(0.1),
-        hardattn.Confidence(0.1), hardattn.AdaptiveTime(0.1), hardattn.Stochastic(0.1),
+        hardattn.Confidence(0.1), hardattn.AdaptiveTime(0.1), hardattn.Halting(0.5),
+        hardattn.Stochastic(0.1),
     ]  # fmt: skip
     assert [stop.rule for stop in made] == list(RULES)
     assert all(Stop.parsed(str(stop)) == stop for stop in made)

@@ -96,7 +96,10 @@ def test_every_rule_takes_one_to_all_glimpses(rule: str) -> None:
     heads = [torch.rand(50, 6, len(PONDER_COSTS), generator=generator) for _ in range(2)]
     predicted = Predictions(
         chances[0],
-        {"gain": chances[1], "accuracy_gain": chances[1], "act": heads[0], "stochastic": heads[1]},
+        {
+            **dict.fromkeys(("gain", "accuracy_gain", "halting"), chances[1]),
+            **{"act": heads[0], "stochastic": heads[1]},
+        },
     )
     thresholds = RULES[rule].thresholds(predicted)
     taken = [stops(rule, value, predicted).taken for value in thresholds]
@@ -113,7 +116,8 @@ def test_a_rule_that_does_not_classify_reads_the_class_where_it_stops_alone(rule
     log_probs = torch.rand(2, 50, 6, 3, generator=generator).mul(4).log_softmax(-1)
     said = torch.rand(50, 6, generator=generator)
     heads = [torch.rand(50, 6, len(PONDER_COSTS), generator=generator) / 3 for _ in range(2)]
-    named = {"gain": said, "accuracy_gain": said, "act": heads[0], "stochastic": heads[1]}
+    each = dict.fromkeys(("gain", "accuracy_gain", "halting"), said)
+    named = {**each, "act": heads[0], "stochastic": heads[1]}
     seen = Predictions(log_probs[0], named)
     same = []
     for threshold in RULES[rule].thresholds(seen):
@@ -130,7 +134,7 @@ def test_first_glimpse_is_always_taken_and_alone_leaves_nothing_to_sweep() -> No
     predicted = predictions(GAINS[:, :1])
     assert until_below(gain, predicted, 100.0).taken.tolist() == [1, 1, 1]
     assert quantiles(gain, predicted) == [] and RULES["fixed"].thresholds(predicted) == [1.0]
-    assert RULES["act"].thresholds(predicted) == RULES["stochastic"].thresholds(predicted) == []
+    assert all(RULES[rule].thresholds(predicted) == [] for rule in ("act", "halting", "stochastic"))
 
 
 def test_halting_need_not_reach_one_exactly() -> None:

@@ -19,6 +19,7 @@ from hardattn.model.convolutions import Residual, convolution
 
 UNITS = 256  # of the hidden layers of Mnih et al. 2014
 FILTERS, KERNEL, STRIDE = 8, 10, 5  # of their convolution
+SMALLEST = 13  # image that two 5 x 5 convolutions of stride 2 leave a pixel of
 STEM_SIDE = 56  # largest map that a residual block works on
 STAGES = (16, 32, 64)
 WIDEST = 64
@@ -72,6 +73,37 @@ def convolutional(image: Image, classes: int, *, hidden: int = UNITS) -> Baselin
     )
 
 
+@BASELINES.register("conv-dropout")
+def convolutional_with_dropout(image: Image, classes: int, *, hidden: int = UNITS) -> Baseline:
+    """Two rectified 5 x 5 convolutions of stride 2, dropout, two linear layers: that of a case study of RAM.
+
+    Published are the layers and where they are rectified, not their sizes: 16 and 32 channels, a dropout of
+    0.5 are ours.
+
+    Raises:
+        SettingsError: the image is too small for both.
+
+    >>> import torch
+    >>> convolutional_with_dropout((1, 60, 60), 10)(torch.zeros(2, 1, 60, 60)).shape
+    torch.Size([2, 10])
+    """
+    first, second, *_ = STAGES
+    channels, *sides = image
+    if min(sides) < SMALLEST:
+        raise SettingsError(
+            f"expected images of at least {SMALLEST} pixels a side for --baseline conv-dropout, found "
+            f"{min(sides)}; take another baseline"
+        )
+    places = math.prod(((side - 3) // 2 - 3) // 2 for side in sides)
+    return Baseline(
+        *(nn.Conv2d(channels, first, 5, 2), nn.ReLU()),
+        *(nn.Conv2d(first, second, 5, 2), nn.ReLU(), nn.Dropout()),
+        nn.Flatten(),
+        nn.Linear(second * places, hidden),
+        nn.Linear(hidden, classes),
+    )
+
+
 @BASELINES.register("resnet")
 def residual(image: Image, classes: int, *, pooling: str = MEAN) -> Baseline:
     """A residual network of under 100,000 parameters, three blocks of 16, 32 and 64 channels.
@@ -117,7 +149,7 @@ def with_option(option: str) -> list[str]:
     """The baselines that have an option, a keyword-only argument.
 
     >>> with_option("hidden")
-    ['fc', 'conv']
+    ['fc', 'conv', 'conv-dropout']
     """
     return [name for name, baseline in BASELINES.items() if option in options_of(baseline)]
 

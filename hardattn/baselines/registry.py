@@ -11,7 +11,7 @@ _LOW_POWER = "hardattn.baselines.low_power"
 BASELINES: Registry[Any] = Registry(
     "baseline",
     {
-        **dict.fromkeys(("fc", "conv", "resnet", "cnn"), "hardattn.baselines.networks"),
+        **dict.fromkeys(("fc", "conv", "conv-dropout", "resnet", "cnn"), "hardattn.baselines.networks"),
         **dict.fromkeys(("separable", "mobilenet_v2", "shufflenet_v2"), _LOW_POWER),
         "local": "hardattn.baselines.local",
         "early-exit": "hardattn.baselines.early_exit",

@@ -66,6 +66,7 @@ def evaluate(run_folder: Path, data_root: Path | None, as_json: bool, **options:
       hardattn evaluate runs/digits/hardattn-ps-nogs-0 --stop gain --budget-glimpses 2
       hardattn evaluate runs/digits/hardattn-ps-nogs-0 --trajectories 10
       hardattn evaluate runs/celebahq-Male/hardattn-ps-nogs-0 --data-root OTHER --json
+      hardattn evaluate runs/digits/hardattn-act-0 --stop halting
     """
     from hardattn.evaluation import evaluate, output_files
 

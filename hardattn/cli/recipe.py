@@ -12,13 +12,14 @@ from data.errors import SettingsError
 from hardattn.model.choices import DEVIATION, WITH_DEVIATION, WITHOUT_DEVIATION
 from hardattn.objectives.choices import LOSS_AT, LossAt
 from hardattn.objectives.registry import REWARDS
+from hardattn.training.choices import UNCLIPPED
 
 if TYPE_CHECKING:
     from data.dataset import DataSet
     from data.geometry import Geometry
     from supervision.store import SequenceStore
 
-LEARNED, UNCLIPPED = "learned", "none"
+LEARNED = "learned"
 ONLY_BASELINE = ("width", "pooling", "resolution")
 PLAIN = {"jitter": 0.0, "mirror": False, "tone": 0.0}
 OPTIMISER = ("learning_rate", "optimizer", "momentum", "weight_decay", "schedule", "select")
@@ -38,6 +39,7 @@ NAMES = (
     "classification_weight",
     "discount",
     "auxiliary",
+    "ponder_cost",
     "frozen",
     "dropout",
     *ONLY_BASELINE,

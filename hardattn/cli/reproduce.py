@@ -63,6 +63,7 @@ def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: 
       hardattn reproduce mnist-28 --data-root DIR --minutes 30
       hardattn reproduce translated-60 --data-root DIR --row parts --json
       hardattn reproduce rewards --data-root DIR --seeds 1
+      hardattn reproduce case-study --data-root DIR --minutes 105 --row REINFORCE
       hardattn reproduce nogs-celebahq --data-root DIR --attribute Male --designs runs
     """
     from hardattn.experiments.reproduce.outcome import as_text

@@ -19,13 +19,20 @@ from data.cli.options import (
 from data.side_names import MAGNIFICATION
 from hardattn.baselines.choices import POOLINGS
 from hardattn.baselines.registry import BASELINES
-from hardattn.cli.recipe import LEARNED, UNCLIPPED
+from hardattn.cli.recipe import LEARNED
 from hardattn.model.choices import DEVIATION
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.choices import AUXILIARY, GAIN_TARGETS, IMITATE_FOR, LOSS_AT, REINFORCE_LOSSES
+from hardattn.objectives.choices import (
+    AUXILIARY,
+    GAIN_TARGETS,
+    IMITATE_FOR,
+    LOSS_AT,
+    PONDER_COST,
+    REINFORCE_LOSSES,
+)
 from hardattn.objectives.registry import METHODS, REWARDS
 from hardattn.training.budget import DEFAULT_ITERATIONS
-from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE
+from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE, UNCLIPPED
 
 OWN = "(of the run)"
 
@@ -187,7 +194,14 @@ def _objective_options() -> list[click.Parameter]:
             metavar=f"{'|'.join(LOSS_AT)}|W1,..,WT",
             help="Cross-entropy before and after every glimpse, after every one, after the last, the mean of "
             "every and last, or with these weights: how often the budget is 1 to T glimpses. With ram the "
-            "reward at the end comes on top. [default: every; of multiglimpse after]",
+            "reward at the end comes on top. [default: every; of multiglimpse after, of act last]",
+        ),
+        Option(
+            ["--ponder-cost"],
+            type=float,
+            metavar="NATS",
+            help="Of each glimpse until the network halts (act, ps-act); the larger, the sooner it does. "
+            f"[default: {PONDER_COST}]",
         ),
         Option(
             ["--auxiliary"],

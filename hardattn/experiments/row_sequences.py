@@ -23,6 +23,15 @@ IMAGES = 600  # that are designed for, as by `boed generate`
 NOT_OF_DESIGNS = ("placements",)  # options of data that concern training digits alone
 
 
+def is_designed(kind: str) -> bool:
+    """Whether sequences of this kind are made by `designed`.
+
+    >>> is_designed("fixed-order"), is_designed("parts-train"), is_designed("")
+    (True, False, False)
+    """
+    return kind not in ("", RECORDED) and not kind.startswith(PARTS)
+
+
 def parts(
     path: Path, kind: str, dataset: DataSet, geometry: Geometry, glimpses: int, opened: dict[str, Any]
 ) -> SequenceStore:

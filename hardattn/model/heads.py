@@ -9,6 +9,10 @@ side on the same network. What they say is a mapping from the name of a head to 
     act            (..., C) halting probability of adaptive computation time, for each ponder cost
     stochastic     (..., C) probability of stopping, for each ponder cost
 
+A network that halts says one thing more, which does shape it, see `hardattn.model.halting`:
+
+    halting        (...,) halting probability of adaptive computation time
+
 Shapes: B images, T glimpses, D hidden features, C ponder costs.
 """
 
@@ -155,7 +159,7 @@ def heads_by_name(network: nn.Module, weights: dict[str, Any], prefix: str, *_: 
             weights[f"{prefix}heads.{name}.last.{kind}"] = weights.pop(f"{old}last.{number}.{kind}")
 
 
-def halting(halt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def halting(halt: Tensor, reach: float = 1 - EPSILON) -> tuple[Tensor, Tensor, Tensor]:
     r"""When adaptive computation time stops, and how it weights the predictions until then.
 
     $N = \min\{n : \sum_{t \le n} h_t \ge 1 - \epsilon\}, \quad R = 1 - \sum_{t < N} h_t, \quad
@@ -165,6 +169,7 @@ def halting(halt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
     Args:
         halt: (..., T) probabilities h after each glimpse; the last is taken as 1.
+        reach: what they sum to where it stops, 1 - epsilon.
 
     Returns:
         Weights p (..., T), which sum to 1; glimpses N (...,); remainders R (...,).
@@ -174,7 +179,7 @@ def halting(halt: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     ([0.25, 0.5, 0.25, 0.0], 3, 0.25)
     """
     number = torch.arange(1, halt.shape[-1] + 1, device=halt.device)
-    taken = 1 + (halt[..., :-1].cumsum(-1) < 1 - EPSILON).long().cumprod(-1).sum(-1)
+    taken = 1 + (halt[..., :-1].cumsum(-1) < reach).long().cumprod(-1).sum(-1)
     before = halt * (number < taken[..., None])
     remainder = 1 - before.sum(-1)
     return before + remainder[..., None] * (number == taken[..., None]), taken, remainder

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -21,7 +22,9 @@ from data.grid import Grid
 from data.plugins import options_of
 from hardattn.model.choices import DEVIATION
 from hardattn.model.fusion import Memory
+from hardattn.model.halting import HaltingHead, mean_field
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
+from hardattn.model.inference import InferenceNetwork
 from hardattn.model.locations import Locations
 from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
@@ -39,7 +42,8 @@ class HardAttention(nn.Module):
         l_{t+1} ~ policy(h_t),                   p(class | h_t) = softmax(W_c (m' * h_t))
         baseline(h_t) ~ E[return | h_t],         heads(h_t), see `hardattn.model.heads`
 
-    The last two read a detached state: they predict, and do not shape it. The dropout masks m and m' are one
+    The last two read a detached state: they predict, and do not shape it. A network that halts has a head
+    more, which shapes it, see `hardattn.model.halting`. The dropout masks m and m' are one
     for all glimpses of an image (Gal and Ghahramani 2016, arXiv 1512.05287), which is also drawn sooner.
 
     Args:
@@ -57,6 +61,9 @@ class HardAttention(nn.Module):
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
         frozen: whether the encoder stays as it is in training, with the statistics of its norms.
+        halts: whether it is trained to halt, and predicts by the mean over its glimpses until then.
+        infers: whether it has an inference network beside it, for training alone, see
+            `hardattn.model.inference`.
 
     Attributes:
         coordinates: P.
@@ -91,6 +98,8 @@ class HardAttention(nn.Module):
         policy: str = "categorical",
         deviation: float | None = DEVIATION,
         frozen: bool = False,
+        halts: bool = False,
+        infers: bool = False,
     ) -> None:
         super().__init__()
         self.policy_shapes_state, self.frozen = policy_shapes_state, frozen
@@ -110,7 +119,11 @@ class HardAttention(nn.Module):
         self.class_head = nn.Linear(width, classes)
         self.baseline_head = nn.Linear(width, 1)
         self.heads = StoppingHeads(width)
+        self.halting_head = HaltingHead(width) if halts else None
         self.auxiliary_head = nn.Linear(hidden, classes) if self.memory else None
+        makes_policy = partial(POLICIES[policy], width, grid, **_taken(POLICIES[policy], **offered))
+        context = (channels, grid.glimpse_size, width, classes)
+        self.inference = InferenceNetwork(*context, makes_policy()) if infers else None
         self.what.requires_grad_(not frozen)
         self.register_load_state_dict_pre_hook(heads_by_name)
 
@@ -204,6 +217,17 @@ class HardAttention(nn.Module):
         read = self.core.output(state)
         return self.class_head(read if mask is None else mask * read)
 
+    def classify_along(self, states: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, T+1, K) logits before any glimpse and after each, of states (B, T+1, W).
+
+        Of a network that halts the latter are those of the mean over glimpses so far.
+        """
+        logits = self.classify(states, mask)
+        if self.halting_head is None:
+            return logits
+        halt = self.halting_head(self.core.output(states[:, 1:]))
+        return torch.cat([logits[:, :1].float(), mean_field(logits[:, 1:], halt)], 1)
+
     def auxiliary(self, state: Tensor) -> Tensor | None:
         """(..., T, K) class logits by each glimpse alone, of states (..., W); None without a memory."""
         if self.memory is None or self.auxiliary_head is None:
@@ -219,7 +243,8 @@ class HardAttention(nn.Module):
 
         The gain is the policy's own, where it predicts that: it knows the places (..., L) that are taken.
         """
-        said = self.heads(self.core.output(state))
+        read = self.core.output(state)
+        said = self.heads(read) | ({} if self.halting_head is None else {"halting": self.halting_head(read)})
         return said | {"gain": self._promised(state, taken)} if self.policy_head.predicts_gain else said
 
     def gain(self, state: Tensor, taken: Tensor | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -15,13 +16,15 @@ from data.places import after_glance, is_whole, normalise, whole_image
 from hardattn.model.heads import Said, require_said
 from hardattn.model.locations import Categorical, Locations
 from hardattn.model.network import HardAttention
-from hardattn.model.policies import ActMode
+from hardattn.model.policies import Action, ActMode
 
 Mode = Literal["sample", "greedy", "random", "centre"]
 BLIND: tuple[Mode, ...] = ("random", "centre")
 """Modes in which no network chooses."""
 Look = Callable[[Tensor, Tensor], Tensor]
 """(B,) image numbers, (B, T, 3) places -> (B, T, C, G, G) glimpses."""
+Choose = Callable[[Tensor, torch.Generator | None, Tensor | None], Action]
+"""States (B, W), a generator of draws, (B, L) places that are taken -> where to look next."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Rollout:
         log_prob: (B, T) log pi of the place used; 0 of a first glance, which no policy chose; not a number
             where the policy draws no places, so that no loss can go by it unnoticed.
         prior: (B, K) class logits before any glimpse.
-        logits: (B, T, K) class logits after each glimpse.
+        logits: (B, T, K) class logits after each glimpse; of a network that halts those of its mean over the
+            glimpses so far, see `hardattn.model.halting.mean_field`.
         baseline: (B, T) return expected before each glimpse.
         said: by the stopping heads before each glimpse, (B, T, ...) by the name of the head.
         candidates: (B', T, L') log pi of other places than those used, of B' images that `follow` was asked
@@ -135,8 +139,14 @@ def walk(
     *,
     mode: Mode,
     generator: torch.Generator | None = None,
+    choose: Choose | None = None,
 ) -> Walk:
-    """The glimpses of `explore`, "sample" or "greedy", before the heads read the states."""
+    """The glimpses of `explore`, "sample" or "greedy", before the heads read the states.
+
+    Args:
+        choose: instead of the network's policy.
+    """
+    choose = choose or partial(_act, network, cast(ActMode, mode))
     states, log_probs = [network.initial(len(index))], list[Tensor]()
     locations, mask = index.new_zeros(len(index), 0, 3), network.mask(len(index))
     for step in range(steps):
@@ -145,13 +155,23 @@ def walk(
             log_prob = states[0].new_zeros(len(index))
         else:
             taken = taken_places(network, locations, grid)
-            location, scored = network.act(states[-1], cast(ActMode, mode), generator, taken)
+            location, scored = choose(states[-1], generator, taken)
             log_prob = states[0].new_full((len(index),), torch.nan) if scored is None else scored
         glimpses = look(index, location[:, None])[:, 0]
         states.append(network.step(glimpses, _centres(location, grid), states[-1], mask))
         locations = torch.cat([locations, location[:, None]], 1)
         log_probs.append(log_prob)
     return Walk(torch.stack(states, 1), locations, torch.stack(log_probs, 1), mask)
+
+
+def _act(
+    network: HardAttention,
+    mode: ActMode,
+    state: Tensor,
+    generator: torch.Generator | None,
+    taken: Tensor | None,
+) -> Action:
+    return network.act(state, mode, generator, taken)
 
 
 def follow(
@@ -211,7 +231,7 @@ def _log_probs(policy: Locations, places: Tensor, steps: int) -> Tensor:
 def read(network: HardAttention, walked: Walk, grid: Grid) -> Rollout:
     """What the heads say of the states."""
     states, before = walked.states, walked.states[:, :-1]
-    logits = network.classify(states, network.mask(len(states))[:, None])
+    logits = network.classify_along(states, network.mask(len(states))[:, None])
     return Rollout(
         walked.locations,
         walked.log_prob,

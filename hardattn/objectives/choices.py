@@ -14,5 +14,7 @@ IMITATE_FOR = 0.7
 """Share of the budget, before REINFORCE takes over."""
 GAIN_TARGETS = ("realised", "design", "entropy")
 """What a glimpse is predicted to gain."""
+PONDER_COST = 0.01
+"""Nats for each glimpse, of a network that halts."""
 AUXILIARY = 0.6
 """Share of the loss of MultiGlimpse that is the cross-entropy of its auxiliary classifier."""

@@ -148,25 +148,3 @@ def reinforce(
 def baseline(rollout: Rollout, returns: Tensor, unsupervised: Tensor) -> Tensor:
     """Squared error of the expected return, averaged over glimpses and unsupervised images."""
     return mean_over((rollout.baseline.float() - returns).square()[:, rollout.chosen], unsupervised)
-
-
-def wake_sleep(rollout: Rollout, labels: Tensor, unsupervised: Tensor, trajectories: int) -> Tensor:
-    r"""Importance-weighted trajectories (Ba et al. 2015, arXiv 1509.06812), with the policy as proposal:
-
-    $-\sum_m \tilde w_m \log p(\theta \mid l^m) - \sum_m (\tilde w_m - \tfrac1M) \log \pi(l^m), \quad
-    \tilde w_m \propto p(\theta \mid l^m)$
-
-    averaged over unsupervised images. The weights are constants; 1/M is a control variate.
-
-    Args:
-        rollout: of M successive trajectories of each unsupervised image.
-        labels: (B * M,).
-        trajectories: M.
-    """
-    if not bool(unsupervised.any()):
-        return rollout.log_prob.new_zeros(())
-    log_likelihood = -cross_entropy(rollout.logits[:, -1].float(), labels, reduction="none")[unsupervised]
-    log_likelihood = log_likelihood.view(-1, trajectories)
-    paths = rollout.log_prob.sum(1)[unsupervised].view(-1, trajectories)
-    weights = log_likelihood.detach().softmax(1)
-    return (-weights * log_likelihood - (weights - 1 / trajectories) * paths).sum(1).mean()

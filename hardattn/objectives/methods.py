@@ -10,7 +10,7 @@ from data.errors import SettingsError
 from hardattn.model.registry import POLICIES
 from hardattn.model.rollout import Mode
 from hardattn.objectives import losses
-from hardattn.objectives.choices import AUXILIARY, LossAt
+from hardattn.objectives.choices import AUXILIARY, PONDER_COST, LossAt
 from hardattn.objectives.registry import METHODS, TERMS
 
 
@@ -25,8 +25,10 @@ class Method:
         weights: term of the loss -> weight; a term that is not named is not used.
         sequences: stem of the store that it imitates, or "" where it needs none.
         supervised_share: of a batch, with sequences to imitate; None: the recipe's.
-        trajectories: of each unsupervised image in training.
+        trajectories: of each image in training that an inference network proposes.
         then: name of the method that takes over after a part of the budget, or "".
+        halts: whether its network is trained to halt, see `hardattn.model.halting`.
+        infers: whether its network has an inference network, see `hardattn.model.inference`.
         policy: that it needs, a key of `hardattn.model.registry.POLICIES`; None: any that it can train.
         learner: that trains by it, a key of `hardattn.training.registry.LEARNERS`.
         crops: whether its glimpses are affine crops, see `data.geometry.affine_crops`.
@@ -42,6 +44,8 @@ class Method:
     supervised_share: float | None = None
     trajectories: int = 1
     then: str = ""
+    halts: bool = False
+    infers: bool = False
     policy: str | None = None
     learner: str = "rollout"
     crops: bool = False
@@ -104,6 +108,8 @@ MULTIGLIMPSE_RECIPE: Mapping[str, Any] = {
     **{"schedule": "one-cycle", "average": 0.0, "jitter": 0.0},
 }
 TRAJECTORIES = 5
+WAKE_SLEEP = dict.fromkeys(("wake-sleep", "wake-inference", "sleep-inference"), 1.0)
+HALTING: Mapping[str, Any] = {"loss_at": "last"}  # the prediction where it halts
 
 
 def _imitating(summary: str, sequences: str) -> Method:
@@ -147,12 +153,31 @@ _METHODS: Mapping[str, Method] = {
     "ram": Method(
         "REINFORCE with a learned baseline on all images (Mnih et al. 2014)", "sample", "greedy", REINFORCE
     ),
-    "wsram": Method(
-        "wake-sleep: importance-weighted trajectories of all images (Ba et al. 2015)",
+    "act": Method(
+        "REINFORCE, and adaptive computation time that shapes the state (Graves 2016)",
         "sample",
         "greedy",
-        {"classification": 1.0, "wake-sleep": 1.0, **STOPPING},
+        {**REINFORCE, "ponder": 1.0},
+        halts=True,
+        suited=HALTING,
+    ),
+    "ps-act": Method(
+        "the same, imitating designed sequences on some images",
+        "sample",
+        "greedy",
+        {**PARTLY, "ponder": 1.0},
+        "sequences",
+        halts=True,
+        suited=HALTING,
+    ),
+    "wsram": Method(
+        "wake-sleep: weighted trajectories of an inference network that is told the class (Ba et al. 2015)",
+        "sample",
+        "greedy",
+        {"classification": 1.0, **WAKE_SLEEP, **STOPPING},
         trajectories=TRAJECTORIES,
+        infers=True,
+        learner="wake-sleep",
     ),
     "epe-head": Method(
         "looks where it expects to be surest of the class, which it regresses (Gadgil et al. 2024)",
@@ -190,8 +215,10 @@ def method_of(name: str | None, supervised: bool) -> str:
     if METHODS[chosen].supervised and not supervised:
         raise SettingsError(f"expected sequences for method {chosen}, found none; add --supervise [FILE]")
     if supervised and not METHODS[chosen].supervised:
+        imitating = "ps-act" if METHODS[chosen].halts else "ps-nogs"
         raise SettingsError(
-            f"expected no sequences for method {chosen}, found some; leave out --supervise or take ps-nogs"
+            f"expected no sequences for method {chosen}, found some; leave out --supervise or take "
+            f"{imitating}"
         )
     return chosen
 
@@ -247,6 +274,7 @@ class Objective:
         anneal_supervision: whether the weight of the imitation falls linearly to 0 over the budget.
         gain_target: what the predicted information gain is regressed on, see
             `hardattn.objectives.stopping.gain`.
+        ponder_cost: tau in nats for each glimpse, of a network that halts.
         auxiliary: share of the auxiliary classifier in the cross-entropies, of a method that has one.
     """
 
@@ -258,6 +286,7 @@ class Objective:
     classification_weight: float = 1.0
     discount: float = 1.0
     auxiliary: float = 0.0
+    ponder_cost: float = PONDER_COST
 
     def __post_init__(self) -> None:
         losses.require_loss_at(self.loss_at)

@@ -1,6 +1,7 @@
 """The terms of the loss that train the stopping heads. Each is a mean over all images.
 
-What a head reads is detached, and so is here what it is compared with: no term shapes the network.
+What a head reads is detached, and so is here what it is compared with: no term shapes the network, but
+for the ponder cost of one that halts.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hardattn.model.halting import after_each
 from hardattn.model.heads import PONDER_COSTS, after, halting, require_said, stopping
 from hardattn.model.rollout import Rollout
 from hardattn.objectives.rewards import information, log_likelihood
@@ -60,6 +62,19 @@ def act(rollout: Rollout, labels: Tensor) -> Tensor:
     weights, taken, remainder = halting(after(require_said(rollout.said, "act")))  # (B, C, T), (B, C), (B, C)
     chances = (weights * _label_chances(rollout.logits, labels)[:, None]).sum(-1)
     return (_costed(-chances.clamp(min=SMALLEST).log(), taken + remainder)).mean()
+
+
+def ponder(rollout: Rollout, cost: float) -> Tensor:
+    r"""Ponder cost $\tau (N + R)$ in nats of a network that halts; its gradient shapes the state.
+
+    Graves 2016 (arXiv 1603.08983), section 2.1; N is a constant to the gradient, that of R is minus that
+    of the halting probabilities before N.
+
+    Args:
+        cost: tau, in nats for each glimpse.
+    """
+    _, taken, remainder = halting(after_each(require_said(rollout.said, "halting")))
+    return cost * (taken + remainder).mean()
 
 
 def stochastic(rollout: Rollout, labels: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from functools import cached_property, partial
 
 from torch import Tensor
 
+from data.errors import SettingsError
 from hardattn.model.rollout import Rollout
 from hardattn.objectives import losses, stopping
 from hardattn.objectives.methods import Method, Objective
@@ -24,7 +25,6 @@ class LossInputs:
         labels: (B,).
         supervised: (B,) bool, which images have a sequence or a map to learn from.
         objective: the choices that all methods share.
-        trajectories: successive ones of each unsupervised image.
         boxes: see `hardattn.objectives.rewards.box`.
         normaliser: see `hardattn.objectives.losses.reinforce`.
         maps: see `hardattn.objectives.losses.saliency`.
@@ -36,7 +36,6 @@ class LossInputs:
     labels: Tensor
     supervised: Tensor
     objective: Objective = field(default_factory=Objective)
-    trajectories: int = 1
     boxes: Tensor | None = None
     normaliser: Tensor | None = None
     maps: Tensor | None = None
@@ -104,17 +103,22 @@ def _baseline(inputs: LossInputs) -> Tensor:
     return losses.baseline(inputs.rollout, inputs.returns, inputs.unsupervised)
 
 
-def _wake_sleep(inputs: LossInputs) -> Tensor:
-    return losses.wake_sleep(inputs.rollout, inputs.labels, inputs.unsupervised, inputs.trajectories)
-
-
 def _gain(inputs: LossInputs) -> Tensor:
     target = inputs.objective.gain_target
     return stopping.gain(inputs.rollout, inputs.labels, inputs.gains, inputs.supervised, target)
 
 
+def _ponder(inputs: LossInputs) -> Tensor:
+    return stopping.ponder(inputs.rollout, inputs.objective.ponder_cost)
+
+
 def _of_labels(loss: Callable[[Rollout, Tensor], Tensor], inputs: LossInputs) -> Tensor:
     return loss(inputs.rollout, inputs.labels)
+
+
+def _of_inference(inputs: LossInputs) -> Tensor:
+    """Is not computed of a rollout: `hardattn.training.wake_sleep_learner` has others beside it."""
+    raise SettingsError("expected learner='wake-sleep' in a method with a term of wake-sleep, found another")
 
 
 _TERMS: Mapping[str, Term] = {
@@ -124,10 +128,13 @@ _TERMS: Mapping[str, Term] = {
     "saliency": Term(_saliency, scored=True),
     "reinforce": Term(_reinforce, scored=True),
     "baseline": Term(_baseline),
-    "wake-sleep": Term(_wake_sleep, scored=True),
+    "wake-sleep": Term(_of_inference, scored=True),
+    "wake-inference": Term(_of_inference),
+    "sleep-inference": Term(_of_inference),
     "gain": Term(_gain),
     "accuracy-gain": Term(partial(_of_labels, stopping.accuracy_gain)),
     "act": Term(partial(_of_labels, stopping.act)),
+    "ponder": Term(_ponder),
     "stochastic": Term(partial(_of_labels, stopping.stochastic)),
 }
 for _name, _term in _TERMS.items():

@@ -85,7 +85,8 @@ class Looks:
         grid, locations = self.geometry.grid(), self.locations[row].to(self.network.device)
         with one_thread():
             glimpses, states = self._seen(row, locations, grid)
-            logits, gain = self.network.classify(states).float(), self._gain(states, locations, grid)
+            logits = self.network.classify_along(states[None])[0].float()
+            gain = self._gain(states, locations, grid)
             draws = self.chosen and not self.network.policy_head.differentiable
             maps = maps_of(self.network, states, grid) if draws else None
         return {

@@ -27,6 +27,7 @@ class Costs:
         heads: name of a stopping head -> one decision by it.
         asked: the same for what is asked before a glimpse that is then not taken, and else comes with it.
         classifying: names of heads whose decision needs the class, whatever the rule.
+        pooled: whether a prediction is the mean over glimpses, so that the class is needed after each.
     """
 
     look: float
@@ -34,6 +35,7 @@ class Costs:
     heads: Mapping[str, float]
     asked: Mapping[str, float]
     classifying: Collection[str] = ()
+    pooled: bool = False
 
     @property
     def glimpse(self) -> float:
@@ -47,7 +49,8 @@ class Costs:
         class is said at the end alone.
         """
         glimpses = taken.double()
-        classified = glimpses if classifies or head in self.classifying else torch.ones_like(glimpses)
+        each = classifies or self.pooled or head in self.classifying
+        classified = glimpses if each else torch.ones_like(glimpses)
         decided = glimpses.clamp(max=steps - 1) * self.heads.get(head, 0.0)
         refused = (taken < steps) * self.asked.get(head, 0.0)
         return glimpses * self.look + classified * self.classify + decided + refused
@@ -58,19 +61,22 @@ class Costs:
             {name: trajectories * cost for name, cost in of.items()} for of in (self.heads, self.asked)
         )
         look, classify = trajectories * self.look, trajectories * self.classify
-        return Costs(look, classify, heads, asked, self.classifying)
+        return Costs(look, classify, heads, asked, self.classifying, self.pooled)
 
 
 def costs_of(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> Costs:
     """What a network costs at test time.
 
-    A policy that predicts the gain is the head of `gain` as well, beside the entropy of the class.
+    A policy that predicts the gain is the head of `gain` as well, beside the entropy of the class. A network
+    that halts asks whether to after every glimpse, whatever the rule: its prediction goes by the answer.
     """
     parts = mflops_by_part(network, glimpse_shape)
     heads = {name: parts[name] for name in network.heads}
     asked = {"gain": parts["policy"]} if network.policy_head.predicts_gain else {}
     look = parts["policy"] + parts["glimpse and core"] + parts.get("sensor", 0.0)
-    return Costs(look, parts["classifier"], heads, asked, classifying=tuple(asked))
+    pooled = network.halting_head is not None
+    look += parts.get("halting", 0.0)
+    return Costs(look, parts["classifier"], heads, asked, classifying=tuple(asked), pooled=pooled)
 
 
 def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> float:
@@ -85,7 +91,8 @@ def mflops_per_glimpse(network: HardAttention, glimpse_shape: tuple[int, int, in
 def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) -> dict[str, float]:
     """The same, by part, and one decision of each stopping head, for one ponder cost.
 
-    With a differentiable policy also "sensor": the glimpse is interpolated, each value at one point.
+    With a differentiable policy also "sensor": the glimpse is interpolated, each value at one point. Of a
+    network that halts also "halting", its head.
     """
     device = network.device
     state = network.initial(1).detach()  # the counter takes no view of a parameter apart
@@ -99,6 +106,8 @@ def mflops_by_part(network: HardAttention, glimpse_shape: tuple[int, int, int]) 
     if network.policy_head.differentiable:
         parts["sensor"] = sensor_mflops(glimpse_shape)
     read = torch.zeros(1, network.hidden, device=device)
+    if network.halting_head is not None:
+        parts["halting"] = mflops(network.halting_head, read)
     output = mflops(nn.Linear(WIDTH, 1), torch.zeros(1, WIDTH))
     heads = {name: mflops(head.hidden, read) + output for name, head in network.heads.by_name.items()}
     said_already = {"gain": 0.0} if network.policy_head.predicts_gain else {}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from data.grid import Grid
 from data.places import normalise, whole_image
+from hardattn.model.halting import after_each, mean_field
 from hardattn.model.looking import BATCH
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import BLIND, Look, Mode, blind_places, taken_places
@@ -35,6 +36,7 @@ class Walker:
     Attributes:
         states: (N, W) after the glimpses so far.
         locations: (N, T, 3) places of the glimpses so far; 0 of the others.
+        own: (N, T, K) log-probabilities of each glimpse, of a network that halts; None of any other.
         predictions: of N images and T glimpses, so far; 0 where there is none. All that a rule looks at
             before it stops is there.
     """
@@ -57,16 +59,18 @@ class Walker:
         classes, said = network.classify(self.states[:1]), network.said(self.states[:1])
         heads = {head: torch.zeros(count, steps, *values.shape[1:]) for head, values in said.items()}
         self.predictions = Predictions(torch.zeros(count, steps, classes.shape[-1]), heads)
+        self.own = torch.zeros_like(self.predictions.log_probs) if "halting" in said else None
 
     def until(self, rule: Rule, threshold: float) -> Stops:
         """Looks at all images until the rule stops; images that have stopped leave the batch."""
+        classifies = rule.classifies or self.own is not None
         active = torch.arange(len(self.states))
         for step in range(self.steps):
             self._glimpse(active, step)
-            if rule.classifies:
+            if classifies:
                 self._classify(active, step)
             stopped, active = self._parted(active, step, rule, threshold)
-            if not rule.classifies:
+            if not classifies:
                 self._classify(stopped, step)
         return rule.stops(self.predictions, threshold)
 
@@ -74,7 +78,7 @@ class Walker:
         """Of images that were looked at so often those that stop, and those that go on."""
         if step + 1 == self.steps:
             return active, active[:0]
-        if rule.head:
+        if rule.head or self.own is not None:
             self._ask_heads(active, step + 1)
         stops = rule.stops(self.predictions, threshold).taken[active] <= step + 1
         return active[stops], active[~stops]
@@ -99,8 +103,16 @@ class Walker:
     def _classify(self, rows: Tensor, step: int) -> None:
         """What the class is after glimpse number `step`."""
         for some in self._blocks(rows):
-            logits = self.network.classify(self.states[some]).float()
-            self.predictions.log_probs[some.cpu(), step] = logits.log_softmax(-1).cpu()
+            log_probs = self.network.classify(self.states[some]).float().log_softmax(-1).cpu()
+            self.predictions.log_probs[some.cpu(), step] = self._pooled(some.cpu(), step, log_probs)
+
+    def _pooled(self, rows: Tensor, step: int, log_probs: Tensor) -> Tensor:
+        """(B, K) the prediction after glimpse number `step`, of its own (B, K): the mean, if it halts."""
+        if self.own is None:
+            return log_probs
+        self.own[rows, step] = log_probs
+        halt = after_each(self.predictions.said["halting"][rows])
+        return mean_field(self.own[rows], halt)[:, step]
 
     def _ask_heads(self, rows: Tensor, step: int) -> None:
         """What is predicted for stopping before glimpse number `step`."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from data.plugins import Registry
 
-_NAMES = ("fixed", "gain", "accuracy-gain", "entropy", "confidence", "act", "stochastic")
+_NAMES = ("fixed", "gain", "accuracy-gain", "entropy", "confidence", "act", "halting", "stochastic")
 
 RULES: Registry[Any] = Registry("stopping rule", dict.fromkeys(_NAMES, "hardattn.stopping.rules"))
 """When to stop looking: `hardattn.stopping.rules.Rule`."""

@@ -12,11 +12,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from hardattn.model.heads import PONDER_COSTS, Said, after, halting, require_said, stopping
+from hardattn.model.halting import after_each, halts_at
+from hardattn.model.heads import EPSILON, PONDER_COSTS, Said, after, halting, require_said, stopping
 from hardattn.model.rollout import Rollout
 from hardattn.stopping.registry import RULES
 
 COUNT = 21  # thresholds of a rule
+REACHES = (*(tenth / 10 for tenth in range(1, 10)), 0.95, 1 - EPSILON)  # of halting; trained for the last
 SEED = 0  # of the draws of `stochastic`
 
 
@@ -92,7 +94,7 @@ class Rule:
         label: for people.
         stops: predictions and a threshold -> where it stops.
         thresholds: predictions at validation images -> thresholds worth trying.
-        head: that it needs, a key of `hardattn.model.registry.HEADS`, or "".
+        head: that it needs, what a network says by this name, see `hardattn.model.heads`; or "".
         classifies: whether it needs the class after every glimpse, and not after the last one alone.
     """
 
@@ -133,6 +135,14 @@ def adaptive_time(predicted: Predictions, cost: float) -> Stops:
     """
     weights, taken, _ = halting(after(require_said(predicted.said, "act"))[:, PONDER_COSTS.index(cost)])
     return Stops(taken, (weights[..., None].double() * predicted.log_probs.double().exp()).sum(1).log())
+
+
+def halted(predicted: Predictions, reach: float) -> Stops:
+    """Where the halting probabilities of a network that halts sum to `reach`; it was trained for 0.99.
+
+    What it predicts there is the mean over its glimpses, see `hardattn.model.halting.mean_field`.
+    """
+    return _after(halts_at(after_each(require_said(predicted.said, "halting")), reach), predicted)
 
 
 def at_random(predicted: Predictions, cost: float) -> Stops:
@@ -181,6 +191,11 @@ def costs(predicted: Predictions) -> list[float]:
     return list(PONDER_COSTS) if predicted.log_probs.shape[1] > 1 else []
 
 
+def reaches(predicted: Predictions) -> list[float]:
+    """Sums of halting probabilities; none if T is 1."""
+    return list(REACHES) if predicted.log_probs.shape[1] > 1 else []
+
+
 def _scored(label: str, score: Callable[[Predictions], Tensor], head: str = "") -> Rule:
     return Rule(label, partial(until_below, score), partial(quantiles, score), head, classifies=not head)
 
@@ -191,7 +206,8 @@ _RULES: Mapping[str, Rule] = {
     "accuracy-gain": _scored("until the predicted gain in accuracy is small", accuracy_gain, "accuracy_gain"),
     "entropy": _scored("until the entropy is small", entropy),
     "confidence": _scored("until the probability of an error is small", doubt),
-    "act": Rule("adaptive computation time", adaptive_time, costs, "act", True),
+    "act": Rule("adaptive computation time, a detached head", adaptive_time, costs, "act", True),
+    "halting": Rule("adaptive computation time, end to end", halted, reaches, "halting", False),
     "stochastic": Rule("with a learned probability", at_random, costs, "stochastic", False),
 }
 for _name, _rule in _RULES.items():

@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from data.errors import SettingsError
-from hardattn.model.heads import PONDER_COSTS
+from hardattn.model.heads import EPSILON, PONDER_COSTS
 from hardattn.stopping.curve import settings_within
 from hardattn.stopping.registry import RULES
 
@@ -137,10 +137,17 @@ class Confidence(Stop):
 
 
 class AdaptiveTime(Stop):
-    """Adaptive computation time by the head of a ponder cost, in nats for each glimpse."""
+    """Adaptive computation time by the detached head of a ponder cost, in nats for each glimpse."""
 
     def __init__(self, cost: float) -> None:
         super().__init__("act", cost)
+
+
+class Halting(Stop):
+    """As soon as the halting probabilities sum to `reach`, of a network that was trained to halt (0.99)."""
+
+    def __init__(self, reach: float = 1 - EPSILON) -> None:
+        super().__init__("halting", reach)
 
 
 class Stochastic(Stop):

@@ -57,6 +57,30 @@ def sooner(run: Log, other: Log, made_in: float = 0.0) -> Sooner:
     )
 
 
+def kept_line(log: Log, select: str) -> Mapping[str, Any]:
+    """The line of the weights that were kept: the first of those with the best validation figure.
+
+    Args:
+        select: "nll" or "accuracy", see `hardattn.training.trainer.TrainingRecipe`.
+
+    >>> log = [{"nll": 0.7, "accuracy": 0.5}, {"nll": 0.4, "accuracy": 0.8}, {"nll": 0.3, "accuracy": 0.8}]
+    >>> kept_line(log, "nll")["nll"], kept_line(log, "accuracy")["nll"]
+    (0.3, 0.4)
+    """
+    return min(log, key=lambda line: missed_by(line, select))
+
+
+def missed_by(line: Mapping[str, Any], select: str) -> float:
+    """What weights are chosen for being the smallest of: NLL and ponder cost in nats, or share of errors.
+
+    >>> line = {"nll": 0.5, "accuracy": 0.75, "ponder": 0.25}
+    >>> missed_by(line, "nll"), missed_by(line, "accuracy")
+    (0.75, 0.25)
+    """
+    cost: float = line["nll"] + line.get("ponder", 0.0) if select == "nll" else 1 - line["accuracy"]
+    return cost
+
+
 def convergence(log: Log) -> tuple[int, float]:
     """First checked iteration whose validation NLL is within 0.01 nats of the run's best, and its seconds.
 

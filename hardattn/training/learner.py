@@ -15,6 +15,7 @@ from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
 from hardattn.objectives.methods import Method
 from hardattn.objectives.rewards import reachable
+from hardattn.objectives.stopping import ponder
 from hardattn.objectives.terms import LossInputs, terms
 from hardattn.stopping.curve import brief_curve
 from hardattn.stopping.flops import Costs, costs_of
@@ -62,9 +63,7 @@ class Learner(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         method = self.method.at(fraction, self.recipe.imitate_for)
-        supervised, index = self._repeated(
-            batch.supervised & method.supervised, batch.index, method.trajectories
-        )
+        supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         with self.draws() as generator, autocast:
             varied = self.variation(len(index), generator)
@@ -74,7 +73,6 @@ class Learner(Trainer):
                 self.labels[index].to(self.device),
                 supervised,
                 self.recipe.objective.at(fraction),
-                method.trajectories,
                 boxes=self._boxes(index, varied),
                 normaliser=self._normaliser(),
                 maps=None if batch.maps is None else batch.maps.to(self.device),
@@ -101,10 +99,10 @@ class Learner(Trainer):
         distance = self.recipe.reinforce_loss == "distance"
         return self.network.policy_head.log_normaliser() if distance else None
 
-    def _repeated(self, supervised: Tensor, index: Tensor, trajectories: int) -> tuple[Tensor, Tensor]:
-        """Which images are supervised, and all images: first the others, each with all its trajectories."""
-        free = index[~supervised].repeat_interleave(trajectories)
-        last = torch.arange(len(free) + int(supervised.sum()), device=index.device) >= len(free)
+    def _ordered(self, supervised: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Which images are supervised, and all images: first the others."""
+        free = index[~supervised]
+        last = torch.arange(len(index), device=index.device) >= len(free)
         return last.to(self.device), torch.cat([free, index[supervised]])
 
     def _rollout(
@@ -146,18 +144,30 @@ def accuracy_and_nll(logits: Tensor, labels: Tensor) -> tuple[list[float], list[
 
 
 class Validator:
-    """Figures of a network on the validation images."""
+    """Figures of a network on the validation images.
 
-    def __init__(self, split: Split, geometry: Geometry, steps: int, mode: Mode) -> None:
+    Args:
+        ponder_cost: nats for each glimpse, of a network that halts.
+    """
+
+    def __init__(
+        self, split: Split, geometry: Geometry, steps: int, mode: Mode, ponder_cost: float = 0.0
+    ) -> None:
         self.split, self.geometry, self.steps, self.mode = split, geometry, steps, mode
+        self.ponder_cost = ponder_cost
         self._costs: Costs | None = None
 
     def __call__(self, network: HardAttention) -> tuple[dict[str, Any], dict[str, Any]]:
-        """NLL and accuracy after T glimpses and after each; what stopping rules make of these images."""
+        """NLL and accuracy after T glimpses and after each; what stopping rules make of these images.
+
+        Of a network that halts also its ponder cost, which counts where weights are chosen by their NLL.
+        """
         rollout = look_at_all(network, self.split, self.geometry, self.steps, mode=self.mode)
         labels, costs = self.split.labels.cpu(), self._costs_of(network)
         accuracy, nll = accuracy_and_nll(rollout.logits, labels)
         figures = {"nll": nll[-1], "accuracy": accuracy[-1], "nll_at": nll, "accuracy_at": accuracy}
+        if "halting" in rollout.said:
+            figures |= {"ponder": ponder(rollout, self.ponder_cost).item()}
         return figures, {"stopping": brief_curve(Predictions.of(rollout), labels, costs)}
 
     def _costs_of(self, network: HardAttention) -> Costs:

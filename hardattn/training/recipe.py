@@ -12,7 +12,7 @@ from data.plugins import options_of
 from hardattn.model.choices import DEVIATION
 from hardattn.model.network import HardAttention
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
-from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, REINFORCE_LOSSES, LossAt
+from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, PONDER_COST, REINFORCE_LOSSES, LossAt
 from hardattn.objectives.losses import require_loss_at
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
@@ -38,10 +38,10 @@ class Recipe(TrainingRecipe):
     Attributes:
         supervised_share: of a batch, which is supervised and unsupervised images together, with sequences to
             imitate.
-        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation, frozen:
-            see `HardAttention`.
-        loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount, auxiliary:
-            see `hardattn.objectives.methods.Objective`.
+        hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation, frozen,
+            halts, infers: see `HardAttention`.
+        loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount, auxiliary,
+            ponder_cost: see `hardattn.objectives.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.objectives.losses.reinforce`.
         gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
@@ -71,6 +71,9 @@ class Recipe(TrainingRecipe):
     discount: float = 1.0
     auxiliary: float = 0.0
     frozen: bool = False
+    halts: bool = False
+    infers: bool = False
+    ponder_cost: float = PONDER_COST
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,7 +87,7 @@ class Recipe(TrainingRecipe):
         require_loss_at(self.loss_at)
         if self.deviation is not None and self.deviation <= 0:
             raise SettingsError(f"expected a deviation above 0, found {self.deviation}")
-        for name in ("supervision_weight", "classification_weight"):
+        for name in ("supervision_weight", "classification_weight", "ponder_cost"):
             if not 0 <= getattr(self, name) < math.inf:
                 option, found = f"--{name.replace('_', '-')}", getattr(self, name)
                 raise SettingsError(f"expected a finite {option} of at least 0, found {found}; change it")
@@ -115,6 +118,7 @@ class Recipe(TrainingRecipe):
             *(self.loss_at, self.supervision_weight, self.rewards, self.anneal_supervision, self.gain_target),
             *(self.classification_weight, self.discount),
             auxiliary=self.auxiliary,
+            ponder_cost=self.ponder_cost,
         )
 
     @classmethod
@@ -183,6 +187,9 @@ NEEDS: Mapping[str, Need] = {
     "policy": Need(
         "--policy", "a method that learns where to look", lambda method: method.training == "sample"
     ),
+    "ponder_cost": Need("--ponder-cost", "act or ps-act", lambda method: method.has("ponder")),
+    "halts": Need("a network that halts", "act or ps-act", lambda method: method.halts),
+    "infers": Need("an inference network", "wsram", lambda method: method.infers),
     "auxiliary": Need("--auxiliary", "multiglimpse", lambda method: method.has("auxiliary")),
     "gain_target": Need(
         "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")

@@ -11,6 +11,7 @@ LEARNERS: Registry[Any] = Registry(
     {
         "rollout": "hardattn.training.learner",
         "epe": "hardattn.training.epe_learner",
+        "wake-sleep": "hardattn.training.wake_sleep_learner",
     },
 )
 """One iteration of training: subclasses of `hardattn.training.learner.Learner`; a method names its own."""

@@ -18,6 +18,7 @@ from data.tensors import load_tensors, save_tensors
 from data.version import SOFTWARE
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget, is_check
+from hardattn.training.convergence import missed_by
 from hardattn.training.settings import RunFile, RunSettings, read_run
 from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
@@ -154,7 +155,7 @@ def _check(
     }
     if not all(math.isfinite(value) for value in _metrics(line).values()):
         _refuse_divergence(learner, line, folder)
-    missed = figures["nll"] if learner.recipe.select == "nll" else 1 - figures["accuracy"]
+    missed = missed_by(figures, learner.recipe.select)
     if missed < learner.best:
         learner.best = missed
         save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})

@@ -51,8 +51,8 @@ class TrainingRecipe:
         optimizer: "adamw", "adam" or "sgd".
         momentum: of SGD.
         schedule: of the learning rate, see `hardattn.training.optimisers.factor_of`.
-        select: whether the weights of the smallest validation "nll" are kept, or of the largest "accuracy";
-            the first check of several that are alike.
+        select: whether the weights of the smallest validation "nll" are kept, the ponder cost of a network
+            that halts counted in, or of the largest "accuracy"; the first check of several that are alike.
     """
 
     batch_size: int = 128

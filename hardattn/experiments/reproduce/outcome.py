@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import mean
 from typing import Any
 
+from hardattn.experiments.reproduce.effects import Effect, Gap, effects, gaps
 from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.summary import Summary, summaries
 
@@ -85,6 +86,16 @@ class Reproduction:
     def summaries(self) -> list[Summary]:
         return summaries(self.rows, self.reference)
 
+    @property
+    def effects(self) -> list[Effect]:
+        """Of the settings of the glimpses, where the table has ways."""
+        return effects(self.rows)
+
+    @property
+    def gaps(self) -> list[Gap]:
+        """Between data sets, where the table has ways."""
+        return gaps(self.rows)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "name": self.name,
@@ -95,6 +106,8 @@ class Reproduction:
             "minutes": self.minutes,
             "choices": [asdict(choice) for choice in self.choices],
             "methods": [asdict(summary) for summary in self.summaries],
+            "effects": [effect.to_json() for effect in self.effects],
+            "gaps": [gap.to_json() for gap in self.gaps],
         }
 
 
@@ -115,11 +128,8 @@ def as_text(result: Reproduction) -> str:
     """The table for people."""
     tasks = dict.fromkeys((row.method, row.task) for row in result.rows)
     several = len(tasks) > len({method for method, _ in tasks})
-    titles = (
-        f"{'error %':>8} {'published':>10} {'valid. %':>9} {'seconds':>8} {'iterations':>11} {'MFLOPs':>8}"
-    )
     lines = [f"{result.name}, {result.minutes:g} minutes of training in all"]
-    lines += [f"{titles} {'parameters':>11} {'seed':>5}  row{' and task' if several else ''}"]
+    lines += [f"{_titles()}  row{' and task' if several else ''}"]
     lines += [_line(row, several) for row in result.rows]
     lines += [str(figure) for figure in result.published]
     lines += [str(one) for one in result.summaries if one.trainings > 1 or one.times_sooner is not None]
@@ -129,14 +139,35 @@ def as_text(result: Reproduction) -> str:
         beside = "" if known is None else f", published {known:.2f}"
         error = f"{choice.error_percent:.2f} % error"
         lines.append(f"chosen on validation{task}: {choice.method}, {error}{beside}")
+    lines += [str(one) for one in (*result.effects, *result.gaps)]
     return "\n".join(lines)
 
 
+COLUMNS: Sequence[tuple[str, int, Callable[[Row], str]]] = (
+    ("error %", 8, lambda row: f"{row.error_percent:.2f}"),
+    ("published", 10, lambda row: _known(row.published_error_percent, ".2f")),
+    ("valid. %", 9, lambda row: f"{row.validation_percent:.2f}"),
+    ("best epoch", 11, lambda row: f"{row.best_epoch:.2f}"),
+    ("published", 10, lambda row: _known(row.published_epoch, "g")),
+    ("seconds", 8, lambda row: f"{row.seconds:.0f}"),
+    ("iterations", 11, lambda row: f"{row.iterations:,}"),
+    ("MFLOPs", 8, lambda row: f"{row.mflops:.2f}"),
+    ("parameters", 11, lambda row: f"{row.parameters:,}"),
+    ("seed", 5, lambda row: str(row.seed)),
+)
+"""Title, width, and what a row has there."""
+
+
+def _known(value: float | None, digits: str) -> str:
+    return "" if value is None else format(value, digits)
+
+
+def _titles() -> str:
+    return " ".join(f"{title:>{width}}" for title, width, _ in COLUMNS)
+
+
 def _line(row: Row, several: bool) -> str:
-    published = "" if row.published_error_percent is None else f"{row.published_error_percent:.2f}"
+    task = f" ({row.task})" if several else ""
     unseen = "" if row.unseen_error_percent is None else f"; unseen {row.unseen_error_percent:.2f} %"
-    return (
-        f"{row.error_percent:>8.2f} {published:>10} {row.validation_percent:>9.2f} {row.seconds:>8.0f} "
-        f"{row.iterations:>11,} {row.mflops:>8.2f} {row.parameters:>11,} {row.seed:>5}  {row.method}"
-        f"{f' ({row.task})' if several else ''}{unseen}"
-    )
+    figures = " ".join(f"{of(row):>{width}}" for _, width, of in COLUMNS)
+    return f"{figures}  {row.method}{task}{unseen}"

@@ -1,7 +1,8 @@
 """The settings of the published tables, `tables/NAME.toml`, and the trainings that they ask for.
 
 What is said outside the rows holds for every row that does not say otherwise: data set and its options, and
-the glimpses. A table may have several attributes and several seeds; then every row is trained for each. Its
+the glimpses. A table may have several attributes and several seeds; then every row is trained for each. A row
+without method and baseline is trained in each of the table's `ways`, which have a method and a recipe. Its
 list `published` has the published figures that no row stands beside.
 """
 
@@ -18,6 +19,7 @@ from typing import Any
 from data.errors import CheckpointError, SettingsError
 from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
+from hardattn.training.choices import UNCLIPPED
 
 LOADED_WITH = ("canvas", "attribute", "region", "placements")
 SENSOR = ("glimpse_size", "scales", "sides")
@@ -50,11 +52,13 @@ class Training:
     Attributes:
         row: its settings, with those of the table where it has none of its own.
         tag: what tells its task from the others of the table, for the names of files.
+        sensor_tag: the same without the number of glimpses.
         minutes: of training.
     """
 
     row: Mapping[str, Any]
     tag: str
+    sensor_tag: str
     seed: int
     minutes: float
 
@@ -66,6 +70,22 @@ class Training:
     def run_name(self) -> str:
         """Of its folder."""
         return f"{slug(' '.join([self.name, self.row.get('attribute', '')]))}-{self.seed}"
+
+    @property
+    def way(self) -> str:
+        """Which of the table's ways it is, "" where its row has a method of its own."""
+        return str(self.row.get("way", ""))
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What of its task the table says."""
+        return {key: self.row[key] for key in ("attribute", *TASK) if key in self.row}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Fields of the recipe that are not the usual ones; the file says "none" for no clipping."""
+        recipe = dict(self.row.get("recipe", {}))
+        return recipe | ({"clip": None} if recipe.get("clip") == UNCLIPPED else {})
 
     @property
     def sensor(self) -> dict[str, Any]:
@@ -105,16 +125,18 @@ def trainings(table: Mapping[str, Any], *, minutes: float, seed: int, seeds: int
         seeds: how many, one after the other.
 
     >>> table = {"dataset": "digits", "rows": [{"name": "a", "share": 3.0}, {"name": "b", "scales": 2}]}
+    >>> table["ways"] = [{"name": "way", "method": "random"}]
     >>> [(one.run_name, one.tag, one.minutes) for one in trainings(table, minutes=8, seed=0, seeds=1)]
-    [('a-0', '', 6.0), ('b-0', '-scales-2', 2.0)]
+    [('way-a-0', '', 6.0), ('way-b-0', '-scales-2', 2.0)]
     """
+    rows = [row for given in table["rows"] for row in _each_way(given, table.get("ways", []))]
     targets: list[dict[str, str]] = [{"attribute": name} for name in table.get("attributes", [])] or [{}]
     common = {key: table[key] for key in COMMON if key in table}
-    parts = sum(float(row.get("share", 1.0)) for row in table["rows"]) * len(targets) * seeds
+    parts = sum(float(row.get("share", 1.0)) for row in rows) * len(targets) * seeds
     return [
-        Training({**common, **row, **target}, _tag({**row, **target}), seed + n, minutes * share / parts)
+        Training({**common, **row, **target}, *_tags({**row, **target}), seed + n, minutes * share / parts)
         for target in targets
-        for row in table["rows"]
+        for row in rows
         for share in [float(row.get("share", 1.0))]
         for n in range(seeds)
     ]
@@ -179,9 +201,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def _tag(own: Mapping[str, Any]) -> str:
-    """The task settings that are not the table's, as the end of a file's name."""
-    return "".join(f"-{slug(f'{key} {in_words(own[key])}')}" for key in TASK if key in own)
+def _each_way(row: Mapping[str, Any], ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """A row in each of the ways, named after both; itself where it has a method or a baseline."""
+    if "method" in row or "baseline" in row:
+        return [row]
+    return [{**way, **row, "name": f"{way['name']}, {row['name']}", "way": way["name"]} for way in ways]
+
+
+def _tags(own: Mapping[str, Any]) -> tuple[str, str]:
+    """The task settings that are not the table's, as the end of a file's name; with and without glimpses."""
+    known = {key: f"-{slug(f'{key} {in_words(own[key])}')}" for key in TASK if key in own}
+    return "".join(known.values()), "".join(tag for key, tag in known.items() if key != "glimpses")
 
 
 def _tables() -> Any:

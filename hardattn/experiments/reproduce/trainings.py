@@ -2,7 +2,9 @@
 
 The settings of a table are a readable file, `tables/NAME.toml` in this folder: the task, and for every row a
 method or a baseline, its recipe and its share of the time. Model choice is by validation: of every row the
-weights with the best validation NLL, and of the rows that learn where to look the one with the best accuracy.
+weights with the best validation NLL, or accuracy where its recipe says so, and of the rows that learn where
+to look the one with the best accuracy. What is designed is designed once for all rows of the same glimpses,
+however many they take.
 """
 
 from __future__ import annotations
@@ -32,12 +34,14 @@ from hardattn.experiments.reproduce.settings import (
     require_minutes,
     trainings,
 )
-from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, made_in, parts
+from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, is_designed, made_in, parts
 from hardattn.recording import record
 from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
+from hardattn.training.convergence import kept_line
 from hardattn.training.run_folder import read_log, require_seed
+from hardattn.training.settings import read_run
 from supervision.store import SequenceStore
 
 CURVE = ("iteration", "seconds", "nll", "accuracy")
@@ -120,23 +124,30 @@ class Work:
         write_rows(self.folder / f"curve-{run.name}.csv", log, CURVE)
         unseen = self._unseen_error(training, run)
         seen = known_or_evaluated(run, device=self.device, trajectories=1)
-        best = min(log, key=lambda line: line["nll"])
+        recipe = read_run(run).settings["recipe"]
+        best = kept_line(log, recipe["select"])
+        images = len(self._dataset(training.row)["train"])
         return Row(
             method=training.name,
             task=training.task,
             error_percent=_error_percent(seen),
             published_error_percent=training.published("error_percent"),
             published_iterations=training.published("iterations"),
+            published_epoch=training.published("epoch"),
             unseen_error_percent=unseen,
             validation_percent=100 * (1 - best["accuracy"]),
             seconds=log[-1]["seconds"],
             iterations=log[-1]["iteration"],
+            best_iteration=best["iteration"],
+            best_epoch=best["iteration"] * recipe["batch_size"] / images,
             iterations_to_convergence=seen["iterations_to_convergence"],
             seconds_to_convergence=seen["seconds_to_convergence"],
             made_in=made_in(self._store_path(training)),
             seed=training.seed,
             mflops=_mflops(seen),
             parameters=seen["parameters"],
+            way=training.way,
+            given=training.given,
             chooses=training.chooses,
             run=str(run),
         )
@@ -147,7 +158,7 @@ class Work:
         require_minutes(run, training.minutes)
         options: dict[str, Any] = {"budget": Budget(minutes=training.minutes), "seed": training.seed}
         options |= {"device": self.device}
-        options |= {"command": self.command, **row.get("recipe", {})}
+        options |= {"command": self.command, **training.recipe}
         if "baseline" in row:
             return train_baseline(dataset, run, row["baseline"], **options)
         if "sequences" in row:
@@ -161,17 +172,23 @@ class Work:
         if kind == RECORDED:
             return record(self.trained(self._reinforced(training)), out=path, device=self.device)
         dataset, geometry = self._dataset(training.row), self._geometry(training)
-        glimpses, opened = training.row["glimpses"], self._opened(training.row)
+        opened = self._opened(training.row)
         if kind.startswith(PARTS):
-            return parts(path, kind, dataset, geometry, glimpses, opened)
-        own = self.folder / f"design{training.tag}"
+            return parts(path, kind, dataset, geometry, training.row["glimpses"], opened)
+        own = self.folder / f"design{training.sensor_tag}"
         run = self.designs / default_run(dataset).name if self.designs else own
-        return designed(path, kind, run, geometry, glimpses, opened, self.device)
+        return designed(path, kind, run, geometry, self._longest(training), opened, self.device)
+
+    def _longest(self, training: Training) -> int:
+        """The most glimpses of any row that looks alike and imitates designs: fewer are their beginning."""
+        alike = [one for one in self.every if one.sensor_tag == training.sensor_tag]
+        return max(one.row["glimpses"] for one in alike if is_designed(one.row.get("sequences", "")))
 
     def _store_path(self, training: Training) -> Path:
         kind = training.row.get("sequences", "")
+        tag = training.sensor_tag if is_designed(kind) else training.tag
         seed = f"-{training.seed}" if kind == RECORDED else ""
-        return self.folder / f"sequences-{kind}{training.tag}{seed}.h5"
+        return self.folder / f"sequences-{kind}{tag}{seed}.h5"
 
     def _reinforced(self, training: Training) -> Training:
         """That of REINFORCE alone for the same task and seed."""

@@ -1,0 +1,122 @@
+"""The method wsram: glimpses are proposed by an inference network, which is learned awake and asleep.
+
+Ba, Salakhutdinov, Grosse, Frey 2015, "Learning Wake-Sleep Recurrent Attention Models" (arXiv 1509.06812).
+
+- Awake: M trajectories a of an image x are drawn from q(a | x, y), told the label y. Weighted by
+  p(a, y | x) / q(a | x, y) they teach the network, `hardattn.objectives.wake_sleep.wake`, and q itself.
+- Asleep: the network looks where it likes and dreams of a class that it believes in; q learns to say where
+  the network has looked for it.
+
+The network's classifier sees places: taught on the trajectories of q without their weights it would learn
+where q looks for a class. So all other terms of the loss are of the network's own trajectories.
+
+Shapes: B images, M trajectories, T glimpses, K classes, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from data.places import whole_image
+from hardattn.model.inference import InferenceNetwork
+from hardattn.model.network import HardAttention
+from hardattn.model.policies import Action
+from hardattn.model.rollout import Look, Walk, read, walk
+from hardattn.objectives import wake_sleep
+from hardattn.objectives.terms import LossInputs, terms
+from hardattn.training.augment import Variation
+from hardattn.training.learner import Learner
+from hardattn.training.registry import LEARNERS
+from supervision.batches import Batch
+
+
+@dataclass
+class Proposal:
+    """Chooses where a network looks next, as its inference network proposes, for `rollout.walk`.
+
+    Attributes:
+        network: that looks.
+        context: (B, D) of the inference network.
+        log_q: (B,) of each place that was drawn so far.
+    """
+
+    network: HardAttention
+    context: Tensor
+    log_q: list[Tensor] = field(default_factory=list)
+
+    def __call__(self, state: Tensor, generator: torch.Generator | None, taken: Tensor | None) -> Action:
+        read_state = self.network.core.output(state)
+        proposed = inference_of(self.network)(self.context, read_state, taken)
+        places = proposed.sample(generator)
+        self.log_q.append(proposed.log_prob(places))
+        return Action(places, self.network.log_prob(state, places, taken))
+
+
+def inference_of(network: HardAttention) -> InferenceNetwork:
+    """Of a network that is trained by wake-sleep."""
+    assert network.inference is not None
+    return network.inference
+
+
+@LEARNERS.register("wake-sleep")
+class WakeSleepLearner(Learner):
+    """The training of a network and its inference network."""
+
+    def step(self, batch: Batch, fraction: float) -> None:
+        index = batch.index.to(self.device)
+        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        self.network.train()
+        with self.draws() as generator, autocast:
+            weighted = self._weighted(index, self.variation(len(index), generator))
+        self.finish(weighted, fraction)
+
+    def _weighted(self, index: Tensor, varied: Variation) -> dict[str, Tensor]:
+        """The weighted terms of the loss on images `index` (B,)."""
+        labels, targets = (of[index.to(of.device)].to(self.device) for of in (self.labels, self.targets))
+        look = varied.look(self.look, self.grid)
+        glances = look(index, whole_image(self.grid.image_size).to(index).expand(len(index), 1, 3))[:, 0]
+        walked = walk(
+            self.network, look, index, self.grid, self.steps, mode="sample", generator=varied.generator
+        )
+        rollout = read(self.network, walked, self.grid)
+        dreamt = torch.multinomial(
+            rollout.logits[:, -1].detach().float().softmax(-1), 1, generator=varied.generator
+        )[:, 0]
+        own = self._awake(index, labels, glances, varied)
+        own["sleep-inference"] = wake_sleep.asleep(self._log_q(walked, glances, dreamt))
+        nobody = torch.zeros_like(labels, dtype=torch.bool)
+        inputs = LossInputs(rollout, labels, nobody, self.recipe.objective, class_targets=targets)
+        return terms(self.method, inputs, own)
+
+    def _awake(self, index: Tensor, labels: Tensor, glances: Tensor, varied: Variation) -> dict[str, Tensor]:
+        """What M trajectories of the inference network teach the network, and itself."""
+        many = self.method.trajectories
+        rows = torch.arange(len(index), device=self.device).repeat_interleave(many)
+        look: Look = varied.of(rows).look(self.look, self.grid)
+        context = inference_of(self.network).context(glances, labels).repeat_interleave(many, 0)
+        proposal = Proposal(self.network, context)
+        walked = walk(
+            self.network,
+            look,
+            index[rows],
+            self.grid,
+            self.steps,
+            mode="sample",
+            generator=varied.generator,
+            choose=proposal,
+        )
+        rollout, log_q = read(self.network, walked, self.grid), torch.stack(proposal.log_q, 1).sum(1)
+        wakes = wake_sleep.Trajectories.of(rollout, labels[rows], many, log_q)
+        return {"wake-sleep": wake_sleep.wake(wakes), "wake-inference": wake_sleep.wake_inference(wakes)}
+
+    def _log_q(self, walked: Walk, glances: Tensor, labels: Tensor) -> Tensor:
+        """(B,) log q of the trajectories that were walked, for these labels."""
+        chosen = slice(int(self.grid.first_glance), None)
+        states, places = walked.states[:, :-1][:, chosen], walked.locations[:, chosen]
+        context = inference_of(self.network).context(glances, labels).repeat_interleave(places.shape[1], 0)
+        read_states = self.network.core.output(states.flatten(0, 1))
+        log_q = inference_of(self.network)(context, read_states).log_prob(places.flatten(0, 1))
+        return log_q.view(places.shape[:2]).sum(1)
