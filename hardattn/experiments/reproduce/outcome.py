@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import mean
 from typing import Any
 
+from data.coverage import coverage_table
 from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.summary import Summary, summaries
 
@@ -106,7 +107,8 @@ def grouped(rows: Sequence[Row], key: Callable[[Row], str]) -> list[list[Row]]:
 def _choice(rows: Sequence[Row]) -> Choice:
     methods = grouped(rows, lambda row: row.method)
     best = min(methods, key=lambda seeds: mean(row.validation_percent for row in seeds))
-    known = [row.published_error_percent for row in rows if row.published_error_percent is not None]
+    own = [row.published_error_percent for row in rows if not row.published_on]
+    known = [figure for figure in own if figure is not None]
     error = mean(row.error_percent for row in best)
     return Choice(best[0].task, best[0].method, error, min(known, default=None))
 
@@ -121,8 +123,13 @@ def as_text(result: Reproduction) -> str:
     lines = [f"{result.name}, {result.minutes:g} minutes of training in all"]
     lines += [f"{titles} {'parameters':>11} {'seed':>5}  row{' and task' if several else ''}"]
     lines += [_line(row, several) for row in result.rows]
+    lines += [
+        f"* published on {name}, other images" for name in dict.fromkeys(map(_elsewhere, result.rows)) if name
+    ]
     lines += [str(figure) for figure in result.published]
     lines += [str(one) for one in result.summaries if one.trainings > 1 or one.times_sooner is not None]
+    held = [(one.method, one.coverage) for one in result.summaries if one.coverage]
+    lines += [coverage_table(held)] if held else []
     for choice in result.choices:
         task = f" of {choice.task}" if len(result.choices) > 1 else ""
         known = choice.published_error_percent
@@ -132,8 +139,14 @@ def as_text(result: Reproduction) -> str:
     return "\n".join(lines)
 
 
+def _elsewhere(row: Row) -> str:
+    """The other data set that the published figure of a row is of, or ""."""
+    return row.published_on if row.published_error_percent is not None else ""
+
+
 def _line(row: Row, several: bool) -> str:
-    published = "" if row.published_error_percent is None else f"{row.published_error_percent:.2f}"
+    known, mark = row.published_error_percent, "*" if row.published_on else ""
+    published = "" if known is None else f"{known:.2f}{mark}"
     unseen = "" if row.unseen_error_percent is None else f"; unseen {row.unseen_error_percent:.2f} %"
     return (
         f"{row.error_percent:>8.2f} {published:>10} {row.validation_percent:>9.2f} {row.seconds:>8.0f} "

@@ -2,7 +2,12 @@
 
 What is said outside the rows holds for every row that does not say otherwise: data set and its options, and
 the glimpses. A table may have several attributes and several seeds; then every row is trained for each. Its
-list `published` has the published figures that no row stands beside.
+list `published` has the published figures that no row stands beside, and `published_on` the data set that
+those of its rows are of, where that is another one.
+
+A row's `magnification` says how wide a glimpse is, see `data.geometry.affine_crops`: also of a method with
+plain glimpses, after a first glance then. Its `features` name the row whose encoder it begins with. What
+`elsewhere.NAME` of a table says holds on the data set of that name instead, with the rows that it lists.
 """
 
 from __future__ import annotations
@@ -19,10 +24,11 @@ from data.errors import CheckpointError, SettingsError
 from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 
-LOADED_WITH = ("canvas", "attribute", "region", "placements")
+LOADED_WITH = ("canvas", "attribute", "region", "placements", "size")
 SENSOR = ("glimpse_size", "scales", "sides")
-TASK = ("dataset", *LOADED_WITH, "glimpses", *SENSOR)
-COMMON = (*TASK, "unseen")
+SEEN = ("glimpses", *SENSOR, "magnification")
+TASK = ("dataset", *LOADED_WITH, *SEEN)
+COMMON = (*TASK, "unseen", "published_on")
 
 
 def table_names() -> list[str]:
@@ -36,11 +42,22 @@ def table_names() -> list[str]:
     )
 
 
-def read_table(name: str) -> dict[str, Any]:
-    """The settings of a table; raises SettingsError for one that there is not."""
+def read_table(name: str, dataset: str | None = None) -> dict[str, Any]:
+    """The settings of a table, on another data set than its own where one is named.
+
+    Raises:
+        SettingsError: there is no such table, or it says nothing of that data set.
+    """
     if name not in table_names():
         raise SettingsError(f"expected a table of {', '.join(table_names())}; found {name!r}")
-    return tomllib.loads((_tables() / f"{name}.toml").read_text())
+    table = tomllib.loads((_tables() / f"{name}.toml").read_text())
+    others = table.pop("elsewhere", {})
+    if dataset in (None, table["dataset"]):
+        return table
+    if dataset not in others:
+        known = ", ".join([table["dataset"], *others])
+        raise SettingsError(f"expected --dataset of {known} for the table {name}; found {dataset!r}")
+    return _elsewhere(table, others[dataset]) | {"dataset": dataset}
 
 
 @dataclass(frozen=True)
@@ -75,15 +92,22 @@ class Training:
     @property
     def chooses(self) -> bool:
         """Whether it learns where to look."""
-        return "baseline" not in self.row and METHODS[self.row["method"]].evaluation == "greedy"
+        if "baseline" in self.row or METHODS[self.row["method"]].evaluation != "greedy":
+            return False
+        return not self.crops or self.row["glimpses"] > 1  # the first is the whole image
+
+    @property
+    def crops(self) -> bool:
+        """Whether its glimpses are affine crops."""
+        return "baseline" not in self.row and METHODS[self.row["method"]].crops
 
     @property
     def task(self) -> str:
         """Its task in words; that of a baseline has no glimpses."""
-        sensor = () if "baseline" in self.row else ("glimpses", *SENSOR)
+        sensor = () if "baseline" in self.row else SEEN
         named = [
             f"{key.replace('_', ' ')} {in_words(self.row[key])}"
-            for key in ("canvas", *sensor)
+            for key in ("canvas", "size", *sensor)
             if key in self.row
         ]
         parts = [self.row["dataset"], self.row.get("attribute"), self.row.get("region"), *named]
@@ -177,6 +201,18 @@ def slug(name: str) -> str:
     'fully-connected-2-layers-of-256'
     """
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _elsewhere(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A table on another data set: the rows that are named, and all else in place of its own.
+
+    >>> table = {"canvas": 60, "seeds": 3, "rows": [{"name": "a"}, {"name": "b"}]}
+    >>> _elsewhere(table, {"rows": ["b"], "size": 128, "without": ["canvas"]})
+    {'seeds': 3, 'rows': [{'name': 'b'}], 'size': 128}
+    """
+    rows = [row for row in table["rows"] if row["name"] in other["rows"]]
+    kept = {key: value for key, value in table.items() if key not in other.get("without", ())}
+    return kept | {key: value for key, value in other.items() if key != "without"} | {"rows": rows}
 
 
 def _tag(own: Mapping[str, Any]) -> str:
