@@ -56,7 +56,8 @@ class HardAttention(nn.Module):
         core: a key of `hardattn.model.registry.CORES`.
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
-        frozen: whether the encoder stays as it is in training, with the statistics of its norms.
+        frozen: whether the encoder stays as it is in training, with the statistics of its norms; of one that
+            has a `backbone` only that.
 
     Attributes:
         coordinates: P.
@@ -111,7 +112,7 @@ class HardAttention(nn.Module):
         self.baseline_head = nn.Linear(width, 1)
         self.heads = StoppingHeads(width)
         self.auxiliary_head = nn.Linear(hidden, classes) if self.memory else None
-        self.what.requires_grad_(not frozen)
+        self._learned_before.requires_grad_(not frozen)
         self.register_load_state_dict_pre_hook(heads_by_name)
 
     @property
@@ -141,8 +142,13 @@ class HardAttention(nn.Module):
         """As of any module; what is frozen stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
-            self.what.eval()
+            self._learned_before.eval()
         return self
+
+    @property
+    def _learned_before(self) -> nn.Module:
+        """What of the encoder may be frozen."""
+        return getattr(self.what, "backbone", self.what)
 
     def initial(self, count: int) -> Tensor:
         """(B, W) state before any glimpse."""

@@ -22,10 +22,13 @@ ENCODERS: Registry[Any] = Registry(
         "patches": "hardattn.model.patch_encoder",
         "local": "hardattn.model.local_encoder",
         **dict.fromkeys(("residual", "resnet18"), "hardattn.model.residual_encoder"),
+        "efficientnet-lite0": "hardattn.model.efficientnet",
     },
 )
 """Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`; without
-the keyword it has no norm. An attribute `combination` names the one that goes with it by default."""
+the keyword it has no norm. An attribute `combination` names the one that goes with it by default. One
+that has seen other images gives the weights by `pretrained`, takes them by `load_pretrained`, and has an
+attribute `backbone`, the part that they are of; see `hardattn.model.efficientnet`."""
 COMBINATIONS: Registry[Any] = Registry(
     "combination",
     {
