@@ -55,18 +55,35 @@ def load_folder(root: Path, size: int = 128) -> DataSet:
     openers = {split: partial(_open_split, root, split, classes, size) for split in SPLITS}
     every = {part: Listing.of(root / part) for part in ("train", "val") if (root / part).is_dir()}
     told = [f"{part}/: {listing.told(classes)}" for part, listing in every.items() if listing.told(classes)]
-    return DataSet("folder", "label", classes, geometry, 5, openers, "; ".join(told), symmetric=True)
+    named = {"files": partial(_files, root), "symmetric": True}
+    return DataSet("folder", "label", classes, geometry, 5, openers, "; ".join(told), **named)
+
+
+def _top(root: Path, split: str) -> Path:
+    return root / ("val" if split == "test" else "train")
+
+
+def _of_split(files: Sequence[str], split: str) -> list[int]:
+    """Positions of the files of a split in the sorted list."""
+    return [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
+
+
+def _files(root: Path, split: str) -> list[str]:
+    """Paths of the images of a split from the root, see `data.dataset.DataSet`."""
+    top = _top(root, split)
+    files = Listing.of(top).images
+    return [f"{top.name}/{files[n]}" for n in _of_split(files, split)]
 
 
 def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int) -> Split:
-    top = root / ("val" if split == "test" else "train")
+    top = _top(root, split)
     if not top.is_dir():
         raise DataError(f"expected the {split} images in {top}/CLASS/, found no such folder; set --data-root")
     strangers = sorted(set(_classes(top)) - set(classes))
     if strangers:
         raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
     files = Listing.of(top).images
-    chosen = [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
+    chosen = _of_split(files, split)
     labels = [classes.index(files[n].split("/")[0]) for n in chosen]
     paths = [top / files[n] for n in chosen]
     store = photo_store(

@@ -15,6 +15,7 @@ PLACES = {
     "record": "hardattn.cli.record:record",
     "report": "hardattn.cli.report:report",
     "reproduce": "hardattn.cli.reproduce:reproduce",
+    "saliency": "hardattn.cli.saliency:saliency",
     "train": "hardattn.cli.train:train",
 }
 

@@ -105,7 +105,9 @@ class HardAttention(nn.Module):
             width, **_taken(CORES[core], glimpses=glimpses, carried=self._carried(policy))
         )
         if POLICIES[policy].reads != "output" and self.memory is None:
-            raise SettingsError(f"expected --core attention with --policy {policy}, found {core}; take it")
+            raise SettingsError(
+                f"expected --core attention or mean with --policy {policy}, found {core}; take one"
+            )
         offered = {"deviation": deviation, "memory": self.memory, "map_shape": self._map_shape}
         self.policy_head: Policy = POLICIES[policy](width, grid, **_taken(POLICIES[policy], **offered))
         self.class_head = nn.Linear(width, classes)

@@ -41,15 +41,20 @@ COMBINATIONS: Registry[Any] = Registry(
 one without the keyword is for glimpses of one side. With the keyword `grid` it is told the sizes; an
 attribute `width` says how wide its result is, where that is not as wide as features."""
 CORES: Registry[Any] = Registry(
-    "core", {**dict.fromkeys(("gru", "lstm", "rnn"), _CORES), "attention": "hardattn.model.fusion"}
+    "core",
+    {
+        **dict.fromkeys(("gru", "lstm", "rnn"), _CORES),
+        **dict.fromkeys(("attention", "mean"), "hardattn.model.fusion"),
+    },
 )
 """What remembers: (features,) -> `hardattn.model.cores.Core`; with the keywords `glimpses` and `carried`, see
-`hardattn.model.fusion.AttentionCore`."""
+`hardattn.model.fusion.MemoryCore`."""
 POLICIES: Registry[Any] = Registry(
     "policy",
     {
         **dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES),
         "gaussian-state": "hardattn.model.state_gaussian",
+        "glance": "hardattn.model.glance_policy",
         **dict.fromkeys(("affine", "affine-attention", "affine-map"), _LOCALISERS),
     },
 )
