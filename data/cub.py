@@ -87,6 +87,7 @@ def load_cub(root: Path, size: int = SIZE) -> DataSet:
         {split: partial(_open_split, members[split], split, size) for split in SPLITS},
         symmetric=True,
         parts=lambda split: _named_parts(folder, members[split], size),
+        files=lambda split: [str(path.relative_to(folder / "images")) for path in members[split].paths],
     )
 
 

@@ -28,6 +28,8 @@ from data.geometry import Geometry
 from data.store import ImageStore
 
 SPLITS = ("design", "train", "valid", "test")
+Saliency = Callable[[Tensor], Tensor]
+"""Rows (M,) of a split -> what is salient in these images, (M, H, W) uint8."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +132,9 @@ class DataSet:
         attributes: names and classes of the A attributes that labels (N, A) tell together; each has as many
             classes. Empty where there is one target.
         parts: split name -> the annotated parts of its images. None: not known.
+        saliency: split name -> function of rows (M,) int64 that gives their saliency (M, H, W) uint8, the
+            brightness of the object's own pixels. None: not known.
+        files: split name -> path of each image from the folder of the images. None: they are not in files.
 
     Attributes:
         origin: what `data.registry.load` was called with; None: not opened by it.
@@ -149,10 +154,13 @@ class DataSet:
         aligned: bool = False,
         attributes: Mapping[str, tuple[str, ...]] | None = None,
         parts: Callable[[str], NamedParts] | None = None,
+        saliency: Callable[[str], Saliency] | None = None,
+        files: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         self.name, self.target, self.classes = name, target, classes
         self.geometry, self.glimpses, self.note = geometry, glimpses, note
         self.symmetric, self.aligned, self.parts = symmetric, aligned, parts
+        self.saliency, self.files = saliency, files
         self.attributes = dict(attributes or {})
         self.origin: dict[str, Any] | None = None
         self._openers = dict(openers)
@@ -277,6 +285,8 @@ class DataSet:
             symmetric=self.symmetric,
             aligned=self.aligned,
             parts=self.parts,
+            saliency=self.saliency,
+            files=self.files,
         )
         one.origin = self.origin and self.origin | {"attribute": attribute}
         return one

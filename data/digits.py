@@ -10,9 +10,10 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.canvas import digit_boxes, draws, place
-from data.dataset import SPLITS, DataSet, Split
+from data.dataset import SPLITS, DataSet, Saliency, Split
 from data.geometry import Geometry
 from data.store import ImageStore
 
@@ -38,16 +39,35 @@ def load_digits(seed: int = 0) -> DataSet:
     """
     geometry = Geometry(CANVAS, CANVAS, 1, glimpse_size=8, per_axis=9)
     openers = {split: partial(_open_split, split, seed) for split in SPLITS}
-    return DataSet("digits", "label", tuple("0123456789"), geometry, 5, openers)
+    saliency = partial(_saliency, seed)
+    return DataSet("digits", "label", tuple("0123456789"), geometry, 5, openers, saliency=saliency)
+
+
+def _drawn(split: str, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) which of `count` digits each image shows, and (N, 2 + 5 P) where, see `data.canvas.place`."""
+    own = np.tile(np.arange(count), COPIES[split])
+    return own, draws(len(own), PIECES, generator=np.random.default_rng([seed, SPLITS.index(split)]))
+
+
+def _saliency(seed: int, split: str) -> Saliency:
+    """Of rows of a split: their digits at their places, without clutter."""
+    digits, _ = _handwritten()
+    digits = digits[_rows(split, len(digits))]
+    own, drawn = _drawn(split, seed, len(digits))
+
+    def digits_alone(rows: Tensor) -> Tensor:
+        some = rows.cpu().numpy()
+        return torch.from_numpy(place(digits, own[some], drawn[some, :2], CANVAS, PIECE_SIZE))
+
+    return digits_alone
 
 
 def _open_split(split: str, seed: int) -> Split:
     """Image id = number of the handwritten digit + 1,797 * number of its copy."""
     digits, labels = _handwritten()
     rows = _rows(split, len(digits))
-    own = np.tile(np.arange(len(rows)), COPIES[split])
+    own, drawn = _drawn(split, seed, len(rows))
     copy = np.repeat(np.arange(COPIES[split]), len(rows))
-    drawn = draws(len(own), PIECES, generator=np.random.default_rng([seed, SPLITS.index(split)]))
     images = place(digits[rows], own, drawn, CANVAS, PIECE_SIZE)
     store = ImageStore.from_arrays(images[..., None], labels[rows][own], rows[own] + copy * len(digits))
     boxes = torch.from_numpy(digit_boxes(drawn, CANVAS, digits.shape[1]))

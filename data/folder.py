@@ -54,12 +54,13 @@ def load_folder(root: Path, size: int = 128, classes: Sequence[str] | None = Non
     listed = Listing.of(top, names)
     _require_task(top, listed)
     geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
-    only = classes is not None
+    only = names if classes is not None else None
     openers = {split: partial(_open_split, root, split, names, size, only) for split in SPLITS}
     parts = [part for part in ("train", "val") if (root / part).is_dir()]
-    told = {part: Listing.of(root / part, names if only else None).told(names) for part in parts}
+    told = {part: Listing.of(root / part, only).told(names) for part in parts}
     notes = "; ".join(f"{part}/: {note}" for part, note in told.items() if note)
-    return DataSet("folder", "label", names, geometry, 5, openers, notes, symmetric=True)
+    files = partial(_files, root, only)
+    return DataSet("folder", "label", names, geometry, 5, openers, notes, symmetric=True, files=files)
 
 
 def _wanted(top: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
@@ -76,15 +77,33 @@ def _wanted(top: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(sorted(set(classes)))
 
 
-def _open_split(root: Path, split: str, classes: tuple[str, ...], size: int, only: bool) -> Split:
-    top = root / ("val" if split == "test" else "train")
+def _top(root: Path, split: str) -> Path:
+    return root / ("val" if split == "test" else "train")
+
+
+def _of_split(files: Sequence[str], split: str) -> list[int]:
+    """Positions of the files of a split in the sorted list."""
+    return [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
+
+
+def _files(root: Path, only: Sequence[str] | None, split: str) -> list[str]:
+    """Paths of the images of a split from the root, see `data.dataset.DataSet`."""
+    top = _top(root, split)
+    files = Listing.of(top, only).images
+    return [f"{top.name}/{files[n]}" for n in _of_split(files, split)]
+
+
+def _open_split(
+    root: Path, split: str, classes: tuple[str, ...], size: int, only: Sequence[str] | None
+) -> Split:
+    top = _top(root, split)
     if not top.is_dir():
         raise DataError(f"expected the {split} images in {top}/CLASS/, found no such folder; set --data-root")
     strangers = sorted(set(_classes(top)) - set(classes))
-    if strangers and not only:
+    if strangers and only is None:
         raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
-    files = Listing.of(top, classes if only else None).images
-    chosen = [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
+    files = Listing.of(top, only).images
+    chosen = _of_split(files, split)
     labels = [classes.index(files[n].split("/")[0]) for n in chosen]
     paths = [top / files[n] for n in chosen]
     store = photo_store(

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from data.canvas import confined, digit_boxes, draws, place
-from data.dataset import SPLITS, DataSet, Split
+from data.dataset import SPLITS, DataSet, Saliency, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.layouts import MNIST as LAYOUT
@@ -97,24 +98,70 @@ def load_mnist(
         )
         for split in SPLITS
     }
-    return DataSet(variant, "label", tuple("0123456789"), geometry, shown.glimpses, openers)
+    saliency = partial(_saliency, official, variant, side, seed, region, placements)
+    target = ("label", tuple("0123456789"))
+    return DataSet(variant, *target, geometry, shown.glimpses, openers, saliency=saliency)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """What the N images of a split are made of.
+
+    Attributes:
+        digits: (M, 28, 28) uint8.
+        labels: (M,).
+        count: how many digits their official file has.
+        own: (N,) which digit each image shows.
+        ids: (N,) of the images.
+        drawn: (N, 2 + 5 P) see `data.canvas.place`; without a canvas P is 0.
+    """
+
+    digits: np.ndarray
+    labels: np.ndarray
+    count: int
+    own: np.ndarray
+    ids: np.ndarray
+    drawn: np.ndarray
+
+
+def _placed(
+    official: Official, split: str, variant: str, side: int, seed: int, region: str, placements: int
+) -> _Placed:
+    digits, labels = official("t10k" if split == "test" else "train")
+    count, ids = len(digits), _ids(split, len(digits))
+    digits, labels = np.ascontiguousarray(digits[ids]), labels[ids]
+    generator = np.random.default_rng([seed, SPLITS.index(split)])
+    own = np.tile(np.arange(len(ids)), placements)
+    ids = np.concatenate([ids + count * copy for copy in range(placements)])
+    drawn = draws(int(ids.max(initial=-1)) + 1, VARIANTS[variant].pieces, generator=generator)[ids]
+    drawn[:, :2] = confined(drawn[:, :2], side - SIDE + 1, region)
+    return _Placed(digits, labels, count, own, ids, drawn)
+
+
+def _saliency(
+    official: Official, variant: str, side: int, seed: int, region: str, placements: int, split: str
+) -> Saliency:
+    """Of rows of a split: their digits at their places, without clutter, see `data.dataset.DataSet`."""
+    copies = placements if split == "train" else 1
+    made = _placed(official, split, variant, side, seed, region, copies)
+
+    def digits_alone(rows: Tensor) -> Tensor:
+        some = rows.cpu().numpy()
+        alone = place(made.digits, made.own[some], made.drawn[some, :2], side, PIECE_SIZE)
+        return torch.from_numpy(alone)
+
+    return digits_alone
 
 
 def _open_split(
     official: Official, split: str, variant: str, side: int, seed: int, region: str, placements: int
 ) -> Split:
     """Image id = number of the digit in its official file + their number * number of its placement."""
-    digits, labels = official("t10k" if split == "test" else "train")
-    count, ids = len(digits), _ids(split, len(digits))
-    digits, labels = np.ascontiguousarray(digits[ids]), labels[ids]
-    shown = VARIANTS[variant]
-    if not shown.on_canvas:
+    made = _placed(official, split, variant, side, seed, region, placements)
+    digits, labels, count, own, ids = made.digits, made.labels, made.count, made.own, made.ids
+    if not VARIANTS[variant].on_canvas:
         return Split.of(ImageStore.from_arrays(digits[..., None], labels, ids))
-    generator = np.random.default_rng([seed, SPLITS.index(split)])
-    own = np.tile(np.arange(len(ids)), placements)
-    ids = np.concatenate([ids + count * copy for copy in range(placements)])
-    drawn = draws(int(ids.max(initial=-1)) + 1, shown.pieces, generator=generator)[ids]
-    drawn[:, :2] = confined(drawn[:, :2], side - SIDE + 1, region)
+    drawn = made.drawn
 
     def canvases(rows: range) -> np.ndarray:
         some = np.asarray(rows)

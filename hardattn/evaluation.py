@@ -14,10 +14,12 @@ from typing import Any
 
 from torch import Tensor
 
+from data.coverage import CoverageRow, coverage
 from data.dataset import DataSet, Split
 from data.device import at_home
 from data.errors import SettingsError
 from data.files import write_json
+from data.geometry import Geometry
 from data.measures import resampling
 from data.readout import READ
 from hardattn.baselines import training as whole_image
@@ -55,6 +57,7 @@ class Evaluation:
         budget: the largest "mean_glimpses" or "mflops" that was asked for.
         within_budget: of each rule the point whose threshold meets it on validation images.
         fingerprint: of the images, see `data.dataset.Split`.
+        coverage: the share of the object's box in each glimpse, where boxes are known; of all trajectories.
     """
 
     dataset: str
@@ -73,6 +76,7 @@ class Evaluation:
     budget: dict[str, float] = field(default_factory=dict)
     within_budget: list[Point] = field(default_factory=list)
     fingerprint: str = ""
+    coverage: list[CoverageRow] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -180,7 +184,7 @@ def measured(
     """
     require_images(run, split)
     wanted, chosen = stopping_settings(run, stop, budget or {}, trajectories)
-    images = at_home(split, run.network.device)
+    images, held = at_home(split, run.network.device), list[CoverageRow]()
     labels, counts = images.labels.cpu(), resampling(images.originals, seed=0, resamples=RESAMPLES)
     if isinstance(run.network, Baseline):
         every, costs = _whole_images(run, images, trajectories)
@@ -193,6 +197,7 @@ def measured(
         read = looks.read(run.settings.geometry)
         figures = partial(curve, looks.predictions, labels, costs=its_costs, read=read, counts=counts)
         points, within = figures(wanted), figures(chosen)
+        held = _held(looks, split, run.settings.geometry)
     accuracy, nll = accuracy_and_nll(logits, labels)
     return Evaluation(
         run.settings.dataset,
@@ -210,6 +215,16 @@ def measured(
         dict(budget or {}),
         within,
         images.fingerprint,
+        held,
+    )
+
+
+def _held(looks: Looks, split: Split, geometry: Geometry) -> list[CoverageRow]:
+    """How much of their objects the glimpses hold, of all trajectories alike."""
+    if split.boxes is None:
+        return []
+    return coverage(
+        looks.locations.flatten(0, 1), split.boxes.repeat_interleave(looks.locations.shape[1], 0), geometry
     )
 
 

@@ -34,7 +34,7 @@ from hardattn.training.recipe import Recipe, implied, require_sides, require_use
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
-from hardattn.warm_start import LearnedFeatures
+from hardattn.warm_start import LearnedFeatures, pretrained_encoder
 from supervision.batches import MixedBatches
 from supervision.source import SequenceSource
 
@@ -75,7 +75,8 @@ def train(
         glimpses: T; default the method's, else the data set's.
         supervised_images: how many of the store's images to use; default all.
         teacher: whose class probabilities are mixed into the labels of the training images; None: no one's.
-        features: what the encoder begins with, see `hardattn.warm_start`; None: it begins at random.
+        features: what the encoder begins with, see `hardattn.warm_start`; None: it begins at random, or with
+            the weights of a package, where it has some.
         magnification: of a method with affine crops, see `data.geometry.affine_crops`; default 2.33.
         recipe: default the one that suits method and data set.
         command: the command line that was given, kept for the report.
@@ -91,6 +92,7 @@ def train(
     require_seed(seed)
     geometry = geometry_of(name, dataset, store, geometry, magnification)
     _require_possible(name, recipe, geometry, steps)
+    features = features or pretrained_encoder(recipe.encoder)
     _require_learned(recipe, features)
     _require_boxes(dataset, recipe)
     everyone = recipe.supervised_share == 1

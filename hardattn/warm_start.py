@@ -1,4 +1,4 @@
-"""A network whose encoder begins with what a fit, or another network, has learned."""
+"""A network whose encoder begins with what a fit, another network, or a package has learned."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from data.errors import SettingsError
 from hardattn.loading import open_network
 from hardattn.model.local_encoder import LocalGlimpse
 from hardattn.model.network import HardAttention
+from hardattn.model.registry import ENCODERS
 from hardattn.training.checkpoint import RUN
 
 PREFIX = "q.local."
@@ -68,6 +69,32 @@ class LearnedEncoder(LearnedFeatures):
                 "--encoder, --hidden and --batch-norm as that run, on images of as many channels"
             )
         network.what.load_state_dict(dict(self.tensors))
+
+
+@dataclass(frozen=True)
+class PretrainedEncoder(LearnedFeatures):
+    """What a package has of an encoder that has seen other images, from `pretrained_encoder`.
+
+    Attributes:
+        tensors: its state, as it is published.
+    """
+
+    def put_into(self, network: HardAttention) -> None:
+        """Copies into the encoder of a network what that has of it."""
+        network.what.load_pretrained(self.tensors)
+
+
+def pretrained_encoder(name: str) -> PretrainedEncoder | None:
+    """What the encoder of this name begins with, if nothing else is given; None: at random.
+
+    Raises:
+        SettingsError: its package is not installed.
+
+    >>> pretrained_encoder("conv") is None
+    True
+    """
+    pretrained = getattr(ENCODERS[name], "pretrained", None)
+    return pretrained and PretrainedEncoder(pretrained())
 
 
 def learned_encoder(folder: Path) -> LearnedEncoder:

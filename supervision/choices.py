@@ -3,6 +3,7 @@
 SPLITS = ("design", "train")
 """Those whose images get sequences; the first is the default."""
 SEQUENCES, RECORDED, PARTS = "sequences", "sequences-recorded", "sequences-parts"
-"""Stores of a run: designed, recorded from a network, of annotated parts."""
+SALIENT = "sequences-salient"
+"""Stores of a run: designed, recorded from a network, of annotated parts; of ground-truth saliency."""
 COLUMNS = "image_id part_name row col visible"
 """Of a line of annotations."""

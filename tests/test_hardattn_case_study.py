@@ -84,6 +84,8 @@ def geometry(given: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def test_every_published_row_is_there_with_its_figures_in_all_ways() -> None:
     every = trainings(read_table("case-study"), minutes=60, seed=0, seeds=1)
+    assert sum(one.minutes for one in every) == pytest.approx(60)
+    every = [one for one in every if one.row.get("method") not in ("random", "centre")]
     found: dict[tuple[Any, ...], list[Any]] = {}
     for one in every:
         figures = one.published("error_percent"), one.published("epoch")
@@ -98,7 +100,6 @@ def test_every_published_row_is_there_with_its_figures_in_all_ways() -> None:
     methods = {one.way: one.row["method"] for one in every if one.way}
     assert list(methods.values()) == ["ram", "ps-nogs", "nogs-all"]
     assert {one.row["canvas"] for one in every} == {60}
-    assert sum(one.minutes for one in every) == pytest.approx(60)
 
 
 def test_rows_of_the_same_glimpses_share_one_design_of_the_longest() -> None:

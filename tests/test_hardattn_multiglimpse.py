@@ -237,8 +237,14 @@ def test_interpolation_is_counted() -> None:
 @pytest.mark.parametrize(
     ("chosen", "words"),
     [
-        ({"policy": "affine-map", "core": "gru"}, "--core attention with --policy affine-map, found gru"),
-        ({"policy": "affine-attention", "core": "rnn"}, "--core attention with --policy affine-attention"),
+        (
+            {"policy": "affine-map", "core": "gru"},
+            "--core attention or mean with --policy affine-map, found gru",
+        ),
+        (
+            {"policy": "affine-attention", "core": "rnn"},
+            "--core attention or mean with --policy affine-attention",
+        ),
         ({"policy": "affine-map", "encoder": "conv"}, "--encoder residual or resnet18 with --policy"),
         ({"policy": "affine-map", "dropout": 0.1}, "no --dropout with --policy affine-map, found 0.1"),
         ({"encoder": "resnet18"}, "--hidden 512 with --encoder resnet18, found 8"),

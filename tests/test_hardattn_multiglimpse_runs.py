@@ -201,7 +201,10 @@ def test_an_encoder_of_another_size_is_refused(tmp_path: Path) -> None:
         ({"magnification": 1}, "expected a --magnification above 1 with 3 glimpses"),
         ({"magnification": 20}, "expected a --magnification from 1 to 8"),
         ({"policy": "categorical"}, "expected a method that trains --policy categorical, found multiglimpse"),
-        ({"core": "gru", "policy": "affine-map"}, "expected --core attention with --policy affine-map"),
+        (
+            {"core": "gru", "policy": "affine-map"},
+            "expected --core attention or mean with --policy affine-map",
+        ),
         ({"auxiliary": 1.5}, r"expected a share in \[0, 1\] for --auxiliary, found 1.5"),
         ({"geometry": DATASET.geometry}, "expected --magnification to choose the glimpse"),
         (

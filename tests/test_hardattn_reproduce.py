@@ -8,14 +8,19 @@ from typing import Any
 
 import click
 import pytest
+import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 from reproduce_tiny import TINY, use_table, write_mnist
 
 import hardattn.evaluation
 import hardattn.experiments.reproduce.trainings
+from data.coverage import coverage_table
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
+from data.registry import load
+from data.tensors import load_tensors
+from hardattn.cli.evaluate import table
 from hardattn.cli.main import main
 from hardattn.evaluation import evaluate
 from hardattn.experiments.reproduce.settings import Training, chosen, read_table, trainings
@@ -53,6 +58,36 @@ name = "PS-RAM"
 method = "ps-ram"
 sequences = "recorded"
 """
+CROPS = """
+dataset = "digits"
+glimpses = 2
+magnification = 5
+published_on = "other digits"
+
+[elsewhere.finite]
+rows = ["pretrained", "comparator"]
+magnification = 4
+
+[[rows]]
+name = "pretrained"
+method = "multiglimpse"
+features = "comparator"
+published_error_percent = 16.0
+recipe = { hidden = 8, frozen = true }
+
+[[rows]]
+name = "comparator"
+method = "multiglimpse"
+glimpses = 1
+magnification = 1
+recipe = { hidden = 8 }
+
+[[rows]]
+name = "random"
+method = "random"
+recipe = { hidden = 8 }
+"""
+NAMES = ("comparator-0", "pretrained-0")
 UNSEEN = """
 dataset = "translated-mnist"
 canvas = 40
@@ -262,3 +297,39 @@ def test_sides_are_a_row_s_own() -> None:
     plain, wide = trainings({"dataset": "digits", "rows": rows}, minutes=8, seed=0, seeds=1)
     assert (plain.sensor, wide.sensor) == ({}, {"sides": [8, 16]})
     assert wide.tag == "-sides-8-16" and wide.task == "digits, sides 8,16"
+
+
+def test_a_row_begins_with_the_encoder_of_another_one_and_its_glimpses_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_table(monkeypatch, tmp_path, CROPS)
+    found = reproduce("tiny", None, tmp_path / "out", minutes=0.01, only="pretrained")
+    (row,) = found.rows
+    whole, own = (load_tensors(tmp_path / "out" / name / "model.safetensors", "")[0] for name in NAMES)
+    encoder = [name for name in own if name.startswith("what.")]
+    assert encoder and all(torch.equal(own[name], whole[name]) for name in encoder)
+    glance, crop = row.coverage
+    assert (glance.share, glance.side, glance.random, glance.central) == (1, 40, 1, 1)
+    assert 8 <= crop.side <= 20 and 0 <= crop.share < 1 and crop.images == len(load("digits")["test"])
+    assert (
+        row.published_on == "other digits"
+        and row.chooses
+        and found.choices[0].published_error_percent is None
+    )
+    (floor,) = reproduce("tiny", None, tmp_path / "out", minutes=0.01, only="random").rows
+    assert [line.side for line in floor.coverage] == [40, 8] and floor.task == row.task
+    assert abs(floor.coverage[1].share - floor.coverage[1].random) < 4 * floor.coverage[1].error
+    assert coverage_table([("multiglimpse", row.coverage)]) in table(evaluate(Path(row.run), device="cpu"))
+    assert reproduce("tiny", None, tmp_path / "out", minutes=0.01, only="pretrained") == found
+
+
+def test_a_table_on_another_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_table(monkeypatch, tmp_path, CROPS)
+    found = reproduce("tiny", None, tmp_path / "out", minutes=0.01, dataset="finite", only="comparator")
+    assert [row.task for row in found.rows] == ["finite, glimpses 1, magnification 1"]
+
+
+def test_an_encoder_of_no_row_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_table(monkeypatch, tmp_path, CROPS.replace('features = "comparator"', 'features = "other"'))
+    with pytest.raises(SettingsError, match="expected a row 'other' beside 'pretrained'"):
+        reproduce("tiny", None, tmp_path / "out", minutes=0.01, only="pretrained")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from reproduce_tiny import row
 
+from data.coverage import CoverageRow
 from hardattn.experiments.reproduce.outcome import Published, Reproduction, as_text
 
 
@@ -90,3 +91,22 @@ def test_convergence_is_compared_with_the_reference_of_the_same_task_and_seed(tm
     assert nogs.seconds_times_sooner == pytest.approx((8 / 2 + 12 / 4) / 2)
     assert ram.times_sooner is None
     assert "7.0 times sooner than the reference (at least 6.0), which got there in 1 of 2" in as_text(found)
+
+
+def test_a_figure_of_other_images_is_marked_and_chooses_nothing() -> None:
+    rows = [row("a", 1.0, published_error_percent=3.0, published_on="ImageNet-100"), row("b", 2.0)]
+    found = Reproduction("made-up", rows, None, 1.0)
+    lines = as_text(found).splitlines()
+    assert "3.00*" in lines[2] and "* published on ImageNet-100, other images" in lines
+    assert found.published_error_percent is None and lines[-1] == "chosen on validation: a, 2.00 % error"
+    assert str(found.summaries[0]).count("2.00 where published 3.00 on ImageNet-100") == 1
+
+
+def test_what_glimpses_hold_is_the_mean_of_the_seeds() -> None:
+    held = [[CoverageRow(1, 9, share, 0.1, 0.2, 0.3, 16.0)] for share in (0.2, 0.4)]
+    rows = [row("a", 1.0, seed=seed, coverage=held[seed]) for seed in (0, 1)] + [row("b", 2.0)]
+    found = Reproduction("made-up", rows, None, 1.0)
+    assert found.summaries[0].coverage == [CoverageRow(1, 9, pytest.approx(0.3), 0.1, 0.2, 0.3, 16.0)]
+    assert found.summaries[1].coverage == []
+    line = next(line for line in as_text(found).splitlines() if line.startswith("      1"))
+    assert line.split() == ["1", "30.0", "(10.0)", "20.0", "30.0", "16.0", "a"]

@@ -2,16 +2,19 @@
 
 import pytest
 
+from data.errors import SettingsError
 from data.registry import DATASETS
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.experiments.reproduce.outcome import Published
 from hardattn.experiments.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
 from hardattn.objectives.registry import METHODS
+from hardattn.training.choices import UNCLIPPED
 from hardattn.training.recipe import Recipe
 
-ROW = {"name", "method", "baseline", "sequences", "share", "recipe", *COMMON}
-TABLE = {"rows", "seeds", "minutes", "attributes", "reference", *COMMON}
+ROW = {"name", "method", "baseline", "sequences", "features", "share", "recipe", *COMMON}
+PUBLISHED = {f"published_{figure}" for figure in ("error_percent", "iterations", "epoch")}
+TABLE = {"rows", "ways", "seeds", "minutes", "attributes", "reference", *COMMON}
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -19,14 +22,16 @@ def test_settings_name_what_there_is(name: str) -> None:
     table = read_table(name)
     assert set(table) <= TABLE | {"published_error_percent", "published"} and len(table["rows"]) >= 4
     for row in table["rows"]:
-        recipe = row.get("recipe", {})
-        assert set(row) <= ROW | {"published_error_percent", "published_iterations"}
+        assert set(row) <= ROW | PUBLISHED
+    every = [one.row for one in trainings(table, minutes=60.0, seed=0, seeds=1)]
+    for row in every:
+        recipe = {key: None if value == UNCLIPPED else value for key, value in row.get("recipe", {}).items()}
         if "baseline" in row:
             assert row["baseline"] in BASELINES and BaselineRecipe(**recipe)
         else:
             assert METHODS[row["method"]].supervised == ("sequences" in row) and Recipe(**recipe)
     names = [row["name"] for row in table["rows"]]
-    assert "ram" in {row.get("method") for row in table["rows"]} and len(set(names)) == len(names)
+    assert "ram" in {row.get("method") for row in every} and len(set(names)) == len(names)
     assert table.get("reference", names[0]) in names
 
 
@@ -67,3 +72,47 @@ def test_a_row_has_the_settings_of_the_table_where_it_has_none() -> None:
     assert [one.row["glimpses"] for one in found] == [3, 5]
     assert [one.row["dataset"] for one in found] == ["digits", "digits"]
     assert [one.tag for one in found] == ["", "-glimpses-5"]
+
+
+def test_a_table_on_another_data_set_has_the_rows_that_it_says() -> None:
+    own, other = (read_table("recurrent-glimpsenet", name) for name in (None, "folder"))
+    assert own["dataset"] == "cluttered-mnist" and read_table("recurrent-glimpsenet", own["dataset"]) == own
+    assert other["dataset"] == "folder" and other["size"] == 128 and "canvas" not in other
+    names = [row["name"] for row in other["rows"]]
+    assert {"baseline", "pretrained", "pretrained-frozen", "comparator"} < {*names} and len(names) < len(
+        own["rows"]
+    )
+    every = trainings(other, minutes=60.0, seed=0, seeds=1)
+    assert {*LOADED_WITH} & {*every[0].row} <= {*DATASETS["folder"].options}
+    assert {one.task for one in every if not one.chooses} - {one.task for one in every if one.chooses} == {
+        "folder, size 128, glimpses 1, magnification 1"
+    }
+    with pytest.raises(SettingsError, match="expected --dataset of cluttered-mnist, folder for the table"):
+        read_table("recurrent-glimpsenet", "cub")
+
+
+@pytest.mark.parametrize("name", table_names())
+def test_features_are_those_of_a_row_that_is_there(name: str) -> None:
+    for table in (
+        read_table(name),
+        *([read_table(name, "folder")] if name == "recurrent-glimpsenet" else []),
+    ):
+        names = {row["name"] for row in table["rows"]}
+        assert {row["features"] for row in table["rows"] if "features" in row} <= names
+
+
+def test_the_published_variants_are_all_there_and_of_other_images() -> None:
+    table = read_table("recurrent-glimpsenet")
+    accuracy = {
+        **{"baseline": 83.99, "2d-spatial-clue": 84.16, "2d-spatial-loc": 83.81, "2d-spatial-loc-s7": 62.0},
+        **{"2d-spatial-loc-s7-no-aux": 67.45, "multihead-attention": 83.72, "pretrained": 85.14},
+        "pretrained-frozen": 84.75,
+    }
+    found = {
+        row["name"]: 100 - row["published_error_percent"]
+        for row in table["rows"]
+        if "published_error_percent" in row
+    }
+    assert found == pytest.approx(accuracy) and table["published_on"] == "ImageNet-100"
+    every = {one.name: one for one in trainings(table, minutes=60.0, seed=0, seeds=1)}
+    assert not every["comparator"].chooses and all(every[name].chooses for name in accuracy)

@@ -80,6 +80,8 @@ def evaluate(run_folder: Path, data_root: Path | None, as_json: bool, **options:
 
 def table(result: Evaluation) -> str:
     """The figures for people: fixed glimpses and the predicted gain in full, every other rule on one line."""
+    from data.coverage import coverage_table
+
     task = f"{result.dataset} {result.target}"
     several = "one trajectory" if result.trajectories == 1 else f"mean of {result.trajectories} trajectories"
     seen = "the whole image" if result.method in BASELINES else several
@@ -95,7 +97,8 @@ def table(result: Evaluation) -> str:
         f"converged after {result.iterations_to_convergence} iterations, "
         f"{result.seconds_to_convergence:.0f} s of training; {result.parameters:,} parameters"
     )
-    return "\n".join([head, *rows, tail])
+    held = [coverage_table([(result.method, result.coverage)])] if result.coverage else []
+    return "\n".join([head, *rows, *held, tail])
 
 
 def _cells(values: Iterable[object]) -> str:

@@ -17,6 +17,7 @@ PLACES = {
     "report": "hardattn.cli.report:report",
     "reproduce": "hardattn.cli.reproduce:reproduce",
     "robustness": "hardattn.cli.robustness:robustness",
+    "saliency": "hardattn.cli.saliency:saliency",
     "train": "hardattn.cli.train:train",
 }
 

@@ -10,14 +10,26 @@ from typing import Any
 import click
 
 from data.cli.commands import Command, command_line
-from data.cli.options import PATH, Option, device_option, json_option, panel
+from data.cli.options import PATH, Name, Option, device_option, json_option, panel
+from data.registry import DATASETS
 from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.reproduce.settings import table_names
 
 _DATA = panel(
     "Data",
+    Option(
+        ["--dataset"],
+        type=Name(DATASETS),
+        metavar="NAME",
+        help="Another data set than the table's own, of a table that has rows for it (recurrent-glimpsenet: "
+        "folder).",
+    ),
     Option(["--data-root"], type=PATH, help="Folder of the images, in the official layout."),
-    Option(["--run", "run_dir"], type=PATH, help="Folder of everything. [default: runs/reproduce/NAME]"),
+    Option(
+        ["--run", "run_dir"],
+        type=PATH,
+        help="Folder of everything. [default: runs/reproduce/NAME, or NAME-DATASET]",
+    ),
     Option(
         ["--designs"],
         type=PATH,
@@ -65,10 +77,13 @@ def reproduce(name: str, data_root: Path | None, run_dir: Path | None, as_json: 
       hardattn reproduce rewards --data-root DIR --seeds 1
       hardattn reproduce case-study --data-root DIR --minutes 105 --row REINFORCE
       hardattn reproduce nogs-celebahq --data-root DIR --attribute Male --designs runs
+      hardattn reproduce recurrent-glimpsenet --data-root DIR --seeds 1 --minutes 60
+      hardattn reproduce recurrent-glimpsenet --dataset folder --data-root DIR --row pretrained
     """
     from hardattn.experiments.reproduce.outcome import as_text
     from hardattn.experiments.reproduce.trainings import reproduce
 
-    folder, say = run_dir or Path("runs") / "reproduce" / name, partial(click.echo, err=True)
+    stem = "-".join(part for part in (name, options["dataset"]) if part)
+    folder, say = run_dir or Path("runs") / "reproduce" / stem, partial(click.echo, err=True)
     result = reproduce(name, data_root, folder, say=say, command=command_line(), **options)
     click.echo(json.dumps(result.to_json()) if as_json else as_text(result))

@@ -46,6 +46,8 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --first-glance --name glance
       hardattn train --method multiglimpse --epochs 20
       hardattn train --method act --ponder-cost 0.05
+      hardattn train --method glimpsenet --supervise
+      hardattn train --encoder efficientnet-lite0 --frozen --dataset cub --data-root DIR --supervise
       hardattn train --supervise --distil runs/digits/hardattn-cnn-0 --loss-at 4,2,1,1,1 --name anytime
       hardattn train --policy gaussian --core rnn --combine add --reward final --reward box=0.5 --name box
       hardattn train --dataset celebahq --attribute Male --data-root DIR --supervise

@@ -132,7 +132,8 @@ def _network_options() -> list[click.Parameter]:
             ["--encoder"],
             type=click.Choice(list(ENCODERS)),
             help="Of a glimpse. plain, which comes with --combine plain: linear layers and ReLU alone (Mnih "
-            "et al. 2014). [default: conv]",
+            "et al. 2014). efficientnet-lite0: its first blocks, with weights learned on ImageNet. "
+            "[default: conv]",
         ),
         Option(
             ["--features"],
@@ -146,7 +147,8 @@ def _network_options() -> list[click.Parameter]:
             ["--frozen"],
             is_flag=True,
             default=None,
-            help="Leave the encoder of --features as it is, with the statistics of its norms.",
+            help="Leave the encoder of --features, or the blocks of efficientnet-lite0, as it is, with "
+            "the statistics of its norms.",
         ),
         Option(
             ["--combine"],

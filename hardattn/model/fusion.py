@@ -1,4 +1,4 @@
-"""A core that keeps every glimpse's features and fuses them by attention, after each glimpse anew.
+"""Cores that keep every glimpse's features and fuse them anew after each: by attention, or the mean.
 
 Tan et al. 2021 (arXiv 2111.02018). Shapes: B images, T glimpses, D features, N numbers carried along, W width
 of the state.
@@ -76,11 +76,8 @@ class Memory:
         return torch.cat([output.to(state), state[..., self.width :]], -1)
 
 
-@CORES.register("attention")
-class AttentionCore(Core):
-    r"""$h_t = \mathrm{relu}(\mathrm{norm}(\mathrm{attention}(f_t; f_1, \dots, f_t)))$.
-
-    One head: the last glimpse asks, keys and values are the features so far. Before any glimpse h is learned.
+class MemoryCore(Core):
+    """The contract of a core that keeps every glimpse's features; before any glimpse its fusion is learned.
 
     Args:
         features: D.
@@ -89,6 +86,41 @@ class AttentionCore(Core):
 
     Attributes:
         memory: how its states are laid out.
+    """
+
+    def __init__(self, features: int, *, glimpses: int, carried: int = 0) -> None:
+        super().__init__()
+        self.memory = Memory(glimpses, features, carried)
+        self.start = nn.Parameter(0.1 * torch.randn(features))
+
+    def initial(self, count: int) -> Tensor:
+        return pad(self.start, (0, self.memory.size - self.memory.width)).expand(count, -1)
+
+    def output(self, state: Tensor) -> Tensor:
+        return self.memory.output(state)
+
+
+@CORES.register("mean")
+class MeanCore(MemoryCore):
+    r"""$h_t = \frac1t \sum_{i \le t} f_i$: a linear classifier then averages its logits of each glimpse.
+
+    >>> core = MeanCore(1, glimpses=3)
+    >>> state = core(torch.tensor([[4.0]]), core(torch.tensor([[2.0]]), core.initial(1)))
+    >>> core.output(state).tolist()
+    [[3.0]]
+    """
+
+    def forward(self, features: Tensor, state: Tensor) -> Tensor:
+        state = self.memory.taken(state, features)
+        seen = self.memory.seen(state)[..., None]
+        return self.memory.fused(state, (seen * self.memory.features(state)).sum(1) / seen.sum(1))
+
+
+@CORES.register("attention")
+class AttentionCore(MemoryCore):
+    r"""$h_t = \mathrm{relu}(\mathrm{norm}(\mathrm{attention}(f_t; f_1, \dots, f_t)))$.
+
+    One head: the last glimpse asks, keys and values are the features so far.
 
     >>> core = AttentionCore(8, glimpses=3)
     >>> state = core(torch.zeros(2, 8), core.initial(2))
@@ -97,20 +129,12 @@ class AttentionCore(Core):
     """
 
     def __init__(self, features: int, *, glimpses: int, carried: int = 0) -> None:
-        super().__init__()
-        self.memory = Memory(glimpses, features, carried)
-        self.start = nn.Parameter(0.1 * torch.randn(features))
+        super().__init__(features, glimpses=glimpses, carried=carried)
         self.attention = nn.MultiheadAttention(features, 1, batch_first=True)
         self.norm = nn.LayerNorm(features)
-
-    def initial(self, count: int) -> Tensor:
-        return pad(self.start, (0, self.memory.size - self.memory.width)).expand(count, -1)
 
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
         state = self.memory.taken(state, features)
         kept, query = self.memory.features(state), features[:, None, : self.memory.width]
         fused, _ = self.attention(query.to(kept), kept, kept, key_padding_mask=~self.memory.seen(state))
         return self.memory.fused(state, self.norm(fused[:, 0]).relu())
-
-    def output(self, state: Tensor) -> Tensor:
-        return self.memory.output(state)

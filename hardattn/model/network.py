@@ -60,7 +60,8 @@ class HardAttention(nn.Module):
         core: a key of `hardattn.model.registry.CORES`.
         policy: a key of `hardattn.model.registry.POLICIES`.
         deviation: of a policy that has one, in normalised coordinates; None: learned.
-        frozen: whether the encoder stays as it is in training, with the statistics of its norms.
+        frozen: whether the encoder stays as it is in training, with the statistics of its norms; of one that
+            has a `backbone` only that.
         halts: whether it is trained to halt, and predicts by the mean over its glimpses until then.
         infers: whether it has an inference network beside it, for training alone, see
             `hardattn.model.inference`.
@@ -113,7 +114,9 @@ class HardAttention(nn.Module):
             width, **_taken(CORES[core], glimpses=glimpses, carried=self._carried(policy))
         )
         if POLICIES[policy].reads != "output" and self.memory is None:
-            raise SettingsError(f"expected --core attention with --policy {policy}, found {core}; take it")
+            raise SettingsError(
+                f"expected --core attention or mean with --policy {policy}, found {core}; take one"
+            )
         offered = {"deviation": deviation, "memory": self.memory, "map_shape": self._map_shape}
         self.policy_head: Policy = POLICIES[policy](width, grid, **_taken(POLICIES[policy], **offered))
         self.class_head = nn.Linear(width, classes)
@@ -124,7 +127,7 @@ class HardAttention(nn.Module):
         makes_policy = partial(POLICIES[policy], width, grid, **_taken(POLICIES[policy], **offered))
         context = (channels, grid.glimpse_size, width, classes)
         self.inference = InferenceNetwork(*context, makes_policy()) if infers else None
-        self.what.requires_grad_(not frozen)
+        self._learned_before.requires_grad_(not frozen)
         self.register_load_state_dict_pre_hook(heads_by_name)
 
     @property
@@ -154,8 +157,13 @@ class HardAttention(nn.Module):
         """As of any module; what is frozen stays in evaluation mode."""
         super().train(mode)
         if self.frozen:
-            self.what.eval()
+            self._learned_before.eval()
         return self
+
+    @property
+    def _learned_before(self) -> nn.Module:
+        """What of the encoder may be frozen."""
+        return getattr(self.what, "backbone", self.what)
 
     def initial(self, count: int) -> Tensor:
         """(B, W) state before any glimpse."""

@@ -22,10 +22,13 @@ ENCODERS: Registry[Any] = Registry(
         "patches": "hardattn.model.patch_encoder",
         "local": "hardattn.model.local_encoder",
         **dict.fromkeys(("residual", "resnet18"), "hardattn.model.residual_encoder"),
+        "efficientnet-lite0": "hardattn.model.efficientnet",
     },
 )
 """Of a glimpse: (channels, size, features, *, batch_norm) -> module, see `hardattn.model.encoders`; without
-the keyword it has no norm. An attribute `combination` names the one that goes with it by default."""
+the keyword it has no norm. An attribute `combination` names the one that goes with it by default. One
+that has seen other images gives the weights by `pretrained`, takes them by `load_pretrained`, and has an
+attribute `backbone`, the part that they are of; see `hardattn.model.efficientnet`."""
 COMBINATIONS: Registry[Any] = Registry(
     "combination",
     {
@@ -38,15 +41,20 @@ COMBINATIONS: Registry[Any] = Registry(
 one without the keyword is for glimpses of one side. With the keyword `grid` it is told the sizes; an
 attribute `width` says how wide its result is, where that is not as wide as features."""
 CORES: Registry[Any] = Registry(
-    "core", {**dict.fromkeys(("gru", "lstm", "rnn"), _CORES), "attention": "hardattn.model.fusion"}
+    "core",
+    {
+        **dict.fromkeys(("gru", "lstm", "rnn"), _CORES),
+        **dict.fromkeys(("attention", "mean"), "hardattn.model.fusion"),
+    },
 )
 """What remembers: (features,) -> `hardattn.model.cores.Core`; with the keywords `glimpses` and `carried`, see
-`hardattn.model.fusion.AttentionCore`."""
+`hardattn.model.fusion.MemoryCore`."""
 POLICIES: Registry[Any] = Registry(
     "policy",
     {
         **dict.fromkeys(("categorical", "product", "epe", "gaussian", "mixture"), _POLICIES),
         "gaussian-state": "hardattn.model.state_gaussian",
+        "glance": "hardattn.model.glance_policy",
         **dict.fromkeys(("affine", "affine-attention", "affine-map"), _LOCALISERS),
     },
 )

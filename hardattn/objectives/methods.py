@@ -107,6 +107,7 @@ MULTIGLIMPSE_RECIPE: Mapping[str, Any] = {
     **{"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "clip": None},
     **{"schedule": "one-cycle", "average": 0.0, "jitter": 0.0},
 }
+GLIMPSENET: Mapping[str, float] = {"classification": 1.0, "saliency": 1.0, **STOPPING}
 TRAJECTORIES = 5
 WAKE_SLEEP = dict.fromkeys(("wake-sleep", "wake-inference", "sleep-inference"), 1.0)
 HALTING: Mapping[str, Any] = {"loss_at": "last"}  # the prediction where it halts
@@ -145,6 +146,16 @@ _METHODS: Mapping[str, Method] = {
         SALIENCY,
         "sequences",
         policy="categorical",
+    ),
+    "glimpsenet": Method(
+        "regresses the policy on ground-truth saliency, classifies each region, takes the mean (GlimpseNet)",
+        "sample",
+        "greedy",
+        GLIMPSENET,
+        "sequences-salient-train",
+        supervised_share=1.0,
+        policy="glance",
+        suited={"core": "mean", "policy": "glance"},
     ),
     "ps-ram": _imitating("imitates on some images what a trained network looked at", "sequences-recorded"),
     "ps-parts": _imitating("imitates annotated parts of the objects on some images", "sequences-parts"),

@@ -9,6 +9,7 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
 from data.places import is_whole
+from hardattn.model.policies import CategoricalPolicy
 from hardattn.model.registry import POLICIES
 from hardattn.training.settings import Supervision
 from supervision.batches import Maps, supervised_split
@@ -78,7 +79,7 @@ def guided_maps(store: SequenceSource, images: Split, geometry: Geometry, steps:
         SettingsError: the policy is not categorical.
         StoreError: the store has no maps and the images no boxes, or a map says nothing.
     """
-    if policy != "categorical":
+    if not issubclass(POLICIES[policy], CategoricalPolicy):
         raise SettingsError(f"expected --policy categorical with --method saliency, found {policy}")
     if images.boxes is not None and store.settings.get("design", {}).get("source") == "parts":
         return box_maps(images.boxes.cpu(), geometry, steps)
@@ -87,7 +88,8 @@ def guided_maps(store: SequenceSource, images: Split, geometry: Geometry, steps:
     if not bool(on_grid.any()):
         raise StoreError(
             f"expected EPE maps of places on the grid in {store.name}, found none; make designs with "
-            "`boed generate`, whose stores have them, or parts of annotated boxes with `hardattn parts`"
+            "`boed generate`, whose stores have them, parts of annotated boxes with `hardattn parts`, or "
+            "saliency with `hardattn saliency`"
         )
     maps = store.load(store.rows_of(images.ids.tolist())).epe_map[:, :steps, on_grid]
     if bool((maps.isnan().any(-1) | maps.isinf().all(-1)).any()):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import mean
 from typing import Any
 
+from data.coverage import coverage_table
 from hardattn.experiments.reproduce.effects import Effect, Gap, effects, gaps
 from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.summary import Summary, summaries
@@ -119,7 +120,8 @@ def grouped(rows: Sequence[Row], key: Callable[[Row], str]) -> list[list[Row]]:
 def _choice(rows: Sequence[Row]) -> Choice:
     methods = grouped(rows, lambda row: row.method)
     best = min(methods, key=lambda seeds: mean(row.validation_percent for row in seeds))
-    known = [row.published_error_percent for row in rows if row.published_error_percent is not None]
+    own = [row.published_error_percent for row in rows if not row.published_on]
+    known = [figure for figure in own if figure is not None]
     error = mean(row.error_percent for row in best)
     return Choice(best[0].task, best[0].method, error, min(known, default=None))
 
@@ -131,8 +133,13 @@ def as_text(result: Reproduction) -> str:
     lines = [f"{result.name}, {result.minutes:g} minutes of training in all"]
     lines += [f"{_titles()}  row{' and task' if several else ''}"]
     lines += [_line(row, several) for row in result.rows]
+    lines += [
+        f"* published on {name}, other images" for name in dict.fromkeys(map(_elsewhere, result.rows)) if name
+    ]
     lines += [str(figure) for figure in result.published]
     lines += [str(one) for one in result.summaries if one.trainings > 1 or one.times_sooner is not None]
+    held = [(one.method, one.coverage) for one in result.summaries if one.coverage]
+    lines += [coverage_table(held)] if held else []
     for choice in result.choices:
         task = f" of {choice.task}" if len(result.choices) > 1 else ""
         known = choice.published_error_percent
@@ -145,7 +152,7 @@ def as_text(result: Reproduction) -> str:
 
 COLUMNS: Sequence[tuple[str, int, Callable[[Row], str]]] = (
     ("error %", 8, lambda row: f"{row.error_percent:.2f}"),
-    ("published", 10, lambda row: _known(row.published_error_percent, ".2f")),
+    ("published", 10, lambda row: _known(row.published_error_percent, ".2f") + _star(row)),
     ("valid. %", 9, lambda row: f"{row.validation_percent:.2f}"),
     ("best epoch", 11, lambda row: f"{row.best_epoch:.2f}"),
     ("published", 10, lambda row: _known(row.published_epoch, "g")),
@@ -160,6 +167,15 @@ COLUMNS: Sequence[tuple[str, int, Callable[[Row], str]]] = (
 
 def _known(value: float | None, digits: str) -> str:
     return "" if value is None else format(value, digits)
+
+
+def _elsewhere(row: Row) -> str:
+    """The other data set that the published figure of a row is of, or ""."""
+    return row.published_on if row.published_error_percent is not None else ""
+
+
+def _star(row: Row) -> str:
+    return "*" if _elsewhere(row) else ""
 
 
 def _titles() -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from data.coverage import CoverageRow
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,7 @@ class Row:
         published_error_percent: of the row that it stands beside, None without one.
         published_iterations: to convergence, of that row.
         published_epoch: after which its weights were best, by validation accuracy.
+        published_on: the data set that its error is of, where that is another one; else "".
         unseen_error_percent: of test images of a kind that it was never trained on, where the table has any.
         validation_percent: error of the validation images, which chooses.
         seconds, iterations: of training.
@@ -25,6 +28,7 @@ class Row:
             training split has.
         iterations_to_convergence, seconds_to_convergence: see `hardattn.training.convergence.convergence`.
         made_in: seconds in which the sequences that it imitates were designed, once for all seeds.
+        coverage: how much of their objects the glimpses hold, where boxes are known.
         mflops: of one image, the class said once, after the last glimpse; a multiply-add is 2.
         way: which of the table's ways it was trained in, "" without them.
         given: what the table says of its task, such as "dataset", "glimpses", "glimpse_size" and "scales".
@@ -54,3 +58,5 @@ class Row:
     given: Mapping[str, Any]
     chooses: bool
     run: str
+    published_on: str = ""
+    coverage: list[CoverageRow] = field(default_factory=list)

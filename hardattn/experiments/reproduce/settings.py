@@ -3,7 +3,12 @@
 What is said outside the rows holds for every row that does not say otherwise: data set and its options, and
 the glimpses. A table may have several attributes and several seeds; then every row is trained for each. A row
 without method and baseline is trained in each of the table's `ways`, which have a method and a recipe. Its
-list `published` has the published figures that no row stands beside.
+list `published` has the published figures that no row stands beside, and `published_on` the data set that
+those of its rows are of, where that is another one.
+
+A row's `magnification` says how wide a glimpse is, see `data.geometry.affine_crops`: also of a method with
+plain glimpses, after a first glance then. Its `features` name the row whose encoder it begins with. What
+`elsewhere.NAME` of a table says holds on the data set of that name instead, with the rows that it lists.
 """
 
 from __future__ import annotations
@@ -21,10 +26,11 @@ from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.choices import UNCLIPPED
 
-LOADED_WITH = ("canvas", "attribute", "region", "placements")
+LOADED_WITH = ("canvas", "attribute", "region", "placements", "size")
 SENSOR = ("glimpse_size", "scales", "sides")
-TASK = ("dataset", *LOADED_WITH, "glimpses", *SENSOR)
-COMMON = (*TASK, "unseen")
+SEEN = ("glimpses", *SENSOR, "magnification")
+TASK = ("dataset", *LOADED_WITH, *SEEN)
+COMMON = (*TASK, "unseen", "published_on")
 
 
 def table_names() -> list[str]:
@@ -38,11 +44,22 @@ def table_names() -> list[str]:
     )
 
 
-def read_table(name: str) -> dict[str, Any]:
-    """The settings of a table; raises SettingsError for one that there is not."""
+def read_table(name: str, dataset: str | None = None) -> dict[str, Any]:
+    """The settings of a table, on another data set than its own where one is named.
+
+    Raises:
+        SettingsError: there is no such table, or it says nothing of that data set.
+    """
     if name not in table_names():
         raise SettingsError(f"expected a table of {', '.join(table_names())}; found {name!r}")
-    return tomllib.loads((_tables() / f"{name}.toml").read_text())
+    table = tomllib.loads((_tables() / f"{name}.toml").read_text())
+    others = table.pop("elsewhere", {})
+    if dataset in (None, table.get("dataset")):
+        return table
+    if dataset not in others:
+        known = ", ".join(filter(None, [table.get("dataset"), *others])) or "none"
+        raise SettingsError(f"expected --dataset of {known} for the table {name}; found {dataset!r}")
+    return _elsewhere(table, others[dataset]) | {"dataset": dataset}
 
 
 @dataclass(frozen=True)
@@ -95,15 +112,22 @@ class Training:
     @property
     def chooses(self) -> bool:
         """Whether it learns where to look."""
-        return "baseline" not in self.row and METHODS[self.row["method"]].evaluation == "greedy"
+        if "baseline" in self.row or METHODS[self.row["method"]].evaluation != "greedy":
+            return False
+        return not self.crops or self.row["glimpses"] > 1  # the first is the whole image
+
+    @property
+    def crops(self) -> bool:
+        """Whether its glimpses are affine crops."""
+        return "baseline" not in self.row and METHODS[self.row["method"]].crops
 
     @property
     def task(self) -> str:
         """Its task in words; that of a baseline has no glimpses."""
-        sensor = () if "baseline" in self.row else ("glimpses", *SENSOR)
+        sensor = () if "baseline" in self.row else SEEN
         named = [
             f"{key.replace('_', ' ')} {in_words(self.row[key])}"
-            for key in ("canvas", *sensor)
+            for key in ("canvas", "size", *sensor)
             if key in self.row
         ]
         parts = [self.row["dataset"], self.row.get("attribute"), self.row.get("region"), *named]
@@ -202,8 +226,8 @@ def slug(name: str) -> str:
 
 
 def _each_way(row: Mapping[str, Any], ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A row in each of the ways, named after both; itself where it has a method or a baseline."""
-    if "method" in row or "baseline" in row:
+    """A row in each of the ways, named after both; itself where it has a method or a baseline, or there are none."""
+    if "method" in row or "baseline" in row or not ways:
         return [row]
     return [{**way, **row, "name": f"{way['name']}, {row['name']}", "way": way["name"]} for way in ways]
 
@@ -212,6 +236,18 @@ def _tags(own: Mapping[str, Any]) -> tuple[str, str]:
     """The task settings that are not the table's, as the end of a file's name; with and without glimpses."""
     known = {key: f"-{slug(f'{key} {in_words(own[key])}')}" for key in TASK if key in own}
     return "".join(known.values()), "".join(tag for key, tag in known.items() if key != "glimpses")
+
+
+def _elsewhere(table: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """A table on another data set: the rows that are named, and all else in place of its own.
+
+    >>> table = {"canvas": 60, "seeds": 3, "rows": [{"name": "a"}, {"name": "b"}]}
+    >>> _elsewhere(table, {"rows": ["b"], "size": 128, "without": ["canvas"]})
+    {'seeds': 3, 'rows': [{'name': 'b'}], 'size': 128}
+    """
+    rows = [row for row in table["rows"] if row["name"] in other["rows"]]
+    kept = {key: value for key, value in table.items() if key not in other.get("without", ())}
+    return kept | {key: value for key, value in other.items() if key != "without"} | {"rows": rows}
 
 
 def _tables() -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from data.coverage import CoverageRow, mean_coverage
 from hardattn.experiments.reproduce.row import Row
 from hardattn.training import checkpoint
 from hardattn.training.convergence import Sooner, sooner
@@ -32,6 +33,8 @@ class Summary:
         least_times_sooner: the smallest of them.
         seconds_times_sooner: the same of seconds, median, with the time of making the sequences counted.
         reached: of how many the reference got there; the others are lower bounds.
+        published_on: see `Row`.
+        coverage: mean over trainings, of those with boxes.
     """
 
     method: str
@@ -48,14 +51,15 @@ class Summary:
     least_times_sooner: float | None
     seconds_times_sooner: float | None
     reached: int | None
+    published_on: str = ""
+    coverage: list[CoverageRow] = field(default_factory=list)
 
     def __str__(self) -> str:
         values = ", ".join(f"{value:.2f}" for value in self.error_percents)
         parts = [f"mean of {self.method}: {self.error_percent:.2f} % error ({values})"]
         if self.published_error_percent is not None:
-            parts.append(
-                f"{self.error_percent_beside:.2f} where published {self.published_error_percent:.2f}"
-            )
+            known = f"{self.published_error_percent:.2f}{self.published_on and f' on {self.published_on}'}"
+            parts.append(f"{self.error_percent_beside:.2f} where published {known}")
         if self.unseen_error_percent is not None:
             parts.append(f"unseen {self.unseen_error_percent:.2f}")
         parts.append(f"converged after {self.iterations_to_convergence:,.0f} iterations")
@@ -98,6 +102,8 @@ def _summary(own: Sequence[Row], rows: Sequence[Row], reference: str) -> Summary
         least_times_sooner=min(times, default=None),
         seconds_times_sooner=median(one.seconds_counted for one in compared) if compared else None,
         reached=sum(one.reached for one in compared) if compared else None,
+        published_on=own[0].published_on,
+        coverage=mean_coverage([row.coverage for row in own if row.coverage]),
     )
 
 

@@ -15,10 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from data.coverage import CoverageRow
 from data.dataset import DataSet
 from data.errors import SettingsError
 from data.files import write_rows
-from data.geometry import Geometry
+from data.geometry import Geometry, affine_crops
 from data.registry import load
 from data.runs import default_run
 from hardattn.baselines.training import train_baseline
@@ -42,6 +43,7 @@ from hardattn.training.budget import Budget
 from hardattn.training.convergence import kept_line
 from hardattn.training.run_folder import read_log, require_seed
 from hardattn.training.settings import read_run
+from hardattn.warm_start import features_in
 from supervision.store import SequenceStore
 
 CURVE = ("iteration", "seconds", "nll", "accuracy")
@@ -59,6 +61,7 @@ def reproduce(
     device: str = "auto",
     only: str = "",
     attributes: Collection[str] = (),
+    dataset: str | None = None,
     designs: Path | None = None,
     command: Sequence[str] | None = None,
     say: Say = print,
@@ -73,6 +76,7 @@ def reproduce(
         seeds: how many; default the table's, or 1.
         only: the row of this name, or else all whose name contains it; others keep their share of the time.
         attributes: of a table that has several, only these; the others keep their share as well.
+        dataset: another one than the table's, of which it says which rows it has.
         designs: folder of run folders of `boed fit`, named as in runs/; default those in `folder`.
         command: words of the command line that asks for it, kept with the runs for reports.
         say: is told what begins.
@@ -81,7 +85,7 @@ def reproduce(
         SettingsError: an unknown table, no time, no seed, or no such row.
         CheckpointError: a row was trained in `folder` for another time, or with other settings.
     """
-    table = read_table(name)
+    table = read_table(name, dataset)
     minutes = float(table.get("minutes", MINUTES)) if minutes is None else minutes
     seeds = int(table.get("seeds", 1)) if seeds is None else seeds
     require_seed(seed)
@@ -150,6 +154,8 @@ class Work:
             given=training.given,
             chooses=training.chooses,
             run=str(run),
+            published_on=training.row.get("published_on", ""),
+            coverage=[CoverageRow(**line) for line in seen.get("coverage", [])],
         )
 
     def trained(self, training: Training) -> Path:
@@ -163,8 +169,13 @@ class Work:
             return train_baseline(dataset, run, row["baseline"], **options)
         if "sequences" in row:
             options["store"] = self.sequences(training)
-        glimpses, geometry = row["glimpses"], self._geometry(training)
-        return train(dataset, run, method=row["method"], glimpses=glimpses, geometry=geometry, **options)
+        if "features" in row:
+            options["features"] = features_in(self.trained(self._named(row["features"], training)))
+        if training.crops:
+            options["magnification"] = row.get("magnification")
+        else:
+            options["geometry"] = self._geometry(training)
+        return train(dataset, run, method=row["method"], glimpses=row["glimpses"], **options)
 
     def sequences(self, training: Training) -> SequenceStore:
         """What a training imitates; what another one looked at is recorded from it, trained first."""
@@ -200,6 +211,17 @@ class Work:
             "what was recorded from it, found none; add one to the table"
         )
 
+    def _named(self, name: str, training: Training) -> Training:
+        """That of the row of this name for the same attribute and seed."""
+        wanted = (name, training.row.get("attribute"), training.seed)
+        for one in self.every:
+            if (one.name, one.row.get("attribute"), one.seed) == wanted:
+                return one
+        raise SettingsError(
+            f"expected a row {name!r} beside {training.name!r}, which begins with its encoder, found none; "
+            "add one to the table"
+        )
+
     def _unseen_error(self, training: Training, run: Path) -> float | None:
         """Error in % of test images of a kind that no image of the training has, where the table has some."""
         if "unseen" not in training.row:
@@ -209,7 +231,11 @@ class Work:
         return _error_percent(known_or_evaluated(run, self.data_root, **options))
 
     def _geometry(self, training: Training) -> Geometry:
-        return replace(self._dataset(training.row).geometry, **training.sensor)
+        images, row = self._dataset(training.row).geometry, training.row
+        if "magnification" in row:
+            size = affine_crops(images, row["magnification"]).glimpse_size
+            images = replace(images, glimpse_size=size, first_glance=True)
+        return replace(images, **training.sensor)
 
     def _opened(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """What `data.registry.load` is called with."""
