@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
 
 BACKEND = "MPLBACKEND"
@@ -40,3 +44,11 @@ def _import_matplotlib() -> None:
         finally:
             if named is not None:
                 os.environ[BACKEND] = named
+
+
+def share_bar(figure: Figure, drawn: ScalarMappable, panels: Sequence[Axes], label: str) -> Colorbar:
+    """A colour bar beside panels, of shares in %."""
+    bar = figure.colorbar(drawn, ax=list(panels), fraction=0.02, pad=0.01)
+    bar.set_label(label, fontsize=7)
+    bar.ax.tick_params(labelsize=6)
+    return bar
