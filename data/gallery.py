@@ -125,7 +125,7 @@ def _frame(box: Sequence[float]) -> Rectangle:
 
 def _name_parts(figure: Figure, panels: np.ndarray) -> None:
     """A legend of the parts that any image shows, each once."""
-    found = dict[str, Artist]()
+    found: dict[str, Artist] = {}
     for axes in panels:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(name, handle)

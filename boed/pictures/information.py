@@ -15,7 +15,7 @@ from boed.pictures.sequences import DOT, best_by_centre
 from boed.search.heuristics import linear_information
 from data.attended import attended_by_any, attended_share
 from data.dataset import Split
-from data.drawing import figure_of, share_bar
+from data.drawing import figure_of, share_bar, share_image
 from data.files import write_atomically
 from data.geometry import Geometry
 from data.places import is_whole
@@ -106,11 +106,11 @@ def draw_information(path: Path, maps: InformationMaps, mean: np.ndarray, geomet
     for axes in (*above, *below):
         axes.set(xticks=[], yticks=[])
     _draw_places(above[0], maps.alone, maps.grid, mean, geometry)
-    above[0].set_title("I(label; patch), closed form", fontsize=8)
+    above[0].set_title("a glimpse alone, closed form", fontsize=8)
     for step in range(steps):
         if bool(maps.gains[step].isfinite().any()):
             _draw_places(above[1 + step], maps.gains[step], maps.candidates, mean, geometry)
-            above[1 + step].set_title(f"q's mean gain before glimpse {step + 1}", fontsize=8)
+            above[1 + step].set_title(f"glimpse {step + 1}, as q expects", fontsize=8)
         else:
             above[1 + step].set_axis_off()
     for axes, shares, title in zip(
@@ -119,7 +119,7 @@ def draw_information(path: Path, maps: InformationMaps, mean: np.ndarray, geomet
         ("any glimpse", *(f"glimpse {step + 1}" for step in range(steps))),
         strict=True,
     ):
-        drawn = axes.imshow(100 * shares.numpy(), cmap="inferno", vmin=0, vmax=100)
+        drawn = share_image(axes, shares.numpy())
         axes.set_title(title, fontsize=8)
     share_bar(figure, drawn, below.tolist(), f"of {maps.images} images, %")
     above[0].set_ylabel("information, nats", fontsize=8)

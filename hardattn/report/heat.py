@@ -10,15 +10,13 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from data.attended import attended_share
-from data.drawing import share_bar
+from data.drawing import share_bar, share_image
 from data.geometry import Geometry
 from hardattn.report.encoding import LARGEST, decoded, quantised, unpacked
 from hardattn.report.panels import BESIDE, extent_of, image_panels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TICKS = (0, 1, 5, 10, 25, 50, 75, 100)  # %
 
 
 def heat_of(locations: Tensor, geometry: Geometry) -> list[dict[str, Any]]:
@@ -63,27 +61,19 @@ def sides_of(places: Tensor, geometry: Geometry) -> dict[str, float]:
 
 
 def draw_heat(figure: Figure, task: dict[str, Any]) -> None:
-    """A row for every run and a column for every t, after the mean image; one colour bar in % for all.
-
-    Colours go by the root of the share, so that what few images attend can be seen.
-    """
-    from matplotlib.colors import PowerNorm
-
+    """A row for every run and a column for every t, after the mean image; one colour bar in % for all."""
     runs = [run for run in task["runs"] if run["heat"]]
     panels = image_panels(figure, len(runs), 1 + max(len(run["heat"]) for run in runs))
-    most = 100 * max(map_["high"] for run in runs for map_ in run["heat"])
-    extent, norm = extent_of(task), PowerNorm(0.5, vmin=0, vmax=most)
+    most, extent = max(map_["high"] for run in runs for map_ in run["heat"]), extent_of(task)
     for row, run in enumerate(runs):
         panels[row, 0].imshow(decoded(task["mean"]), cmap="gray", vmin=0, vmax=255, extent=extent)
         panels[row, 0].text(-0.06, 0.5, titled(run), transform=panels[row, 0].transAxes, **BESIDE)
         for t, map_ in enumerate(run["heat"]):
             share = unpacked(map_, (map_["height"], map_["width"]))
-            drawn = panels[row, 1 + t].imshow(100 * share, cmap="inferno", norm=norm, extent=extent)
+            drawn = share_image(panels[row, 1 + t], share, most, extent=extent)
             panels[row, 1 + t].set_title(f"t = {t + 1}" if row == 0 else "", fontsize=8)
     panels[0, 0].set_title("mean image", fontsize=8)
-    bar = share_bar(figure, drawn, panels.flatten().tolist(), "of test images attend the pixel, %")
-    bar.set_ticks([tick for tick in TICKS if tick <= most])
-    bar.ax.minorticks_off()
+    share_bar(figure, drawn, panels.flatten().tolist(), "of test images attend the pixel, %")
 
 
 def titled(run: dict[str, Any]) -> str:

@@ -120,11 +120,15 @@ def _image(
 
 
 def _crops(axes: Axes, left: float, scales: list[np.ndarray]) -> None:
-    """What the sensor delivers, its scales side by side."""
+    """What the sensor delivers, its scales side by side, each in a frame."""
+    from matplotlib.patches import Rectangle
+
     side = min(CROP_SIDE, 1.6 / len(scales))
     start = left + MIDDLE - side * len(scales) / 2
     for number, pixels in enumerate(scales):
         extent = (start + side * number, start + side * (number + 1), CROP, CROP + side)
+        frame = Rectangle((extent[0], CROP), side, side, fill=False, edgecolor="black", linewidth=0.8)
+        axes.add_patch(frame)
         axes.imshow(pixels, cmap="gray", vmin=0, vmax=255, extent=extent, interpolation="nearest")
 
 

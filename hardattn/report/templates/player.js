@@ -209,6 +209,6 @@ function heatMaps(task) {
   };
   const rows = runs.map((run) => el("tr", {}, el("th", { scope: "row" }, el("i", { class: "swatch c" + (task.runs.indexOf(run) % COLOURS) }), run.label), ...Array.from({ length: steps }, (_, step) => cell(run, step))));
   const head = el("tr", {}, el("td", {}), ...Array.from({ length: steps }, (_, step) => el("th", { scope: "col" }, `t = ${step + 1}`)));
-  const legend = el("figure", {}, scaleOf(0, 100 * most, glow), el("figcaption", {}, "of the test images attend the pixel, %"));
+  const legend = el("div", {}, scaleOf(0, 100 * most, glow), el("p", { class: "note" }, "of the test images attend the pixel, %"));
   return el("div", {}, el("div", { class: "scroll" }, el("table", { class: "heat" }, el("thead", {}, head), el("tbody", {}, ...rows))), legend);
 }
