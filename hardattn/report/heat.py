@@ -41,6 +41,7 @@ def shares(places: Tensor, geometry: Geometry) -> np.ndarray:
 
     See `data.attended.attended_share`. Of images larger than an embedded picture it is the mean over cells.
 
+    >>> import torch
     >>> shares(torch.tensor([[0, 0, 2]] * 3 + [[1, 1, 2]]), Geometry(3, 3, 1, glimpse_size=2)).tolist()
     [[0.75, 0.75, 0.0], [0.75, 1.0, 0.25], [0.0, 0.25, 0.25]]
     """
@@ -52,6 +53,7 @@ def shares(places: Tensor, geometry: Geometry) -> np.ndarray:
 def sides_of(places: Tensor, geometry: Geometry) -> dict[str, float]:
     """Side -> share of the images that were looked at (B, 3) so wide; nothing of one side, or of any.
 
+    >>> import torch
     >>> wide = Geometry(8, 8, 1, glimpse_size=4, sides=(4, 8))
     >>> sides_of(torch.tensor([[0, 0, 8], [2, 4, 4], [0, 0, 8], [0, 0, 8]]), wide)
     {'4': 0.25, '8': 0.75}
