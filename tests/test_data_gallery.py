@@ -79,7 +79,7 @@ def test_each_panel_has_its_image_its_class_its_box_and_its_visible_parts(figure
         [box] = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
         assert (box.get_y(), box.get_x(), box.get_height(), box.get_width()) == (1.5, 0.5, 5, 10)
         [dot] = axes.lines
-        assert (*dot.get_xydata()[0], dot.get_label()) == (3.5, 2.5, "beak")
+        assert (*np.asarray(dot.get_xydata())[0], dot.get_label()) == (3.5, 2.5, "beak")
         assert to_rgb(dot.get_color()) == to_rgb("C0")
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["beak"]
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
@@ -66,9 +67,8 @@ def test_bars_are_the_probabilities_after_each_glimpse_and_the_true_class_is_gre
     bars = [bar for group in groups for bar in group.patches]
     heights = np.array([bar.get_height() for bar in bars]).reshape(2, 10)
     assert np.allclose(heights, CHART * np.array(walk["probabilities"][1:]))
-    green = [
-        number % 10 for number, bar in enumerate(bars) if bar.get_facecolor()[1] > bar.get_facecolor()[0]
-    ]
+    colours = [to_rgb(bar.get_facecolor()) for bar in bars]
+    green = [number % 10 for number, colour in enumerate(colours) if colour == to_rgb("tab:green")]
     assert green == [task["images"][0]["class"]] * 2
 
 

@@ -24,7 +24,7 @@ from data.sequences import Sequences
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PANEL = 1.7  # inches
+PANEL = 1.3  # inches
 FADED = 0.35
 
 

@@ -12,12 +12,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMN, FIRST = 2.2, 1.25  # widths of a step, and of what is before the first
+COLUMN, FIRST = 2.2, 1.4  # widths of a step, and of what is before the first
 IMAGE, CROP, ENCODER, CORE, HEADS, CLASSES = 0.0, 1.65, 2.7, 3.6, 4.6, 5.45  # lower edges of the rows
 IMAGE_SIDE, CROP_SIDE, BOX, CHART, TOP = 1.35, 0.75, 0.5, 0.8, 6.65
 LEFT, MIDDLE = 0.35, 1.1  # within a step: left edge of boxes, and their middle
+WIDE, HEAD, START, START_WIDE = 1.5, 0.72, 0.45, 0.6  # widths of boxes, and where the first state is
 MOST = 10  # classes that have a bar
-UNIT = 0.8  # inches
+UNIT = 0.7  # inches
 COLOURS = {"encoder": "#cfe2f3", "core": "#d9ead3", "policy": "#fce5cd", "classifier": "#ead1dc"}
 LINE: dict[str, Any] = {"color": "black", "linewidth": 0.8}
 PLACE: dict[str, Any] = {"color": "tab:orange", "linewidth": 0.9, "linestyle": "--"}
@@ -42,35 +43,43 @@ def draw_network(figure: Figure, task: dict[str, Any], run: dict[str, Any]) -> N
     A place goes to the sensor, and with what is seen there into the encoder. The state before any glimpse
     chooses the first place; after the last glimpse none is chosen.
     """
-    walk, image = run["walks"][0], task["images"][0]
-    steps, names = len(walk["locations"]), run["network"]
+    steps, image = len(run["walks"][0]["locations"]), task["images"][0]
     width = FIRST + COLUMN * steps
     figure.set_size_inches(UNIT * width, UNIT * (TOP + 0.3))
     axes = figure.add_subplot()
-    _box(axes, (0.45, CORE), 0.6, "$h_0$", "core")
+    _box(axes, (START, CORE), START_WIDE, "$h_0$", "core")
     _names_of_rows(axes, run)
     for t in range(steps):
-        left = FIRST + COLUMN * t
-        _image(axes, left, decoded(image["picture"]), walk["locations"][: t + 1], task["size"])
-        _crops(axes, left, [decoded(each) for each in walk["glimpses"][t]])
-        _box(axes, (left + LEFT, ENCODER), 1.5, names["encoder"], "encoder")
-        _box(axes, (left + LEFT, CORE), 1.5, f"$h_{{{t + 1}}}$", "core")
-        _box(axes, (left + LEFT, HEADS), 0.7, "classifier", "classifier")
-        _chart(axes, left, walk["probabilities"], t + 1, image["class"], task["classes"])
-        _arrow(
-            axes, (left - (0.2 if t == 0 else COLUMN - LEFT - 1.5), CORE + 0.25), (left + LEFT, CORE + 0.25)
-        )
-        for low, high in ((CROP + CROP_SIDE, ENCODER), (ENCODER + BOX, CORE)):
-            _arrow(axes, (left + MIDDLE, low), (left + MIDDLE, high))
-        _arrow(axes, (left + LEFT + 0.35, CORE + BOX), (left + LEFT + 0.35, HEADS))
-        _arrow(axes, (left + LEFT + 0.35, HEADS + BOX), (left + LEFT + 0.35, CLASSES))
-        _arrow(axes, (left + MIDDLE, IMAGE + IMAGE_SIDE), (left + MIDDLE, CROP))
-        _policy(axes, left - COLUMN + LEFT + 0.8 if t else 0.4, left + 0.08, left)
+        _draw_step(axes, task, run, t)
+        _connect_step(axes, t)
     axes.set(xlim=(0, width), ylim=(IMAGE - 0.1, TOP), aspect="equal")
     axes.set_axis_off()
-    axes.set_title(
-        f"{run['label']} looks at image {image['id']}, {task['name']}", fontsize=9, parse_math=False
-    )
+    title = f"{run['label']} looks at image {image['id']}, {task['name']}"
+    axes.set_title(title, fontsize=9, parse_math=False)
+
+
+def _draw_step(axes: Axes, task: dict[str, Any], run: dict[str, Any], t: int) -> None:
+    """Image, glimpse, boxes and classes of glimpse t + 1, from below."""
+    walk, image, left = run["walks"][0], task["images"][0], FIRST + COLUMN * t
+    _image(axes, left, decoded(image["picture"]), walk["locations"][: t + 1], task["size"])
+    _crops(axes, left, [decoded(each) for each in walk["glimpses"][t]])
+    _box(axes, (left + LEFT, ENCODER), WIDE, run["network"]["encoder"], "encoder")
+    _box(axes, (left + LEFT, CORE), WIDE, f"$h_{{{t + 1}}}$", "core")
+    _box(axes, (left + LEFT, HEADS), HEAD, "classifier", "classifier")
+    _chart(axes, left, walk["probabilities"], t + 1, image["class"], task["classes"])
+
+
+def _connect_step(axes: Axes, t: int) -> None:
+    """The arrows of glimpse t + 1, and the policy that chose its place."""
+    left = FIRST + COLUMN * t
+    before = left - COLUMN + LEFT + WIDE if t else START + START_WIDE
+    _arrow(axes, (before, CORE + BOX / 2), (left + LEFT, CORE + BOX / 2))
+    for low, high in ((IMAGE + IMAGE_SIDE, CROP), (CROP + CROP_SIDE, ENCODER), (ENCODER + BOX, CORE)):
+        _arrow(axes, (left + MIDDLE, low), (left + MIDDLE, high))
+    for low, high in ((CORE + BOX, HEADS), (HEADS + BOX, CLASSES)):
+        _arrow(axes, (left + LEFT + HEAD / 2, low), (left + LEFT + HEAD / 2, high))
+    box = left - COLUMN + LEFT + WIDE - HEAD if t else START + (START_WIDE - HEAD) / 2
+    _policy(axes, box, left + 0.08, left)
 
 
 def _names_of_rows(axes: Axes, run: dict[str, Any]) -> None:
@@ -90,10 +99,10 @@ def _names_of_rows(axes: Axes, run: dict[str, Any]) -> None:
 
 def _policy(axes: Axes, box: float, gap: float, column: float) -> None:
     """The policy that reads a state, and the way of its place to sensor and encoder of the next step."""
-    _box(axes, (box, HEADS), 0.7, "policy", "policy")
-    _arrow(axes, (box + 0.35, CORE + BOX), (box + 0.35, HEADS))
+    _box(axes, (box, HEADS), HEAD, "policy", "policy")
+    _arrow(axes, (box + HEAD / 2, CORE + BOX), (box + HEAD / 2, HEADS))
     down = (IMAGE + IMAGE_SIDE / 2, ENCODER + BOX / 2)
-    axes.plot([box + 0.7, gap, gap], [HEADS + BOX / 2, HEADS + BOX / 2, down[0]], **PLACE)
+    axes.plot([box + HEAD, gap, gap], [HEADS + BOX / 2, HEADS + BOX / 2, down[0]], **PLACE)
     for height, end in zip(down, (column + MIDDLE - IMAGE_SIDE / 2, column + LEFT), strict=True):
         _arrow(axes, (gap, height), (end, height), PLACE)
 
@@ -157,7 +166,7 @@ def _box(axes: Axes, corner: tuple[float, float], width: float, text: str, part:
             corner, width, BOX, boxstyle=style, facecolor=COLOURS[part], edgecolor="black", linewidth=0.8
         )
     )
-    axes.text(corner[0] + width / 2, corner[1] + BOX / 2, text, fontsize=6.5, ha="center", va="center")
+    axes.text(corner[0] + width / 2, corner[1] + BOX / 2, text, fontsize=6.3, ha="center", va="center")
 
 
 def _arrow(

@@ -88,5 +88,15 @@ def near_best_accuracy(log: Log) -> tuple[int, float, float]:
     if not log:
         raise CheckpointError("expected a log of the training run, found none; train again")
     best = max(line["accuracy"] for line in log)
-    first = next(line for line in log if line["accuracy"] >= best - NEAR_BEST - 1e-9)  # but for rounding
+    first = first_near(log, best)
     return first["iteration"], first["seconds"], best
+
+
+def first_near(log: Log, accuracy: float) -> Mapping[str, Any]:
+    """The first line of a log within one point of a validation accuracy that the run has reached.
+
+    >>> log = [{"iteration": i, "accuracy": a} for i, a in ((0, 0.1), (100, 0.6), (200, 0.9))]
+    >>> first_near(log, 0.5)["iteration"]
+    100
+    """
+    return next(line for line in log if line["accuracy"] >= accuracy - NEAR_BEST - 1e-9)  # but for rounding
