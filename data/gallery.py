@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 COLUMNS, PANEL = 6, 1.35  # inches
 LEGEND = 6  # named parts in a row of the legend
-TITLE = 25  # characters over an image
+MARKS = "os^D"
+TITLE = 21  # characters over an image
 
 
 @dataclass(frozen=True)
@@ -91,26 +92,19 @@ def draw_sample(path: Path, sample: Sample) -> None:
     count = len(sample.ids)
     columns, rows = min(COLUMNS, count), math.ceil(count / COLUMNS)
     legend = 0.2 * math.ceil(len(sample.part_names) / LEGEND)
-    figure = figure_of(PANEL * columns, (PANEL + 0.25) * rows + legend)
+    figure = figure_of(PANEL * columns, (PANEL + 0.35) * rows + legend)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     for axes in panels:
         axes.set_axis_off()
     for number, (axes, image) in enumerate(zip(panels, sample.images.numpy(), strict=False)):
         axes.imshow(image.squeeze(-1) if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
-        title = f"{int(sample.ids[number])}: {sample.labels[number]}"
-        axes.set_title(_shortened(title), fontsize=7, parse_math=False)
+        axes.set_title(_titled(int(sample.ids[number]), sample.labels[number]), fontsize=7, parse_math=False)
         if sample.boxes is not None:
             axes.add_patch(_frame(sample.boxes[number].tolist()))
         for part, (row, col) in enumerate(sample.parts[number].tolist()):
             if not math.isnan(row):
-                axes.plot(
-                    col - 0.5,
-                    row - 0.5,
-                    "o",
-                    markersize=3,
-                    color=f"C{part % 10}",
-                    label=sample.part_names[part],
-                )
+                name, look = sample.part_names[part], _mark(part)
+                axes.plot(col - 0.5, row - 0.5, look, markersize=3, color=f"C{part % 10}", label=name)
     _name_parts(figure, panels)
     write_atomically(path, lambda beside: figure.savefig(beside, dpi=110, format="png"))
 
@@ -121,6 +115,15 @@ def _frame(box: Sequence[float]) -> Rectangle:
 
     top, left, bottom, right = box
     return Rectangle((left - 0.5, top - 0.5), right - left, bottom - top, fill=False, edgecolor="gold")
+
+
+def _mark(part: int) -> str:
+    """Of a part; ten colours come back with another mark.
+
+    >>> _mark(3), _mark(13), _mark(43)
+    ('o', 's', 'o')
+    """
+    return MARKS[part // 10 % len(MARKS)]
 
 
 def _name_parts(figure: Figure, panels: np.ndarray) -> None:
@@ -134,10 +137,12 @@ def _name_parts(figure: Figure, panels: np.ndarray) -> None:
         figure.legend(handles, names, loc="outside lower center", ncols=LEGEND, fontsize=7, frameon=False)
 
 
-def _shortened(title: str) -> str:
-    """As much of a title as fits over an image.
+def _titled(image_id: int, label: str) -> str:
+    """Number and class of an image, on two lines where one is too short, and no wider than the image.
 
-    >>> _shortened("7: 001.Black_footed_Albatross")
-    '7: 001.Black_footed_Al...'
+    >>> _titled(7, "8"), _titled(7, "001.Black_footed_Albatross")
+    ('7: 8', '7\\n001.Black_footed_A...')
     """
-    return title if len(title) <= TITLE else title[: TITLE - 3] + "..."
+    if len(f"{image_id}: {label}") <= TITLE:
+        return f"{image_id}: {label}"
+    return f"{image_id}\n{label if len(label) <= TITLE else label[: TITLE - 3] + '...'}"
