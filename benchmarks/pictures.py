@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from boed.fitting.fit import fit
+from boed.pictures.glimpses import draw_image, draw_squares, only_seen
 from boed.search.designer import Designer, History
 from data import load
 from data.dataset import DataSet
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 RUN, OUT = Path("runs/pictures"), Path("docs/pictures")
 CURVE = Path("hardattn-ps-nogs-0/curve.png")
-IMAGE, SHOWN, DPI = 3, 6, 80
+IMAGE, DPI = 3, 80
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,6 @@ class Step:
         average, own, mixed: (L,) maps in nats, infinite where the image has looked.
         chosen: number of the place that is taken next.
         probabilities: (K,) of the classes, by q.
-        completions: (SHOWN,) images of the bank that explain the glimpses best, none before the first.
-        shares: (SHOWN,) their weights.
     """
 
     looked: Tensor
@@ -45,8 +44,6 @@ class Step:
     mixed: Tensor
     chosen: int
     probabilities: Tensor
-    completions: Tensor
-    shares: Tensor
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -58,7 +55,7 @@ class Step:
 )
 @click.option("--image", default=IMAGE, show_default=True, help="Row of the design split.")
 def main(run: Path, out: Path, image: int) -> None:
-    """Draws the pictures of the concepts: maps, posterior and completions of one image, step by step.
+    """Draws the pictures of the concepts: maps and posterior of one image, step by step.
 
     The fit is made where it is missing, which takes minutes. With a trained and evaluated network beside it,
     its curve of accuracy against compute is taken too.
@@ -78,7 +75,6 @@ def main(run: Path, out: Path, image: int) -> None:
     for name, figure in (
         ("maps", draw_maps(digits, image, designer, steps)),
         ("posterior", draw_posterior(digits, image, steps)),
-        ("completions", draw_completions(digits, image, designer, steps)),
     ):
         figure.savefig(out / f"{name}.png", dpi=DPI)
         click.echo(f"wrote {out / name}.png")
@@ -104,14 +100,11 @@ def _step(history: History, average: Tensor, own: Tensor, mixed: Tensor, chosen:
     learned = history.designer.learned
     if history.count:
         probabilities = history.designer.q.logits(history.total.clone(), history.count)[0].softmax(0)
-        weights = history.belief.weights(history.total)  # type: ignore[attr-defined]
-        shares, completions = weights[0].exp().topk(SHOWN)
     else:
         labels = learned.bank.labels
         probabilities = torch.bincount(labels).double() / len(labels)
-        shares, completions = torch.empty(0), torch.empty(0, dtype=torch.int64)
     looked = learned.places[history.chosen[0]]
-    return Step(looked, average, own, mixed, chosen, probabilities, completions, shares)
+    return Step(looked, average, own, mixed, chosen, probabilities)
 
 
 def draw_maps(digits: DataSet, image: int, designer: Designer, steps: list[Step]) -> Figure:
@@ -121,8 +114,8 @@ def draw_maps(digits: DataSet, image: int, designer: Designer, steps: list[Step]
     figure = Figure(figsize=(7.2, 1.75 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 4, squeeze=False)
     for t, (step, axes) in enumerate(zip(rows, grid, strict=True)):
-        _image(axes[0], pixels)
-        _glimpses(axes[0], step.looked, side)
+        draw_image(axes[0], pixels.numpy())
+        draw_squares(axes[0], step.looked, digits.geometry)
         axes[0].set_title(f"after {t} glimpses" if t != 1 else "after 1 glimpse", fontsize=8)
         weight = designer.learned.weights[t]
         titles = ("average map", "own map", f"what is minimised (weight {weight:g})")
@@ -143,51 +136,13 @@ def draw_posterior(digits: DataSet, image: int, steps: list[Step]) -> Figure:
     figure = Figure(figsize=(1.5 * len(steps), 3), layout="constrained")
     grid = figure.subplots(2, len(steps), squeeze=False, sharey="row")
     for t, step in enumerate(steps):
-        _image(grid[0, t], _seen(pixels, step.looked))
+        draw_image(grid[0, t], only_seen(pixels, step.looked).numpy())
         grid[0, t].set_title(f"t = {t}", fontsize=8)
         colours = ["tab:green" if k == label else "tab:grey" for k in range(len(digits.classes))]
         grid[1, t].bar(digits.classes, step.probabilities.tolist(), color=colours)
         grid[1, t].tick_params(labelsize=6)
         grid[1, t].set_ylim(0, 1)
     return figure
-
-
-def draw_completions(digits: DataSet, image: int, designer: Designer, steps: list[Step]) -> Figure:
-    """One row after each glimpse: what has been seen, and the images of the bank that explain it best."""
-    rows, side = steps[1:], digits.geometry.glimpse_size
-    pixels, bank = digits["design"].images[image], designer.learned.bank
-    figure = Figure(figsize=(1.1 * (SHOWN + 1), 1.25 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), SHOWN + 1, squeeze=False)
-    for step, axes in zip(rows, grid, strict=True):
-        _image(axes[0], _seen(pixels, step.looked))
-        axes[0].set_title("seen", fontsize=7)
-        for its, number, share in zip(axes[1:], step.completions, step.shares, strict=True):
-            _image(its, bank.images[number])
-            _glimpses(its, step.looked, side, numbered=False)
-            its.set_title(f"{digits.classes[bank.labels[number]]}: {100 * share:.1f} %", fontsize=7)
-    return figure
-
-
-def _seen(pixels: Tensor, looked: Tensor) -> Tensor:
-    """The image with mid-grey where no glimpse fell."""
-    shown = pixels * 0 + 96
-    for row, col, side in looked.tolist():
-        shown[row : row + side, col : col + side] = pixels[row : row + side, col : col + side]
-    return shown
-
-
-def _image(axes: Axes, pixels: Tensor) -> None:
-    axes.imshow(pixels.squeeze().numpy(), cmap="gray", vmin=0, vmax=255)
-    axes.axis("off")
-
-
-def _glimpses(axes: Axes, looked: Tensor, side: int, *, numbered: bool = True) -> None:
-    from matplotlib.patches import Rectangle
-
-    for number, (row, col, _) in enumerate(looked.tolist(), start=1):
-        axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime"))
-        if numbered:
-            axes.text(col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center")
 
 
 def _map(axes: Axes, pixels: Tensor, values: Tensor, places: Tensor, side: int) -> None:

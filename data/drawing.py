@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.colorbar import Colorbar
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 BACKEND = "MPLBACKEND"
+TICKS = (0, 1, 5, 10, 25, 50, 75, 100)  # %
 
 
 def figure_of(width: float, height: float) -> Figure:
@@ -40,3 +46,26 @@ def _import_matplotlib() -> None:
         finally:
             if named is not None:
                 os.environ[BACKEND] = named
+
+
+def share_image(axes: Axes, share: np.ndarray, most: float = 1.0, **look: Any) -> AxesImage:
+    """Shares (H, W) as an image; colours go by their root, so that what is rare can be seen.
+
+    Args:
+        most: the largest share of the scale.
+        look: more for `imshow`.
+    """
+    from matplotlib.colors import PowerNorm
+
+    norm = PowerNorm(0.5, vmin=0, vmax=100 * most)
+    return axes.imshow(100 * share, cmap="inferno", norm=norm, **look)
+
+
+def share_bar(figure: Figure, drawn: AxesImage, panels: Sequence[Axes], label: str) -> Colorbar:
+    """A colour bar of `share_image` beside panels, in %."""
+    bar = figure.colorbar(drawn, ax=list(panels), fraction=0.02, pad=0.01)
+    bar.set_label(label, fontsize=7)
+    bar.set_ticks([tick for tick in TICKS if tick <= drawn.get_clim()[1]])
+    bar.ax.minorticks_off()
+    bar.ax.tick_params(labelsize=6)
+    return bar

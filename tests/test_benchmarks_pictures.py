@@ -3,7 +3,7 @@
 import torch
 from boed_tiny import pointer_dataset
 
-from benchmarks.pictures import draw_completions, draw_maps, draw_posterior, walk
+from benchmarks.pictures import draw_maps, draw_posterior, walk
 from boed.approximations import Approximations
 from boed.search.designer import Designer, design_sequences
 
@@ -19,12 +19,10 @@ def test_what_is_drawn_is_the_design(pointer_fit: Approximations) -> None:
         assert step.mixed[step.chosen] == step.mixed.amin()
 
 
-def test_probabilities_and_shares_are_such(pointer_fit: Approximations) -> None:
+def test_probabilities_are_such(pointer_fit: Approximations) -> None:
     steps = list(walk(Designer(pointer_fit), pointer_dataset(), 0))
     for step in steps:
         torch.testing.assert_close(step.probabilities.sum().item(), 1.0)
-        assert step.shares.sum() <= 1 + 1e-9
-        assert torch.equal(step.shares, step.shares.sort(descending=True).values)
 
 
 def test_pictures_have_a_row_or_a_column_for_every_step(pointer_fit: Approximations) -> None:
@@ -34,4 +32,3 @@ def test_pictures_have_a_row_or_a_column_for_every_step(pointer_fit: Approximati
     maps = draw_maps(dataset, 0, designer, steps)
     assert sum(not axes.get_label() for axes in maps.axes) == 4 * glimpses  # the others are colour bars
     assert len(draw_posterior(dataset, 0, steps).axes) == 2 * (glimpses + 1)
-    assert len(draw_completions(dataset, 0, designer, steps).axes) % glimpses == 0

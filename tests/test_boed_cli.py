@@ -109,6 +109,17 @@ def test_show_draws_a_picture(run_copy: Path, name: str) -> None:
     assert np.asarray(Image.open(out)).shape[0] == pytest.approx(picture.shape[0] / 2, rel=0.1)
 
 
+def test_show_draws_its_other_pictures(run_copy: Path) -> None:
+    for name in ("information", "completions"):
+        result = call("show", run_copy / "sequences.h5", "--picture", name)
+        assert result.exit_code == 0, result.output
+        assert result.stdout == f"wrote {run_copy / 'sequences'}-{name}.png\n"
+        assert np.asarray(Image.open(run_copy / f"sequences-{name}.png")).std() > 10
+    store, masked = run_copy / "sequences.h5", ("--picture", "masked-images")
+    assert_refused(call("show", store, *masked), "--posterior avp-cnn", "GlimpseSetPosterior")
+    assert_refused(call("show", store, *masked, "--fit", run_copy / "none"), "expected approximations")
+
+
 def table_of(stdout: str) -> list[str]:
     """The lines of a calibration, from its caption on."""
     lines = stdout.splitlines()

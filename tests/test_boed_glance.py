@@ -26,7 +26,7 @@ from boed.estimators.bank_belief import BankBelief
 from boed.fitting.fit import fit
 from boed.fitting.posterior_fit import informed, on_policy
 from boed.generation import candidates_of, design_settings, generate
-from boed.pictures import draw_sequences
+from boed.pictures.sequences import draw_sequences
 from boed.posteriors.posterior import Posterior
 from boed.search.designer import Designer, History, design_sequences
 from boed.search.diagnostics import sample_sizes

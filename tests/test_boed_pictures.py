@@ -9,10 +9,10 @@ import torch
 from boed_tiny import GEOMETRY, pointer_dataset
 from matplotlib.figure import Figure
 
-import boed.pictures
+import boed.pictures.sequences
 from boed.approximations import Approximations
-from boed.cli.show import of_all
 from boed.designs import Designs, design
+from boed.pictures.of_store import of_all
 from data.errors import SettingsError
 
 DESIGN = pointer_dataset()["design"]
@@ -27,9 +27,9 @@ def designs(pointer_fit: Approximations) -> Designs:
 def figure(designs: Designs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Figure:
     """The picture of these designs: panels (4, 4), from the upper left."""
     figure = Figure(figsize=(9, 7))
-    monkeypatch.setattr(boed.pictures, "figure_of", lambda *size: figure)
+    monkeypatch.setattr(boed.pictures.sequences, "figure_of", lambda *size: figure)
     ids = designs.ids.tolist()
-    boed.pictures.draw_sequences(
+    boed.pictures.sequences.draw_sequences(
         tmp_path / "s.png", DESIGN, ids, designs.sequences, designs.candidates, GEOMETRY
     )
     assert (tmp_path / "s.png").stat().st_size > 0
@@ -77,4 +77,4 @@ def test_below_each_map_is_what_the_sensor_sees_there(designs: Designs, figure: 
 def test_an_image_of_another_split_is_refused(designs: Designs, tmp_path: Path) -> None:
     arguments = (designs.sequences, designs.candidates, GEOMETRY)
     with pytest.raises(SettingsError, match="expected an image of the design split, found id 99"):
-        boed.pictures.draw_sequences(tmp_path / "s.png", DESIGN, [99, 1], *arguments)
+        boed.pictures.sequences.draw_sequences(tmp_path / "s.png", DESIGN, [99, 1], *arguments)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 import boed.cli.main
-import boed.pictures
+import boed.pictures.sequences
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.comparison.compare import Source, compare
@@ -21,7 +21,7 @@ from boed.comparison.stores import by_target, geometry_of
 from boed.designs import design
 from boed.estimators.bank import Bank
 from boed.fitting.fit import fit, load
-from boed.pictures import draw_sequences
+from boed.pictures.sequences import draw_sequences
 from boed.search.coarse import coarse_places, coarse_to_fine
 from boed.search.codebook import choose_mixed, codebook
 from boed.search.designer import Designer, History
@@ -281,7 +281,7 @@ def test_a_picture_has_a_frame_for_every_square(
     learned: Approximations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figure: Any = Figure()
-    monkeypatch.setattr(boed.pictures, "figure_of", lambda *size: figure)
+    monkeypatch.setattr(boed.pictures.sequences, "figure_of", lambda *size: figure)
     designs = design(learned, DESIGN, images=2)
     maps = (designs.sequences, designs.candidates, WIDE)
     draw_sequences(tmp_path / "wide.png", DESIGN, designs.ids.tolist(), *maps)

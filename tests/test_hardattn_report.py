@@ -17,17 +17,14 @@ from matplotlib.figure import Figure
 from report_tiny import digits_runs, write_frontier
 
 from data.errors import CheckpointError, SettingsError
-from data.geometry import Geometry
-from data.places import places_at
 from hardattn.cli.main import main
 from hardattn.evaluation import EVALUATION
 from hardattn.loading import open_trained
 from hardattn.model.looking import look_at_all
 from hardattn.report.contents import collect
+from hardattn.report.encoding import decoded, unpacked
 from hardattn.report.frontiers import frontiers_of, read_frontier
-from hardattn.report.looks import density
 from hardattn.report.page import embedded, page
-from hardattn.report.pictures import decoded, unpacked
 from hardattn.report.training_curves import draw_terms, draw_validation, term_names
 from hardattn.training import checkpoint
 
@@ -102,14 +99,6 @@ def test_maps_are_those_of_the_policy_if_it_chose(found: dict[str, Any]) -> None
     assert run_of(found, "fc-0")["walks"] == [] and run_of(found, "fc-0")["heat"] == []
 
 
-def test_the_density_is_1_where_all_look_and_sums_to_the_images() -> None:
-    geometry = Geometry(40, 40, 1, glimpse_size=8)
-    alone = density(places_at(torch.tensor([[16, 16]] * 5), geometry.glimpse_size), geometry)
-    assert alone.max() == pytest.approx(1, abs=0.05) and alone[20, 20] == alone.max()
-    spread = density(places_at(torch.tensor([[8, 8], [24, 24]]), geometry.glimpse_size), geometry)
-    assert spread.sum() == pytest.approx(8**2, rel=0.01)
-
-
 class Loads(HTMLParser):
     """Whatever a page would load, and its script elements."""
 
@@ -181,8 +170,9 @@ def test_the_pictures_are_those_of_the_page(runs: dict[str, Path], tmp_path: Pat
     done = call(runs["epe-head-0"], runs["fc-0"], frontier, *out)
     assert done.exit_code == 0, done.output
     names = {path.name for path in (tmp_path / "made").iterdir()}
-    fixed = {"digits-compute.png", "digits-heat.png", "digits-training-iterations.png"}
-    assert fixed | {"digits-training-seconds.png", "digits-training-terms.png"} < names and len(names) == 6
+    trained = {f"digits-training-{name}.png" for name in ("iterations", "seconds", "terms")}
+    looked = {f"digits-{name}.png" for name in ("heat", "near-best-accuracy", "network-epe-head-0")}
+    assert {"digits-compute.png", *trained, *looked} < names and len(names) == 8
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in (tmp_path / "made").iterdir())
 
 

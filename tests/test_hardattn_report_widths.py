@@ -11,8 +11,9 @@ from report_tiny import trained
 
 from data.geometry import Geometry
 from hardattn.report.contents import collect, parts_of
-from hardattn.report.looks import centres_of, density, sides_of
-from hardattn.report.pictures import of_part, unpacked, write_pictures
+from hardattn.report.encoding import unpacked
+from hardattn.report.heat import sides_of
+from hardattn.report.pictures import of_part, write_pictures
 
 WIDE = Geometry(40, 40, 1, glimpse_size=8, per_axis=9, sides=(8, 16, 40))
 
@@ -56,23 +57,5 @@ def test_sides_are_told_and_of_one_side_nothing(found: dict[str, Any]) -> None:
     assert sides_of(torch.tensor([[0, 0, 8]]), replace(WIDE, sides=())) == {}
 
 
-@pytest.mark.parametrize("place", [[16, 16, 8], [8, 20, 16], [0, 0, 40]])
-def test_the_density_of_a_square_is_1_in_its_middle_if_all_look_there(place: list[int]) -> None:
-    share = density(torch.tensor([place] * 5), WIDE)
-    row, col = centres_of(torch.tensor([place]), WIDE)[0].tolist()
-    assert share.max() == pytest.approx(1, abs=0.06) and share[row, col] == share.max()
-
-
-def test_densities_of_sides_add_up() -> None:
-    one, other = torch.tensor([[0, 0, 8]] * 3), torch.tensor([[10, 10, 16]])
-    together = density(torch.cat([one, other]), WIDE)
-    np.testing.assert_allclose(together, 0.75 * density(one, WIDE) + 0.25 * density(other, WIDE))
-
-
-def test_the_whole_of_a_wide_image_has_its_middle() -> None:
-    high = Geometry(40, 20, 1, glimpse_size=8, sides=(8, 40))
-    assert centres_of(torch.tensor([[0, 0, 40]]), high).tolist() == [[20, 10]]
-
-
 def test_pictures_are_drawn(found: dict[str, Any], tmp_path: Path) -> None:
-    assert len(write_pictures(tmp_path, found)) == 5 + 2
+    assert len(write_pictures(tmp_path, found)) == 7 + 2

@@ -23,6 +23,7 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.grid import Grid
+from data.mean_image import mean_image
 from data.sample import choose_images
 from hardattn.evaluation import known_or_evaluated
 from hardattn.loading import Trained, open_trained
@@ -32,14 +33,15 @@ from hardattn.report.choices import IMAGES
 from hardattn.report.crops import crop_histograms
 from hardattn.report.encoding import png_uri, without_nan
 from hardattn.report.frontiers import frontiers_of, is_frontier, noted_command
-from hardattn.report.looks import Looks, mean_image
+from hardattn.report.looks import Looks
 from hardattn.stopping.curve_files import OTHER
 from hardattn.stopping.registry import RULES
 from hardattn.training import checkpoint
 from hardattn.training.run_folder import read_log
 
 LOGGED, TERM = ("iteration", "seconds", "nll", "accuracy"), "loss_"
-SHOWN = ["fixed", "gain", "exit"]  # stopping rules, before a reader asks for others
+PARTS = ("encoder", "combine", "core", "policy")  # of a network that takes glimpses
+SHOWN = ["fixed", "gain", "act", "exit"]  # stopping rules, before a reader asks for others
 WHOLE_IMAGE = "sees the whole image at once"
 
 
@@ -174,8 +176,15 @@ def _describe_run(folder: Path, run: Trained, rows: Tensor, device: str) -> dict
         "evaluation": evaluation,
         "log": log,
         "commands": commands_of(folder, evaluation.get("trajectories", 1)),
+        "supervised_images": _supervised_images(run),
         **_looks(run, rows),
     }
+
+
+def _supervised_images(run: Trained) -> int:
+    """How many images have sequences that a run imitates."""
+    supervision = getattr(run.settings, "supervision", None)
+    return supervision.images if supervision else 0
 
 
 def _terms(line: Mapping[str, Any]) -> dict[str, dict[str, float]]:
@@ -211,7 +220,7 @@ def parts_of(grid: Grid) -> list[dict[str, Any]]:
 def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     """Heat maps, and walks through the images of `rows`; nothing of a network that sees whole images."""
     if not isinstance(run.network, HardAttention):
-        return {"sensor": None, "map": None, "heat": [], "walks": [], "crops": []}
+        return {"sensor": None, "network": None, "map": None, "heat": [], "walks": [], "crops": []}
     geometry, looks = run.settings.geometry, Looks.of(run, run.network)
     grid = geometry.grid()
     sensor = {
@@ -225,4 +234,12 @@ def _looks(run: Trained, rows: Tensor) -> dict[str, Any]:
     drawn = looks.chosen and not head.differentiable
     kind = ("epe" if head.predicts_gain else "policy") if drawn else None
     crops = crop_histograms(looks.locations, geometry)
-    return {"sensor": sensor, "map": kind, "heat": looks.heat(), "walks": walks, "crops": crops}
+    network = {part: getattr(run.settings.recipe, part) for part in PARTS}
+    return {
+        "sensor": sensor,
+        "network": network,
+        "map": kind,
+        "heat": looks.heat(),
+        "walks": walks,
+        "crops": crops,
+    }

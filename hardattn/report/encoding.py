@@ -39,6 +39,17 @@ def quantised(values: np.ndarray) -> dict[str, Any]:
     return {"low": rounded(low), "high": rounded(high), "bytes": base64.b64encode(levels.tobytes()).decode()}
 
 
+def unpacked(map_: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
+    """The values of a map that `quantised` made."""
+    levels = np.frombuffer(base64.b64decode(map_["bytes"]), np.uint8).reshape(shape)
+    return np.asarray(map_["low"] + levels / 255 * (map_["high"] - map_["low"]))
+
+
+def decoded(uri: str) -> np.ndarray:
+    """The pixels of a picture that `png_uri` made."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
 def rounded(value: Any) -> Any:
     """Numbers, and lists of them, with five significant digits.
 

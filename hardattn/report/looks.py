@@ -5,13 +5,10 @@ Shapes: B images, T glimpses, L locations, K classes, G glimpse side, C channels
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn.functional import one_hot
 
@@ -19,7 +16,7 @@ from data.dataset import Split
 from data.device import one_thread
 from data.geometry import Geometry
 from data.grid import Grid
-from data.places import is_whole, normalise
+from data.places import normalise
 from data.pool import ImagePool
 from hardattn.loading import Trained
 from hardattn.model.locations import Categorical, EpeMap
@@ -29,8 +26,8 @@ from hardattn.model.rollout import walk
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.report.encoding import png_uri, quantised, rounded
+from hardattn.report.heat import heat_of
 
-CELLS = 56  # of a heat map, along its longer side
 DEEPEST = 12.0  # nats below the most likely place, at which the picture of a policy ends
 
 
@@ -61,17 +58,8 @@ class Looks:
         return cls(network, geometry, split, seen.locations, mode == "greedy")
 
     def heat(self) -> list[dict[str, Any]]:
-        """For every t the density of the centres, see `density`, and how many places were used.
-
-        Where there are several sides, also the share of images that each was taken at.
-        """
-        scales = []
-        for places in self.locations.transpose(0, 1):
-            share = density(places, self.geometry)
-            size = {"height": share.shape[0], "width": share.shape[1]}
-            used = {"places": len(places.unique(dim=0)), "sides": sides_of(places, self.geometry)}
-            scales.append({**size, **used, **quantised(share)})
-        return scales
+        """Of every t, see `hardattn.report.heat.heat_of`."""
+        return heat_of(self.locations, self.geometry)
 
     @torch.no_grad()
     def walk(self, row: int) -> dict[str, Any]:
@@ -151,56 +139,3 @@ def _on_grid(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
     places = grid.locations.to(states.device)
     rows = [network.policy(state.expand(len(places), -1)).log_prob(places) for state in states]
     return torch.stack(rows)
-
-
-def density(locations: Tensor, geometry: Geometry) -> np.ndarray:
-    """(h, w) density of the centres of glimpses at places (B, 3), on cells of the image.
-
-    A histogram, smoothed by a Gaussian of variance G^2 / 2 pi, in units of the share of images per area of a
-    glimpse: it is 1 where all images are looked at in the same place. Of several sides, or any, each is
-    smoothed by its own, and they add up.
-
-    >>> share = density(torch.tensor([[4, 4, 4]] * 3 + [[12, 12, 4]]), Geometry(20, 20, 1, 4))
-    >>> share.shape, tuple(map(int, np.unravel_index(share.argmax(), share.shape)))
-    ((20, 20), (6, 6))
-    """
-    cell = math.ceil(max(geometry.height, geometry.width) / CELLS)
-    shape = math.ceil(geometry.height / cell), math.ceil(geometry.width / cell)
-    if not geometry.sides:
-        locations = locations[~is_whole(locations, geometry)]  # a glance has no centre
-    total = np.zeros(shape)
-    sides = locations[:, 2].unique().tolist() if geometry.affine else geometry.sides
-    for size in sides or (geometry.glimpse_size,):
-        centres = centres_of(locations[locations[:, 2] == size], geometry)
-        row, col = (centres // cell).T
-        row, col = row.clamp(0, shape[0] - 1), col.clamp(0, shape[1] - 1)
-        counts = torch.bincount(row * shape[1] + col, minlength=shape[0] * shape[1]).view(shape)
-        side = size / cell
-        deviation = side / math.sqrt(2 * math.pi)
-        smooth = gaussian_filter(counts.double().numpy() / max(1, len(locations)), deviation, mode="constant")
-        total += smooth * side**2
-    return total
-
-
-def centres_of(places: Tensor, geometry: Geometry) -> Tensor:
-    """(B, 2) the pixel in the middle of places (B, 3); of the whole image, that of the image."""
-    inside = torch.minimum(places[:, 2:], torch.tensor(geometry.image_size))
-    return places[:, :2] + inside // 2
-
-
-def sides_of(places: Tensor, geometry: Geometry) -> dict[str, float]:
-    """Side -> share of the images that were looked at (B, 3) so wide; nothing of one side, or of any.
-
-    >>> wide = Geometry(8, 8, 1, glimpse_size=4, sides=(4, 8))
-    >>> sides_of(torch.tensor([[0, 0, 8], [2, 4, 4], [0, 0, 8], [0, 0, 8]]), wide)
-    {'4': 0.25, '8': 0.75}
-    """
-    sides = () if geometry.affine else geometry.sides
-    return {str(side): float((places[:, 2] == side).double().mean()) for side in sides}
-
-
-def mean_image(split: Split) -> np.ndarray:
-    """(H, W, C) uint8: the mean of all images of a split."""
-    total = sum(part.sum(0, dtype=torch.int64) for part in split.images.cpu().split(100))
-    mean = torch.as_tensor(total).double() / len(split)
-    return mean.round().to(torch.uint8).numpy()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from data.drawing import figure_of
 from data.errors import SettingsError
 from data.files import write_atomically
 from hardattn.report.crops import draw_crops
+from hardattn.report.encoding import decoded, unpacked
+from hardattn.report.heat import draw_heat
+from hardattn.report.near_best import bars_of, draw_near_best
+from hardattn.report.network_drawing import draw_network
+from hardattn.report.panels import INSIDE, extent_of, image_panels
 from hardattn.report.training_curves import draw_terms, draw_validation, term_names
 
 if TYPE_CHECKING:
@@ -63,11 +65,16 @@ def _pictures(task: dict[str, Any], labels: dict[str, str]) -> dict[str, Callabl
     }
     if term_names(task):
         drawn["training-terms"] = partial(draw_terms, task=task)
+    if bars := bars_of(task):
+        drawn["near-best-accuracy"] = partial(draw_near_best, bars=bars, title=task["name"])
     cropping = [run for run in task["runs"] if run["crops"]]
     if cropping:
         drawn["crops"] = partial(draw_crops, runs=cropping)
     if any(run["heat"] for run in task["runs"]):
-        drawn["heat"] = partial(_heat, task=task)
+        drawn["heat"] = partial(draw_heat, task=task)
+        for run in task["runs"]:
+            if run["walks"]:
+                drawn[f"network-{_plain(run['label'])}"] = partial(draw_network, task=task, run=run)
         for number, image in enumerate(task["images"]):
             drawn[f"image-{image['id']}"] = partial(_walks, task=task, number=number)
     return drawn
@@ -96,29 +103,13 @@ def _curve(axes: Axes, points: list[dict[str, Any]], label: str, number: int, li
     axes.plot(*zip(*placed, strict=True), line, label=label, color=f"C{number % 10}", **look)
 
 
-def _heat(figure: Figure, task: dict[str, Any]) -> None:
-    """A row for every method and a column for every t: the density of the centres on the mean image."""
-    runs, mean = [run for run in task["runs"] if run["heat"]], decoded(task["mean"])
-    panels = _panels(figure, len(runs), max(len(run["heat"]) for run in runs))
-    most = max(map_["high"] for run in runs for map_ in run["heat"])
-    extent = _extent(task)
-    for row, run in enumerate(runs):
-        for t, map_ in enumerate(run["heat"]):
-            values = unpacked(map_, (map_["height"], map_["width"]))
-            panels[row, t].imshow(mean, cmap="gray", vmin=0, vmax=255, extent=extent)
-            share = np.sqrt(values / most)
-            panels[row, t].imshow(share, cmap="hot", vmin=0, vmax=1, alpha=0.85 * share, extent=extent)
-            panels[row, t].set_title(f"t = {t + 1}" if row == 0 else "", fontsize=8)
-        panels[row, 0].text(-0.06, 0.5, run["label"], transform=panels[row, 0].transAxes, **_BESIDE)
-
-
 def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
     """A row for every method: an image with its glimpses; the map before each, or else what it showed."""
     from matplotlib.patches import Rectangle
 
     runs = [run for run in task["runs"] if run["walks"]]
-    panels = _panels(figure, len(runs), 1 + max(len(run["heat"]) for run in runs))
-    image, extent = decoded(task["images"][number]["picture"]), _extent(task)
+    panels = image_panels(figure, len(runs), 1 + max(len(run["heat"]) for run in runs))
+    image, extent = decoded(task["images"][number]["picture"]), extent_of(task)
     for row, run in enumerate(runs):
         walk = run["walks"][number]
         panels[row, 0].imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
@@ -129,7 +120,7 @@ def _walks(figure: Figure, task: dict[str, Any], number: int) -> None:
                 continue  # a first glance at the whole image
             box = Rectangle((left, top), side, side, fill=False, edgecolor="gold")
             panels[row, 0].add_patch(box)
-            panels[row, 0].text(left + side / 2, top + side / 2, str(t + 1), **_INSIDE)
+            panels[row, 0].text(left + side / 2, top + side / 2, str(t + 1), **INSIDE)
         said = int(np.argmax(walk["probabilities"][-1]))
         panels[row, 0].set_title(f"{run['label']}: {task['classes'][said]}", fontsize=8, parse_math=False)
 
@@ -181,30 +172,6 @@ def of_part(map_: dict[str, Any], part: dict[str, Any]) -> np.ndarray:
     return values.reshape(shape)
 
 
-def unpacked(map_: dict[str, Any], shape: tuple[int, ...]) -> np.ndarray:
-    """The values of a map that `hardattn.report.encoding.quantised` made."""
-    levels = np.frombuffer(base64.b64decode(map_["bytes"]), np.uint8).reshape(shape)
-    return np.asarray(map_["low"] + levels / 255 * (map_["high"] - map_["low"]))
-
-
-def decoded(uri: str) -> np.ndarray:
-    """The pixels of a picture that `hardattn.report.encoding.png_uri` made."""
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))))
-
-
-def _panels(figure: Figure, rows: int, columns: int) -> np.ndarray:
-    figure.set_size_inches(1.5 * columns + 0.8, 1.65 * rows + 0.2)
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes in panels.flat:
-        axes.set_axis_off()
-    return panels
-
-
-def _extent(task: dict[str, Any]) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of an image, whose pixel (0, 0) begins at its upper left."""
-    return (0, task["size"]["width"], task["size"]["height"], 0)
-
-
 def _figure() -> Figure:
     return figure_of(8, 4.2)
 
@@ -226,7 +193,3 @@ def _plain(name: str) -> str:
     'celebahq-Male'
     """
     return re.sub(r"[^\w.]+", "-", name).strip("-")
-
-
-_BESIDE: dict[str, Any] = {"rotation": 90, "ha": "right", "va": "center", "fontsize": 7}
-_INSIDE: dict[str, Any] = {"color": "gold", "fontsize": 7, "ha": "center", "va": "center"}

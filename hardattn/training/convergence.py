@@ -9,6 +9,7 @@ from typing import Any
 from data.errors import CheckpointError
 
 CONVERGED_WITHIN = 0.01  # nats
+NEAR_BEST = 0.01  # share of the validation images: one point of accuracy
 Log = Sequence[Mapping[str, Any]]
 """The lines of a log: "iteration", "seconds", and "nll" of the validation images."""
 
@@ -93,3 +94,33 @@ def convergence(log: Log) -> tuple[int, float]:
     best = min(line["nll"] for line in log)
     first = next(line for line in log if line["nll"] <= best + CONVERGED_WITHIN)
     return first["iteration"], first["seconds"]
+
+
+def near_best_accuracy(log: Log) -> tuple[int, float, float]:
+    """First checked iteration whose validation accuracy is within one point of the run's own best.
+
+    Returns:
+        The iteration, its seconds, and the best accuracy.
+
+    Raises:
+        CheckpointError: the log is empty.
+
+    >>> checks = ((0, 0.1), (100, 0.895), (200, 0.88), (300, 0.9))
+    >>> near_best_accuracy([{"iteration": i, "seconds": i / 10, "accuracy": a} for i, a in checks])
+    (100, 10.0, 0.9)
+    """
+    if not log:
+        raise CheckpointError("expected a log of the training run, found none; train again")
+    best = max(line["accuracy"] for line in log)
+    first = first_near(log, best)
+    return first["iteration"], first["seconds"], best
+
+
+def first_near(log: Log, accuracy: float) -> Mapping[str, Any]:
+    """The first line of a log within one point of a validation accuracy that the run has reached.
+
+    >>> log = [{"iteration": i, "accuracy": a} for i, a in ((0, 0.1), (100, 0.6), (200, 0.9))]
+    >>> first_near(log, 0.5)["iteration"]
+    100
+    """
+    return next(line for line in log if line["accuracy"] >= accuracy - NEAR_BEST - 1e-9)  # but for rounding

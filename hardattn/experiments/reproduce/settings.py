@@ -226,7 +226,7 @@ def slug(name: str) -> str:
 
 
 def _each_way(row: Mapping[str, Any], ways: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A row in each of the ways, named after both; itself where it has a method or a baseline, or there are none."""
+    """A row in each of the ways, named after both; itself where it has a method or a baseline of its own."""
     if "method" in row or "baseline" in row or not ways:
         return [row]
     return [{**way, **row, "name": f"{way['name']}, {row['name']}", "way": way["name"]} for way in ways]

@@ -228,7 +228,7 @@ function taskSection(task, number) {
     el("p", { class: "note" }, `${runs}, ${task.classes.length} classes, images of ${task.size.height} × ${task.size.width} pixels`),
     computePart(task), trainingPart(task),
     looks ? part("player", "Glimpse by glimpse", "The network sees nothing of an image but its glimpses. Step with the buttons, or with the left and right arrow keys.", [], player(task)) : null,
-    looks ? part("heat", "Where each method looks", "Density of the centres of glimpse t over all test images, on their mean image; the scale is common to all of them, and brightest where most images are looked at. Where there are several sides: how many images were looked at so wide.", [], heatMaps(task)) : null,
+    looks ? part("heat", "Where each method looks", "The share of the test images whose glimpse t covers each pixel, on their mean image; the scale is common to all of them. Where there are several sides: how many images were looked at so wide.", [], heatMaps(task)) : null,
     task.runs.some((run) => run.crops.length) ? cropsPart(task) : null,
     figuresPart(task));
 }

@@ -187,13 +187,13 @@ function scaleOf(from, to, paint) {
   return el("div", { class: "scale" }, el("span", {}, short(from)), bar, el("span", {}, short(to)));
 }
 
-/** Red, green, blue and opacity of a density, from 0 to 1: from nothing through orange to pale yellow. */
+/** Red, green, blue and opacity of a share of the largest: from nothing through orange to pale yellow. */
 function glow(share) {
   const level = Math.sqrt(Math.min(Math.max(share, 0), 1));
   return [255, Math.round(70 + 175 * level ** 1.5), Math.round(20 + 150 * level ** 4), Math.round(255 * Math.min(1, 1.15 * level))];
 }
 
-/** For every method and every t the density of glimpse t over the test images, on their mean. */
+/** For every method and every t the share of test images that attend each pixel, on their mean. */
 function heatMaps(task) {
   const runs = task.runs.filter((run) => run.heat.length), steps = Math.max(...runs.map((run) => run.heat.length));
   const most = Math.max(...runs.flatMap((run) => run.heat.map((map) => map.high)));
@@ -209,5 +209,6 @@ function heatMaps(task) {
   };
   const rows = runs.map((run) => el("tr", {}, el("th", { scope: "row" }, el("i", { class: "swatch c" + (task.runs.indexOf(run) % COLOURS) }), run.label), ...Array.from({ length: steps }, (_, step) => cell(run, step))));
   const head = el("tr", {}, el("td", {}), ...Array.from({ length: steps }, (_, step) => el("th", { scope: "col" }, `t = ${step + 1}`)));
-  return el("div", { class: "scroll" }, el("table", { class: "heat" }, el("thead", {}, head), el("tbody", {}, ...rows)));
+  const legend = el("div", {}, scaleOf(0, 100 * most, glow), el("p", { class: "note" }, "of the test images attend the pixel, %"));
+  return el("div", {}, el("div", { class: "scroll" }, el("table", { class: "heat" }, el("thead", {}, head), el("tbody", {}, ...rows))), legend);
 }

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from boed.pictures.glimpses import draw_image, draw_squares, row_of
 from data.dataset import Split
 from data.drawing import figure_of
-from data.errors import SettingsError
 from data.files import write_atomically
 from data.geometry import Geometry
 from data.places import is_whole
@@ -58,7 +58,9 @@ def draw_sequences(
     for number, image_id in enumerate(ids):
         above, below = panels[2 * number : 2 * number + 2]
         image, own = split.images[rows[number]].numpy(), sequences.take(torch.tensor([number]))
-        _draw_glimpses(above[0], image, own.locations[0], geometry, f"image {image_id}")
+        draw_image(above[0], image)
+        draw_squares(above[0], own.locations[0], geometry)
+        above[0].set_title(f"image {image_id}", fontsize=7)
         for step in range(columns - 1):
             if len(candidates):
                 _draw_map(above[1 + step], image, own, step, candidates, geometry)
@@ -77,31 +79,6 @@ def explained(geometry: Geometry) -> str:
     best = ", the best of all sides at each centre" if geometry.sides else ""
     chosen = "the chosen square" if geometry.sides else "the chosen place"
     return f"nats that a glimpse at each place is expected to gain{best}: H before less EPE; red: {chosen}"
-
-
-def row_of(split: Split, image_id: int) -> int:
-    """Row of one image; raises SettingsError when the split has no such id."""
-    row = int(torch.searchsorted(split.ids, image_id).clamp(max=len(split) - 1))
-    if int(split.ids[row]) != image_id:
-        raise SettingsError(
-            f"expected an image of the design split, found id {image_id}; see `boed show` without --image"
-        )
-    return row
-
-
-def _draw_glimpses(axes: Axes, image: np.ndarray, locations: Tensor, geometry: Geometry, title: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
-    shown = ~is_whole(locations, geometry) | bool(geometry.sides)
-    for number, (row, col, side) in enumerate(locations.tolist(), 1):
-        if not shown[number - 1]:
-            continue
-        axes.add_patch(Rectangle((col - 0.5, row - 0.5), side, side, fill=False, edgecolor="lime"))
-        axes.text(
-            col + side / 2, row + side / 2, str(number), color="yellow", fontsize=7, ha="center", va="center"
-        )
-    axes.set_title(title, fontsize=7)
 
 
 def middles(places: Tensor, geometry: Geometry) -> Tensor:
@@ -139,7 +116,7 @@ def _draw_map(
     from matplotlib.patches import Rectangle
 
     before, chosen = float(own.entropy[0, step]), own.locations[0, step]
-    axes.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255, alpha=0.35)
+    draw_image(axes, image, alpha=0.35)
     scores = own.epe_map[0, step]
     shown = scores.isfinite() & (~is_whole(candidates, geometry) | bool(geometry.sides))
     centres, gains = best_by_centre(before - scores[shown], candidates[shown], geometry)
