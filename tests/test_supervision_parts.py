@@ -1,5 +1,6 @@
 """Sequences from annotated boxes: on the grid, on the object, and imitated like any others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ def test_nearest_on_the_grid() -> None:
     grid = geometry.grid()
     corners = torch.rand(50, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([20.0, 30.0]) - 2
     distance = (corners[:, None] - grid.locations[:, :2]).square().sum(2)
-    chosen = grid.index(nearest_on_grid(corners, geometry))
+    chosen = grid.index(nearest_on_grid(corners + geometry.glimpse_size / 2, geometry))
     assert torch.allclose(distance.gather(1, chosen[:, None])[:, 0], distance.amin(1))
 
 
@@ -57,3 +58,19 @@ def test_without_boxes_there_are_no_parts(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="knows where its objects are, found tiny"):
         write_parts(tmp_path / "parts.h5", tiny_dataset(), "design", glimpses=3)
     assert not list(tmp_path.iterdir())
+
+
+def test_wide_squares_hold_the_parts_after_a_glance() -> None:
+    digits = load_digits()
+    boxes = digits["design"].boxes
+    assert boxes is not None
+    geometry = replace(digits.geometry, first_glance=True, sides=(8, 16))
+    found = part_sequences(boxes, geometry, 3, side=16)
+    assert found[:, 0].tolist() == [[0, 0, 40]] * len(boxes) and set(found[:, 1:, 2].flatten().tolist()) == {
+        16
+    }
+    geometry.grid().index(found[:, 1:])
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    assert ((centres >= found[:, 1, :2]) & (centres <= found[:, 1, :2] + 16)).all()
+    with pytest.raises(SettingsError, match="expected a --side of 8, 16 pixels, found 12"):
+        part_sequences(boxes, geometry, 3, side=12)

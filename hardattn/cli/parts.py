@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from data.cli.commands import Command
-from data.cli.options import PATH, Option, data_options, open_task, sensor_of, sensor_options
+from data.cli.options import (
+    PATH,
+    AtLeast,
+    Option,
+    data_options,
+    glance_option,
+    open_task,
+    sensor_of,
+    sensor_options,
+    sides_option,
+)
 from data.errors import SettingsError
 from hardattn.cli.images_options import images_options, say_what_next
 from hardattn.cli.recipe import wanted_geometry
@@ -35,15 +45,32 @@ _SEQUENCES = images_options(
 )
 
 
-@click.command(cls=Command, params=[*_SEQUENCES, *data_options(), *sensor_options()])
+_SIDE = Option(
+    ["--side"],
+    type=AtLeast(1),
+    help="Of the squares at the parts, in pixels; one of --sides. [default: the glimpse's]",
+)
+
+
+@click.command(
+    cls=Command,
+    params=[*_SEQUENCES, *data_options(), *sensor_options(glance_option(), sides_option(), _SIDE)],
+)
 def parts(
-    part: str, images: str, file: Path | None, order: str | None, out: Path | None, **options: Any
+    part: str,
+    images: str,
+    file: Path | None,
+    order: str | None,
+    out: Path | None,
+    side: int | None,
+    **options: Any,
 ) -> None:
     """Writes glimpses at annotated parts of the objects, for a network to imitate.
 
     Named parts come from ANNOTATIONS or from the data set itself (cub, celebahq with --scatter). The glimpses
     go to those of --order, again from its first when it has ended; a part that is hidden or missing gives way
-    to the next visible one of the order, and an image without any is left out. In ANNOTATIONS rows and
+    to the next visible one of the order, and an image without any is left out. With --first-glance they come
+    after the glance. In ANNOTATIONS rows and
     columns are pixels of the task's images, and visible is 0 or 1. Other data sets that know boxes have parts
     without names: the middle of the image and fixed places of the object's box.
 
@@ -54,6 +81,7 @@ def parts(
       hardattn parts --split train
       hardattn parts --dataset folder --data-root DIR --parts parts.txt --order beak,forehead,belly
       hardattn parts --dataset cub --data-root DIR --order "beak,left eye,belly"
+      hardattn parts --dataset cub --data-root DIR --first-glance --sides 16,32 --side 32
     """
     sensor, task = sensor_of(options), open_task(options)
     from data.sample import choose_images, image_count
@@ -71,6 +99,7 @@ def parts(
         geometry=geometry,
         ids=ids if annotations is None else _shown(annotations, ids),
         annotations=annotations,
+        side=side,
         origin=task.origin,
     )
     say_what_next(store, "ps-parts", own=out is None and part == SPLITS[0])
