@@ -16,7 +16,7 @@ from data.cli.commands import Command, Commands
 ROOT = Path(__file__).resolve().parents[1]
 RESUMABLE = {
     "boed": {"benchmark", "fit", "generate"},
-    "hardattn": {"frontier", "record", "reproduce", "train"},
+    "hardattn": {"frontier", "record", "reproduce", "saliency", "train"},
 }
 
 

@@ -77,6 +77,7 @@ OWN = {
     "act": {"reinforce", "baseline", "ponder"},
     "ps-act": {"imitation", "reinforce", "baseline", "ponder"},
     "wsram": {"wake-sleep", "wake-inference", "sleep-inference"},
+    "glimpsenet": {"saliency"},
     "epe-head": {"epe"},
     "multiglimpse": {"auxiliary"},
     "random": set[str](),
@@ -103,6 +104,7 @@ def test_stores_that_are_imitated_by_default() -> None:
         "nogs-finetuned": "sequences-train",
         "saliency": "sequences",
         "ps-act": "sequences",
+        "glimpsenet": "sequences-salient-train",
         "ps-ram": "sequences-recorded",
         "ps-parts": "sequences-parts",
         "ps-fixed": "sequences-fixed-order",
@@ -119,7 +121,7 @@ def test_how_a_method_looks() -> None:
         "wsram": 5
     }
     shares = {name: method.supervised_share for name, method in METHODS.items() if method.supervised_share}
-    assert shares == {"nogs-all": 1.0, "nogs-finetuned": 1.0} and IMITATE_FOR == 0.7
+    assert shares == dict.fromkeys(("nogs-all", "nogs-finetuned", "glimpsenet"), 1.0) and IMITATE_FOR == 0.7
 
 
 @pytest.mark.parametrize(("fraction", "weight"), [(0.0, 3.0), (0.5, 1.5), (1.0, 0.0)])
@@ -277,6 +279,7 @@ POINTLESS = {
     "nogs-all": {"rewards", "discount", "deviation"},
     "nogs-finetuned": {"deviation"},
     "saliency": {"deviation"},
+    "glimpsenet": {"rewards", "discount", "deviation"},
     "epe-head": {"supervision_weight", "rewards", "discount", "deviation", "gain_target"},
     "multiglimpse": {"supervision_weight", "rewards", "discount", "deviation"},
     "random": BLINDLY,

@@ -21,11 +21,15 @@ GRID, STEPS, COUNT = GEOMETRY.grid(), 3, 6
 POOL = ImagePool([tiny_split(COUNT, 0)])
 LOOK = partial(POOL.glimpses, GEOMETRY.retina())
 SMALL = [name for name in ENCODERS if name != "resnet18"]
-DRAWN = [name for name, policy in POLICIES.items() if not policy.differentiable]
+DRAWN = [
+    {"policy": name} | ({} if policy.reads == "output" else {"core": "mean", "glimpses": STEPS})
+    for name, policy in POLICIES.items()
+    if not policy.differentiable
+]
 NETWORKS = (
     [{"core": core, "glimpses": STEPS} for core in CORES]
     + [{"combine": combine, "encoder": encoder} for combine in COMBINATIONS for encoder in SMALL]
-    + [{"policy": policy} for policy in DRAWN]
+    + DRAWN
     + [{"policy": "gaussian", "deviation": None}, {"batch_norm": True}]
 )
 
@@ -105,8 +109,8 @@ def test_centre_is_the_middle_of_the_image() -> None:
 
 
 def test_no_gradient_flows_through_a_location() -> None:
-    for policy in DRAWN:
-        network = tiny_network(policy=policy)
+    for chosen in DRAWN:
+        network = tiny_network(**chosen)
         generator = torch.Generator().manual_seed(0)
         found = explore(network, LOOK, torch.arange(COUNT), GRID, STEPS, mode="sample", generator=generator)
         found.logits.sum().backward()
