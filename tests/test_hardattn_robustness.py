@@ -173,6 +173,7 @@ def _black(split: Split, severity: int, seed: int) -> Split:
         ({"corruptions": ["fog"]}, "expected a corruption of translation, .*, pgd; found 'fog'"),
         ({"epsilon": 0}, "expected --epsilon of at least 1, found 0"),
         ({"steps": 0}, "expected --steps of at least 1, found 0"),
+        ({"seed": 2**31}, "expected a seed from 0 to 2147483647, found 2147483648"),
         ({"images": 31}, "expected 1 to 30 images, as many as there are, found 31"),
     ],
 )
