@@ -22,6 +22,7 @@ from data.dataset import Split
 from data.errors import SettingsError
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.main import main
+from hardattn.cli.robustness import table
 from hardattn.evaluation import evaluate, looks_at
 from hardattn.loading import Trained, open_trained
 from hardattn.robustness.attack import attacked, descended, predictor
@@ -221,6 +222,22 @@ def test_the_command_prints_a_table_or_one_object_and_draws(digits: Path, tmp_pa
     (run,) = told["runs"]
     assert (run["method"], run["images"], run["epsilon"]) == ("fc", 8, 10)
     assert [len(points) for points in run["corruptions"].values()] == [6, 6]
+
+
+def test_what_is_no_run_is_refused_before_another_is_measured(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hardattn.robustness.measure.robustness", lambda *_, **__: pytest.fail("measured"))
+    assert_refused(call("robustness", digits, tmp_path / "none"), "expected the folder of a training run")
+
+
+def test_the_head_of_the_table_has_the_images_of_every_run(runs: dict[str, Path]) -> None:
+    few, more = (
+        robustness(runs["fc"], dataset=DATASET, device="cpu", corruptions=["noise"], images=count)
+        for count in (3, 5)
+    )
+    assert table([few, few], ["a", "b"]).startswith("accuracy on 3 test images in %")
+    assert table([few, more], ["a", "b"]).startswith("accuracy on 3, 5 test images in %")
 
 
 @pytest.mark.parametrize(
