@@ -52,7 +52,7 @@ def load_folder(root: Path, size: int = 128, classes: Sequence[str] | None = Non
         raise DataError(f"expected {LAYOUT} in {root}, found {found}; set --data-root")
     names = _wanted(top, classes)
     listed = Listing.of(top, names)
-    _require_task(top, listed)
+    _require_task(top, listed, wanted=classes is not None)
     geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
     only = names if classes is not None else None
     openers = {split: partial(_open_split, root, split, names, size, only) for split in SPLITS}
@@ -169,16 +169,17 @@ class Listing:
         return ", ".join(part for part in parts if part)
 
 
-def _require_task(top: Path, listed: Listing) -> None:
-    """Raises DataError where there is nothing to tell apart."""
+def _require_task(top: Path, listed: Listing, *, wanted: bool) -> None:
+    """Raises DataError where there is nothing to tell apart, by a list of wanted classes or without one."""
     if not listed.images:
         suffixes = ", ".join(SUFFIXES)
         found = listed.told(()) or "none"
         raise DataError(f"expected images in {top}/CLASS/ ({suffixes}), found {found}; set --data-root")
     if len(listed.classes) < 2 and top.name == "train":  # images of one class can be tested
+        cure = "set --data-root to the folder above the class folders' own"
         raise DataError(
             f"expected images of two classes at least in {top}/CLASS/, found those of "
-            f"{', '.join(listed.classes)} alone; set --data-root to the folder above the class folders' own"
+            f"{', '.join(listed.classes)} alone; {'name another in the list of classes' if wanted else cure}"
         )
 
 

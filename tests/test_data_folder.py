@@ -165,6 +165,8 @@ def test_a_list_takes_some_of_the_classes(root: Path, write_photo: Write) -> Non
         assert listed[split].labels.tolist() == [n for n in every[split].labels.tolist() if n < 2]
     with pytest.raises(DataError, match=r"expected a folder x in .*train, found none and of 1 more; change"):
         load_folder(root, size=20, classes=["d", "y", "x"])
+    with pytest.raises(DataError, match="found those of d alone; name another in the list of classes"):
+        load_folder(root, size=20, classes=["d"])
 
 
 def test_a_file_of_classes_is_opened_again_without_it(root: Path) -> None:

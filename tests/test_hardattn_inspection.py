@@ -234,6 +234,7 @@ def test_an_inspection_is_the_mean_of_its_images(folder: Path, tmp_path: Path) -
         ({"glimpse": 4}, "expected a glimpse from 2 to 3, found 4; change --glimpse"),
         ({"values": 2}, "expected at least 3 values, found 2; change --values"),
         ({"batches": 1}, "expected at least 2 batches, found 1; change --batches"),
+        ({"seed": 2**31}, "expected a seed from 0 to 2147483647, found 2147483648"),
         ({"images": 31}, "expected 1 to 30 images, as many as there are, found 31"),
         ({"image": 99}, "expected a test image, of 0 to 29, found no image 99; choose another --image"),
     ],

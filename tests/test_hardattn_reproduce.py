@@ -155,6 +155,16 @@ def test_test_images_are_looked_at_once(tables: Path, looks: list[str]) -> None:
     assert len(looks) == len(first.rows)  # what is done is not done again
 
 
+def test_a_row_of_before_there_was_a_choice_of_weights_is_taken_as_it_is(tables: Path) -> None:
+    found = reproduce("tiny", None, tables / "out", minutes=0.004, only="random")
+    path = Path(found.rows[0].run) / "run.json"
+    said = read_json(path)
+    for name in ("select", "optimizer", "momentum", "schedule"):
+        del said["settings"]["recipe"][name]
+    path.write_text(json.dumps(said))
+    assert reproduce("tiny", None, tables / "out", minutes=0.004, only="random") == found
+
+
 def test_figures_of_other_weights_or_of_several_trajectories_are_not_taken(
     tables: Path, looks: list[str]
 ) -> None:

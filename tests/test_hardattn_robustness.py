@@ -22,6 +22,7 @@ from data.dataset import Split
 from data.errors import SettingsError
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.main import main
+from hardattn.cli.robustness import table
 from hardattn.evaluation import evaluate, looks_at
 from hardattn.loading import Trained, open_trained
 from hardattn.robustness.attack import attacked, descended, predictor
@@ -173,6 +174,7 @@ def _black(split: Split, severity: int, seed: int) -> Split:
         ({"corruptions": ["fog"]}, "expected a corruption of translation, .*, pgd; found 'fog'"),
         ({"epsilon": 0}, "expected --epsilon of at least 1, found 0"),
         ({"steps": 0}, "expected --steps of at least 1, found 0"),
+        ({"seed": 2**31}, "expected a seed from 0 to 2147483647, found 2147483648"),
         ({"images": 31}, "expected 1 to 30 images, as many as there are, found 31"),
     ],
 )
@@ -220,6 +222,22 @@ def test_the_command_prints_a_table_or_one_object_and_draws(digits: Path, tmp_pa
     (run,) = told["runs"]
     assert (run["method"], run["images"], run["epsilon"]) == ("fc", 8, 10)
     assert [len(points) for points in run["corruptions"].values()] == [6, 6]
+
+
+def test_what_is_no_run_is_refused_before_another_is_measured(
+    digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hardattn.robustness.measure.robustness", lambda *_, **__: pytest.fail("measured"))
+    assert_refused(call("robustness", digits, tmp_path / "none"), "expected the folder of a training run")
+
+
+def test_the_head_of_the_table_has_the_images_of_every_run(runs: dict[str, Path]) -> None:
+    few, more = (
+        robustness(runs["fc"], dataset=DATASET, device="cpu", corruptions=["noise"], images=count)
+        for count in (3, 5)
+    )
+    assert table([few, few], ["a", "b"]).startswith("accuracy on 3 test images in %")
+    assert table([few, more], ["a", "b"]).startswith("accuracy on 3, 5 test images in %")
 
 
 @pytest.mark.parametrize(

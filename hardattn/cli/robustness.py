@@ -75,10 +75,13 @@ def robustness(runs: tuple[Path, ...], out: Path, as_json: bool, **options: Any)
       hardattn robustness runs/digits/hardattn-ram-0 --corruption noise --corruption pgd --epsilon 20
       hardattn robustness runs/digits/hardattn-ram-0 --images 200 --json
     """
+    from hardattn.loading import open_network
     from hardattn.robustness.measure import robustness
     from hardattn.robustness.pictures import draw_robustness, require_png
 
     require_png(out)
+    for run in runs:
+        open_network(run, device="cpu")  # what is no run is refused before any other is measured
     found, labels = [robustness(run, **options) for run in runs], labels_of(runs)
     draw_robustness(found, labels, out)
     if as_json:
@@ -103,9 +106,9 @@ def labels_of(runs: Sequence[Path]) -> list[str]:
 
 def table(found: Sequence[Robustness], labels: Sequence[str]) -> str:
     """A row for every run and corruption: accuracy in % at each severity, with the 95 % interval."""
-    first = found[0]
+    first, counts = found[0], dict.fromkeys(each.images for each in found)
     head = (
-        f"accuracy on {first.images} {first.split} images in %, by severity (95 % interval); "
+        f"accuracy on {', '.join(map(str, counts))} {first.split} images in %, by severity (95 % interval); "
         f"seed {first.seed}, pgd of {first.epsilon}/255 at severity {SEVERITIES}, {first.steps} steps"
     )
     wide = max(map(len, ("run", *labels)))

@@ -26,6 +26,7 @@ from hardattn.model.network import HardAttention
 from hardattn.model.rollout import walk
 from hardattn.report.contents import rows_of
 from hardattn.report.encoding import without_nan
+from hardattn.training.run_folder import require_seed
 from hardattn.training.settings import NetworkSettings
 
 
@@ -94,9 +95,10 @@ def inspect_run(
         dataset: the data set itself, where it is not one of the registry.
 
     Raises:
-        SettingsError: a run of another method, no such glimpse or image, or too few of something.
+        SettingsError: a run of another method, no such glimpse, image or seed, or too few of something.
         CheckpointError: weights are missing, damaged or of another task.
     """
+    require_seed(seed)
     run = open_trained(run_folder, dataset=dataset, device=device)
     network, settings = localising(run, run_folder)
     require_enough(settings.glimpses, glimpse=glimpse, values=values, batches=batches)

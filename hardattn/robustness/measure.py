@@ -25,6 +25,7 @@ from hardattn.report.contents import rows_of
 from hardattn.robustness.attack import attacked, require_attack
 from hardattn.robustness.choices import ATTACK, EPSILON, STEPS
 from hardattn.training.learner import accuracy_and_nll
+from hardattn.training.run_folder import require_seed
 
 LEVEL = 0.95  # of intervals
 Corrupt = Callable[[Split, int, int], Split]
@@ -100,11 +101,13 @@ def robustness(
         dataset: the data set itself, where it is not one of the registry.
 
     Raises:
-        SettingsError: no such corruption, not so many images, no torchvision, or an impossible attack.
+        SettingsError: no such corruption or seed, not so many images, no torchvision, or an impossible
+            attack.
         CheckpointError: weights are missing, damaged or of another task.
     """
     names = names_of(corruptions)
     require_attack(epsilon, steps)
+    require_seed(seed)
     run = open_trained(run_folder, dataset=dataset, device=device)
     chosen = run.dataset[split] if images is None else some(run.dataset[split], images)
     require_images(run, chosen)

@@ -36,6 +36,7 @@ from hardattn.experiments.reproduce.settings import (
     trainings,
 )
 from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, is_designed, made_in, parts
+from hardattn.loading import settings_of
 from hardattn.recording import record
 from hardattn.runs import train
 from hardattn.training import checkpoint
@@ -128,8 +129,8 @@ class Work:
         write_rows(self.folder / f"curve-{run.name}.csv", log, CURVE)
         unseen = self._unseen_error(training, run)
         seen = known_or_evaluated(run, device=self.device, trajectories=1)
-        recipe = read_run(run).settings["recipe"]
-        best = kept_line(log, recipe["select"])
+        recipe = settings_of(read_run(run), run).recipe
+        best = kept_line(log, recipe.select)
         images = len(self._dataset(training.row)["train"])
         return Row(
             method=training.name,
@@ -143,7 +144,7 @@ class Work:
             seconds=log[-1]["seconds"],
             iterations=log[-1]["iteration"],
             best_iteration=best["iteration"],
-            best_epoch=best["iteration"] * recipe["batch_size"] / images,
+            best_epoch=best["iteration"] * recipe.batch_size / images,
             iterations_to_convergence=seen["iterations_to_convergence"],
             seconds_to_convergence=seen["seconds_to_convergence"],
             made_in=made_in(self._store_path(training)),
