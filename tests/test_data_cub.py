@@ -203,7 +203,7 @@ def test_parts_by_the_command_line(root: Path, tmp_path: Path) -> None:
     birds, store = load_cub(root), SequenceStore.read(tmp_path / "run" / "sequences-parts-train.h5")
     assert torch.equal(store.ids, birds["train"].ids) and LANDSCAPE in store.ids
     beak, belly = torch.tensor([20.0, 15]) * 128 / 40, torch.tensor([10.0, 20]) * 128 / 40
-    expected = nearest_on_grid(torch.stack([beak, belly]) - 16, birds.geometry)
+    expected = nearest_on_grid(torch.stack([beak, belly]), birds.geometry)
     assert torch.equal(store.load().locations[store.ids == LANDSCAPE][0], expected)
     assert expected[0].tolist() == [48, 32, 32]
     assert call("parts", *task, "--run", tmp_path / "other").exit_code == 0

@@ -59,8 +59,8 @@ def test_glimpses_are_centred_on_the_parts_and_on_the_grid(tmp_path: Path) -> No
     dataset = tiny_dataset()
     found = read_annotations(written(tmp_path), ORDER, GEOMETRY)
     store = write_parts(tmp_path / "s.h5", dataset, "design", glimpses=2, ids=found.ids, annotations=found)
-    corners = torch.tensor([[[0.0, 1.5], [4, 4]], [[14, -2], [14, -2]]])  # glimpses of 4 pixels
-    assert torch.equal(store.load().locations, nearest_on_grid(corners, GEOMETRY))
+    centres = torch.tensor([[[2, 3.5], [6, 6]], [[16, 0], [16, 0]]])
+    assert torch.equal(store.load().locations, nearest_on_grid(centres, GEOMETRY))
     assert store.load().locations.tolist() == [[[0, 0, 4], [4, 4, 4]], [[12, 0, 4], [12, 0, 4]]]
     guided = guided_images(dataset, store, GEOMETRY, 2, None, "categorical")
     assert guided is not None and guided[0].ids.tolist() == [3, 9]
