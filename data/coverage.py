@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data.places import Sizes
+from data.places import Sizes, in_the_middle
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def coverage(places: Tensor, boxes: Tensor, sizes: Sizes) -> list[CoverageRow]:
         held.mean(0),
         held.std(0, unbiased=False) / len(held) ** 0.5,
         _by_chance(sides, boxes, sizes).mean(0),
-        covered(_central(sides, sizes), boxes).mean(0),
+        covered(in_the_middle(sides, sizes.image_size), boxes).mean(0),
         sides.double().mean(0),
     )
     rows = torch.stack(columns, 1).tolist()
@@ -83,12 +83,6 @@ def covered(places: Tensor, boxes: Tensor) -> Tensor:
     after = torch.minimum(places[..., :2] + places[..., 2:], boxes[:, None, 2:])
     area = (boxes[:, 2:] - boxes[:, :2]).prod(-1)
     return (after - first).clamp(min=0).prod(-1).double() / area[:, None]
-
-
-def _central(sides: Tensor, sizes: Sizes) -> Tensor:
-    """(N, T, 3) squares of these sides (N, T) in the middle of the image."""
-    corners = [((extent - sides) // 2).clamp(min=0) for extent in sizes.image_size]
-    return torch.stack([*corners, sides], -1)
 
 
 def _by_chance(sides: Tensor, boxes: Tensor, sizes: Sizes) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from data.errors import DataError
 from data.geometry import Geometry
 from data.grid import LocationGrid
-from data.places import is_whole
+from data.places import in_the_middle, is_whole
 
 CHUNK = 200  # images at a time, whose every square of the grid is looked at
 HIDDEN = -(2**31)  # row and column of a pixel that is in no square
@@ -136,9 +136,8 @@ def by_chance(places: Tensor, pixels: Tensor, geometry: Geometry) -> Tensor:
 
 def by_centre(places: Tensor, pixels: Tensor, geometry: Geometry) -> Tensor:
     """(T,) the share of squares that hold a pixel if each is in the middle of the image; see `by_chance`."""
-    extent, sides = torch.tensor(geometry.image_size), places[..., 2:]
-    corners = torch.div(extent - sides, 2, rounding_mode="floor")
-    found = holds(torch.cat([corners, sides], -1), pixels) & ~is_whole(places, geometry)
+    central = in_the_middle(places[..., 2], geometry.image_size)
+    found = holds(central, pixels) & ~is_whole(places, geometry)
     return found.double().mean(0)
 
 

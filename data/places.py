@@ -91,6 +91,16 @@ def after_glance(places: Tensor, image_size: tuple[int, int]) -> Tensor:
     return torch.cat([first, places], -2)
 
 
+def in_the_middle(sides: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """(..., 3) squares of these sides (...) in the middle of the image.
+
+    >>> in_the_middle(torch.tensor([4, 12]), (12, 12)).tolist()
+    [[4, 4, 4], [0, 0, 12]]
+    """
+    corners = [((extent - sides) // 2).clamp(min=0) for extent in image_size]
+    return torch.stack([*corners, sides], -1)
+
+
 def moved(places: Tensor, shift: Tensor, sizes: Sizes) -> Tensor:
     """(..., 3) places (..., 3) shifted by rows and columns (..., 2); the whole image stays where it is.
 

@@ -179,3 +179,8 @@ def test_the_terms_need_their_learner() -> None:
     inputs = LossInputs(rollout, SPLIT.labels, torch.zeros(8, dtype=torch.bool))
     with pytest.raises(SettingsError, match="learner='wake-sleep' in a method"):
         terms(METHODS["wsram"], inputs)
+
+
+def test_its_learner_needs_an_inference_network() -> None:
+    with pytest.raises(SettingsError, match="infers=True in a method with learner='wake-sleep', found False"):
+        inference_of(tiny_network())

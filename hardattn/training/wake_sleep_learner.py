@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from data.errors import SettingsError
 from data.places import whole_image
 from hardattn.model.inference import InferenceNetwork
 from hardattn.model.network import HardAttention
@@ -56,8 +57,9 @@ class Proposal:
 
 
 def inference_of(network: HardAttention) -> InferenceNetwork:
-    """Of a network that is trained by wake-sleep."""
-    assert network.inference is not None
+    """Of a network that is trained by wake-sleep; raises SettingsError where it has none."""
+    if network.inference is None:
+        raise SettingsError("expected infers=True in a method with learner='wake-sleep', found False; set it")
     return network.inference
 
 
