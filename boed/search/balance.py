@@ -1,4 +1,4 @@
-"""Samples of images in which all classes are as frequent: a rare one is learned, and looked for, all the same."""
+"""Samples of images in which all classes are as frequent: so that a rare one is learned as well."""
 
 from __future__ import annotations
 
@@ -40,3 +40,18 @@ def thinned(labels: Tensor) -> Tensor:
     """
     counts = labels.bincount()
     return balanced(labels, int(counts[counts > 0].min()))
+
+
+def shift(labels: Tensor, rows: Tensor, classes: int) -> Tensor:
+    r"""(K,) $\log \tilde p(\theta) - \log p(\theta)$ of the labels (N,) in `rows` (M,), and of all of them.
+
+    Logits of $p(\theta \mid y)$ with this added are of the posterior among what is drawn; so a posterior is
+    learned from balanced draws that is true of all images ("logit adjustment", Menon et al. 2021, arXiv
+    2007.07314, section 4). 0 for a class that has no images.
+
+    >>> labels = torch.tensor([0, 0, 1, 0, 0])
+    >>> shift(labels, balanced(labels), 2).exp().tolist()
+    [0.625, 2.5]
+    """
+    drawn, there = (its.bincount(minlength=classes) / len(its) for its in (labels[rows], labels))
+    return (drawn / there).log().nan_to_num()
