@@ -217,6 +217,15 @@ def test_group_norm_takes_the_place_of_batch_norm() -> None:
     assert nn.BatchNorm2d in kinds and nn.GroupNorm not in kinds
 
 
+@pytest.mark.parametrize(("image", "channels"), [(28, 1), (60, 1), (100, 1), (128, 3)])
+def test_an_encoder_of_whole_images_serves_crops_of_them(image: int, channels: int) -> None:
+    """The comparator's, with which pretrained rows begin: as deep for a crop 2.33 times as small."""
+    whole, crop = (ResidualGlimpse(channels, side, 8).state_dict() for side in (image, int(image / 2.33)))
+    assert {name: value.shape for name, value in whole.items()} == {
+        name: value.shape for name, value in crop.items()
+    }
+
+
 @pytest.mark.parametrize("size", [2, 8, 25, 96, 113])
 def test_the_map_has_the_shape_that_is_said(size: int) -> None:
     encoder = ResidualGlimpse(3, size, 12)

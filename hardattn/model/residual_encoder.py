@@ -17,7 +17,8 @@ from hardattn.model.convolutions import Residual, convolution, group_norm
 from hardattn.model.registry import ENCODERS
 
 STAGES = (16, 32)  # channels before the last stage, which has as many as there are features
-STEM_SIDE = 56  # largest map that a residual block works on
+# Largest map that a residual block works on: images of 128 pixels and crops of 54 then have the same network.
+STEM_SIDE = 64
 RESNET18_FEATURES, RESNET18_HALVED = 512, 5
 
 
@@ -49,7 +50,7 @@ class MapEncoder(nn.Module):
 class ResidualGlimpse(MapEncoder):
     """What is seen, by three residual blocks of 16, 32 and D channels: for glimpses of some tens of pixels.
 
-    Before them 3 x 3 convolutions of stride 2, one at least, halve the map until it has at most 56 a side.
+    Before them 3 x 3 convolutions of stride 2, one at least, halve the map until it has at most 64 a side.
 
     Args:
         channels: C of a glimpse.
