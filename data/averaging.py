@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from data.gpu import full_precision
+
 AT_ONCE = 128  # images that are floats at the same time
 
 
@@ -36,7 +38,7 @@ def averages(images: Tensor, resolution: int) -> Tensor:
     """
     _, height, width, channels = images.shape
     rows, cols = (area_weights(side, resolution).to(images.device) for side in (height, width))
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds to whole grey levels
+    with full_precision(images.device):  # bfloat16 rounds to whole grey levels
         lines = rows @ images.float().flatten(2)  # (N, R, W*C)
         means: Tensor = cols @ lines.view(-1, width, channels)
     return means.view(-1, resolution, resolution, channels)

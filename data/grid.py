@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,13 +12,40 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
+from data.gpu import constant, is_gpu, sent
 from data.places import normalise, places_at
 
 SHARE = 4  # of a wide square's side that lies between two neighbouring ones
 
 
+class _Candidates:
+    """What both kinds of grid have: their places, also where a GPU computes."""
+
+    @property
+    @abstractmethod
+    def locations(self) -> Tensor:
+        """(L, 3) int64 places: top-left pixels and sides."""
+
+    def on(self, device: torch.device) -> Tensor:
+        """(L, 3) the places on a device, sent there once.
+
+        >>> LocationGrid.evenly((8, 8), 4, 2).on(torch.device("cpu"))[-1].tolist()
+        [4, 4, 4]
+        """
+        if not is_gpu(device):
+            return self.locations
+        if device not in self._sent:
+            with torch.inference_mode(False):
+                self._sent[device] = sent(self.locations, device)
+        return self._sent[device]
+
+    @cached_property
+    def _sent(self) -> dict[torch.device, Tensor]:
+        return {}
+
+
 @dataclass(frozen=True)
-class LocationGrid:
+class LocationGrid(_Candidates):
     """The candidate locations of one glimpse size in one image size, in row-major order.
 
     Args:
@@ -103,8 +131,7 @@ class LocationGrid:
 
     def find(self, locations: Tensor) -> tuple[Tensor, Tensor]:
         """Number of each place (..., 3), and whether it is on the grid: else the number says nothing."""
-        rows = torch.tensor(self.rows, device=locations.device)
-        cols = torch.tensor(self.cols, device=locations.device)
+        rows, cols = (constant(axis, locations.device) for axis in (self.rows, self.cols))
         row = torch.searchsorted(rows, locations[..., 0].contiguous()).clamp(max=len(rows) - 1)
         col = torch.searchsorted(cols, locations[..., 1].contiguous()).clamp(max=len(cols) - 1)
         on_grid = (rows[row] == locations[..., 0]) & (cols[col] == locations[..., 1])
@@ -126,7 +153,7 @@ class LocationGrid:
 
 
 @dataclass(frozen=True)
-class WidthGrid:
+class WidthGrid(_Candidates):
     """The candidate places of several sides: grids one after the other, the smallest side first.
 
     Args:
@@ -222,7 +249,7 @@ def _axis(last: int, count: int) -> tuple[int, ...]:
 
 
 def _require_found(locations: Tensor, found: Tensor, where: str) -> None:
-    if not bool(found.all()):
+    if not is_gpu(found.device) and not bool(found.all()):  # a GPU's were looked at before they came there
         stray = locations[~found][0].tolist()
         raise SettingsError(f"expected places of {where}, found {stray}; use sequences made for this grid")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP = 10  # iterations after which the average has about half of its memory
@@ -31,11 +32,25 @@ def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> Aver
     0.9091
     """
 
-    def step(average: list[Tensor], weights: list[Tensor], number: Tensor | int) -> None:
-        rate = 1 - min(decay, int(number) / (int(number) + WARM_UP))
-        for mean, value in zip(average, weights, strict=True):
-            mean.lerp_(value, rate)
-
-    averaged = AveragedModel(network, multi_avg_fn=step).eval()  # type: ignore[arg-type]
+    averaged = MovingAverage(network, decay).eval()
     averaged.n_averaged.fill_(iteration)
     return averaged
+
+
+class MovingAverage(AveragedModel):
+    """See `moving_average`; the number of its steps stays on the CPU, where it is asked for."""
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """One step towards the weights of `model`."""
+        number = int(self.n_averaged)
+        rate = 1 - min(self.decay, number / (number + WARM_UP))
+        for mean, value in zip(self.module.parameters(), model.parameters(), strict=True):
+            mean.lerp_(value, rate)
+        for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)
+        self.n_averaged += 1

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from data.averaging import square_averages
 from data.crop import crops
+from data.errors import SettingsError
 from data.glance import thumbnails
+from data.gpu import full_precision, is_gpu
 from data.pyramid import summed
 
 LARGEST_FACTOR = 128  # pixels whose sum in a row int16 holds
@@ -35,34 +37,26 @@ def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) ->
     [0, 8, 0, 12]
     """
     _, height, width, channels = images.shape
-    span = torch.arange(size, device=images.device)
+    span, reads = torch.arange(size, device=images.device), min(size, width)
     rows = corners[..., 0, None] + span  # (B, T, G)
     cols = corners[..., 1, None] + span
-    row_inside = (rows >= 0) & (rows < height)
-    pixel = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width + corners[..., 1, None]
-    strips = _strips(images.view(-1), pixel * channels, size * channels)  # (B*T*G, G*C), a copy
-    patches = strips.view(*corners.shape[:2], size, size, channels)
-    col_inside = (cols >= 0) & (cols < width)
-    if not bool(row_inside.all() & col_inside.all()):
-        patches *= row_inside.to(images.dtype)[..., :, None, None]
-        patches *= col_inside.to(images.dtype)[..., None, :, None]
-    return patches
+    first = corners[..., 1, None].clamp(0, width - reads)  # (B, T, 1) column, so that no strip leaves its row
+    pixel = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width + first
+    strips = _strips(images.view(-1), pixel * channels, reads * channels)  # (B*T*G, reads*C), a copy
+    patches = strips.view(*corners.shape[:2], size, reads, channels)
+    row_inside, col_inside = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
+    if not is_gpu(images.device) and bool(row_inside.all() & col_inside.all()):
+        return patches
+    moved = (cols - first).clamp(0, reads - 1)[:, :, None, :, None]  # (B, T, 1, G, 1)
+    patches = patches.gather(3, moved.expand(-1, -1, size, -1, channels))
+    inside = row_inside[..., :, None] & col_inside[..., None, :]
+    return patches * inside[..., None].to(images.dtype)
 
 
 def _strips(buffer: Tensor, starts: Tensor, length: int) -> Tensor:
-    """`length` bytes from each start; a strip that leaves the buffer is zero out there."""
-    if len(buffer) < length:
-        buffer = torch.cat([buffer, buffer.new_zeros(length - len(buffer))])
+    """(M, `length`) bytes from each of M starts."""
     windows = buffer.as_strided((len(buffer) - length + 1, length), (1, 1))
-    flat = starts.reshape(-1)
-    safe = flat.clamp(0, len(windows) - 1)
-    strips = windows.index_select(0, safe)
-    strayed = (flat != safe).nonzero().view(-1)  # only at the very first or last bytes of the buffer
-    if len(strayed):
-        position = flat[strayed, None] + torch.arange(length, device=buffer.device)
-        inside = (position >= 0) & (position < len(buffer))
-        strips[strayed] = buffer[position.clamp(0, len(buffer) - 1)] * inside
-    return strips
+    return windows.index_select(0, starts.reshape(-1))
 
 
 def block_sums(patches: Tensor, factor: int) -> Tensor:
@@ -76,6 +70,9 @@ def block_sums(patches: Tensor, factor: int) -> Tensor:
     """
     count, side, _, channels = patches.shape
     size = side // factor
+    if is_gpu(patches.device):  # whose products may be of fewer digits than a sum has
+        cells = patches.view(count, size, factor, size, factor, channels)
+        return cells.sum((2, 4), dtype=torch.int32).float()
     rows = patches.reshape(count, size, factor, side * channels)
     total = rows[:, :, 0].to(torch.int16)  # at most 255 * f, and f is far below 128
     for row in range(1, factor):
@@ -98,6 +95,7 @@ class Retina:
         size: G, side of what one square gives.
         scales: number of squares S.
         affine: whether it interpolates; then S is 1.
+        sides: that places have, where it is known: then a GPU need not be asked; (): any.
 
     >>> sensor = Retina(4, scales=2)
     >>> images = torch.full((1, 16, 16, 3), 255, dtype=torch.uint8)
@@ -109,6 +107,7 @@ class Retina:
     size: int
     scales: int = 1
     affine: bool = False
+    sides: tuple[int, ...] = ()
 
     def __call__(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         """Glimpses in [0, 1], finest scale first.
@@ -122,7 +121,7 @@ class Retina:
         Returns:
             (B, T, S*C, G, G) float32, also where it is called under autocast.
         """
-        with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds sums above 256
+        with full_precision(images.device):  # bfloat16 rounds sums above 256
             return self._glimpses(images, index, places)
 
     def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
@@ -131,6 +130,8 @@ class Retina:
             return crops(images, index, places.float(), self.size, factor=1)
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
+        if self.sides and is_gpu(images.device):
+            return self._of_known_sides(images, index, places)
         wide = places[..., 2] != self.size
         if not bool(wide.any()):
             return self._squares(images, index, places[..., :2], self.size)
@@ -140,6 +141,21 @@ class Retina:
             where = places[..., 2] == side
             image, step = where.nonzero().T  # (M,) each
             glimpses[image, step] = self._wide(images, index[image], places[image, step], side)
+        return glimpses
+
+    def _of_known_sides(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
+        """The same with every side looked at everywhere: sooner done by a GPU than told which is where."""
+        every = index.repeat_interleave(places.shape[1])
+        glimpses: Tensor | None = None
+        for side in self.sides:
+            if side == self.size:
+                found = self._squares(images, index, places[..., :2], side)
+            else:
+                found = self._wide(images, every, places.flatten(0, 1), side).unflatten(0, places.shape[:2])
+            here = (places[..., 2] == side)[..., None, None, None]
+            glimpses = found if glimpses is None else torch.where(here, found, glimpses)
+        if glimpses is None:
+            raise SettingsError("expected a side of the places, found none; name one")
         return glimpses
 
     def _around(self, places: Tensor) -> list[Tensor]:
@@ -163,6 +179,8 @@ class Retina:
     def _shared_sums(self, images: Tensor, places: Tensor, side: int) -> Tensor | None:
         """Sums over blocks of all images, where squares at places (M, 3) are made of such and it pays."""
         factor, rest = divmod(side, self.size)
+        if self.sides and is_gpu(images.device):
+            return None
         if rest or self.scales > 1 or bool((places[:, :2] % factor).any()):
             return None
         return summed(images, factor, len(places) * side * side)

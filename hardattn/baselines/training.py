@@ -19,6 +19,7 @@ from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.gpu import mixed_precision, sent
 from data.grid import Grid
 from data.pool import ImagePool
 from hardattn.baselines.early_exit import confidence_thresholds
@@ -155,10 +156,9 @@ def one_glimpse(geometry: Geometry) -> Geometry:
 
 def whole(look: Look, grid: Grid) -> Callable[[Tensor], Tensor]:
     """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: glimpses at `one_glimpse`'s only place."""
-    place = grid.locations
 
     def images(index: Tensor) -> Tensor:
-        return look(index, place.to(index.device).expand(len(index), 1, 3))[:, 0]
+        return look(index, grid.on(index.device).expand(len(index), 1, 3))[:, 0]
 
     return images
 
@@ -182,12 +182,11 @@ class WholeImageTrainer(Trainer):
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        index, labels = batch.index.to(self.device), batch.labels.to(self.device)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        index, labels = sent(batch.index, self.device), sent(batch.labels, self.device)
         with self.draws() as generator:
             varied = self.variation(len(index), generator)
             images = whole(varied.look(self.look, self.grid), self.grid)(index)
-            with autocast:
+            with mixed_precision(self.device):
                 logits = self.network.train().at_exits(images)
                 loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
         self.descend(loss, fraction)

@@ -151,7 +151,7 @@ def walk(
     locations, mask = index.new_zeros(len(index), 0, 3), network.mask(len(index))
     for step in range(steps):
         if grid.first_glance and step == 0:
-            location = whole_image(grid.image_size).to(index).expand(len(index), 3)
+            location = whole_image(grid.image_size, index.device).expand(len(index), 3)
             log_prob = states[0].new_zeros(len(index))
         else:
             taken = taken_places(network, locations, grid)
@@ -215,7 +215,7 @@ def _log_prob(
         return states.new_full((len(states),), torch.nan)
     if not grid.first_glance:
         return network.log_prob(states, places, taken)
-    glances, any_place = is_whole(places, grid), grid.locations[0].to(places.device)
+    glances, any_place = is_whole(places, grid), grid.on(places.device)[0]
     chosen = torch.where(glances[:, None], any_place, places)
     return network.log_prob(states, chosen, taken).masked_fill(glances, 0.0)
 
@@ -276,7 +276,7 @@ def blind_places(
     if grid.first_glance:
         plain = replace(grid, first_glance=False)
         return after_glance(blind_places(count, plain, steps - 1, mode, device, generator), grid.image_size)
-    candidates = grid.locations.to(device)
+    candidates = grid.on(device)
     if mode == "centre":
         nearest = grid.parts[0].normalised().square().sum(1).argmin()  # a plain glimpse: they come first
         return candidates[nearest].expand(count, steps, 3)

@@ -136,6 +136,6 @@ def maps_of(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
 
 def _on_grid(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
     """(B, L) log-density of a policy that knows no grid."""
-    places = grid.locations.to(states.device)
+    places = grid.on(states.device)
     rows = [network.policy(state.expand(len(places), -1)).log_prob(places) for state in states]
     return torch.stack(rows)

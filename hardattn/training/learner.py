@@ -10,6 +10,7 @@ from torch.nn.functional import nll_loss
 
 from data.dataset import Split
 from data.geometry import Geometry
+from data.gpu import mixed_precision, sent
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
@@ -54,30 +55,31 @@ class Learner(Trainer):
     ) -> None:
         super().__init__(network, geometry, recipe, seed, batches.unsupervised_count)
         self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
-        self.labels = batches.pool.labels
-        self.targets = self.labels if targets is None else targets.to(self.labels.device)
-        self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
-        self.look = look_of(batches.pool, geometry.retina(), self.device)
+        self.labels = batches.pool.labels.to(self.device)
+        self.targets = self.labels if targets is None else targets.to(self.device)
+        boxes = batches.pool.boxes
+        self.boxes = None if boxes is None else reachable(boxes, geometry).to(self.device)
+        self.look = look_of(batches.pool, geometry.known_retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         method = self.method.at(fraction, self.recipe.imitate_for)
-        supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        with self.draws() as generator, autocast:
+        guided = batch.count if method.supervised else 0
+        index = sent(batch.index, self.device)
+        with self.draws() as generator, mixed_precision(self.device):
             varied = self.variation(len(index), generator)
-            rollout = self._rollout(index, supervised, batch.locations, method.training, varied)
+            rollout = self._rollout(index, guided, batch.locations, method.training, varied)
             inputs = LossInputs(
                 rollout,
-                self.labels[index].to(self.device),
-                supervised,
+                self.labels[index],
+                torch.arange(len(index), device=self.device) >= len(index) - guided,
                 self.recipe.objective.at(fraction),
                 boxes=self._boxes(index, varied),
                 normaliser=self._normaliser(),
-                maps=None if batch.maps is None else batch.maps.to(self.device),
-                gains=None if batch.gains is None else batch.gains.to(self.device),
-                class_targets=self.targets[index].to(self.device),
+                maps=None if batch.maps is None else sent(batch.maps, self.device),
+                gains=None if batch.gains is None else sent(batch.gains, self.device),
+                class_targets=self.targets[index],
             )
             weighted = terms(method, inputs)
         self.finish(weighted, fraction)
@@ -92,35 +94,28 @@ class Learner(Trainer):
         """(B, 6) where a glimpse touches the objects of varied images; None where no boxes are known."""
         if self.boxes is None:
             return None
-        return varied.reachable(self.boxes[index].to(self.device), self.grid)
+        return varied.reachable(self.boxes[index], self.grid)
 
     def _normaliser(self) -> Tensor | None:
         """What the score of REINFORCE leaves out of log pi, if anything."""
         distance = self.recipe.reinforce_loss == "distance"
         return self.network.policy_head.log_normaliser() if distance else None
 
-    def _ordered(self, supervised: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Which images are supervised, and all images: first the others."""
-        free = index[~supervised]
-        last = torch.arange(len(index), device=index.device) >= len(free)
-        return last.to(self.device), torch.cat([free, index[supervised]])
-
     def _rollout(
-        self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode, varied: Variation
+        self, index: Tensor, guided: int, locations: Tensor, mode: Mode, varied: Variation
     ) -> Rollout:
-        """First the free images where the network likes, then the supervised ones at `locations`."""
-        network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
-        free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
-        if len(free):
-            look, draws = varied.of(free).look(self.look, self.grid), varied.generator
+        """First the free images where the network likes, then the guided ones, the last, at `locations`."""
+        network, parts, free = self.network.train(), list[Rollout](), len(index) - guided
+        if free:
+            look, draws = varied.of(slice(free)).look(self.look, self.grid), varied.generator
             parts.append(
-                explore(network, look, index[free], self.grid, self.steps, mode=mode, generator=draws)
+                explore(network, look, index[:free], self.grid, self.steps, mode=mode, generator=draws)
             )
-        if len(guided):
-            own = varied.of(guided)
-            forced = own.locations(locations[-len(guided) :].to(self.device), self.grid)
+        if guided:
+            own = varied.of(slice(free, None))
+            forced = own.locations(sent(locations[free:], self.device), self.grid)
             look, places = own.look(self.look, self.grid), self._places(own)
-            parts.append(follow(network, look, index[guided], forced, self.grid, places))
+            parts.append(follow(network, look, index[free:], forced, self.grid, places))
         return joined(parts)
 
     def _places(self, varied: Variation) -> Tensor | None:

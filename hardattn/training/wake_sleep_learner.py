@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
+from data.gpu import mixed_precision, sent
 from data.places import whole_image
+from hardattn.model.draws import drawn
 from hardattn.model.inference import InferenceNetwork
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import Action
@@ -68,25 +70,22 @@ class WakeSleepLearner(Learner):
     """The training of a network and its inference network."""
 
     def step(self, batch: Batch, fraction: float) -> None:
-        index = batch.index.to(self.device)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        index = sent(batch.index, self.device)
         self.network.train()
-        with self.draws() as generator, autocast:
+        with self.draws() as generator, mixed_precision(self.device):
             weighted = self._weighted(index, self.variation(len(index), generator))
         self.finish(weighted, fraction)
 
     def _weighted(self, index: Tensor, varied: Variation) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
-        labels, targets = (of[index.to(of.device)].to(self.device) for of in (self.labels, self.targets))
+        labels, targets = self.labels[index], self.targets[index]
         look = varied.look(self.look, self.grid)
-        glances = look(index, whole_image(self.grid.image_size).to(index).expand(len(index), 1, 3))[:, 0]
+        glances = look(index, whole_image(self.grid.image_size, index.device).expand(len(index), 1, 3))[:, 0]
         walked = walk(
             self.network, look, index, self.grid, self.steps, mode="sample", generator=varied.generator
         )
         rollout = read(self.network, walked, self.grid)
-        dreamt = torch.multinomial(
-            rollout.logits[:, -1].detach().float().softmax(-1), 1, generator=varied.generator
-        )[:, 0]
+        dreamt = drawn(rollout.logits[:, -1].detach().float().softmax(-1), varied.generator)
         own = self._awake(index, labels, glances, varied)
         own["sleep-inference"] = wake_sleep.asleep(self._log_q(walked, glances, dreamt))
         nobody = torch.zeros_like(labels, dtype=torch.bool)

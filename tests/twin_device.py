@@ -1,0 +1,178 @@
+"""A device that is really the CPU and refuses to mix with it: mistakes with devices show without a GPU.
+
+Every tensor of the device `twin` holds one of the CPU, on which its operators run. An operator that meets
+tensors or generators of both raises, as on a GPU; whatever would make the CPU wait for a GPU is noted. The
+hooks that this stands on are experimental ones of PyTorch.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import twin_kernels
+from torch.utils import backend_registration
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from data import device_names
+
+NAME = "twin"
+ROOT = str(Path(__file__).resolve().parents[1])
+WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "multinomial", "bincount", "_unique2"}
+WAITS |= {"unique_dim", "unique_consecutive", "repeat_interleave"}  # the CPU needs the result, or its size
+INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}  # it does with a mask among the indices
+COPIES = {"copy_", "_to_copy"}
+OURS = 1 << 62  # in the seed of a generator of the device; no generator of the CPU draws by it
+waits: list[str] = []
+"""Where the CPU waited for the device: line of the project, and operator."""
+
+
+class Backend(backend_registration._DummyBackendModule):
+    """What torch asks about a device beside its operators."""
+
+    free = 0
+
+    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
+        return self.free, self.free
+
+    def get_amp_supported_dtype(self) -> list[torch.dtype]:
+        return [torch.bfloat16]
+
+
+class Generator(torch.Generator):
+    """Of the device, or of the CPU; both draw the same by the same seed, each only on its own."""
+
+    def __new__(cls, device: torch.device | str = "cpu") -> Generator:
+        made = super().__new__(cls, "cpu")
+        made.mark = OURS if torch.device(device).type == NAME else 0
+        return made.manual_seed(made.initial_seed())
+
+    def manual_seed(self, seed: int) -> Generator:
+        super().manual_seed(seed | self.mark)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(NAME if self.initial_seed() & OURS else "cpu")
+
+
+class Twin(torch.Tensor):
+    """A tensor of the device; `held` is its like on the CPU."""
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+    held: torch.Tensor
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor) -> Twin:
+        layout = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype}
+        made: Twin = torch.Tensor._make_wrapper_subclass(cls, held.shape, device=f"{NAME}:0", **layout)
+        made.held = held
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return computed(operator, args, kwargs or {})
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def new_tensor(self, values: Any, **options: Any) -> torch.Tensor:
+        return torch.tensor(values, **{"dtype": self.dtype, "device": self.device, **options})
+
+    def numpy(self, **options: Any) -> Any:
+        raise TypeError(f"a tensor of {NAME} has no numpy array")
+
+
+def computed(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an operator of the device gives."""
+    name = operator._schema.name.removeprefix("aten::")
+    stays = torch.device(kwargs.get("device") or NAME).type == NAME
+
+    def held(value: Any) -> Any:
+        if isinstance(value, torch.Tensor) and not isinstance(value, Twin) and value.dim() and name not in COPIES:
+            raise RuntimeError(f"{name}: a tensor of {value.device} among those of {NAME}")
+        return getattr(value, "held", value)
+
+    inner = tree_map(held, args)
+    options = {key: tree_map(held, value) for key, value in kwargs.items() if key != "pin_memory"}
+    if kwargs.get("device") is not None:
+        options["device"] = "cpu"
+    if waiting(name, args, kwargs):
+        waits.append(f"{line()} {name}")
+    known = {id(now): was for was, now in zip(tree_leaves(args), tree_leaves(inner), strict=True)}
+
+    def twin(value: Any) -> Any:
+        made = isinstance(value, torch.Tensor) and stays
+        return known.get(id(value), Twin(value)) if made else value
+
+    return tree_map(twin, operator(*inner, **options))
+
+
+def waiting(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the CPU would wait for a GPU that computes this."""
+    if name in INDEXED:
+        return any(each is not None and each.dtype == torch.bool for each in args[1])
+    if name == "copy_":
+        return type(args[0]) is not type(args[1]) and not any(args[2:])
+    if name == "_to_copy":
+        return torch.device(kwargs.get("device") or NAME).type != NAME and not kwargs.get("non_blocking")
+    return name in WAITS
+
+
+def line() -> str:
+    """The line of the project that is being run."""
+    own = [f for f in traceback.extract_stack() if f.filename.startswith(ROOT)]
+    own = [f for f in own if "/.venv/" not in f.filename and "/tests/" not in f.filename]
+    return f"{own[-1].filename.removeprefix(ROOT)}:{own[-1].lineno}" if own else "?"
+
+
+class OwnGenerators(TorchDispatchMode):
+    """Refuses a generator of one device where numbers are drawn on another."""
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        for each in (*args, *named.values()):
+            if isinstance(each, torch.Generator):
+                tensors = [value.device for value in args if isinstance(value, torch.Tensor)]
+                home = torch.device(named.get("device") or next(iter(tensors), "cpu")).type
+                if (home == NAME) != bool(each.initial_seed() & OURS):
+                    raise RuntimeError(f"{operator}: a generator of another device draws on {home}")
+        return operator(*args, **named)
+
+
+def register() -> list[torch.library.Library]:
+    """Makes the device known to torch, as long as what it gives is kept."""
+    backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=Backend())
+    every = torch.library.Library("_", "IMPL")
+    every.fallback(lambda operator, *args, **kwargs: computed(operator, args, kwargs), "PrivateUse1")
+    every.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
+    return [every, twin_kernels.registered()]
+
+
+@contextmanager
+def twin_machine(free: int = 2**40) -> Iterator[None]:
+    """A machine that has the device, with so many bytes of its memory free."""
+    tensor, as_tensor = torch.tensor, torch.as_tensor
+
+    def arriving(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def made(values: Any, *args: Any, device: Any = None, **options: Any) -> torch.Tensor:
+            here = make(values, *args, **options)
+            return here if device is None else here.to(device)
+
+        return made
+
+    with pytest.MonkeyPatch.context() as patch, OwnGenerators():
+        patch.setattr(torch, "Generator", Generator)
+        patch.setattr(torch, "tensor", arriving(tensor))
+        patch.setattr(torch, "as_tensor", arriving(as_tensor))
+        patch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+        patch.setattr(Backend, "free", free)
+        patch.setattr(device_names, "DEVICES", (*device_names.DEVICES, NAME))
+        waits.clear()
+        yield
