@@ -132,18 +132,19 @@ def line() -> str:
     return f"{own[-1].filename.removeprefix(ROOT)}:{own[-1].lineno}" if own else "?"
 
 
-class OwnGenerators(TorchDispatchMode):
-    """Refuses a generator of one device where numbers are drawn on another."""
+class Machine(TorchDispatchMode):
+    """Sees every operator first: so the device also makes tensors by itself, and draws by its generators."""
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
-        for each in (*args, *named.values()):
-            if isinstance(each, torch.Generator):
-                tensors = [value.device for value in args if isinstance(value, torch.Tensor)]
-                home = torch.device(named.get("device") or next(iter(tensors), "cpu")).type
-                if (home == NAME) != bool(each.initial_seed() & OURS):
-                    raise RuntimeError(f"{operator}: a generator of another device draws on {home}")
-        return operator(*args, **named)
+        every = tree_leaves((args, named))
+        device = named.get("device")
+        there = device is not None and torch.device(device).type == NAME
+        there = there or any(isinstance(value, Twin) for value in every)
+        for value in every:
+            if isinstance(value, torch.Generator) and there != bool(value.initial_seed() & OURS):
+                raise RuntimeError(f"{operator}: a generator of another device")
+        return computed(operator, args, named) if there else operator(*args, **named)
 
 
 def register() -> list[torch.library.Library]:
@@ -167,7 +168,8 @@ def twin_machine(free: int = 2**40) -> Iterator[None]:
 
         return made
 
-    with pytest.MonkeyPatch.context() as patch, OwnGenerators():
+    with pytest.MonkeyPatch.context() as patch, Machine():
+        patch.setattr(torch.__future__, "get_swap_module_params_on_conversion", lambda: True)
         patch.setattr(torch, "Generator", Generator)
         patch.setattr(torch, "tensor", arriving(tensor))
         patch.setattr(torch, "as_tensor", arriving(as_tensor))

@@ -129,11 +129,11 @@ def returns(
     require_discount(discount)
     require_rewards(weights)
     earned = torch.stack([w * REWARDS[name](rollout, labels, boxes) for name, w in weights.items()]).sum(0)
-    total, sums = torch.zeros_like(earned[:, 0], dtype=torch.float64), list[Tensor]()
+    total, sums = torch.zeros_like(earned[:, 0]), list[Tensor]()
     for reward in reversed(earned.unbind(1)):
         total = reward + discount * total
         sums.append(total)
-    return torch.stack(sums[::-1], 1).to(earned.dtype)
+    return torch.stack(sums[::-1], 1)
 
 
 def _all_logits(rollout: Rollout) -> Tensor:
