@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ waits: list[str] = []
 class Backend(backend_registration._DummyBackendModule):
     """What torch asks about a device beside its operators."""
 
-    free = 0
+    free = 2**40
 
     def mem_get_info(self, device: Any = None) -> tuple[int, int]:
         return self.free, self.free
@@ -69,7 +70,7 @@ class Twin(torch.Tensor):
     held: torch.Tensor
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor) -> Twin:
+    def __new__(cls, held: torch.Tensor) -> Twin:  # noqa: ANN001
         layout = {"strides": held.stride(), "storage_offset": held.storage_offset(), "dtype": held.dtype}
         made: Twin = torch.Tensor._make_wrapper_subclass(cls, held.shape, device=f"{NAME}:0", **layout)
         made.held = held
@@ -95,7 +96,8 @@ def computed(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     stays = torch.device(kwargs.get("device") or NAME).type == NAME
 
     def held(value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and not isinstance(value, Twin) and value.dim() and name not in COPIES:
+        stray = isinstance(value, torch.Tensor) and not isinstance(value, Twin) and value.dim() > 0
+        if stray and name not in COPIES:
             raise RuntimeError(f"{name}: a tensor of {value.device} among those of {NAME}")
         return getattr(value, "held", value)
 
@@ -108,8 +110,12 @@ def computed(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     known = {id(now): was for was, now in zip(tree_leaves(args), tree_leaves(inner), strict=True)}
 
     def twin(value: Any) -> Any:
-        made = isinstance(value, torch.Tensor) and stays
-        return known.get(id(value), Twin(value)) if made else value
+        if not isinstance(value, torch.Tensor) or not stays:
+            return value
+        found = known.get(id(value))
+        if found is not None and found.shape != value.shape:
+            raise NotImplementedError(f"{name} changes the shape of a tensor of {NAME}")
+        return Twin(value) if found is None else found
 
     return tree_map(twin, operator(*inner, **options))
 
@@ -121,7 +127,8 @@ def waiting(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if name == "copy_":
         return type(args[0]) is not type(args[1]) and not any(args[2:])
     if name == "_to_copy":
-        return torch.device(kwargs.get("device") or NAME).type != NAME and not kwargs.get("non_blocking")
+        target = torch.device(kwargs.get("device") or args[0].device).type
+        return target != args[0].device.type and not kwargs.get("non_blocking")
     return name in WAITS
 
 
@@ -142,13 +149,14 @@ class Machine(TorchDispatchMode):
         there = device is not None and torch.device(device).type == NAME
         there = there or any(isinstance(value, Twin) for value in every)
         for value in every:
-            if isinstance(value, torch.Generator) and there != bool(value.initial_seed() & OURS):
+            if isinstance(value, torch._C.Generator) and there != bool(value.initial_seed() & OURS):
                 raise RuntimeError(f"{operator}: a generator of another device")
         return computed(operator, args, named) if there else operator(*args, **named)
 
 
-def register() -> list[torch.library.Library]:
-    """Makes the device known to torch, as long as what it gives is kept."""
+@cache
+def registered() -> list[torch.library.Library]:
+    """What makes the device known to torch, as long as it is kept."""
     backend_registration._setup_privateuseone_for_python_backend(NAME, backend_module=Backend())
     every = torch.library.Library("_", "IMPL")
     every.fallback(lambda operator, *args, **kwargs: computed(operator, args, kwargs), "PrivateUse1")
@@ -157,8 +165,9 @@ def register() -> list[torch.library.Library]:
 
 
 @contextmanager
-def twin_machine(free: int = 2**40) -> Iterator[None]:
-    """A machine that has the device, with so many bytes of its memory free."""
+def twin_machine() -> Iterator[None]:
+    """A machine that has the device."""
+    registered()
     tensor, as_tensor = torch.tensor, torch.as_tensor
 
     def arriving(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
@@ -174,7 +183,6 @@ def twin_machine(free: int = 2**40) -> Iterator[None]:
         patch.setattr(torch, "tensor", arriving(tensor))
         patch.setattr(torch, "as_tensor", arriving(as_tensor))
         patch.setattr(torch.Tensor, "pin_memory", lambda self: self)
-        patch.setattr(Backend, "free", free)
         patch.setattr(device_names, "DEVICES", (*device_names.DEVICES, NAME))
         waits.clear()
         yield

@@ -1,4 +1,4 @@
-"""What the device `twin` has kernels of its own for: mixed precision, and recurrent cells that a GPU fuses."""
+"""What the device `twin` has kernels of its own for: mixed precision, and cells that a GPU fuses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ def lowered(operator: Any) -> Callable[..., Any]:
     return call
 
 
-def gates(inward: Tensor, onward: Tensor, biases: tuple[Tensor | None, ...], count: int) -> list[tuple[Tensor, ...]]:
+def gates(
+    inward: Tensor, onward: Tensor, biases: tuple[Tensor | None, ...], count: int
+) -> list[tuple[Tensor, ...]]:
     """Gates of the features and of the state, of each `count` parts."""
     both = zip((inward, onward), biases, strict=True)
     return [(part if bias is None else part + bias).chunk(count, 1) for part, bias in both]

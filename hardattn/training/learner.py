@@ -88,7 +88,10 @@ class Learner(Trainer):
         """Down the gradient of the weighted terms, which are noted for the log."""
         self.descend(torch.stack(list(weighted.values())).sum(), fraction)
         if is_check(self.iteration):
-            self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
+            values = torch.stack(list(weighted.values())).tolist()  # one wait for all
+            self.terms = {
+                f"loss_{name}": round(value, 5) for name, value in zip(weighted, values, strict=True)
+            }
 
     def _boxes(self, index: Tensor, varied: Variation) -> Tensor | None:
         """(B, 6) where a glimpse touches the objects of varied images; None where no boxes are known."""
