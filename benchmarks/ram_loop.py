@@ -2,8 +2,8 @@
 
 Mnih et al. 2014 (arXiv 1406.6247), in the form of github.com/kevinzakka/recurrent-visual-attention: at every
 glimpse the whole batch is padded, a Python loop slices one patch from each image, and wider patches are
-pooled; Adam with a rate of 3e-4, a Gaussian policy of deviation .05, the cross-entropy after the last glimpse,
-the squared error of the baseline and a hundredth of REINFORCE. Images are floats in memory already: nothing
+pooled; Adam with a rate of 3e-4, a Gaussian policy of deviation .05, the cross-entropy after the last
+glimpse, the squared error of the baseline and a hundredth of REINFORCE. Images are floats in memory: nothing
 is read or decoded.
 
 Shapes: B images, C channels, G side of a patch, S scales, D hidden features, K classes.

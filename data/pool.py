@@ -33,12 +33,46 @@ class ImagePool:
         return len(self.labels)
 
     def glimpses(self, retina: Retina, index: Tensor, locations: Tensor) -> Tensor:
-        """(B, T, S*C, G, G) glimpses of the pool's images `index` (B,) at `locations` (B, T, 2)."""
-        if len(self.splits) == 1:
-            return retina(self.splits[0].images, index, locations)
-        parts, places = [], []
-        for split, low, high in zip(self.splits, self.offsets, self.offsets[1:], strict=False):
-            chosen = ((index >= low) & (index < high)).nonzero().view(-1)
-            parts.append(retina(split.images, index[chosen] - low, locations[chosen]))
-            places.append(chosen)
-        return torch.cat(parts)[torch.cat(places).argsort()]
+        """(B, T, S*C, G, G) glimpses of the pool's images `index` (B,) at `locations` (B, T, 3)."""
+        images = [split.images for split in self.splits]
+        if locations.is_floating_point():
+            return pooled(retina, images, index, locations)
+        found: Tensor = torch.ops.hardattn.glimpses.default(
+            images, index, locations, retina.size, retina.scales, retina.affine
+        )
+        return found
+
+
+def pooled(retina: Retina, images: Sequence[Tensor], index: Tensor, locations: Tensor) -> Tensor:
+    """(B, T, S*C, G, G) glimpses of several arrays of images, which are numbered through."""
+    if len(images) == 1:
+        return retina(images[0], index, locations)
+    parts, places, low = [], [], 0
+    for some in images:
+        chosen = ((index >= low) & (index < low + len(some))).nonzero().view(-1)
+        parts.append(retina(some, index[chosen] - low, locations[chosen]))
+        places.append(chosen)
+        low += len(some)
+    return torch.cat(parts)[torch.cat(places).argsort()]
+
+
+torch.library.define(
+    "hardattn::glimpses",
+    "(Tensor[] images, Tensor index, Tensor places, int size, int scales, bool affine) -> Tensor",
+)
+
+
+@torch.library.impl("hardattn::glimpses", "default")
+def _glimpses(
+    images: list[Tensor], index: Tensor, places: Tensor, size: int, scales: int, affine: bool
+) -> Tensor:
+    """What is seen at whole pixels: an operator, which `torch.compile` takes as it is."""
+    return pooled(Retina(size, scales, affine), images, index, places)
+
+
+@torch.library.register_fake("hardattn::glimpses")
+def _shape(
+    images: list[Tensor], index: Tensor, places: Tensor, size: int, scales: int, affine: bool
+) -> Tensor:
+    channels = scales * images[0].shape[3]
+    return images[0].new_empty((*places.shape[:2], channels, size, size), dtype=torch.float32)

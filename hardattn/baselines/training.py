@@ -184,8 +184,8 @@ class WholeImageTrainer(Trainer):
         """One iteration, `fraction` of the budget being used."""
         index, labels = batch.index.to(self.device), batch.labels.to(self.device)
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        with self.draws() as generator:
-            varied = self.variation(len(index), generator)
+        with self.draws():
+            varied = self.variation(len(index))
             images = whole(varied.look(self.look, self.grid), self.grid)(index)
             with autocast:
                 logits = self.network.train().at_exits(images)

@@ -73,7 +73,7 @@ class RnnCore(Core):
 class GruCore(Core):
     r"""Gated recurrent unit (Cho et al. 2014).
 
-    $r, z = \sigma(W x + U h), \; n = \tanh(W x + r \, U h), \; h' = n + z (h - n)$, each product with its bias.
+    $r, z = \sigma(W x + U h), \; n = \tanh(W x + r \, U h), \; h' = n + z (h - n)$, with biases.
 
     >>> core = GruCore(8)
     >>> core(torch.zeros(2, 8), core.initial(2)).shape

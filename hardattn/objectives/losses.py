@@ -23,8 +23,8 @@ def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if mask is None:
         return values.mean()
-    chosen = values[mask]
-    return chosen.mean() if len(chosen) else values.new_zeros(())
+    each = values.flatten(1).mean(1) if values.dim() > 1 else values
+    return each.where(mask, 0).sum() / mask.sum().clamp(min=1)
 
 
 def step_weights(loss_at: LossAt, glimpses: int) -> Tensor:

@@ -129,11 +129,10 @@ def returns(
     require_discount(discount)
     require_rewards(weights)
     earned = torch.stack([w * REWARDS[name](rollout, labels, boxes) for name, w in weights.items()]).sum(0)
-    total, sums = torch.zeros_like(earned[:, 0], dtype=torch.float64), list[Tensor]()
-    for reward in reversed(earned.unbind(1)):
-        total = reward + discount * total
-        sums.append(total)
-    return torch.stack(sums[::-1], 1).to(earned.dtype)
+    step = torch.arange(earned.shape[1], dtype=torch.float64, device=earned.device)
+    later = (step[:, None] - step).tril()  # (T, T) by how many glimpses k is later than t
+    worth = torch.ones_like(later).tril() * discount**later
+    return (earned.double() @ worth).to(earned.dtype)
 
 
 def _all_logits(rollout: Rollout) -> Tensor:

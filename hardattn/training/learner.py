@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from data.geometry import Geometry
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
-from hardattn.objectives.methods import Method
+from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.rewards import reachable
 from hardattn.objectives.stopping import ponder
 from hardattn.objectives.terms import LossInputs, terms
@@ -22,6 +23,7 @@ from hardattn.stopping.flops import Costs, costs_of
 from hardattn.stopping.rules import Predictions
 from hardattn.training.augment import Variation
 from hardattn.training.budget import is_check
+from hardattn.training.compilation import Forward, compiled
 from hardattn.training.recipe import Recipe
 from hardattn.training.registry import LEARNERS
 from hardattn.training.trainer import Trainer
@@ -59,28 +61,51 @@ class Learner(Trainer):
         self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
         self.look = look_of(batches.pool, geometry.retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
+        self.forward: Forward = self._weighted
+
+    def compile(self) -> None:
+        """From here on the step is one compiled program, forward and backward; its first call compiles it."""
+        self.forward = compiled(self._weighted)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        method = self.method.at(fraction, self.recipe.imitate_for)
+        self.network.train()
+        method, objective = self.method.at(fraction, self.recipe.imitate_for), self.recipe.objective
         supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        with self.draws() as generator, autocast:
-            varied = self.variation(len(index), generator)
-            rollout = self._rollout(index, supervised, batch.locations, method.training, varied)
-            inputs = LossInputs(
-                rollout,
-                self.labels[index].to(self.device),
-                supervised,
-                self.recipe.objective.at(fraction),
-                boxes=self._boxes(index, varied),
-                normaliser=self._normaliser(),
-                maps=None if batch.maps is None else batch.maps.to(self.device),
-                gains=None if batch.gains is None else batch.gains.to(self.device),
-                class_targets=self.targets[index].to(self.device),
-            )
-            weighted = terms(method, inputs)
+        with self.draws(), self.autocast():
+            varied = self.variation(len(index))
+            free = int((~supervised).sum())  # the only number of a step that the CPU waits for
+            own = self._inputs(replace(batch, index=index), supervised, objective.at(fraction), varied)
+            weighted = self.forward(method, index.to(self.device), free, batch.locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _inputs(
+        self, batch: Batch, supervised: Tensor, objective: Objective, varied: Variation
+    ) -> dict[str, Any]:
+        """What the loss is computed from beside the rollout, see `LossInputs`."""
+        index = batch.index
+        return {
+            "labels": self.labels[index].to(self.device),
+            "supervised": supervised,
+            "objective": objective,
+            "boxes": self._boxes(index, varied),
+            "maps": None if batch.maps is None else batch.maps.to(self.device),
+            "gains": None if batch.gains is None else batch.gains.to(self.device),
+            "class_targets": self.targets[index].to(self.device),
+        }
+
+    def _weighted(
+        self,
+        method: Method,
+        index: Tensor,
+        free: int,
+        locations: Tensor,
+        varied: Variation,
+        inputs: dict[str, Any],
+    ) -> dict[str, Tensor]:
+        """The weighted terms of the loss on images (B,), of which the first so many are free."""
+        rollout = self._rollout(index, free, locations, method.training, varied)
+        return terms(method, LossInputs(rollout, normaliser=self._normaliser(), **inputs))
 
     def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
         """Down the gradient of the weighted terms, which are noted for the log."""
@@ -105,22 +130,18 @@ class Learner(Trainer):
         last = torch.arange(len(index), device=index.device) >= len(free)
         return last.to(self.device), torch.cat([free, index[supervised]])
 
-    def _rollout(
-        self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode, varied: Variation
-    ) -> Rollout:
+    def _rollout(self, index: Tensor, free: int, locations: Tensor, mode: Mode, varied: Variation) -> Rollout:
         """First the free images where the network likes, then the supervised ones at `locations`."""
-        network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
-        free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
-        if len(free):
-            look, draws = varied.of(free).look(self.look, self.grid), varied.generator
-            parts.append(
-                explore(network, look, index[free], self.grid, self.steps, mode=mode, generator=draws)
-            )
-        if len(guided):
-            own = varied.of(guided)
-            forced = own.locations(locations[-len(guided) :].to(self.device), self.grid)
+        network = self.network
+        parts: list[Rollout] = []
+        if free:
+            look = varied.of(slice(free)).look(self.look, self.grid)
+            parts.append(explore(network, look, index[:free], self.grid, self.steps, mode=mode))
+        if free < len(index):
+            own = varied.of(slice(free, None))
+            forced = own.locations(locations[free:].to(self.device), self.grid)
             look, places = own.look(self.look, self.grid), self._places(own)
-            parts.append(follow(network, look, index[guided], forced, self.grid, places))
+            parts.append(follow(network, look, index[free:], forced, self.grid, places))
         return joined(parts)
 
     def _places(self, varied: Variation) -> Tensor | None:

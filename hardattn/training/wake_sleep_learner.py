@@ -69,10 +69,9 @@ class WakeSleepLearner(Learner):
 
     def step(self, batch: Batch, fraction: float) -> None:
         index = batch.index.to(self.device)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
         self.network.train()
-        with self.draws() as generator, autocast:
-            weighted = self._weighted(index, self.variation(len(index), generator))
+        with self.draws(), self.autocast():
+            weighted = self._weighted(index, self.variation(len(index)))
         self.finish(weighted, fraction)
 
     def _weighted(self, index: Tensor, varied: Variation) -> dict[str, Tensor]:
@@ -80,13 +79,9 @@ class WakeSleepLearner(Learner):
         labels, targets = (of[index.to(of.device)].to(self.device) for of in (self.labels, self.targets))
         look = varied.look(self.look, self.grid)
         glances = look(index, whole_image(self.grid.image_size).to(index).expand(len(index), 1, 3))[:, 0]
-        walked = walk(
-            self.network, look, index, self.grid, self.steps, mode="sample", generator=varied.generator
-        )
+        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample")
         rollout = read(self.network, walked, self.grid)
-        dreamt = torch.multinomial(
-            rollout.logits[:, -1].detach().float().softmax(-1), 1, generator=varied.generator
-        )[:, 0]
+        dreamt = torch.multinomial(rollout.logits[:, -1].detach().float().softmax(-1), 1)[:, 0]
         own = self._awake(index, labels, glances, varied)
         own["sleep-inference"] = wake_sleep.asleep(self._log_q(walked, glances, dreamt))
         nobody = torch.zeros_like(labels, dtype=torch.bool)
@@ -107,7 +102,6 @@ class WakeSleepLearner(Learner):
             self.grid,
             self.steps,
             mode="sample",
-            generator=varied.generator,
             choose=proposal,
         )
         rollout, log_q = read(self.network, walked, self.grid), torch.stack(proposal.log_q, 1).sum(1)
