@@ -7,11 +7,12 @@ hooks that this stands on are experimental ones of PyTorch.
 
 from __future__ import annotations
 
-import traceback
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -26,9 +27,10 @@ from data import device_names
 NAME = "twin"
 ROOT = str(Path(__file__).resolve().parents[1])
 WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "multinomial", "bincount", "_unique2"}
-WAITS |= {"unique_dim", "unique_consecutive", "repeat_interleave"}  # the CPU needs the result, or its size
+WAITS |= {"unique_dim", "unique_consecutive"}  # the CPU needs the result, or its size
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}  # it does with a mask among the indices
 COPIES = {"copy_", "_to_copy"}
+COMPOSED = torch._C.DispatchKey.CompositeExplicitAutograd
 OURS = 1 << 62  # in the seed of a generator of the device; no generator of the CPU draws by it
 waits: list[str] = []
 """Where the CPU waited for the device: line of the project, and operator."""
@@ -126,6 +128,8 @@ def waiting(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether the CPU would wait for a GPU that computes this."""
     if name in INDEXED:
         return any(each is not None and each.dtype == torch.bool for each in args[1])
+    if name == "repeat_interleave":  # by numbers of the device
+        return isinstance(args[-1], Twin)
     if name == "copy_":
         return type(args[0]) is not type(args[1]) and not any(args[2:])
     if name == "_to_copy":
@@ -136,9 +140,13 @@ def waiting(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 def line() -> str:
     """The line of the project that is being run."""
-    own = [f for f in traceback.extract_stack() if f.filename.startswith(ROOT)]
-    own = [f for f in own if "/.venv/" not in f.filename and "/tests/" not in f.filename]
-    return f"{own[-1].filename.removeprefix(ROOT)}:{own[-1].lineno}" if own else "?"
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(ROOT) and "/.venv/" not in name and "/tests/" not in name:
+            return f"{name.removeprefix(ROOT)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "?"
 
 
 class Machine(TorchDispatchMode):
@@ -153,6 +161,12 @@ class Machine(TorchDispatchMode):
         for value in every:
             if isinstance(value, torch._C.Generator) and there != bool(value.initial_seed() & OURS):
                 raise RuntimeError(f"{operator}: a generator of another device")
+        if there and operator._can_decompose():
+            with self:
+                return operator.decompose(*args, **named)
+        if there and operator.namespace != "aten":  # one of the project's own, made of others
+            with self:
+                return operator._op_dk(COMPOSED, *args, **named)
         return computed(operator, args, named) if there else operator(*args, **named)
 
 

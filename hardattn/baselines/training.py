@@ -183,8 +183,8 @@ class WholeImageTrainer(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         index, labels = sent(batch.index, self.device), sent(batch.labels, self.device)
-        with self.draws() as generator:
-            varied = self.variation(len(index), generator)
+        with self.draws():
+            varied = self.variation(len(index))
             images = whole(varied.look(self.look, self.grid), self.grid)(index)
             with mixed_precision(self.device):
                 logits = self.network.train().at_exits(images)

@@ -25,7 +25,7 @@ def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
     if mask is None:
         return values.mean()
     each = values.flatten(1).mean(1) if values.dim() > 1 else values
-    return torch.where(mask, each, 0).sum() / mask.sum().clamp(min=1)
+    return each.where(mask, 0).sum() / mask.sum().clamp(min=1)
 
 
 def step_weights(loss_at: LossAt, glimpses: int) -> Tensor:

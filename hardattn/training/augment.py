@@ -56,7 +56,7 @@ class Variation:
         contrast: (B,) factor of the pixel values.
         tint: (B, C) added to the pixel values, C the channels of a glimpse.
         jitter: largest shift of a plain glimpse in each axis, in pixels; a wider one shifts further.
-        generator: of the shifts.
+        generator: of the shifts; None: torch's own.
         mirrors: whether any image may be mirrored.
         tones: whether any may have another contrast or tint.
     """
@@ -65,7 +65,7 @@ class Variation:
     contrast: Tensor
     tint: Tensor
     jitter: int
-    generator: torch.Generator
+    generator: torch.Generator | None = None
     mirrors: bool = True
     tones: bool = True
 
@@ -78,10 +78,14 @@ class Variation:
         mirror: bool,
         tone: float,
         jitter: int,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
+        device: torch.device | None = None,
     ) -> Variation:
-        """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`."""
-        device = generator.device
+        """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`.
+
+        On the device of the generator, or on `device` by torch's own.
+        """
+        device = device if generator is None else generator.device
         flipped = torch.rand(count, generator=generator, device=device) < 0.5
         contrast = 1 + tone * torch.randn(count, generator=generator, device=device)
         tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)

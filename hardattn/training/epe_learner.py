@@ -112,20 +112,20 @@ class EpeLearner(Learner):
         cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
         index = sent(batch.index, self.device)
         labels = self.labels[index]
-        with self.draws() as generator, mixed_precision(self.device):
-            weighted = self._weighted(index, labels, generator)
+        with self.draws(), mixed_precision(self.device):
+            weighted = self._weighted(index, labels)
         self.finish(weighted, fraction)
 
-    def _weighted(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
         class_targets = self.targets[index]
         nobody = torch.zeros_like(labels, dtype=torch.bool)
-        look = self.variation(len(index), generator).look(self.look, self.grid)
-        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample", generator=generator)
+        look = self.variation(len(index)).look(self.look, self.grid)
+        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample")
         rollout = read(self.network, walked, self.grid)
         walked, after = after_glance(walked, rollout.chosen), taken(rollout, labels)[:, rollout.chosen]
         size = (len(index), walked.locations.shape[1], CANDIDATES)
-        others = torch.randint(len(self.grid), size, generator=generator, device=self.device)
+        others = torch.randint(len(self.grid), size, device=self.device)
         values = realised(self.network, look, index, walked, others, labels, self.grid)
         places = torch.cat([self.grid.index(walked.locations)[..., None], others], 2)
         values = torch.cat([after[..., None], values], 2)

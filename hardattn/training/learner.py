@@ -14,7 +14,7 @@ from data.gpu import mixed_precision, sent
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
-from hardattn.objectives.methods import Method
+from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.rewards import reachable
 from hardattn.objectives.stopping import ponder
 from hardattn.objectives.terms import LossInputs, terms
@@ -23,6 +23,7 @@ from hardattn.stopping.flops import Costs, costs_of
 from hardattn.stopping.rules import Predictions
 from hardattn.training.augment import Variation
 from hardattn.training.budget import is_check
+from hardattn.training.compilation import Forward, compiled
 from hardattn.training.recipe import Recipe
 from hardattn.training.registry import LEARNERS
 from hardattn.training.trainer import Trainer
@@ -61,28 +62,51 @@ class Learner(Trainer):
         self.boxes = None if boxes is None else reachable(boxes, geometry).to(self.device)
         self.look = look_of(batches.pool, geometry.known_retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
+        self.forward: Forward = self._weighted
+
+    def compile(self) -> None:
+        """From here on the step is one compiled program, forward and backward; its first call compiles it."""
+        self.forward = compiled(self._weighted)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        method = self.method.at(fraction, self.recipe.imitate_for)
-        guided = batch.count if method.supervised else 0
+        self.network.train()
+        method, objective = self.method.at(fraction, self.recipe.imitate_for), self.recipe.objective
+        free = len(batch.index) - (batch.count if method.supervised else 0)
         index = sent(batch.index, self.device)
-        with self.draws() as generator, mixed_precision(self.device):
-            varied = self.variation(len(index), generator)
-            rollout = self._rollout(index, guided, batch.locations, method.training, varied)
-            inputs = LossInputs(
-                rollout,
-                self.labels[index],
-                torch.arange(len(index), device=self.device) >= len(index) - guided,
-                self.recipe.objective.at(fraction),
-                boxes=self._boxes(index, varied),
-                normaliser=self._normaliser(),
-                maps=None if batch.maps is None else sent(batch.maps, self.device),
-                gains=None if batch.gains is None else sent(batch.gains, self.device),
-                class_targets=self.targets[index],
-            )
-            weighted = terms(method, inputs)
+        with self.draws(), mixed_precision(self.device):
+            varied = self.variation(len(index))
+            own = self._inputs(batch, index, free, objective.at(fraction), varied)
+            locations = sent(batch.locations, self.device)
+            weighted = self.forward(method, index, free, locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _inputs(
+        self, batch: Batch, index: Tensor, free: int, objective: Objective, varied: Variation
+    ) -> dict[str, Any]:
+        """What the loss is computed from beside the rollout, see `LossInputs`."""
+        return {
+            "labels": self.labels[index],
+            "supervised": torch.arange(len(index), device=self.device) >= free,
+            "objective": objective,
+            "boxes": self._boxes(index, varied),
+            "maps": None if batch.maps is None else sent(batch.maps, self.device),
+            "gains": None if batch.gains is None else sent(batch.gains, self.device),
+            "class_targets": self.targets[index],
+        }
+
+    def _weighted(
+        self,
+        method: Method,
+        index: Tensor,
+        free: int,
+        locations: Tensor,
+        varied: Variation,
+        inputs: dict[str, Any],
+    ) -> dict[str, Tensor]:
+        """The weighted terms of the loss on images (B,), of which the first so many are free."""
+        rollout = self._rollout(index, free, locations, method.training, varied)
+        return terms(method, LossInputs(rollout, normaliser=self._normaliser(), **inputs))
 
     def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
         """Down the gradient of the weighted terms, which are noted for the log."""
@@ -104,19 +128,16 @@ class Learner(Trainer):
         distance = self.recipe.reinforce_loss == "distance"
         return self.network.policy_head.log_normaliser() if distance else None
 
-    def _rollout(
-        self, index: Tensor, guided: int, locations: Tensor, mode: Mode, varied: Variation
-    ) -> Rollout:
-        """First the free images where the network likes, then the guided ones, the last, at `locations`."""
-        network, parts, free = self.network.train(), list[Rollout](), len(index) - guided
+    def _rollout(self, index: Tensor, free: int, locations: Tensor, mode: Mode, varied: Variation) -> Rollout:
+        """First the free images where the network likes, then the supervised ones at `locations`."""
+        network = self.network
+        parts: list[Rollout] = []
         if free:
-            look, draws = varied.of(slice(free)).look(self.look, self.grid), varied.generator
-            parts.append(
-                explore(network, look, index[:free], self.grid, self.steps, mode=mode, generator=draws)
-            )
-        if guided:
+            look = varied.of(slice(free)).look(self.look, self.grid)
+            parts.append(explore(network, look, index[:free], self.grid, self.steps, mode=mode))
+        if free < len(index):
             own = varied.of(slice(free, None))
-            forced = own.locations(sent(locations[free:], self.device), self.grid)
+            forced = own.locations(locations[free:], self.grid)
             look, places = own.look(self.look, self.grid), self._places(own)
             parts.append(follow(network, look, index[free:], forced, self.grid, places))
         return joined(parts)
