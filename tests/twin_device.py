@@ -20,17 +20,28 @@ import torch
 import twin_kernels
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from data import device_names
 
 NAME = "twin"
 ROOT = str(Path(__file__).resolve().parents[1])
-WAITS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "multinomial", "bincount", "_unique2"}
+WAITS = {
+    "_local_scalar_dense",
+    "item",
+    "is_nonzero",
+    "equal",
+    "nonzero",
+    "masked_select",
+    "multinomial",
+    "bincount",
+    "_unique2",
+}
 WAITS |= {"unique_dim", "unique_consecutive"}  # the CPU needs the result, or its size
 INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_"}  # it does with a mask among the indices
 COPIES = {"copy_", "_to_copy"}
+MOVES = {getattr(torch.ops.aten.to, name) for name in torch.ops.aten.to.overloads()}
 COMPOSED = torch._C.DispatchKey.CompositeExplicitAutograd
+SHAPED, UNSHARED = torch.ops.aten.as_strided_.default, COMPOSED.CompositeExplicitAutogradNonFunctional
 OURS = 1 << 62  # in the seed of a generator of the device; no generator of the CPU draws by it
 waits: list[str] = []
 """Where the CPU waited for the device: line of the project, and operator."""
@@ -96,32 +107,40 @@ def computed(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> An
     """What an operator of the device gives."""
     name = operator._schema.name.removeprefix("aten::")
     stays = torch.device(kwargs.get("device") or NAME).type == NAME
+    known: dict[int, Twin] = {}
 
     def held(value: Any) -> Any:
-        stray = isinstance(value, torch.Tensor) and not isinstance(value, Twin) and value.dim() > 0
-        if stray and name not in COPIES:
+        if isinstance(value, Twin):
+            known[id(value.held)] = value
+            return value.held
+        if isinstance(value, torch.Tensor) and value.dim() and name not in COPIES:
             raise RuntimeError(f"{name}: a tensor of {value.device} among those of {NAME}")
-        return getattr(value, "held", value)
-
-    inner = tree_map(held, args)
-    options = {key: tree_map(held, value) for key, value in kwargs.items() if key != "pin_memory"}
-    if kwargs.get("device") is not None:
-        options["device"] = "cpu"
-    if waiting(name, args, kwargs):
-        waits.append(f"{line()} {name}")
-    known = {id(now): was for was, now in zip(tree_leaves(args), tree_leaves(inner), strict=True)}
+        return value
 
     def twin(value: Any) -> Any:
         if not isinstance(value, torch.Tensor) or not stays:
             return value
         found = known.get(id(value))
-        if (
-            found is not None and found.shape != value.shape and name != "unsqueeze_"
-        ):  # torch's own, read by none
-            raise NotImplementedError(f"{name} changes the shape of a tensor of {NAME}")
-        return Twin(value) if found is None else found
+        if found is None:
+            return Twin(value)
+        if found.shape != value.shape:  # changed in place
+            SHAPED._op_dk(UNSHARED, found, value.shape, value.stride(), value.storage_offset())
+        return found
 
-    return tree_map(twin, operator(*inner, **options))
+    inner = mapped(held, args)
+    options = {key: mapped(held, value) for key, value in kwargs.items() if key != "pin_memory"}
+    if kwargs.get("device") is not None:
+        options["device"] = "cpu"
+    if waiting(name, args, kwargs):
+        waits.append(f"{line()} {name}")
+    return mapped(twin, operator(*inner, **options))
+
+
+def mapped(change: Callable[[Any], Any], value: Any) -> Any:
+    """Values changed one by one, also those of lists and tuples."""
+    if isinstance(value, list | tuple):
+        return type(value)([mapped(change, each) for each in value])
+    return change(value)
 
 
 def waiting(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -152,22 +171,26 @@ def line() -> str:
 class Machine(TorchDispatchMode):
     """Sees every operator first: so the device also makes tensors by itself, and draws by its generators."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # which would import it: nothing is compiled here
+
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
-        every = tree_leaves((args, named))
-        device = named.get("device")
-        there = device is not None and torch.device(device).type == NAME
+        every = list[Any]()
+        mapped(every.append, [*args, *named.values()])
+        there = torch.device(named.get("device") or "cpu").type == NAME
         there = there or any(isinstance(value, Twin) for value in every)
         for value in every:
             if isinstance(value, torch._C.Generator) and there != bool(value.initial_seed() & OURS):
                 raise RuntimeError(f"{operator}: a generator of another device")
-        if there and operator._can_decompose():
-            with self:
-                return operator.decompose(*args, **named)
-        if there and operator.namespace != "aten":  # one of the project's own, made of others
-            with self:
-                return operator._op_dk(COMPOSED, *args, **named)
-        return computed(operator, args, named) if there else operator(*args, **named)
+        if not there:
+            return operator(*args, **named)
+        own = operator.namespace != "aten"
+        if not own and operator not in MOVES:
+            return computed(operator, args, named)
+        with self:  # made of others
+            return operator._op_dk(COMPOSED, *args, **named) if own else operator.decompose(*args, **named)
 
 
 @cache

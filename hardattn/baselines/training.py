@@ -178,7 +178,7 @@ class WholeImageTrainer(Trainer):
         self, network: Baseline, pool: ImagePool, geometry: Geometry, recipe: BaselineRecipe, seed: int
     ) -> None:
         super().__init__(network, geometry, recipe, seed, len(pool))
-        self.grid, self.look = geometry.grid(), look_of(pool, geometry.retina(), self.device)
+        self.grid, self.look = geometry.grid(), look_of(pool, geometry.known_retina(), self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
@@ -203,7 +203,7 @@ def logits_of(network: Baseline, split: Split, geometry: Geometry) -> Tensor:
         geometry: of these images.
     """
     network.eval()
-    look = look_of(ImagePool([split]), geometry.retina(), network.device)
+    look = look_of(ImagePool([split]), geometry.known_retina(), network.device)
     images = whole(look, geometry.grid())
     parts = torch.arange(len(split), device=network.device).split(EVALUATED_AT_ONCE)
     with one_thread():

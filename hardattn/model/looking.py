@@ -46,7 +46,7 @@ def look_at_all(
     """
     network.eval()
     device = network.device
-    look = look_of(ImagePool([split]), geometry.retina(), device)
+    look = look_of(ImagePool([split]), geometry.known_retina(), device)
     generator = torch.Generator(device).manual_seed(seed)
     run = partial(explore, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
     with one_thread():

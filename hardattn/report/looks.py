@@ -92,7 +92,7 @@ class Looks:
         Of a differentiable policy they are those at the places between pixels that these are rounded from.
         """
         index = torch.tensor([row], device=self.network.device)
-        look = look_of(ImagePool([self.split]), self.geometry.retina(), self.network.device)
+        look = look_of(ImagePool([self.split]), self.geometry.known_retina(), self.network.device)
         if not (self.chosen and self.network.policy_head.differentiable):
             glimpses = look(index, locations[None])[0]
             return glimpses, states_along(self.network, glimpses, locations, grid)
