@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from data.dataset import Split
 from data.gpu import is_gpu
+from data.host import gathered
 from data.retina import Retina
 
 
@@ -46,6 +48,8 @@ class ImagePool:
 
 def pooled(retina: Retina, images: Sequence[Tensor], index: Tensor, locations: Tensor) -> Tensor:
     """(B, T, S*C, G, G) glimpses of several arrays of images, which are numbered through."""
+    if is_gpu(index.device) and not is_gpu(images[0].device):
+        return gathered(partial(pooled, retina, images), index, locations)
     if len(images) == 1:
         return retina(images[0], index, locations)
     if is_gpu(images[0].device):
@@ -101,4 +105,4 @@ def _shape(
     sides: Sequence[int],
 ) -> Tensor:
     channels = scales * images[0].shape[3]
-    return images[0].new_empty((*places.shape[:2], channels, size, size), dtype=torch.float32)
+    return index.new_empty((*places.shape[:2], channels, size, size), dtype=torch.float32)

@@ -76,6 +76,17 @@ def test_a_step_of_training_waits_once(method: str, tmp_path: Path, steps: list[
     assert len(waits) == 1 and waits[0].startswith("/hardattn/training/learner.py"), waits
 
 
+def test_images_that_stay_at_home_are_waited_for_once_a_glimpse(
+    tmp_path: Path, steps: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the three glimpses that the network chooses, and the three together that it imitates."""
+    monkeypatch.setattr(torch.get_device_module("twin"), "free", 0)
+    store = store_of("ps-nogs", tmp_path)
+    train(tiny_dataset(), tmp_path / "run", method="ps-nogs", store=store, device="twin", **SHORT)
+    (waits,) = steps
+    assert [wait.split(":")[0] for wait in waits] == ["/data/host.py"] * 4 + ["/hardattn/training/learner.py"]
+
+
 GEOMETRIES = {
     "plain": GEOMETRY,
     "several sides": replace(GEOMETRY, sides=(4, 6, 8, 16)),
@@ -103,6 +114,8 @@ def test_the_sensor_sees_the_same_and_nobody_waits(name: str, twin: list[str]) -
     twin.clear()
     found = look(index, places)
     assert not twin and torch.equal(found.cpu(), expected)
+    at_home = look_of(ImagePool(TWO), geometry.known_retina(), device)(index, places)
+    assert at_home.device.type == "twin" and torch.equal(at_home.cpu(), expected)
 
 
 @pytest.mark.parametrize("name", POLICIES)
