@@ -34,7 +34,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 128)
     monkeypatch.setattr(Learner, "compile", lambda self: None)
     done = subprocess.CompletedProcess([], 0, "12 passed in 1.00s", "")
-    monkeypatch.setattr(benchmarks.cuda.subprocess, "run", lambda *args, **options: done)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
 
 
 def rehearsed(path: Path, *options: str) -> tuple[int, dict[str, Any]]:
@@ -51,13 +51,8 @@ def test_every_stage_gives_its_figures(tmp_path: Path, quick: None) -> None:
     rates = [*found["stages"]["training"]["28"].values(), *found["stages"]["inference"]["28"].values()]
     assert len(rates) == 3 * len(PRECISIONS) and all(rate > 0 for rate in rates)
     assert found["stages"]["design"]["candidates"] == TINY.per_axis**2
-    assert set(found["stages"]["whole_run"]["seconds_of"]) == {
-        "decode",
-        "fit",
-        "generate",
-        "train",
-        "evaluate",
-    }
+    parts = found["stages"]["whole_run"]["seconds_of"]
+    assert list(parts) == ["decode", "fit", "generate", "train", "evaluate"]
 
 
 def test_a_stage_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +69,7 @@ def test_a_stage_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytes
 def test_what_would_begin_too_late_is_left_out(tmp_path: Path, quick: None) -> None:
     options = ("--stage", "tests", "--stage", "compiled", "--minutes", "1.0")
     code, found = rehearsed(tmp_path / "cuda.json", *options)
-    assert code == 0 and found["stages"] == dict.fromkeys(("tests", "compiled"), {"left_out": "time"})
+    assert code == 0 and found["stages"] == {name: {"left_out": "time"} for name in ("tests", "compiled")}
 
 
 def test_without_a_gpu_one_is_told_so(tmp_path: Path) -> None:
@@ -100,7 +95,6 @@ def test_arithmetic_is_as_before_afterwards(name: str, twin: list[str]) -> None:
         one = torch.ones(2, 2, device=device)
         assert ((one @ one).dtype == torch.bfloat16) is (name == "bfloat16")
         assert (torch.get_float32_matmul_precision() == "high") is (name == "tf32")
-        assert benchmarks.gpu_agreement.CPU.type == "cpu"
     assert torch.get_float32_matmul_precision() == before
     with mixed_precision(device):
         assert (one @ one).dtype == torch.bfloat16

@@ -62,8 +62,10 @@ class Backend(backend_registration._DummyBackendModule):
 class Generator(torch.Generator):
     """Of the device, or of the CPU; both draw the same by the same seed, each only on its own."""
 
+    mark: int
+
     def __new__(cls, device: torch.device | str = "cpu") -> Generator:
-        made = super().__new__(cls, "cpu")
+        made: Generator = super().__new__(cls, "cpu")  # type: ignore[call-arg]
         made.mark = OURS if torch.device(device).type == NAME else 0
         return made.manual_seed(made.initial_seed())
 
@@ -72,14 +74,14 @@ class Generator(torch.Generator):
         return self
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> torch.device:  # type: ignore[override]
         return torch.device(NAME if self.initial_seed() & OURS else "cpu")
 
 
 class Twin(torch.Tensor):
     """A tensor of the device; `held` is its like on the CPU."""
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     held: torch.Tensor
 
     @staticmethod
@@ -90,13 +92,15 @@ class Twin(torch.Tensor):
         return made
 
     @classmethod
-    def __torch_dispatch__(cls, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, operator: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         return computed(operator, args, kwargs or {})
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
-    def new_tensor(self, values: Any, **options: Any) -> torch.Tensor:
+    def new_tensor(self, values: Any, **options: Any) -> torch.Tensor:  # type: ignore[override]
         return torch.tensor(values, **{"dtype": self.dtype, "device": self.device, **options})
 
     def numpy(self, **options: Any) -> Any:

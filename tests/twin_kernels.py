@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map
 
 LOWERED = ("linear", "mm", "addmm", "bmm", "baddbmm", "matmul", "conv2d", "gru_cell", "lstm_cell")
 """Operators that autocast computes in bfloat16; of a GPU these and some more."""
-AUTOCAST = torch._C.DispatchKey.AutocastPrivateUse1
+AUTOCAST = torch._C.DispatchKey.AutocastPrivateUse1  # type: ignore[attr-defined]
 
 
 def lowered(operator: Any) -> Callable[..., Any]:
