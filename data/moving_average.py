@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP = 10  # iterations after which the average has about half of its memory
@@ -43,8 +43,8 @@ class MovingAverage(AveragedModel):
     def __init__(self, network: nn.Module, decay: float) -> None:
         super().__init__(network)
         self.decay = decay
-        self._weights = ([*self.module.parameters()], [*network.parameters()])
-        self._kept = ([*self.module.buffers()], [*network.buffers()])
+        self._weights = (list[Tensor](self.module.parameters()), list[Tensor](network.parameters()))
+        self._kept = (list(self.module.buffers()), list(network.buffers()))
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:

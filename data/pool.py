@@ -59,6 +59,7 @@ def pooled(retina: Retina, images: Sequence[Tensor], index: Tensor, locations: T
 torch.library.define(
     "hardattn::glimpses",
     "(Tensor[] images, Tensor index, Tensor places, int size, int scales, bool affine) -> Tensor",
+    tags=(torch.Tag.cudagraph_unsafe,),
 )
 
 
@@ -70,7 +71,7 @@ def _glimpses(
     return pooled(Retina(size, scales, affine), images, index, places)
 
 
-@torch.library.register_fake("hardattn::glimpses")
+@torch.library.register_fake("hardattn::glimpses")  # type: ignore[untyped-decorator]
 def _shape(
     images: list[Tensor], index: Tensor, places: Tensor, size: int, scales: int, affine: bool
 ) -> Tensor:

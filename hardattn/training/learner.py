@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,8 +39,12 @@ class Learner(Trainer):
         method: which terms the loss has.
         batches: of the images, which are numbered as in their pool.
         targets: (N, K) class probabilities of the pool's images to learn in the place of their labels.
+
+    Attributes:
+        compiles: whether its step can be compiled.
     """
 
+    compiles: ClassVar[bool] = True
     network: HardAttention
     recipe: Recipe
 
@@ -56,28 +60,37 @@ class Learner(Trainer):
     ) -> None:
         super().__init__(network, geometry, recipe, seed, batches.unsupervised_count)
         self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
-        self.labels = batches.pool.labels
+        self.pool, self.labels = batches.pool, batches.pool.labels
         self.targets = self.labels if targets is None else targets.to(self.labels.device)
         self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
         self.look = look_of(batches.pool, geometry.retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
-        self.forward: Forward = self._weighted
+        self.forward: Forward = self._terms
 
     def compile(self) -> None:
-        """From here on the step is one compiled program, forward and backward; its first call compiles it."""
-        self.forward = compiled(self._weighted)
+        """From here on the step is one compiled program, forward and backward; the next one compiles it."""
+        if self.device.type == "cuda":
+            for split in self.pool.splits:  # CUDA graphs copy what may move
+                torch._dynamo.mark_static_address(split.images)
+        self.forward = compiled(self._terms, self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         self.network.train()
-        method, objective = self.method.at(fraction, self.recipe.imitate_for), self.recipe.objective
+        method = self.method.at(fraction, self.recipe.imitate_for)
         supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
         with self.draws(), self.autocast():
             varied = self.variation(len(index))
             free = int((~supervised).sum())  # the only number of a step that the CPU waits for
-            own = self._inputs(replace(batch, index=index), supervised, objective.at(fraction), varied)
+            own = self._inputs(replace(batch, index=index), supervised, self._objective(fraction), varied)
             weighted = self.forward(method, index.to(self.device), free, batch.locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _objective(self, fraction: float) -> Objective:
+        """When `fraction` of the budget is used; what changes is a tensor, as numbers are compiled in."""
+        objective = self.recipe.objective.at(fraction)
+        weight = torch.tensor(objective.supervision_weight, device=self.device)
+        return replace(objective, supervision_weight=weight) if objective.anneal_supervision else objective
 
     def _inputs(
         self, batch: Batch, supervised: Tensor, objective: Objective, varied: Variation
@@ -94,7 +107,7 @@ class Learner(Trainer):
             "class_targets": self.targets[index].to(self.device),
         }
 
-    def _weighted(
+    def _terms(
         self,
         method: Method,
         index: Tensor,

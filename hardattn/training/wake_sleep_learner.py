@@ -67,6 +67,8 @@ def inference_of(network: HardAttention) -> InferenceNetwork:
 class WakeSleepLearner(Learner):
     """The training of a network and its inference network."""
 
+    compiles = False
+
     def step(self, batch: Batch, fraction: float) -> None:
         index = batch.index.to(self.device)
         self.network.train()
