@@ -68,8 +68,9 @@ class LoopNetwork(nn.Module):
     def place(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 2) the next centre, drawn, and its log-density (B,); no gradient goes to the state."""
         policy = torch.distributions.Normal(self.next_place(state.detach()), DEVIATION)
-        centres = policy.sample()
-        return centres.clamp(-1, 1), policy.log_prob(centres).sum(1)
+        centres: Tensor = policy.sample()  # type: ignore[no-untyped-call]
+        density: Tensor = policy.log_prob(centres)  # type: ignore[no-untyped-call]
+        return centres.clamp(-1, 1), density.sum(1)
 
 
 class LoopTraining:
@@ -100,7 +101,7 @@ class LoopTraining:
         earned = right[:, None].expand_as(expected)
         reinforce = (-score * (earned - expected.detach())).sum(1).mean()
         loss = nll_loss(log_probs, labels) + mse_loss(expected, earned) + SCORE_WEIGHT * reinforce
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return loss.item(), right.mean().item()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP = 10  # iterations after which the average has about half of its memory
 
 
-def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> AveragedModel:
+def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> MovingAverage:
     r"""$\bar w \leftarrow \bar w + (1 - d_i)(w - \bar w), \; d_i = \min(d, i / (i + 10))$, in eval mode.
 
     The average of the first weights counts little: what was drawn at random is forgotten soon. Buffers, such
@@ -38,19 +38,21 @@ def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> Aver
 
 
 class MovingAverage(AveragedModel):
-    """See `moving_average`; the number of its steps stays on the CPU, where it is asked for."""
+    """What `moving_average` makes; it knows the tensors of the network, so that no step looks for them.
+
+    The number of its steps stays on the CPU, where it is asked for.
+    """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         super().__init__(network)
         self.decay = decay
+        self._weights = (list[Tensor](self.module.parameters()), list[Tensor](network.parameters()))
+        self._kept = (list(self.module.buffers()), list(network.buffers()))
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """One step towards the weights of `model`."""
         number = int(self.n_averaged)
-        rate = 1 - min(self.decay, number / (number + WARM_UP))
-        for mean, value in zip(self.module.parameters(), model.parameters(), strict=True):
-            mean.lerp_(value, rate)
-        for kept, buffer in zip(self.module.buffers(), model.buffers(), strict=True):
-            kept.copy_(buffer)
+        torch._foreach_lerp_(*self._weights, 1 - min(self.decay, number / (number + WARM_UP)))
+        if self._kept[0]:
+            torch._foreach_copy_(*self._kept)
         self.n_averaged += 1

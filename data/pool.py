@@ -77,6 +77,7 @@ torch.library.define(
     "hardattn::glimpses",
     "(Tensor[] images, Tensor index, Tensor places, int size, int scales, bool affine, int[] sides)"
     " -> Tensor",
+    tags=(torch.Tag.cudagraph_unsafe,),
 )
 
 
@@ -94,7 +95,7 @@ def _glimpses(
     return pooled(Retina(size, scales, affine, tuple(sides)), images, index, places)
 
 
-@torch.library.register_fake("hardattn::glimpses")
+@torch.library.register_fake("hardattn::glimpses")  # type: ignore[untyped-decorator]
 def _shape(
     images: list[Tensor],
     index: Tensor,

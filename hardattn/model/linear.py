@@ -42,7 +42,7 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return found
 
 
-@torch.library.register_fake("hardattn::product")
+@torch.library.register_fake("hardattn::product")  # type: ignore[untyped-decorator]
 def _shape(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return x.new_empty(len(x), len(weight))
 

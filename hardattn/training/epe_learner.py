@@ -108,6 +108,8 @@ def after_glance(walked: Walk, chosen: slice) -> Walk:
 class EpeLearner(Learner):
     """The training of a network whose policy is an `EpeMap`: cross-entropy, and the regression of the map."""
 
+    compiles = False
+
     def step(self, batch: Batch, fraction: float) -> None:
         cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
         index = sent(batch.index, self.device)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -39,8 +40,12 @@ class Learner(Trainer):
         method: which terms the loss has.
         batches: of the images, which are numbered as in their pool.
         targets: (N, K) class probabilities of the pool's images to learn in the place of their labels.
+
+    Attributes:
+        compiles: whether its step can be compiled.
     """
 
+    compiles: ClassVar[bool] = True
     network: HardAttention
     recipe: Recipe
 
@@ -56,30 +61,39 @@ class Learner(Trainer):
     ) -> None:
         super().__init__(network, geometry, recipe, seed, batches.unsupervised_count)
         self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
-        self.labels = batches.pool.labels.to(self.device)
+        self.pool, self.labels = batches.pool, batches.pool.labels.to(self.device)
         self.targets = self.labels if targets is None else targets.to(self.device)
         boxes = batches.pool.boxes
         self.boxes = None if boxes is None else reachable(boxes, geometry).to(self.device)
         self.look = look_of(batches.pool, geometry.known_retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
-        self.forward: Forward = self._weighted
+        self.forward: Forward = self._terms
 
     def compile(self) -> None:
-        """From here on the step is one compiled program, forward and backward; its first call compiles it."""
-        self.forward = compiled(self._weighted)
+        """From here on the step is one compiled program, forward and backward; the next one compiles it."""
+        if self.device.type == "cuda":
+            for split in self.pool.splits:  # CUDA graphs copy what may move
+                torch._dynamo.mark_static_address(split.images)
+        self.forward = compiled(self._terms, self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         self.network.train()
-        method, objective = self.method.at(fraction, self.recipe.imitate_for), self.recipe.objective
+        method = self.method.at(fraction, self.recipe.imitate_for)
         free = len(batch.index) - (batch.count if method.supervised else 0)
         index = sent(batch.index, self.device)
         with self.draws(), mixed_precision(self.device):
             varied = self.variation(len(index))
-            own = self._inputs(batch, index, free, objective.at(fraction), varied)
+            own = self._inputs(batch, index, free, self._objective(fraction), varied)
             locations = sent(batch.locations, self.device)
             weighted = self.forward(method, index, free, locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _objective(self, fraction: float) -> Objective:
+        """When `fraction` of the budget is used; what changes is a tensor, as numbers are compiled in."""
+        objective = self.recipe.objective.at(fraction)
+        weight = sent(torch.tensor(objective.supervision_weight), self.device)
+        return replace(objective, supervision_weight=weight) if objective.anneal_supervision else objective
 
     def _inputs(
         self, batch: Batch, index: Tensor, free: int, objective: Objective, varied: Variation
@@ -95,7 +109,7 @@ class Learner(Trainer):
             "class_targets": self.targets[index],
         }
 
-    def _weighted(
+    def _terms(
         self,
         method: Method,
         index: Tensor,

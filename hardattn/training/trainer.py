@@ -168,7 +168,7 @@ class Trainer(ABC):
         self.optimiser.zero_grad()
         loss.backward()
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], self.recipe.clip)
         self.optimiser.step()
         self.iteration += 1
         self.averaged.update_parameters(self.network)

@@ -79,6 +79,8 @@ class WakeSleepLearner(Learner):
         whole = replace(self.geometry.known_retina(), sides=(max(self.geometry.image_size),))
         self.glance = look_of(batches.pool, whole, self.device)
 
+    compiles = False
+
     def step(self, batch: Batch, fraction: float) -> None:
         index = sent(batch.index, self.device)
         self.network.train()
