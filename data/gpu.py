@@ -51,7 +51,7 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     >>> sent(torch.arange(2), torch.device("cpu"))
     tensor([0, 1])
     """
-    if is_gpu(device) and not is_gpu(tensor.device):
+    if is_gpu(device) and not is_gpu(tensor.device) and not torch.compiler.is_compiling():
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 
@@ -62,8 +62,8 @@ def constant(values: Sequence[float], device: torch.device, dtype: torch.dtype |
     >>> constant((16, 24), torch.device("cpu"))
     tensor([16, 24])
     """
-    if not is_gpu(device):
-        return torch.tensor(values, dtype=dtype)
+    if not is_gpu(device) or torch.compiler.is_compiling():
+        return torch.tensor(values, dtype=dtype, device=device)
     key = (tuple(values), device, dtype)
     if key not in _constants:
         with torch.inference_mode(False):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,8 +18,13 @@ from data.places import normalise, places_at
 SHARE = 4  # of a wide square's side that lies between two neighbouring ones
 
 
-class _Candidates:
+class _Candidates(ABC):
     """What both kinds of grid have: their places, also where a GPU computes."""
+
+    _sent: dict[torch.device, Tensor]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_sent", {})
 
     @property
     @abstractmethod
@@ -34,14 +39,14 @@ class _Candidates:
         """
         if not is_gpu(device):
             return self.locations
-        if device not in self._sent:
-            with torch.inference_mode(False):
-                self._sent[device] = sent(self.locations, device)
+        known = self._sent.get(device)
+        if known is not None:
+            return known
+        if torch.compiler.is_compiling():
+            return self.locations.to(device)
+        with torch.inference_mode(False):
+            self._sent[device] = sent(self.locations, device)
         return self._sent[device]
-
-    @cached_property
-    def _sent(self) -> dict[torch.device, Tensor]:
-        return {}
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class LocationGrid(_Candidates):
     first_glance: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole = (self.rows, self.cols, self.glimpse_size) == ((0,), (0,), max(self.image_size))
         if not whole:
             _require_glimpse_inside(self.glimpse_size, self.image_size)

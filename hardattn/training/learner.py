@@ -67,6 +67,8 @@ class Learner(Trainer):
         self.boxes = None if boxes is None else reachable(boxes, geometry).to(self.device)
         self.look = look_of(batches.pool, geometry.known_retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
+        for grid in (self.grid, getattr(network.policy_head, "grid", self.grid)):
+            grid.on(self.device)  # there before a step is compiled
         self.forward: Forward = self._terms
 
     def compile(self) -> None:
