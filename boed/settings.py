@@ -29,6 +29,9 @@ class FitSettings:
             calibration and the weights of an image's own map), and that average maps are made of where
             images have looked at different places. The fewer the faster, and the noisier what is estimated.
             None: 300 to 1,000, and for the weights 150,000 over the number of places.
+        balanced: whether the joint model has its classes as frequent as each other, so that a rare one
+            counts. All that is learned and predicted is then of that model, as are samples of the bank and
+            of images that set levels; see `boed.search.balance`.
 
     Raises:
         SettingsError: a size below 1, or an impossible seed.
@@ -43,6 +46,7 @@ class FitSettings:
     pretrained: bool = False
     seed: int = 0
     trial_images: int | None = None
+    balanced: bool = False
 
     def __post_init__(self) -> None:
         for name in ("glimpses", "places", "iterations", "width", "resolution", "trial_images"):
@@ -53,7 +57,7 @@ class FitSettings:
             raise SettingsError(f"expected seed of at least 0 and below {LARGEST_SEED}, found {self.seed}")
 
 
-LATER = ("together", "trial_images")
+LATER = ("together", "trial_images", "balanced")
 
 
 @dataclass(frozen=True)

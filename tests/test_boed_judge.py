@@ -221,7 +221,9 @@ def test_batches_are_shifted_and_mirrored_but_told_the_place() -> None:
     split, geometry = some(1)
     masks = Masks(torch.full((1, 1, 1, 3), 4), split, torch.arange(1), geometry)
     for mirror in (False, True):
-        glimpses, centres, labels = draw(split, masks, 1, torch.Generator().manual_seed(0), mirror=mirror)
+        glimpses, centres, labels = draw(
+            split, torch.arange(1), masks, 1, torch.Generator().manual_seed(0), mirror=mirror
+        )
         assert len(centres.flatten(0, 1).unique(dim=0)) == 1 and labels.tolist() == [0] * 128
         assert len(glimpses.unique(dim=0)) == (18 if mirror else 9)  # a pixel in each direction
 

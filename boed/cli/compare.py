@@ -41,6 +41,11 @@ _JUDGES = panel(
         show_default=True,
         help="Kind of judge. glimpse-max judges designs that look elsewhere in every image.",
     ),
+    Option(
+        ["--balanced"],
+        is_flag=True,
+        help="Draw training images with all classes as frequent: judges then know a rare one.",
+    ),
     Option(["--seed"], default=JudgeSettings.seed, show_default=True, help="Of judges and resamples."),
     device_option(),
 )

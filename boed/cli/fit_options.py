@@ -97,6 +97,12 @@ def fit_options() -> list[click.Parameter]:
                 type=AtLeast(1),
                 help="Of each training. [default: a fifth of the images, 4000 to 10000]",
             ),
+            Option(
+                ["--balanced"],
+                is_flag=True,
+                default=None,
+                help="Learn, and predict, as if all classes were as frequent: for a rare one.",
+            ),
             Option(["--seed"], type=int, help="Of the fit and the completions. [default: 0]"),
             device_option(),
         ),

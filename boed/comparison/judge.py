@@ -26,6 +26,7 @@ from boed.comparison.masks import Masks, covered_batch, draw, look, pair
 from boed.comparison.settings import JudgeSettings
 from boed.posteriors.posterior import Posterior, best_temperature, negative_log_posterior
 from boed.posteriors.registry import POSTERIORS
+from boed.search.balance import balanced, shift
 from boed.settings import FitSettings
 from data.dataset import DataSet, Split
 from data.device import at_device, one_thread
@@ -97,15 +98,17 @@ def train_judge(
     size = FitSettings(glimpses=masks.locations.shape[2], width=settings.width)
     places = masks.locations.flatten(0, 2).unique(dim=0)
     q = kind.new(masks.geometry, size, places, classes=len(dataset.classes), attributes=1).to(device)
-    best, learner = Best(q), Learner(q, settings.iterations)
+    pool = balanced(train.labels) if settings.balanced else torch.arange(len(train), device=device)
+    drawn_oftener = shift(train.labels, pool, len(dataset.classes)) if settings.balanced else None
+    best, learner = Best(q), Learner(q, settings.iterations, drawn_oftener)
     covered = settings.iterations // 2 if kind.covering else 0
     for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
         torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
         generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
         if iteration < covered:
-            learner.step(covered_batch(train, masks.geometry, generator, mirror=dataset.symmetric))
+            learner.step(covered_batch(train, pool, masks.geometry, generator, mirror=dataset.symmetric))
         else:
-            learner.step(draw(train, masks, settings.alike, generator, mirror=dataset.symmetric))
+            learner.step(draw(train, pool, masks, settings.alike, generator, mirror=dataset.symmetric))
         best.follow(q)
         if (iteration + 1) % CHECK_EVERY == 0 or iteration + 1 == settings.iterations:
             bar.set_postfix(nll=f"{best.check(valid):.4f}")
@@ -113,10 +116,16 @@ def train_judge(
 
 
 class Learner:
-    """AdamW with one cycle of the learning rate, on `negative_log_posterior` of every prefix."""
+    """AdamW with one cycle of the learning rate, on `negative_log_posterior` of every prefix.
 
-    def __init__(self, q: Posterior, iterations: int) -> None:
-        self.q = q
+    Args:
+        q: trained in place.
+        iterations: of the cycle.
+        shift: (K,) see `boed.search.balance.shift`; None: labels are drawn as they are.
+    """
+
+    def __init__(self, q: Posterior, iterations: int, shift: Tensor | None = None) -> None:
+        self.q, self.shift = q, shift
         self.optimiser = torch.optim.AdamW(q.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
@@ -130,7 +139,7 @@ class Learner:
         """One iteration on glimpses, centres and labels."""
         device = batch[0].device
         with mixed_precision(device):
-            loss = negative_log_posterior(self.q.train(), *batch)
+            loss = negative_log_posterior(self.q.train(), *batch, self.shift)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         self.optimiser.step()

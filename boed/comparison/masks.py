@@ -38,15 +38,15 @@ class Masks:
 
 
 def draw(
-    split: Split, masks: Masks, alike: int, generator: torch.Generator, *, mirror: bool
+    split: Split, pool: Tensor, masks: Masks, alike: int, generator: torch.Generator, *, mirror: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """A batch of glimpses (B, T, S*C, G, G), centres (B, T, P) and labels (B,) for training.
 
-    Images are mirrored with probability a half where the class does not mind, and glimpses are gathered a few
-    pixels beside the place that the judge is told.
+    Images are of the rows `pool`. They are mirrored with probability a half where the class does not mind,
+    and glimpses are gathered a few pixels beside the place that the judge is told.
     """
     device = masks.rows.device
-    rows = torch.randint(len(split), (BATCH,), generator=generator).to(device)
+    rows = pool[torch.randint(len(pool), (BATCH,), generator=generator).to(device)]
     sources = torch.randint(len(masks.locations), (BATCH,), generator=generator)
     flipped = (torch.rand(BATCH, generator=generator) < 0.5 * mirror).to(device)
     places = pair(masks, sources, split, rows, flipped, alike, generator)
@@ -57,12 +57,12 @@ def draw(
 
 
 def covered_batch(
-    split: Split, geometry: Geometry, generator: torch.Generator, *, mirror: bool
+    split: Split, pool: Tensor, geometry: Geometry, generator: torch.Generator, *, mirror: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The same with glimpses that cover each image, see `boed.search.covering`."""
     device = split.images.device
     places = covering(geometry, generator).to(device)
-    rows = torch.randint(len(split), (len(places),), generator=generator).to(device)
+    rows = pool[torch.randint(len(pool), (len(places),), generator=generator).to(device)]
     flipped = (torch.rand(len(places), generator=generator) < 0.5 * mirror).to(device)
     glimpses = look(split, rows, places, geometry, flipped)
     return glimpses, geometry.centres(places), split.labels[rows]

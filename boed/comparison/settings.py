@@ -22,6 +22,8 @@ class JudgeSettings:
         width: of the embedding.
         posterior: kind of judge, a name of `boed.posteriors.registry`. One that is taught by covering
             glimpses learns what a part says wherever it is, which sequences of other images would not show.
+        balanced: whether training images are drawn with their classes as frequent as each other, so that a
+            rare one is learned. What judges say is of the true shares all the same.
         seed: of everything that is drawn.
     """
 
@@ -30,6 +32,7 @@ class JudgeSettings:
     alike: int = 1
     width: int = 128
     posterior: str = "glimpse-set"
+    balanced: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -31,6 +31,7 @@ from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
 from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
+from boed.search.balance import balanced
 from boed.search.codebook import codebook, partition
 from boed.search.prediction import embedded
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
@@ -134,6 +135,8 @@ def _fit(
     settings = FitSettings(**{**defaults, **chosen})
     if combination.exact:
         require_enumerable(dataset.name)
+        if settings.balanced:
+            raise SettingsError("expected a posterior that is learned for balanced classes, found exact")
     (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
     require_sensor(combination, geometry or dataset.geometry, settings.glimpses)
     fixed: dict[str, Any] = {
@@ -194,6 +197,9 @@ def learn(
     """q, not calibrated, with its bank and the codebook; of all attributes together if there are several."""
     train, facts = at_device(dataset["train"], device), TaskFacts.of(dataset)
     rows, bank = partition(train, settings.seed)
+    if settings.balanced:
+        bank = bank[balanced(train.labels[bank], len(bank) // facts.classes)]
+        rows = rows[balanced(train.labels[rows])]
     places, information = codebook(
         train, rows, geometry, places=settings.places, glimpses=settings.glimpses, classes=facts.classes
     )

@@ -62,6 +62,10 @@ def fit_jointly(
     _require_attributes(dataset, combination)
     defaults = {"glimpses": dataset.glimpses, "places": PLACES, "width": WIDTH, "iterations": ITERATIONS}
     settings = FitSettings(**{**defaults, **chosen})
+    if settings.balanced:
+        raise SettingsError(
+            f"expected one attribute for balanced classes, found {dataset.target}; fit them one by one"
+        )
     require_sensor(combination, geometry or dataset.geometry, settings.glimpses)
     fixed: dict[str, Any] = {
         "posterior": combination.posterior,

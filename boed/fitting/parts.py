@@ -27,6 +27,7 @@ from boed.part_files import (
     state_file,
 )
 from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
+from boed.search.balance import balanced
 from boed.search.levels import set_levels
 from data.dataset import Split
 from data.device import at_device
@@ -103,6 +104,8 @@ def _add_completion(learned: Approximations, kind: CompletionKind, training: Tra
         return
     train = at_device(training(), learned.places.device)
     rows = (~torch.isin(train.ids, learned.bank.ids)).nonzero().view(-1)
+    if learned.settings.balanced:
+        rows = rows[balanced(train.labels[rows])]
     learned.generator = kind.fit(task, train, rows)
     learned.save_network(task.path, learned.generator.network)
     task.state.unlink(missing_ok=True)

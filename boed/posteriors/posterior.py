@@ -96,18 +96,23 @@ class Posterior(PyroModule):
         highest = each[..., self.added :].cummax(1).values
         return torch.cat([each[..., : self.added].cumsum(1), highest], -1)
 
-    def forward(self, glimpses: Tensor, centres: Tensor) -> Tensor:
+    def forward(self, glimpses: Tensor, centres: Tensor, shift: Tensor | None = None) -> Tensor:
         """Samples "label" for every prefix of the glimpses (B, T, S*C, G, G): (T, B), or (T, A, B).
 
         The plates of `boed.joint_model.JointModel`, and before them one over the prefixes: each is an
         inference problem of its own, with the same label.
+
+        Args:
+            glimpses, centres: see `embed`.
+            shift: (K,) added to the logits, where labels have other shares than q is to know; see
+                `boed.search.balance.shift`.
         """
         most, seen = len(self.temperature) - 1, glimpses.shape[1]
         counts = torch.arange(1, seen + 1, device=glimpses.device)
         if seen > most:  # early in training: they are as many
             counts.clamp_(max=most)
         logits = self.logits(self.prefixes(self.embed(glimpses, centres)), counts)  # (B, T, [A,] K)
-        logits = logits.movedim(0, -2)  # (T, [A,] B, K)
+        logits = (logits if shift is None else logits + shift).movedim(0, -2)  # (T, [A,] B, K)
         names = PLATES if logits.dim() == 4 else (PLATES[0], PLATES[2])
         with ExitStack() as plates:
             for axis, name in enumerate(names, 1):
@@ -130,17 +135,21 @@ class Posterior(PyroModule):
         return logits / (temperature if isinstance(count, int) else temperature[..., None])
 
 
-def negative_log_posterior(q: Posterior, glimpses: Tensor, centres: Tensor, labels: Tensor) -> Tensor:
+def negative_log_posterior(
+    q: Posterior, glimpses: Tensor, centres: Tensor, labels: Tensor, shift: Tensor | None = None
+) -> Tensor:
     """Mean of -log q(label | first t glimpses) over images and prefixes, in nats.
 
-    `labels` (B,), or (B, A) where q is of several attributes; then it is the mean over these too.
+    `labels` (B,), or (B, A) where q is of several attributes; then it is the mean over these too. With a
+    shift (K,) q is scored among labels of other shares, see `Posterior.forward`.
 
     The loss of amortised inference: minimising it over (glimpses, label) pairs fits the guide to the true
     posterior, and its value bounds the expected posterior entropy from above (Barber and Agakov 2003;
     Foster et al. 2019, arXiv 1903.05480, the posterior estimator).
     """
+    told = {} if shift is None else {"shift": shift}
     guide = pyro.poutine.condition(q, {"label": labels.movedim(0, -1)})
-    trace = pyro.poutine.trace(guide).get_trace(glimpses, centres)
+    trace = pyro.poutine.trace(guide).get_trace(glimpses, centres, **told)
     return -trace.log_prob_sum() / (labels.numel() * glimpses.shape[1])
 
 

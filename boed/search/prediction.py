@@ -11,6 +11,7 @@ from torch import Tensor
 from boed.approximations import Approximations
 from boed.estimators.bank import Bank
 from boed.search.adaptivity import affordable
+from boed.search.balance import thinned
 from boed.search.designer import Designer, History
 from data.dataset import Split
 from data.device import at_device
@@ -41,9 +42,13 @@ class Step(NamedTuple):
 
 
 def embedded(learned: Approximations, split: Split, images: int | None = None) -> Bank:
-    """A fair sample of a split at all places: `images` of them at most, by default what maps allow."""
+    """A fair sample of a split at all places: `images` of them at most, by default what maps allow.
+
+    Of a fit with balanced classes it has each class as often as the rarest.
+    """
     images = affordable(learned, IMAGES) if images is None else images
-    sample = split.take(sample_rows(len(split), min(images, len(split))))
+    rows = thinned(split.labels) if learned.settings.balanced else torch.arange(len(split))
+    sample = split.take(rows[sample_rows(len(rows), min(images, len(rows))).to(rows.device)])
     return Bank(learned.q, at_device(sample, learned.places.device), learned.places, learned.geometry)
 
 
