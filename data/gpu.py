@@ -8,7 +8,8 @@ asked for; what the sensor sees is not.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,19 +31,21 @@ def mixed_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=is_gpu(device))
 
 
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """Products in float32, of all its digits, whatever the network has."""
+    return _all_digits(device) if is_gpu(device) else torch.autocast(device.type, enabled=False)
+
+
+@contextmanager
+def _all_digits(device: torch.device) -> Iterator[None]:
+    """No mixed precision, and no TF32."""
     digits = torch.get_float32_matmul_precision()
-    with torch.autocast(device.type, enabled=False):
-        if not is_gpu(device) or digits == "highest":
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device.type, enabled=False):
             yield
-            return
-        torch.set_float32_matmul_precision("highest")
-        try:
-            yield
-        finally:
-            torch.set_float32_matmul_precision(digits)
+    finally:
+        torch.set_float32_matmul_precision(digits)
 
 
 def sent(tensor: Tensor, device: torch.device) -> Tensor:

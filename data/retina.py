@@ -37,26 +37,53 @@ def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) ->
     [0, 8, 0, 12]
     """
     _, height, width, channels = images.shape
-    span, reads = torch.arange(size, device=images.device), min(size, width)
+    span = torch.arange(size, device=images.device)
     rows = corners[..., 0, None] + span  # (B, T, G)
     cols = corners[..., 1, None] + span
-    first = corners[..., 1, None].clamp(0, width - reads)  # (B, T, 1) column, so that no strip leaves its row
-    pixel = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width + first
-    strips = _strips(images.view(-1), pixel * channels, reads * channels)  # (B*T*G, reads*C), a copy
-    patches = strips.view(*corners.shape[:2], size, reads, channels)
     row_inside, col_inside = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
-    if not is_gpu(images.device) and bool(row_inside.all() & col_inside.all()):
-        return patches
-    moved = (cols - first).clamp(0, reads - 1)[:, :, None, :, None]  # (B, T, 1, G, 1)
-    patches = patches.gather(3, moved.expand(-1, -1, size, -1, channels))
-    inside = row_inside[..., :, None] & col_inside[..., None, :]
-    return patches * inside[..., None].to(images.dtype)
+    first = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width  # (B, T, G) pixel of each row
+    if is_gpu(images.device):
+        patches = _within_rows(images, first, cols)
+    else:
+        strips = _strips(images.view(-1), (first + corners[..., 1, None]) * channels, size * channels)
+        patches = strips.view(*corners.shape[:2], size, size, channels)  # (B*T*G, G*C), a copy
+        if bool(row_inside.all() & col_inside.all()):
+            return patches
+    patches *= row_inside.to(images.dtype)[..., :, None, None]
+    patches *= col_inside.to(images.dtype)[..., None, :, None]
+    return patches
 
 
 def _strips(buffer: Tensor, starts: Tensor, length: int) -> Tensor:
-    """(M, `length`) bytes from each of M starts."""
+    """`length` bytes from each start; a strip that leaves the buffer is zero out there."""
+    if len(buffer) < length:
+        buffer = torch.cat([buffer, buffer.new_zeros(length - len(buffer))])
     windows = buffer.as_strided((len(buffer) - length + 1, length), (1, 1))
-    return windows.index_select(0, starts.reshape(-1))
+    flat = starts.reshape(-1)
+    safe = flat.clamp(0, len(windows) - 1)
+    strips = windows.index_select(0, safe)
+    strayed = (flat != safe).nonzero().view(-1)  # only at the very first or last bytes of the buffer
+    if len(strayed):
+        position = flat[strayed, None] + torch.arange(length, device=buffer.device)
+        inside = (position >= 0) & (position < len(buffer))
+        strips[strayed] = buffer[position.clamp(0, len(buffer) - 1)] * inside
+    return strips
+
+
+def _within_rows(images: Tensor, first: Tensor, cols: Tensor) -> Tensor:
+    """(B, T, G, G, C) pixels of columns (B, T, G) in rows from `first` (B, T, G); out of the image any.
+
+    No strip leaves its row, so that a GPU need not be asked whether one leaves the buffer; each is then moved.
+    """
+    _, _, width, channels = images.shape
+    size = cols.shape[2]
+    reads = min(size, width)
+    start = cols[..., :1].clamp(0, width - reads)  # (B, T, 1)
+    windows = images.view(-1).as_strided((images.numel() - reads * channels + 1, reads * channels), (1, 1))
+    strips = windows.index_select(0, ((first + start) * channels).reshape(-1))
+    patches = strips.view(*cols.shape, reads, channels)
+    moved = (cols - start).clamp(0, reads - 1)[:, :, None, :, None]  # (B, T, 1, G, 1)
+    return patches.gather(3, moved.expand(-1, -1, size, -1, channels))
 
 
 def block_sums(patches: Tensor, factor: int) -> Tensor:
@@ -71,7 +98,7 @@ def block_sums(patches: Tensor, factor: int) -> Tensor:
     count, side, _, channels = patches.shape
     size = side // factor
     if is_gpu(patches.device):  # whose products may be of fewer digits than a sum has
-        cells = patches.view(count, size, factor, size, factor, channels)
+        cells = patches.reshape(count, size, factor, size, factor, channels)
         return cells.sum((2, 4), dtype=torch.int32).float()
     rows = patches.reshape(count, size, factor, side * channels)
     total = rows[:, :, 0].to(torch.int16)  # at most 255 * f, and f is far below 128

@@ -7,6 +7,7 @@ import torch
 from hardattn_tiny import tiny_split
 from torch import Tensor, nn
 
+from data.averaging import averages
 from data.device import choose_device, fits
 from data.gpu import constant, mixed_precision, sent
 from data.grid import LocationGrid
@@ -87,3 +88,14 @@ def test_images_that_do_not_fit_stay(twin: list[str], monkeypatch: pytest.Monkey
     assert fits(split, device)
     monkeypatch.setattr(torch.get_device_module("twin"), "free", 2 * split.images.numel() - 1)
     assert not fits(split, device)
+
+
+def test_the_sensor_takes_products_of_all_digits(twin: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under autocast, and where float32 products may be of fewer digits."""
+    asked, before = list[str](), torch.get_float32_matmul_precision()
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", asked.append)
+    device, images = torch.device(THERE), tiny_split(3, 0).images
+    with mixed_precision(device):
+        found = averages(images.to(device), 5)
+    assert asked == ["highest", before] and torch.equal(found.cpu(), averages(images, 5))
+    assert found.dtype == torch.float32
