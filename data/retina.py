@@ -73,7 +73,7 @@ def _strips(buffer: Tensor, starts: Tensor, length: int) -> Tensor:
 def _within_rows(images: Tensor, first: Tensor, cols: Tensor) -> Tensor:
     """(B, T, G, G, C) pixels of columns (B, T, G) in rows from `first` (B, T, G); out of the image any.
 
-    No strip leaves its row, so that a GPU need not be asked whether one leaves the buffer; each is then moved.
+    No strip leaves its row, so that a GPU need not be asked whether one leaves the buffer; each is moved.
     """
     _, _, width, channels = images.shape
     size = cols.shape[2]
