@@ -1,6 +1,5 @@
 """A compiled training step: the same as one that is not, taken up as it was left; one line where it fails."""
 
-import re
 import sysconfig
 from dataclasses import replace
 from pathlib import Path
@@ -113,7 +112,7 @@ def test_a_compiled_training_is_the_plain_one_and_is_taken_up_as_it_was_left() -
     assert found.keys() == resumed.keys() and all(torch.equal(found[name], resumed[name]) for name in found)
 
 
-def test_a_run_is_compiled_once_and_says_how_long_it_took(
+def test_a_run_is_compiled_once_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compilations: list[dict[str, Any]] = []
@@ -133,9 +132,7 @@ def test_a_run_is_compiled_once_and_says_how_long_it_took(
     assert not compilations and "compile" not in capsys.readouterr().err
     train(tiny_dataset(), tmp_path / "run", **options, compile_step=True)
     assert [each["fullgraph"] for each in compilations] == [True]
-    assert (
-        len(re.findall(r"compile the training step: done after 1 step, [\d:]+", capsys.readouterr().err)) == 1
-    )
+    assert capsys.readouterr().err.count("compile the training step: 0 % of 1 step") == 1
     one, two = (load_tensors(tmp_path / run / checkpoint.LAST, "")[0] for run in ("plain", "run"))
     assert all(torch.equal(one[name], two[name]) for name in one)
 
