@@ -73,9 +73,8 @@ class Learner(Trainer):
 
     def compile(self) -> None:
         """From here on the step is one compiled program, forward and backward; the next one compiles it."""
-        if self.device.type == "cuda":
-            for split in self.pool.splits:  # CUDA graphs copy what may move
-                torch._dynamo.mark_static_address(split.images)
+        for constant in (self.grid.locations, *(split.images for split in self.pool.splits)):
+            torch._dynamo.mark_static_address(constant)  # CUDA graphs copy what may move
         self.forward = compiled(self._terms, self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
