@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from benchmarks.gpu_agreement import agreement
-from benchmarks.gpu_speed import compiled_training, inference, training
+from benchmarks.gpu_speed import compiled_training, inference, now, training
 from benchmarks.stopwatch import machine
 from boed.approximations import Approximations
 from boed.fitting.fit import fit
@@ -193,9 +193,7 @@ class Bench:
 
     def now(self) -> float:
         """Seconds; a GPU is waited for."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        return time.perf_counter()
+        return now(self.device)
 
 
 STAGES: Mapping[str, Callable[[Bench], dict[str, Any]]] = {

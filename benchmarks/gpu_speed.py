@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from benchmarks.precisions import PRECISIONS, precision
-from benchmarks.train_speed import TASKS, learner_of, made_up, per_second
+from benchmarks.train_speed import TASKS, learner_of, made_up
+from data.gpu import is_gpu
 from hardattn.model.looking import look_at_all
 from hardattn.training.learner import Learner
 from supervision.batches import Batch
 
 METHODS = ("ram", "nogs-all")
+WARM_UP = 3
+AT_ONCE = 10  # calls between which a GPU is not waited for
 
 
 def training(name: str, device: torch.device, seconds: float) -> dict[str, Any]:
@@ -65,3 +68,22 @@ def compiled_training(name: str, device: torch.device, seconds: float) -> dict[s
     first = round(time.perf_counter() - start, 1)
     rate = stepping(learner, batches, device, seconds)
     return {METHODS[0]: rate, "seconds_of_the_first_step": first}
+
+
+def per_second(work: Callable[[], Any], images: int, device: torch.device, seconds: float) -> float:
+    """Images per second of a call that handles so many, over at least `seconds`."""
+    for _ in range(WARM_UP):
+        work()
+    calls, start, many = 0, now(device), AT_ONCE if is_gpu(device) else 1
+    while calls == 0 or now(device) - start < seconds:
+        for _ in range(many):
+            work()
+        calls += many
+    return calls * images / (now(device) - start)
+
+
+def now(device: torch.device) -> float:
+    """Seconds; a GPU is waited for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
