@@ -7,6 +7,8 @@
    by one temperature per t.
 4. The other parts of the combination are learned: completion, estimator, weights of an image's own map.
 5. The level of what is predicted is set right on the valid split (`boed.search.levels`).
+
+With `balanced` classes all these samples are of as many images of each class (`boed.search.balance`).
 """
 
 from __future__ import annotations
@@ -198,7 +200,7 @@ def learn(
     train, facts = at_device(dataset["train"], device), TaskFacts.of(dataset)
     rows, bank = partition(train, settings.seed)
     if settings.balanced:
-        bank = bank[balanced(train.labels[bank], len(bank) // facts.classes)]
+        bank = bank[balanced(train.labels[bank], max(1, len(bank) // facts.classes))]
         rows = rows[balanced(train.labels[rows])]
     places, information = codebook(
         train, rows, geometry, places=settings.places, glimpses=settings.glimpses, classes=facts.classes
