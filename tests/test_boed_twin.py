@@ -1,8 +1,6 @@
 """Approximations are fitted, and designs made, on a device that refuses to mix with the CPU."""
 
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -41,18 +39,18 @@ def test_images_are_completed_there(twin: list[str]) -> None:
     assert completion.complete(glimpses[:2], places[:2], noise).device.type == "twin"
 
 
-@cache
-def fitted() -> Path:
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of approximations that were fitted on the CPU."""
-    folder = Path(mkdtemp())
+    folder = tmp_path_factory.mktemp("fitted")
     fit(pointer_dataset(train=40), folder, device="cpu", **FEW)
     return folder
 
 
 @pytest.mark.parametrize("search", ["greedy", "beam"])
-def test_designs_are_those_of_the_cpu(search: str, twin: list[str]) -> None:
+def test_designs_are_those_of_the_cpu(search: str, fitted: Path, twin: list[str]) -> None:
     """But for rounding; and more images are waited for no oftener."""
-    dataset, folder = pointer_dataset(train=40), fitted()
+    dataset, folder = pointer_dataset(train=40), fitted
     found, waits = [], list[int]()
     for device, count in (("cpu", 12), ("twin", 12), ("twin", 4)):
         designer = Designer(Approximations.load(folder, dataset, device), search=search)

@@ -1,9 +1,8 @@
 """Training, evaluation and prediction on a device that refuses to mix with the CPU, which hardly waits."""
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -152,16 +151,16 @@ def test_a_core_in_mixed_precision_remembers_nearly_the_same(name: str, twin: li
     assert expected.abs().mean() > 0.1
 
 
-@cache
-def run_folder() -> Path:
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a network that was trained on the CPU."""
-    folder = Path(mkdtemp())
+    folder = tmp_path_factory.mktemp("twin")
     return train(tiny_dataset(), folder / "run", device="cpu", **SHORT | {"budget": Budget(epochs=2)})
 
 
-def test_evaluation_is_that_of_the_cpu(twin: list[str]) -> None:
+def test_evaluation_is_that_of_the_cpu(run_folder: Path, twin: list[str]) -> None:
     one, two = (
-        evaluate(run_folder(), dataset=tiny_dataset(), device=name, stop=["gain"]) for name in ("twin", "cpu")
+        evaluate(run_folder, dataset=tiny_dataset(), device=name, stop=["gain"]) for name in ("twin", "cpu")
     )
     assert one.accuracy_at == two.accuracy_at and one.nll_at == pytest.approx(two.nll_at, abs=1e-5)
     taken = [[point.mean_glimpses for point in each.curve] for each in (one, two)]
@@ -169,9 +168,9 @@ def test_evaluation_is_that_of_the_cpu(twin: list[str]) -> None:
 
 
 @pytest.mark.parametrize("stop", [None, "gain=0.02", "entropy=0.3"])
-def test_predictions_are_those_of_the_cpu(stop: str | None, twin: list[str]) -> None:
+def test_predictions_are_those_of_the_cpu(stop: str | None, run_folder: Path, twin: list[str]) -> None:
     images = tiny_dataset()["test"].images.numpy()
-    one, two = (hardattn.load(run_folder(), device=name).predict(images, stop) for name in ("twin", "cpu"))
+    one, two = (hardattn.load(run_folder, device=name).predict(images, stop) for name in ("twin", "cpu"))
     assert one.taken.tolist() == two.taken.tolist() and one.places.tolist() == two.places.tolist()
     np.testing.assert_allclose(one.probabilities, two.probabilities, atol=1e-5)
 
