@@ -1,10 +1,11 @@
-"""Images per second in training and inference, with the share of each part.
+"""Images per second in training and inference, beside the public loop, which runs in turn with them.
 
 `python -m benchmarks.train_speed`: three tasks on made-up images, one thread. Two networks: the default
-(convolutions, GRU) and the published one (linear layers, rectified recurrence, sums). Beside them the
-glimpses alone, gathered in one call and by a loop over images, and the figures of public code on one core of
-this kind for the same tasks. Rates are by the clock and, beside them, per second of CPU time: on a quiet core
-with one thread the two agree.
+(convolutions, GRU) and the published one (linear layers, rectified recurrence, sums), by REINFORCE and by
+imitation, and at inference; the rival is `benchmarks.ram_loop`. In every round each has its turn, and ratios
+are those of a round. Beside each stand the operations of an image and what share they are of the rate of the
+core's own product of matrices, in the same round. Rates are per second that the process had a CPU: on a quiet
+core these are those of the clock.
 """
 
 from __future__ import annotations
@@ -13,30 +14,39 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import click
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.alternation import Spread, Work, clock_of, rates, ratios
+from benchmarks.ram_loop import LoopTraining
 from benchmarks.stopwatch import Stopwatch, machine
 from data.dataset import Split
 from data.device import choose_device
 from data.geometry import Geometry
 from data.pool import ImagePool
+from hardattn.model.linear import linear
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
-from hardattn.stopping.flops import mflops_per_glimpse
+from hardattn.stopping.flops import COUNTED, mflops_per_glimpse
+from hardattn.training.compilation import require_compiler
 from hardattn.training.learner import Learner
 from hardattn.training.recipe import Recipe
 from hardattn.training.trainer import Trainer
 from supervision.batches import MixedBatches
 
-IMAGES, CLASSES, WARM_UP, COUNTED = 1024, 10, 3, 5
-PUBLISHED_NETWORK: dict[str, Any] = {"encoder": "linear", "core": "rnn", "combine": "add"}
+IMAGES, CLASSES, COUNTED_STEPS = 1024, 10, 5
+NETWORKS: dict[str, dict[str, Any]] = {
+    "published": {"encoder": "linear", "core": "rnn", "combine": "add"},
+    "default": {},
+}
+METHOD = {"reinforce": "ram", "imitation": "nogs-all"}
 
 
 @dataclass(frozen=True)
@@ -44,26 +54,34 @@ class Task:
     """What is looked at, by how wide a network.
 
     Attributes:
-        public: images per second in training of public code on one core, None where it is not known.
-        goal: images per second that were asked for.
+        asked: how many times as fast as the loop the published network is to be, by kind of work; of the
+            default one half of that is asked in training.
     """
 
     geometry: Geometry
     glimpses: int
     hidden: int
     batch_size: int
-    public: int
-    goal: int
+    asked: dict[str, float]
 
 
 TASKS = {
-    "28": Task(Geometry(28, 28, 1, glimpse_size=8, per_axis=11), 6, 256, 128, 2530, 8000),
-    "60": Task(Geometry(60, 60, 1, glimpse_size=12, per_axis=13, scales=3), 8, 256, 128, 786, 5000),
-    "224": Task(Geometry(224, 224, 3, glimpse_size=16, per_axis=50), 5, 64, 64, 412, 2500),
+    "28": Task(
+        *(Geometry(28, 28, 1, glimpse_size=8, per_axis=11), 6, 256, 128),
+        {"reinforce": 3.0, "imitation": 5.0, "inference": 5.0},
+    ),
+    "60": Task(
+        *(Geometry(60, 60, 1, glimpse_size=12, per_axis=13, scales=3), 8, 256, 128),
+        {"reinforce": 6.0, "imitation": 8.0, "inference": 5.0},
+    ),
+    "224": Task(
+        *(Geometry(224, 224, 3, glimpse_size=16, per_axis=50), 5, 64, 64),
+        {"reinforce": 6.0, "imitation": 8.0, "inference": 5.0},
+    ),
 }
 STAGES: tuple[tuple[type, dict[str, str]], ...] = (
     (ImagePool, {"glimpses": "gather"}),
-    (HardAttention, {"features": "encode", "policy": "heads", "classify": "heads"}),
+    (HardAttention, {"features": "encode", "act": "heads", "log_prob": "heads", "classify": "heads"}),
     (Trainer, {"descend": "backward and optimiser"}),
 )
 
@@ -73,6 +91,14 @@ def made_up(task: Task, device: torch.device) -> Split:
     size = (task.geometry.height, task.geometry.width, task.geometry.channels)
     images = torch.randint(256, (IMAGES, *size), dtype=torch.uint8)
     return Split(images, torch.randint(CLASSES, (IMAGES,)), torch.arange(IMAGES), "").to(device)
+
+
+def loop_of(task: Task, device: torch.device) -> LoopTraining:
+    """The rival at made-up images, which are floats already."""
+    split, geometry = made_up(task, device), task.geometry
+    images = (split.images.permute(0, 3, 1, 2).float() / 255).contiguous()
+    sizes = (geometry.glimpse_size, geometry.scales, task.glimpses, task.hidden, CLASSES)
+    return LoopTraining(images, split.labels, *sizes)
 
 
 def learner_of(task: Task, method: str, device: torch.device, network: dict[str, Any]) -> tuple[Learner, Any]:
@@ -93,104 +119,141 @@ def learner_of(task: Task, method: str, device: torch.device, network: dict[str,
     return Learner(built, chosen, batches, task.geometry, recipe, 0), iter(batches)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """One kind of work at one task.
+
+    Attributes:
+        work: that is measured.
+        mflops: of an image.
+        rival: name of the loop's work that it is compared with.
+        asked: how many times as fast it is to be; None: nothing is asked.
+        shares: of the parts of a training step, in a pass of its own.
+        compiled_in: seconds of the first step, of a compiled one.
+    """
+
+    work: Work
+    mflops: float
+    rival: str = ""
+    asked: float | None = None
+    shares: dict[str, float] | None = None
+    compiled_in: float | None = None
+
+
+def works_of(task: Task, device: torch.device, compile_step: bool) -> dict[str, Measured]:
+    """All that is measured in turn, by name; first the loop."""
+    works = loop_works(task, device)
+    for name, network in NETWORKS.items():
+        for kind in METHOD:
+            works[f"{name}, {kind}"] = training(task, name, kind, device)
+            if compile_step:
+                works[f"{name}, {kind}, compiled"] = training(task, name, kind, device, compile_step=True)
+        works[f"{name}, inference"] = inference(task, name, network, device)
+    return works
+
+
+def loop_works(task: Task, device: torch.device) -> dict[str, Measured]:
+    """Training and inference of the loop."""
+    loop, everyone = loop_of(task, device), torch.arange(IMAGES, device=device)
+
+    def step() -> Any:
+        return loop.step(torch.randint(IMAGES, (task.batch_size,), device=device))
+
+    def predict() -> Tensor:
+        return loop.predict(everyone)
+
+    return {
+        "loop, training": Measured(Work(step, task.batch_size), mflops(step, task.batch_size)),
+        "loop, inference": Measured(Work(predict, IMAGES), mflops(predict, IMAGES)),
+    }
+
+
 def training(
-    task: Task, method: str, device: torch.device, network: dict[str, Any], seconds: float
-) -> dict[str, Any]:
-    """Images per second, and the share of each part in a second pass."""
-    learner, batches = learner_of(task, method, device, network)
-    rate, cpu_rate = rates(lambda: learner.step(next(batches), 0.1), task.batch_size, device, seconds)
+    task: Task, name: str, kind: str, device: torch.device, *, compile_step: bool = False
+) -> Measured:
+    """One way of training one of our networks."""
+    learner, batches = learner_of(task, METHOD[kind], device, NETWORKS[name])
+
+    def step() -> None:
+        learner.step(next(batches), 0.1)
+
+    asked = task.asked[kind] / (1 if name == "published" else 2)
+    plain = Measured(Work(step, task.batch_size), mflops(step, task.batch_size), "loop, training", asked)
+    if not compile_step:
+        return replace(plain, shares=parts(step, device))
+    learner.compile()
+    start = time.perf_counter()
+    step()
+    return replace(plain, compiled_in=time.perf_counter() - start)
+
+
+def inference(task: Task, name: str, network: dict[str, Any], device: torch.device) -> Measured:
+    """Greedy predictions of one of our networks, in batches of 1,000."""
+    learner, _ = learner_of(task, METHOD["reinforce"], device, network)
+    split = made_up(task, device)
+    call = partial(look_at_all, learner.network, split, task.geometry, task.glimpses, mode="greedy")
+    asked = task.asked["inference"] if name == "published" else None
+    cost = task.glimpses * mflops_per_glimpse(learner.network, task.geometry.glimpse_shape())
+    return Measured(Work(call, IMAGES), cost, "loop, inference", asked)
+
+
+def parts(step: Callable[[], Any], device: torch.device) -> dict[str, float]:
+    """Share of each part of a training step."""
     clock = Stopwatch(device)
     with ExitStack() as patches:
         for owner, stages in STAGES:
             patches.enter_context(clock.patched(owner, stages))
         with clock.stage("the rest"):
-            for _ in range(COUNTED):
-                learner.step(next(batches), 0.1)
-    mflops = task.glimpses * mflops_per_glimpse(learner.network, task.geometry.glimpse_shape())
-    shares = {name: round(share, 3) for name, share in clock.shares().items()}
-    speed = {"images_per_second": round(rate), "images_per_cpu_second": round(cpu_rate)}
-    return speed | {"mflops": round(mflops, 3), "shares": shares}
+            for _ in range(COUNTED_STEPS):
+                step()
+    return {name: round(share, 3) for name, share in clock.shares().items()}
 
 
-def inference(task: Task, device: torch.device, network: dict[str, Any], seconds: float) -> dict[str, int]:
-    """Images per second, greedy, in batches of 1,000."""
-    learner, _ = learner_of(task, "ram", device, network)
-    split = made_up(task, device)
-
-    def run() -> None:
-        look_at_all(learner.network, split, task.geometry, task.glimpses, mode="greedy")
-
-    rate, cpu_rate = rates(run, IMAGES, device, seconds)
-    return {"images_per_second": round(rate), "images_per_cpu_second": round(cpu_rate)}
+def mflops(call: Callable[[], Any], images: int) -> float:
+    """Millions of operations for each image of products and convolutions, forward and backward."""
+    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
+        call()
+    return float(counter.get_total_flops()) / images / 1e6
 
 
-def gathering(task: Task, device: torch.device, seconds: float) -> tuple[float, float]:
-    """Images per second of the glimpses alone: in one call, and image by image."""
-    split, grid = made_up(task, device), task.geometry.grid()
-    index = torch.arange(task.batch_size, device=device)
-    places = torch.randint(len(grid), (task.batch_size, task.glimpses))
-    locations, retina = grid.locations[places].to(device), task.geometry.retina()
-    once = per_second(lambda: retina(split.images, index, locations), task.batch_size, device, seconds)
-    loop = per_second(
-        lambda: loop_glimpses(split.images, index, locations, task.geometry), task.batch_size, device, seconds
-    )
-    return once, loop
+def product_of(task: Task, device: torch.device) -> Work:
+    """The core's own product of matrices, of the size of a layer at all glimpses of a batch; its MFLOPs."""
+    inputs = torch.randn(task.batch_size * task.glimpses, task.hidden, device=device)
+    weight = torch.randn(task.hidden, task.hidden, device=device)
+    return Work(lambda: linear(inputs, weight), 2 * inputs.numel() * task.hidden / 1e6)
 
 
-def loop_glimpses(images: Tensor, index: Tensor, locations: Tensor, geometry: Geometry) -> Tensor:
-    """The same glimpses by a loop over images, glimpses and scales, the image padded each time."""
-    size, glimpses = geometry.glimpse_size, []
-    for image, own in zip(images[index], locations.tolist(), strict=True):
-        for row, col, _ in own:
-            for scale in range(geometry.scales):
-                margin = (2**scale - 1) * size // 2
-                whole = pad(image.permute(2, 0, 1).float() / 255, [margin] * 4)
-                side = size * 2**scale
-                patch = whole[:, row : row + side, col : col + side]
-                glimpses.append(avg_pool2d(patch[None], 2**scale)[0])
-    shape = (len(index), locations.shape[1], geometry.scales * geometry.channels, size, size)
-    return torch.stack(glimpses).view(shape)
+def measure(
+    task: Task, device: torch.device, seconds: float, rounds: int, compile_step: bool
+) -> dict[str, Any]:
+    """The figures of a task, by name of the work."""
+    measured = works_of(task, device, compile_step)
+    works = {name: each.work for name, each in measured.items()} | {"product": product_of(task, device)}
+    found = rates(works, rounds, seconds, clock_of(device))
+    products = found.pop("product")
+    figures: dict[str, Any] = {"product_gflops": Spread.of(products).middle / 1e3}
+    figures["works"] = {name: figures_of(each, name, found, products) for name, each in measured.items()}
+    return figures
 
 
-def per_second(work: Callable[[], Any], images: int, device: torch.device, seconds: float) -> float:
-    """Images per second of a call that handles so many, over at least `seconds`."""
-    return rates(work, images, device, seconds)[0]
-
-
-def rates(work: Callable[[], Any], images: int, device: torch.device, seconds: float) -> tuple[float, float]:
-    """The same by the clock, and per second that this process had a CPU.
-
-    On a quiet core with one thread both agree; beside other work only the second says what the code does.
-    """
-    for _ in range(WARM_UP):
-        work()
-    calls, start, start_cpu = 0, now(device), time.process_time()
-    while now(device) - start < seconds:
-        work()
-        calls += 1
-    done = calls * images
-    return done / (now(device) - start), done / (time.process_time() - start_cpu)
-
-
-def now(device: torch.device) -> float:
-    """Seconds; a GPU is waited for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
-
-
-def measure(name: str, device: torch.device, seconds: float) -> dict[str, Any]:
-    """All figures of a task."""
-    task = TASKS[name]
-    once, loop = gathering(task, device, seconds)
-    figures: dict[str, Any] = {"goal": task.goal, "public_code": task.public}
-    figures["glimpses"] = {"one_call": round(once), "loop": round(loop), "ratio": round(once / loop, 1)}
-    for label, network in (("default", {}), ("published", PUBLISHED_NETWORK)):
-        figures[label] = {
-            "imitating": training(task, "nogs-all", device, network, seconds),
-            "reinforce": training(task, "ram", device, network, seconds),
-            "inference": inference(task, device, network, seconds),
-        }
+def figures_of(
+    measured: Measured, name: str, found: dict[str, list[float]], products: list[float]
+) -> dict[str, Any]:
+    """Those of one work, from the rates of all in every round."""
+    used = [measured.mflops * rate / product for rate, product in zip(found[name], products, strict=True)]
+    figures: dict[str, Any] = {
+        "images_per_second": round(Spread.of(found[name]).middle),
+        "mflops": round(measured.mflops, 3),
+        "share_of_product_rate": round(Spread.of(used).middle, 3),
+    }
+    if measured.rival:
+        spread = ratios(found[name], found[measured.rival])
+        figures["times_the_loop"] = {key: round(value, 2) for key, value in asdict(spread).items()}
+        figures["asked"] = measured.asked
+    if measured.shares is not None:
+        figures["shares"] = measured.shares
+    if measured.compiled_in is not None:
+        figures["compiled_in_seconds"] = round(measured.compiled_in, 1)
     return figures
 
 
@@ -198,21 +261,34 @@ def measure(name: str, device: torch.device, seconds: float) -> dict[str, Any]:
 @click.option(
     "--task", "names", type=click.Choice(list(TASKS)), multiple=True, help="May be repeated. [default: all]"
 )
-@click.option("--seconds", default=5.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", default=0.5, show_default=True, help="Of each turn.")
+@click.option("--rounds", type=click.IntRange(min=1), default=7, show_default=True, help="Turns of each.")
+@click.option("--compile", "compile_step", is_flag=True, help="Compiled training steps beside the others.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-def main(names: tuple[str, ...], seconds: float, threads: int, device: str, as_json: bool) -> None:
-    """Images per second, training and inference, for images of 28, 60 and 224 pixels.
+def main(
+    names: tuple[str, ...],
+    seconds: float,
+    rounds: int,
+    compile_step: bool,
+    threads: int,
+    device: str,
+    as_json: bool,
+) -> None:
+    """Images per second, training and inference, for images of 28, 60 and 224 pixels, beside the public loop.
 
     \b
     Examples:
       python -m benchmarks.train_speed
-      python -m benchmarks.train_speed --task 60 --seconds 20 --json
+      python -m benchmarks.train_speed --task 60 --compile --rounds 15 --json
     """
     torch.set_num_threads(threads)
-    chosen = choose_device(device)
-    found = {name: measure(name, chosen, seconds) for name in names or TASKS}
+    if compile_step:
+        require_compiler()
+    chosen, found = choose_device(device), {}
+    for name in names or TASKS:
+        found[name] = measure(TASKS[name], chosen, seconds, rounds, compile_step)
     if as_json:
         click.echo(json.dumps({"machine": machine(chosen), "tasks": found}))
         return
@@ -223,27 +299,23 @@ def main(names: tuple[str, ...], seconds: float, threads: int, device: str, as_j
 
 def lines(name: str, figures: dict[str, Any]) -> list[str]:
     """The figures of a task for people."""
-    glimpses = figures["glimpses"]
-    text = [
-        f"{name} x {name}: goal {figures['goal']:,} images/s in training, public code "
-        f"{figures['public_code']:,}",
-        f"  glimpses alone: {glimpses['one_call']:,} images/s, {glimpses['ratio']} times a loop",
-    ]
-    for label in ("default", "published"):
-        part = figures[label]
-        for method in ("imitating", "reinforce"):
-            shares = [f"{stage} {100 * share:.0f} %" for stage, share in part[method]["shares"].items()]
-            text.append(
-                f"  {label}, {method}: {said(part[method])}, "
-                f"{part[method]['mflops']:.2f} MFLOPs per image ({', '.join(shares)})"
-            )
-        text.append(f"  {label}, inference: {said(part['inference'])}")
-    return text
+    text = [f"{name} x {name}: the core's own product runs at {figures['product_gflops']:.0f} GFLOP/s"]
+    return text + [f"  {work}: {said(about)}" for work, about in figures["works"].items()]
 
 
-def said(part: dict[str, Any]) -> str:
-    """Both rates for people."""
-    return f"{part['images_per_second']:,} images/s ({part['images_per_cpu_second']:,} per CPU second)"
+def said(about: dict[str, Any]) -> str:
+    """The figures of one work for people."""
+    text = f"{about['images_per_second']:,} images/s of {about['mflops']:.2f} MFLOPs, "
+    text += f"{100 * about['share_of_product_rate']:.0f} % of that rate"
+    if "times_the_loop" in about:
+        times = about["times_the_loop"]
+        text += f", {times['middle']:.2f} times the loop ({times['least']:.2f} to {times['most']:.2f})"
+    if about.get("asked") is not None:
+        text += f", asked {about['asked']:g}"
+    if "compiled_in_seconds" in about:
+        text += f", compiled in {about['compiled_in_seconds']:.0f} s"
+    shares = [f"{part} {100 * share:.0f} %" for part, share in about.get("shares", {}).items()]
+    return text + (f" ({', '.join(shares)})" if shares else "")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor
 
+from data.gpu import full_precision, sent
+
 AT_ONCE = 128  # images that are floats at the same time
 
 
@@ -35,8 +37,8 @@ def averages(images: Tensor, resolution: int) -> Tensor:
     3.5
     """
     _, height, width, channels = images.shape
-    rows, cols = (area_weights(side, resolution).to(images.device) for side in (height, width))
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds to whole grey levels
+    rows, cols = (sent(area_weights(side, resolution), images.device) for side in (height, width))
+    with full_precision(images.device):  # bfloat16 rounds to whole grey levels
         lines = rows @ images.float().flatten(2)  # (N, R, W*C)
         means: Tensor = cols @ lines.view(-1, width, channels)
     return means.view(-1, resolution, resolution, channels)
@@ -53,7 +55,7 @@ def square_averages(patches: Tensor, size: int) -> Tensor:
     count, side, _, channels = patches.shape
     units = side // math.gcd(side, size)  # of which a cell has so many on each axis
     exact = torch.float32 if 255 * units**2 < 2**24 else torch.float64
-    weights = (area_weights(side, size).to(patches.device) * units).round().to(exact)  # (G, P)
+    weights = (sent(area_weights(side, size), patches.device) * units).round().to(exact)  # (G, P)
     lines = weights @ patches.to(exact).flatten(2)  # (N, G, P*C)
     sums: Tensor = weights @ lines.view(-1, side, channels)
     return (sums.view(count, size, size, channels) / units**2).float()

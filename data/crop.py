@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, avg_pool2d, grid_sample
 
+from data.gpu import full_precision
+
 
 def crops(images: Tensor, index: Tensor, places: Tensor, size: int, factor: int | None = None) -> Tensor:
     r"""(B, T, C, G, G) values in [0, 1] of the squares at places, averaged down to G x G.
@@ -44,7 +46,7 @@ def crops(images: Tensor, index: Tensor, places: Tensor, size: int, factor: int 
     factor = _finest(places, size) if factor is None else factor
     fine = size * factor
     pixels = images[index].permute(0, 3, 1, 2).float() / 255
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 cannot tell pixels apart
+    with full_precision(images.device):  # bfloat16 cannot tell pixels apart
         maps = _maps(places.float().flatten(0, 1), height, width)
         grid = affine_grid(maps, [count * steps, 1, fine, fine], align_corners=False)
         grid = grid.reshape(count, steps * fine, fine, 2)

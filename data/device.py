@@ -10,6 +10,7 @@ import torch
 from data.dataset import Split
 from data.device_names import require_device_name
 from data.errors import SettingsError
+from data.gpu import is_gpu
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,7 +25,9 @@ def choose_device(name: str) -> torch.device:
     require_device_name(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise SettingsError("expected a CUDA device, found none; use --device cpu")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 @contextmanager
@@ -41,9 +44,10 @@ def one_thread() -> Iterator[None]:
 
 def fits(split: Split, device: torch.device | str) -> bool:
     """Whether the images take at most half of the free memory of a GPU; always on the CPU."""
-    if torch.device(device).type != "cuda":
+    if not is_gpu(device):
         return True
-    return split.images.numel() * 2 <= torch.cuda.mem_get_info(device)[0]
+    free, _ = torch.get_device_module(device).mem_get_info(device)
+    return split.images.numel() * 2 <= free
 
 
 def at_device(split: Split, device: torch.device | str) -> Split:

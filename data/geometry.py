@@ -131,6 +131,11 @@ class Geometry:
         """The sensor."""
         return Retina(self.glimpse_size, self.scales, self.affine)
 
+    def known_retina(self) -> Retina:
+        """The sensor for places of this geometry's own sides alone, see `data.retina.Retina`."""
+        plain = (self.glimpse_size, max(self.image_size)) if self.first_glance else (self.glimpse_size,)
+        return replace(self.retina(), sides=self.sides or plain)
+
     def glimpse_shape(self) -> tuple[int, int, int]:
         """(S*C, G, G) of one glimpse."""
         return (self.channels * self.scales, self.glimpse_size, self.glimpse_size)

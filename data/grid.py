@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,13 +12,45 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError
+from data.gpu import constant, is_gpu, sent
 from data.places import normalise, places_at
 
 SHARE = 4  # of a wide square's side that lies between two neighbouring ones
 
 
+class _Candidates(ABC):
+    """What both kinds of grid have: their places, also where a GPU computes."""
+
+    _sent: dict[torch.device, Tensor]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_sent", {})
+
+    @property
+    @abstractmethod
+    def locations(self) -> Tensor:
+        """(L, 3) int64 places: top-left pixels and sides."""
+
+    def on(self, device: torch.device) -> Tensor:
+        """(L, 3) the places on a device, sent there once.
+
+        >>> LocationGrid.evenly((8, 8), 4, 2).on(torch.device("cpu"))[-1].tolist()
+        [4, 4, 4]
+        """
+        if not is_gpu(device):
+            return self.locations
+        known = self._sent.get(device)
+        if known is not None:
+            return known
+        if torch.compiler.is_compiling():
+            return self.locations.to(device)
+        with torch.inference_mode(False):
+            self._sent[device] = sent(self.locations, device)
+        return self._sent[device]
+
+
 @dataclass(frozen=True)
-class LocationGrid:
+class LocationGrid(_Candidates):
     """The candidate locations of one glimpse size in one image size, in row-major order.
 
     Args:
@@ -41,6 +74,7 @@ class LocationGrid:
     first_glance: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         whole = (self.rows, self.cols, self.glimpse_size) == ((0,), (0,), max(self.image_size))
         if not whole:
             _require_glimpse_inside(self.glimpse_size, self.image_size)
@@ -103,8 +137,7 @@ class LocationGrid:
 
     def find(self, locations: Tensor) -> tuple[Tensor, Tensor]:
         """Number of each place (..., 3), and whether it is on the grid: else the number says nothing."""
-        rows = torch.tensor(self.rows, device=locations.device)
-        cols = torch.tensor(self.cols, device=locations.device)
+        rows, cols = (constant(axis, locations.device) for axis in (self.rows, self.cols))
         row = torch.searchsorted(rows, locations[..., 0].contiguous()).clamp(max=len(rows) - 1)
         col = torch.searchsorted(cols, locations[..., 1].contiguous()).clamp(max=len(cols) - 1)
         on_grid = (rows[row] == locations[..., 0]) & (cols[col] == locations[..., 1])
@@ -126,7 +159,7 @@ class LocationGrid:
 
 
 @dataclass(frozen=True)
-class WidthGrid:
+class WidthGrid(_Candidates):
     """The candidate places of several sides: grids one after the other, the smallest side first.
 
     Args:
@@ -222,7 +255,8 @@ def _axis(last: int, count: int) -> tuple[int, ...]:
 
 
 def _require_found(locations: Tensor, found: Tensor, where: str) -> None:
-    if not bool(found.all()):
+    told = is_gpu(found.device) or torch.compiler.is_compiling()  # such places were looked at before
+    if not told and not bool(found.all()):
         stray = locations[~found][0].tolist()
         raise SettingsError(f"expected places of {where}, found {stray}; use sequences made for this grid")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 WARM_UP = 10  # iterations after which the average has about half of its memory
 
 
-def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> AveragedModel:
+def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> MovingAverage:
     r"""$\bar w \leftarrow \bar w + (1 - d_i)(w - \bar w), \; d_i = \min(d, i / (i + 10))$, in eval mode.
 
     The average of the first weights counts little: what was drawn at random is forgotten soon. Buffers, such
@@ -31,11 +32,27 @@ def moving_average(network: nn.Module, decay: float, iteration: int = 0) -> Aver
     0.9091
     """
 
-    def step(average: list[Tensor], weights: list[Tensor], number: Tensor | int) -> None:
-        rate = 1 - min(decay, int(number) / (int(number) + WARM_UP))
-        for mean, value in zip(average, weights, strict=True):
-            mean.lerp_(value, rate)
-
-    averaged = AveragedModel(network, multi_avg_fn=step).eval()  # type: ignore[arg-type]
+    averaged = MovingAverage(network, decay).eval()
     averaged.n_averaged.fill_(iteration)
     return averaged
+
+
+class MovingAverage(AveragedModel):
+    """What `moving_average` makes; it knows the tensors of the network, so that no step looks for them.
+
+    The number of its steps stays on the CPU, where it is asked for.
+    """
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        super().__init__(network)
+        self.decay = decay
+        self._weights = (list[Tensor](self.module.parameters()), list[Tensor](network.parameters()))
+        self._kept = (list(self.module.buffers()), list(network.buffers()))
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        number = int(self.n_averaged)
+        torch._foreach_lerp_(*self._weights, 1 - min(self.decay, number / (number + WARM_UP)))
+        if self._kept[0]:
+            torch._foreach_copy_(*self._kept)
+        self.n_averaged += 1

@@ -15,6 +15,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from data.gpu import constant
+
+CPU = torch.device("cpu")
 WHOLE_CENTRE = 1.5
 """Normalised row and column of the whole image: outside, where the features of its centre are those of no
 glimpse. An embedding of the centre alone tells it from a glimpse in the middle by that."""
@@ -47,13 +50,13 @@ def places_at(corners: Tensor, side: int) -> Tensor:
     return torch.cat([corners, torch.full_like(corners[..., :1], side)], -1)
 
 
-def whole_image(image_size: tuple[int, int]) -> Tensor:
-    """(3,) the place that is the whole image at a glance.
+def whole_image(image_size: tuple[int, int], device: torch.device = CPU) -> Tensor:
+    """(3,) the place that is the whole image at a glance, on a device.
 
     >>> whole_image((60, 40)).tolist()
     [0, 0, 60]
     """
-    return torch.tensor([0, 0, max(image_size)])
+    return constant((0, 0, max(image_size)), device)
 
 
 def is_whole(places: Tensor, sizes: Sizes) -> Tensor:
@@ -87,7 +90,7 @@ def after_glance(places: Tensor, image_size: tuple[int, int]) -> Tensor:
     >>> after_glance(torch.tensor([[3, 4, 4]]), (8, 8)).tolist()
     [[0, 0, 8], [3, 4, 4]]
     """
-    first = whole_image(image_size).to(places).expand(*places.shape[:-2], 1, 3)
+    first = whole_image(image_size, places.device).to(places).expand(*places.shape[:-2], 1, 3)
     return torch.cat([first, places], -2)
 
 
@@ -158,7 +161,7 @@ def normalise(places: Tensor, sizes: Sizes) -> Tensor:
     tensor([[-0.5000,  0.5000,  0.5000],
             [ 0.0000,  0.0000,  1.0000]])
     """
-    extent = torch.tensor(sizes.image_size, dtype=torch.float32, device=places.device)
+    extent = constant(sizes.image_size, places.device, torch.float32)
     centres = (places[..., :2] + places[..., 2:] / 2) * 2 / extent - 1
     whole = is_whole(places, sizes)[..., None]
     if not sizes.sides:
@@ -177,7 +180,7 @@ def denormalise(centres: Tensor, sizes: Sizes) -> Tensor:
     >>> denormalise(torch.tensor([[-0.4286, 0.4286]]), Geometry(28, 28, 1, glimpse_size=16))
     tensor([[ 0, 12, 16]])
     """
-    side, extent = sizes.glimpse_size, torch.tensor(sizes.image_size, device=centres.device).float()
+    side, extent = sizes.glimpse_size, constant(sizes.image_size, centres.device).float()
     return places_at(((centres + 1) * extent / 2 - side / 2).round().long(), side)
 
 
@@ -190,7 +193,9 @@ def with_sides(corners: Tensor, sizes: Sizes) -> Tensor:
     """
     whole = (corners == NOWHERE).all(-1, keepdim=True)
     return torch.where(
-        whole, whole_image(sizes.image_size).to(corners), places_at(corners, sizes.glimpse_size)
+        whole,
+        whole_image(sizes.image_size, corners.device).to(corners),
+        places_at(corners, sizes.glimpse_size),
     )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from data.dataset import Split
+from data.gpu import is_gpu
+from data.host import gathered
 from data.retina import Retina
 
 
@@ -33,12 +36,74 @@ class ImagePool:
         return len(self.labels)
 
     def glimpses(self, retina: Retina, index: Tensor, locations: Tensor) -> Tensor:
-        """(B, T, S*C, G, G) glimpses of the pool's images `index` (B,) at `locations` (B, T, 2)."""
-        if len(self.splits) == 1:
-            return retina(self.splits[0].images, index, locations)
-        parts, places = [], []
-        for split, low, high in zip(self.splits, self.offsets, self.offsets[1:], strict=False):
-            chosen = ((index >= low) & (index < high)).nonzero().view(-1)
-            parts.append(retina(split.images, index[chosen] - low, locations[chosen]))
-            places.append(chosen)
-        return torch.cat(parts)[torch.cat(places).argsort()]
+        """(B, T, S*C, G, G) glimpses of the pool's images `index` (B,) at `locations` (B, T, 3)."""
+        images = [split.images for split in self.splits]
+        if locations.is_floating_point():
+            return pooled(retina, images, index, locations)
+        found: Tensor = torch.ops.hardattn.glimpses.default(
+            images, index, locations, retina.size, retina.scales, retina.affine, retina.sides
+        )
+        return found
+
+
+def pooled(retina: Retina, images: Sequence[Tensor], index: Tensor, locations: Tensor) -> Tensor:
+    """(B, T, S*C, G, G) glimpses of several arrays of images, which are numbered through."""
+    if is_gpu(index.device) and not is_gpu(images[0].device):
+        return gathered(partial(pooled, retina, images), index, locations)
+    if len(images) == 1:
+        return retina(images[0], index, locations)
+    if is_gpu(images[0].device):
+        return _everywhere(retina, images, index, locations)
+    parts, places, low = [], [], 0
+    for some in images:
+        chosen = ((index >= low) & (index < low + len(some))).nonzero().view(-1)
+        parts.append(retina(some, index[chosen] - low, locations[chosen]))
+        places.append(chosen)
+        low += len(some)
+    return torch.cat(parts)[torch.cat(places).argsort()]
+
+
+def _everywhere(retina: Retina, images: Sequence[Tensor], index: Tensor, locations: Tensor) -> Tensor:
+    """The same with glimpses of every array: a GPU takes them sooner than it says which are of which."""
+    glimpses, low = retina(images[0], index.clamp(max=len(images[0]) - 1), locations), len(images[0])
+    for some in images[1:]:
+        found = retina(some, (index - low).clamp(0, len(some) - 1), locations)
+        glimpses = torch.where((index >= low).view(-1, 1, 1, 1, 1), found, glimpses)
+        low += len(some)
+    return glimpses
+
+
+torch.library.define(
+    "hardattn::glimpses",
+    "(Tensor[] images, Tensor index, Tensor places, int size, int scales, bool affine, int[] sides)"
+    " -> Tensor",
+    tags=(torch.Tag.cudagraph_unsafe,),
+)
+
+
+@torch.library.impl("hardattn::glimpses", "default")
+def _glimpses(
+    images: list[Tensor],
+    index: Tensor,
+    places: Tensor,
+    size: int,
+    scales: int,
+    affine: bool,
+    sides: Sequence[int],
+) -> Tensor:
+    """What is seen at whole pixels: an operator, which `torch.compile` takes as it is."""
+    return pooled(Retina(size, scales, affine, tuple(sides)), images, index, places)
+
+
+@torch.library.register_fake("hardattn::glimpses")  # type: ignore[untyped-decorator]
+def _shape(
+    images: list[Tensor],
+    index: Tensor,
+    places: Tensor,
+    size: int,
+    scales: int,
+    affine: bool,
+    sides: Sequence[int],
+) -> Tensor:
+    channels = scales * images[0].shape[3]
+    return index.new_empty((*places.shape[:2], channels, size, size), dtype=torch.float32)

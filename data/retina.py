@@ -9,7 +9,9 @@ from torch import Tensor
 
 from data.averaging import square_averages
 from data.crop import crops
+from data.errors import SettingsError
 from data.glance import thumbnails
+from data.gpu import full_precision, is_gpu
 from data.pyramid import summed
 
 LARGEST_FACTOR = 128  # pixels whose sum in a row int16 holds
@@ -38,14 +40,17 @@ def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) ->
     span = torch.arange(size, device=images.device)
     rows = corners[..., 0, None] + span  # (B, T, G)
     cols = corners[..., 1, None] + span
-    row_inside = (rows >= 0) & (rows < height)
-    pixel = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width + corners[..., 1, None]
-    strips = _strips(images.view(-1), pixel * channels, size * channels)  # (B*T*G, G*C), a copy
-    patches = strips.view(*corners.shape[:2], size, size, channels)
-    col_inside = (cols >= 0) & (cols < width)
-    if not bool(row_inside.all() & col_inside.all()):
-        patches *= row_inside.to(images.dtype)[..., :, None, None]
-        patches *= col_inside.to(images.dtype)[..., None, :, None]
+    row_inside, col_inside = (rows >= 0) & (rows < height), (cols >= 0) & (cols < width)
+    first = (index[:, None, None] * height + rows.clamp(0, height - 1)) * width  # (B, T, G) pixel of each row
+    if is_gpu(images.device):
+        patches = _within_rows(images, first, cols)
+    else:
+        strips = _strips(images.view(-1), (first + corners[..., 1, None]) * channels, size * channels)
+        patches = strips.view(*corners.shape[:2], size, size, channels)  # (B*T*G, G*C), a copy
+        if bool(row_inside.all() & col_inside.all()):
+            return patches
+    patches *= row_inside.to(images.dtype)[..., :, None, None]
+    patches *= col_inside.to(images.dtype)[..., None, :, None]
     return patches
 
 
@@ -65,6 +70,22 @@ def _strips(buffer: Tensor, starts: Tensor, length: int) -> Tensor:
     return strips
 
 
+def _within_rows(images: Tensor, first: Tensor, cols: Tensor) -> Tensor:
+    """(B, T, G, G, C) pixels of columns (B, T, G) in rows from `first` (B, T, G); out of the image any.
+
+    No strip leaves its row, so that a GPU need not be asked whether one leaves the buffer; each is moved.
+    """
+    _, _, width, channels = images.shape
+    size = cols.shape[2]
+    reads = min(size, width)
+    start = cols[..., :1].clamp(0, width - reads)  # (B, T, 1)
+    windows = images.view(-1).as_strided((images.numel() - reads * channels + 1, reads * channels), (1, 1))
+    strips = windows.index_select(0, ((first + start) * channels).reshape(-1))
+    patches = strips.view(*cols.shape, reads, channels)
+    moved = (cols - start).clamp(0, reads - 1)[:, :, None, :, None]  # (B, T, 1, G, 1)
+    return patches.gather(3, moved.expand(-1, -1, size, -1, channels))
+
+
 def block_sums(patches: Tensor, factor: int) -> Tensor:
     """(N, G, G, C) sums over blocks of f x f pixels of patches (N, G*f, G*f, C) uint8, exact in float32.
 
@@ -76,6 +97,9 @@ def block_sums(patches: Tensor, factor: int) -> Tensor:
     """
     count, side, _, channels = patches.shape
     size = side // factor
+    if is_gpu(patches.device):  # whose products may be of fewer digits than a sum has
+        cells = patches.reshape(count, size, factor, size, factor, channels)
+        return cells.sum((2, 4), dtype=torch.int32).float()
     rows = patches.reshape(count, size, factor, side * channels)
     total = rows[:, :, 0].to(torch.int16)  # at most 255 * f, and f is far below 128
     for row in range(1, factor):
@@ -98,6 +122,7 @@ class Retina:
         size: G, side of what one square gives.
         scales: number of squares S.
         affine: whether it interpolates; then S is 1.
+        sides: that places have, where it is known: then a GPU need not be asked; (): any.
 
     >>> sensor = Retina(4, scales=2)
     >>> images = torch.full((1, 16, 16, 3), 255, dtype=torch.uint8)
@@ -109,6 +134,7 @@ class Retina:
     size: int
     scales: int = 1
     affine: bool = False
+    sides: tuple[int, ...] = ()
 
     def __call__(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
         """Glimpses in [0, 1], finest scale first.
@@ -122,7 +148,7 @@ class Retina:
         Returns:
             (B, T, S*C, G, G) float32, also where it is called under autocast.
         """
-        with torch.autocast(images.device.type, enabled=False):  # bfloat16 rounds sums above 256
+        with full_precision(images.device):  # bfloat16 rounds sums above 256
             return self._glimpses(images, index, places)
 
     def _glimpses(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
@@ -131,6 +157,8 @@ class Retina:
             return crops(images, index, places.float(), self.size, factor=1)
         if places.is_floating_point():
             return torch.cat([crops(images, index, wider, self.size) for wider in self._around(places)], 2)
+        if self.sides and is_gpu(images.device):
+            return self._of_known_sides(images, index, places)
         wide = places[..., 2] != self.size
         if not bool(wide.any()):
             return self._squares(images, index, places[..., :2], self.size)
@@ -140,6 +168,21 @@ class Retina:
             where = places[..., 2] == side
             image, step = where.nonzero().T  # (M,) each
             glimpses[image, step] = self._wide(images, index[image], places[image, step], side)
+        return glimpses
+
+    def _of_known_sides(self, images: Tensor, index: Tensor, places: Tensor) -> Tensor:
+        """The same with every side looked at everywhere: sooner done by a GPU than told which is where."""
+        every = index.repeat_interleave(places.shape[1])
+        glimpses: Tensor | None = None
+        for side in self.sides:
+            if side == self.size:
+                found = self._squares(images, index, places[..., :2], side)
+            else:
+                found = self._wide(images, every, places.flatten(0, 1), side).unflatten(0, places.shape[:2])
+            here = (places[..., 2] == side)[..., None, None, None]
+            glimpses = found if glimpses is None else torch.where(here, found, glimpses)
+        if glimpses is None:
+            raise SettingsError("expected a side of the places, found none; name one")
         return glimpses
 
     def _around(self, places: Tensor) -> list[Tensor]:
@@ -163,6 +206,8 @@ class Retina:
     def _shared_sums(self, images: Tensor, places: Tensor, side: int) -> Tensor | None:
         """Sums over blocks of all images, where squares at places (M, 3) are made of such and it pays."""
         factor, rest = divmod(side, self.size)
+        if self.sides and is_gpu(images.device):
+            return None
         if rest or self.scales > 1 or bool((places[:, :2] % factor).any()):
             return None
         return summed(images, factor, len(places) * side * side)

@@ -137,7 +137,7 @@ def _glimpsed(run: TrainedNetwork, images: Tensor, stop: Stop | None) -> Answers
         raise SettingsError(f"expected at most the {steps} glimpses of training, found {stop.threshold:g}")
     mode = METHODS[settings.method].evaluation
     with evaluating(network), one_thread():
-        look = look_of(ImagePool([_unlabelled(images)]), geometry.retina(), network.device)
+        look = look_of(ImagePool([_unlabelled(images)]), geometry.known_retina(), network.device)
         walker = Walker(network, look, len(images), geometry.grid(), steps, mode, settings.seed)
         stops = walker.until(RULES[stop.rule], stop.threshold)
     return _answers(settings, stops, walker.locations.cpu(), geometry)

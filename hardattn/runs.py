@@ -20,6 +20,7 @@ from hardattn.objectives.losses import step_weights
 from hardattn.objectives.methods import method_of, require_policy
 from hardattn.objectives.registry import METHODS
 from hardattn.training.budget import Budget
+from hardattn.training.compilation import require_compiler
 from hardattn.training.geometries import geometry_of, require_glimpses
 from hardattn.training.guidance import (
     Guided,
@@ -57,6 +58,7 @@ def train(
     device: str = "auto",
     command: Sequence[str] | None = None,
     tracker: Tracker | None = None,
+    compile_step: bool = False,
     **chosen: Any,
 ) -> Path:
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
@@ -81,6 +83,8 @@ def train(
         recipe: default the one that suits method and data set.
         command: the command line that was given, kept for the report.
         tracker: is told the figures of every check.
+        compile_step: whether the training step is compiled first, see `hardattn.training.compilation`. What
+            is learned is the same, but for rounding.
         chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
@@ -100,6 +104,8 @@ def train(
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
     guidance = _guidance(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
+    if compile_step:
+        _require_compilable(name)
     settings = NetworkSettings(
         **task_of(dataset, geometry),
         method=name,
@@ -126,6 +132,8 @@ def train(
         learner = LEARNERS[METHODS[name].learner](
             network, METHODS[name], batches, geometry, recipe, seed, targets
         )
+        if compile_step:
+            learner.compile()
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker)
     return run_folder
@@ -169,6 +177,13 @@ def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int)
     require_glimpses(steps, geometry)
     require_sides(recipe, geometry.sides)
     require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
+
+
+def _require_compilable(name: str) -> None:
+    """Raises SettingsError for a method whose step is not compiled, or where there is no compiler."""
+    if not LEARNERS[METHODS[name].learner].compiles:
+        raise SettingsError(f"expected a method that can be compiled, found {name}; leave --compile out")
+    require_compiler()
 
 
 def _steps(name: str, dataset: DataSet) -> int:

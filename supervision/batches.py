@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data.dataset import Split
 from data.errors import SettingsError, StoreError
+from data.gpu import sent
 from data.pool import ImagePool
 from data.sample import sample_rows
 from supervision.source import SequenceSource
@@ -36,9 +37,10 @@ class Batch:
         index: (B,) images of the pool.
         labels: (B,) int64.
         locations: (B, T, 3) places to imitate; zeros where `supervised` is False.
-        supervised: (B,) bool.
+        supervised: (B,) bool; where any are, they come last.
         maps: (G, T, L') values of `Maps` of the G supervised images; None where there are none.
         gains: (G, T) information gain in nats that their designs expected; None where it is not wanted.
+        guided: G, where it is known: so that no GPU need be asked for it.
     """
 
     index: Tensor
@@ -47,6 +49,12 @@ class Batch:
     supervised: Tensor
     maps: Tensor | None = None
     gains: Tensor | None = None
+    guided: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many images are supervised."""
+        return int(self.supervised.sum()) if self.guided is None else self.guided
 
 
 class MixedBatches:
@@ -104,7 +112,7 @@ class MixedBatches:
 
     def _batch(self, plain: Tensor, guided: Tensor) -> Batch:
         device = self.locations.device
-        plain, guided = plain.to(device), guided.to(device)
+        plain, guided = sent(plain, device), sent(guided, device)
         index = torch.cat([plain, guided + self.unsupervised_count])
         locations = torch.cat(
             [self.locations.new_zeros(len(plain), self.glimpses, 3), self.locations[guided]]
@@ -112,7 +120,7 @@ class MixedBatches:
         supervised = torch.arange(len(index), device=device) >= len(plain)
         maps = None if self.maps is None else self.maps.values[guided]
         gains = None if self.gains is None else self.gains[guided]
-        return Batch(index, self.pool.labels[index], locations, supervised, maps, gains)
+        return Batch(index, self.pool.labels[index], locations, supervised, maps, gains, len(guided))
 
 
 def _require_share(share: float, batch_size: int) -> None:

@@ -56,3 +56,15 @@ def write_photo() -> Callable[..., None]:
 def pointer_fit(tmp_path_factory: pytest.TempPathFactory) -> Approximations:
     """Approximations fitted to the made-up task in which it pays to adapt."""
     return fit(pointer_dataset(), tmp_path_factory.mktemp("pointer"), iterations=240, width=24)
+
+
+@pytest.fixture
+def twin() -> Iterator[list[str]]:
+    """A machine with a device `twin`, see `twin_device`; where the CPU waited for it."""
+    module = pytest.importorskip("torch.utils.backend_registration")
+    if not hasattr(module, "_setup_privateuseone_for_python_backend"):
+        pytest.skip("this torch has no hooks for a device in Python")
+    from twin_device import twin_machine, waits
+
+    with twin_machine():
+        yield waits

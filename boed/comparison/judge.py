@@ -31,6 +31,7 @@ from boed.settings import FitSettings
 from data.dataset import DataSet, Split
 from data.device import at_device, one_thread
 from data.errors import DataError
+from data.gpu import mixed_precision
 from data.moving_average import moving_average
 from data.progress import progress
 
@@ -137,7 +138,7 @@ class Learner:
     def step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """One iteration on glimpses, centres and labels."""
         device = batch[0].device
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with mixed_precision(device):
             loss = negative_log_posterior(self.q.train(), *batch, self.shift)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 
 from data.dataset import Split
 from data.geometry import Geometry
+from data.gpu import constant, sent
 from data.places import moved
 
 CHUNK = 32  # images that are floats at a time
@@ -93,7 +94,7 @@ def _levels(images: Tensor) -> Tensor:
 
 def spread(rows: Tensor, count: int) -> Tensor:
     """At most `count` of the rows, evenly spread over them."""
-    return rows[torch.linspace(0, len(rows) - 1, min(count, len(rows))).long()]
+    return rows[sent(torch.linspace(0, len(rows) - 1, min(count, len(rows))).long(), rows.device)]
 
 
 def observed_cells(glimpses: Tensor, locations: Tensor, geometry: Geometry, cells: int) -> Seen:
@@ -124,7 +125,7 @@ def _pasted(glimpses: Tensor, locations: Tensor, geometry: Geometry, cells: int,
     if scale:
         finer = _showing(pixels, _corners(locations, size, scale - 1), size * factor // 2)
         weight = weight * (finer == 0)
-    extent = torch.tensor([geometry.height, geometry.width], device=pixels.device)[:, None]
+    extent = constant(geometry.image_size, pixels.device)[:, None]
     inside = ((pixels >= 0) & (pixels < extent)).to(glimpses.dtype)
     share = inside.unflatten(-1, (size, factor)).mean(-1)  # of a block, along each axis: the rest read 0
     share = share[..., 0, :, None] * share[..., 1, None, :]

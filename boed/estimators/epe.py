@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from boed.posteriors.posterior import Posterior
+from data.gpu import is_gpu
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -64,10 +65,22 @@ def expected_scores(
         (B, L) nats, in double precision.
     """
     logits = q.logits(q.combine(totals[:, None, None], candidates), count)  # (B, N, L, K)
-    scores = candidate_scores(logits, labels, score).double()
-    expected = torch.einsum("bn,bnl->bl", weights.double(), scores)
+    scores = candidate_scores(logits, labels, score)
+    expected = weighted_mean(scores, weights)
     if score == "information":
-        mixed = torch.einsum("bn,bnlk->blk", weights.double(), logits.softmax(-1).double())
+        mixed = weighted_mean(logits.softmax(-1), weights)
         now = entropy(q.logits(totals.clone(), count - 1)).double()
         expected = expected - torch.special.entr(mixed).sum(-1) + now[:, None]
     return expected
+
+
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """(B, ...) float64 means of (B, N, ...) by weights (B, N).
+
+    Added up in float64, so that neighbours do not matter; on a GPU, which may have little of that, in float32
+    and by no product, whose digits and order are the library's to choose.
+    """
+    if is_gpu(values.device):
+        shares = weights.to(values.dtype).view(*weights.shape, *[1] * (values.dim() - 2))
+        return (shares * values).sum(1).double()
+    return torch.einsum("bn,bn...->b...", weights.double(), values.double())

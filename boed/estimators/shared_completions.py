@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from boed.estimators.bank import Bank
-from boed.estimators.epe import candidate_scores
+from boed.estimators.epe import candidate_scores, weighted_mean
 
 IMAGES = 32  # whose scores are held at a time
 CACHED_VALUES = 2**20  # of statistics that go through q at a time: what stays in a core's cache
@@ -42,11 +42,11 @@ def _group(bank: Bank, totals: Tensor, drawn: Tensor, count: int, score: str) ->
     first = len(bank) * torch.arange(len(drawn), device=drawn.device)
     pairs, times = torch.unique(drawn + first[:, None], return_counts=True)
     images, rows = pairs // len(bank), pairs % len(bank)
-    scores = torch.cat(list(_pair_scores(bank, totals, images, rows, count, score)))[: len(pairs)].double()
+    scores = torch.cat(list(_pair_scores(bank, totals, images, rows, count, score)))[: len(pairs)]
     shares = times.double() / drawn.shape[1]
     lengths = torch.bincount(images, minlength=len(drawn)).tolist()
     parts = zip(shares.split(lengths), scores.split(lengths), strict=True)
-    return torch.cat([own[None] @ its for own, its in parts])
+    return torch.cat([weighted_mean(its[None], own[None]) for own, its in parts])
 
 
 def _pair_scores(

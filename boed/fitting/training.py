@@ -19,6 +19,7 @@ from boed.joint_model import PLATES, JointModel
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
+from data.gpu import mixed_precision
 
 BATCH = 128
 LEARNING_RATE = 3e-3
@@ -65,7 +66,7 @@ def train_posterior(
         gathered, flipped = augmentation.gathered(locations, generator)
 
         def guide(*_: Any, observations: dict[str, Tensor]) -> None:
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with mixed_precision(device):
                 glimpses = augmentation.seen(observations["glimpses"], flipped, locations, generator)
                 q(glimpses, geometry.centres(locations))
 

@@ -160,5 +160,5 @@ def best_temperature(logits: Tensor, labels: Tensor) -> float:
     True
     """
     grid = np.geomspace(0.1, 4, 75)
-    losses = [float(cross_entropy(logits / float(t), labels)) for t in grid]
-    return float(grid[int(np.argmin(losses))])
+    losses = torch.stack([cross_entropy(logits / float(t), labels) for t in grid])
+    return float(grid[int(losses.argmin())])

@@ -9,6 +9,7 @@ from boed.completions.retrieval import tempered
 from boed.estimators.epe import candidate_scores
 from boed.estimators.estimator import Completed
 from boed.posteriors.posterior import Posterior
+from data.gpu import sent
 
 CANDIDATES = 8  # first places of a lookahead, the best ones by one step
 BEAM_WIDTH = 8
@@ -84,10 +85,11 @@ def best_set(
     for size in range(2, depth + 1):
         longer: dict[tuple[int, ...], float] = {}
         for places in beam:
-            known = q.combine(total, q.combined(completed.statistics[:, places], 1))  # (N, D)
+            chosen = sent(torch.tensor(places), scores.device)
+            known = q.combine(total, q.combined(completed.statistics[:, chosen], 1))  # (N, D)
             after = _scores(q, completed, known, count + size, score)
             expected = (completed.weights.double() @ after).masked_fill(scores.isinf(), torch.inf)
-            expected[places] = torch.inf
+            expected[chosen] = torch.inf
             for value, place in _smallest(expected):
                 longer[tuple(sorted([*places, place]))] = value
         beam = [list(places) for places in sorted(longer, key=lambda key: longer[key])[:BEAM_WIDTH]]

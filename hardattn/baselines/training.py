@@ -19,6 +19,7 @@ from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.gpu import mixed_precision, sent
 from data.grid import Grid
 from data.pool import ImagePool
 from hardattn.baselines.early_exit import confidence_thresholds
@@ -155,10 +156,9 @@ def one_glimpse(geometry: Geometry) -> Geometry:
 
 def whole(look: Look, grid: Grid) -> Callable[[Tensor], Tensor]:
     """Images by number, (B,) -> (B, C, H, W) values in [0, 1]: glimpses at `one_glimpse`'s only place."""
-    place = grid.locations
 
     def images(index: Tensor) -> Tensor:
-        return look(index, place.to(index.device).expand(len(index), 1, 3))[:, 0]
+        return look(index, grid.on(index.device).expand(len(index), 1, 3))[:, 0]
 
     return images
 
@@ -178,16 +178,15 @@ class WholeImageTrainer(Trainer):
         self, network: Baseline, pool: ImagePool, geometry: Geometry, recipe: BaselineRecipe, seed: int
     ) -> None:
         super().__init__(network, geometry, recipe, seed, len(pool))
-        self.grid, self.look = geometry.grid(), look_of(pool, geometry.retina(), self.device)
+        self.grid, self.look = geometry.grid(), look_of(pool, geometry.known_retina(), self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        index, labels = batch.index.to(self.device), batch.labels.to(self.device)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        with self.draws() as generator:
-            varied = self.variation(len(index), generator)
+        index, labels = sent(batch.index, self.device), sent(batch.labels, self.device)
+        with self.draws():
+            varied = self.variation(len(index))
             images = whole(varied.look(self.look, self.grid), self.grid)(index)
-            with autocast:
+            with mixed_precision(self.device):
                 logits = self.network.train().at_exits(images)
                 loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
         self.descend(loss, fraction)
@@ -204,7 +203,7 @@ def logits_of(network: Baseline, split: Split, geometry: Geometry) -> Tensor:
         geometry: of these images.
     """
     network.eval()
-    look = look_of(ImagePool([split]), geometry.retina(), network.device)
+    look = look_of(ImagePool([split]), geometry.known_retina(), network.device)
     images = whole(look, geometry.grid())
     parts = torch.arange(len(split), device=network.device).split(EVALUATED_AT_ONCE)
     with one_thread():

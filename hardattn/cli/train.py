@@ -40,6 +40,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
     Examples:
       hardattn train --supervise
       hardattn train --method random --minutes 1
+      hardattn train --method ram --compile
       hardattn train --baseline fc --hidden 64
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise
@@ -100,6 +101,7 @@ def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path
         teacher=_teacher(options, task),
         features=_features(options["features"]),
         magnification=options["magnification"],
+        compile_step=options["compile_step"],
         **common,
     )
 

@@ -79,6 +79,12 @@ def _method_options() -> list[click.Parameter]:
         ),
         Option(["--seed"], default=0, show_default=True, help="Of weights, batches and draws."),
         device_option(),
+        Option(
+            ["--compile", "compile_step"],
+            is_flag=True,
+            help="Compile the training step first: it takes up to minutes and a C++ compiler, and makes each "
+            "step faster; not with epe-head and wsram.",
+        ),
     )
 
 

@@ -65,7 +65,10 @@ def localiser_gradients(
     """
     trained, device = copy.deepcopy(network).train(), network.device
     weights = list(trained.policy_head.parameters())
-    look, grid = look_of(ImagePool([split]), settings.geometry.retina(), device), settings.geometry.grid()
+    look, grid = (
+        look_of(ImagePool([split]), settings.geometry.known_retina(), device),
+        settings.geometry.grid(),
+    )
     mode, gradients = METHODS[settings.method].training, list[Tensor]()
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):

@@ -168,7 +168,7 @@ def sweeps_of(
         count: of the values.
     """
     grid, device = settings.geometry.grid(), network.device
-    look, index = look_of(ImagePool([split]), settings.geometry.retina(), device), torch.tensor([row])
+    look, index = look_of(ImagePool([split]), settings.geometry.known_retina(), device), torch.tensor([row])
     with torch.no_grad():
         walked = walk(network, look, index.to(device), grid, settings.glimpses, mode="greedy")
     label = split.labels[index.to(split.labels.device)].to(device)

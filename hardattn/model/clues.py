@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from data.gpu import constant
 from data.grid import Grid
 from hardattn.model.encoders import COORDINATES
 from hardattn.model.registry import COMBINATIONS
@@ -92,7 +93,7 @@ class SpatialClue(nn.Module):
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         """(B, D) and (B, P) -> (B, D + 32)."""
-        extent = torch.tensor(self.grid.image_size, device=centres.device)
+        extent = constant(self.grid.image_size, centres.device)
         pixels = (centres[:, :COORDINATES].detach() + 1) * extent / 2
         return torch.cat([what, sinusoids(pixels)], 1)
 

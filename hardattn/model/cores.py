@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from hardattn.model.linear import Linear, linear
 from hardattn.model.registry import CORES
 
 
@@ -54,7 +55,7 @@ class RnnCore(Core):
     def __init__(self, features: int) -> None:
         super().__init__()
         self.start = nn.Parameter(0.1 * torch.rand(features))
-        self.inward, self.onward = nn.Linear(features, features), nn.Linear(features, features, bias=False)
+        self.inward, self.onward = Linear(features, features), Linear(features, features, bias=False)
         with torch.no_grad():  # starts by remembering, as a rectified network can (Le et al. 2015)
             self.onward.weight.copy_(torch.eye(features))
 
@@ -70,7 +71,9 @@ class RnnCore(Core):
 
 @CORES.register("gru")
 class GruCore(Core):
-    """Gated recurrent unit (Cho et al. 2014).
+    r"""Gated recurrent unit (Cho et al. 2014).
+
+    $r, z = \sigma(W x + U h), \; n = \tanh(W x + r \, U h), \; h' = n + z (h - n)$, with biases.
 
     >>> core = GruCore(8)
     >>> core(torch.zeros(2, 8), core.initial(2)).shape
@@ -83,7 +86,29 @@ class GruCore(Core):
         self.start = nn.Parameter(0.1 * torch.randn(features))
 
     def forward(self, features: Tensor, state: Tensor) -> Tensor:
-        return self.cell(features, state)
+        if features.device.type != "cpu":
+            return self.cell(features, state)  # there one kernel
+        return self._gated(self._inward(features), state)
+
+    def sequence(self, features: Tensor, state: Tensor) -> Tensor:
+        if features.device.type != "cpu":
+            return super().sequence(features, state)
+        states = [state]
+        for inward in self._inward(features).unbind(1):  # one product for all steps
+            states.append(self._gated(inward, states[-1]))
+        return torch.stack(states, 1)
+
+    def _inward(self, features: Tensor) -> Tensor:
+        """(..., 3D) what features (..., D) bring to the gates and to the new state."""
+        return linear(features, self.cell.weight_ih, self.cell.bias_ih)
+
+    def _gated(self, inward: Tensor, state: Tensor) -> Tensor:
+        """(B, D) the next state, of what goes in (B, 3D) and the state (B, D) before."""
+        width = 2 * state.shape[1]
+        onward = linear(state, self.cell.weight_hh, self.cell.bias_hh)
+        reset, update = (inward[:, :width] + onward[:, :width]).sigmoid().chunk(2, 1)
+        new = torch.addcmul(inward[:, width:], reset, onward[:, width:]).tanh()
+        return torch.lerp(new, state, update)
 
 
 @CORES.register("lstm")

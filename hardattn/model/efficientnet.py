@@ -19,6 +19,7 @@ from torch.nn.functional import conv2d, pad
 
 from data.errors import SettingsError
 from hardattn.model.convolutions import Norm
+from hardattn.model.linear import Linear
 from hardattn.model.registry import ENCODERS
 
 STEM = 32  # channels
@@ -140,7 +141,7 @@ class EfficientNetLite0Glimpse(nn.Module):
             nn.Flatten(),
             nn.Unflatten(0, (-1, channels // self.colours)),
             nn.Flatten(),
-            nn.Linear(channels // self.colours * outputs * side * side, features),
+            Linear(channels // self.colours * outputs * side * side, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from hardattn.model.linear import Linear
 from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 FREQUENCIES = 3
@@ -44,7 +45,7 @@ class ConvGlimpse(nn.Module):
             *([nn.BatchNorm2d(32)] if batch_norm else []),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(32 * side * side, features),
+            Linear(32 * side * side, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 
@@ -71,9 +72,9 @@ class LinearGlimpse(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(channels * size * size, features // 2),
+            Linear(channels * size * size, features // 2),
             nn.ReLU(),
-            nn.Linear(features // 2, features),
+            Linear(features // 2, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 
@@ -100,7 +101,7 @@ class LocationEmbedding(nn.Module):
         super().__init__()
         self.scales: Tensor
         self.register_buffer("scales", torch.pi * 2.0 ** torch.arange(frequencies), persistent=False)
-        self.linear = nn.Linear(coordinates * (1 + 2 * frequencies), features)
+        self.linear = Linear(coordinates * (1 + 2 * frequencies), features)
 
     def forward(self, centres: Tensor) -> Tensor:
         """(B, P) centres in [-1, 1] -> (B, D)."""
@@ -143,7 +144,7 @@ class Concatenate(nn.Module):
     def __init__(self, features: int, *, coordinates: int = COORDINATES) -> None:
         super().__init__()
         self.where = LocationEmbedding(features, coordinates)
-        self.linear = nn.Linear(2 * features, features)
+        self.linear = Linear(2 * features, features)
 
     def forward(self, what: Tensor, centres: Tensor) -> Tensor:
         return relu(self.linear(torch.cat([what, self.where(centres)], dim=1)))

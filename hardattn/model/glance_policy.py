@@ -6,10 +6,11 @@ Shapes: B images, L places of the grid, D features, W width of the state.
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.grid import Grid
 from hardattn.model.fusion import Memory
+from hardattn.model.linear import Linear
 from hardattn.model.locations import Categorical, Locations
 from hardattn.model.policies import CategoricalPolicy
 from hardattn.model.registry import POLICIES
@@ -34,7 +35,7 @@ class GlancePolicy(CategoricalPolicy):
 
     def __init__(self, features: int, grid: Grid, *, memory: Memory) -> None:
         super().__init__(features, grid)
-        self.memory, self.linear = memory, nn.Linear(2 * features, len(grid))
+        self.memory, self.linear = memory, Linear(2 * features, len(grid))
 
     def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
         """Of states (B, W); before any glimpse f_1 is 0."""

@@ -24,10 +24,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 from torch.nn.utils import skip_init
 
 from data.errors import SettingsError
+from hardattn.model.linear import Linear, linear
 from hardattn.model.registry import HEADS
 
 PONDER_COSTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
@@ -84,8 +84,8 @@ class Head(nn.Module):
 
     def __init__(self, features: int, outputs: int) -> None:
         super().__init__()
-        self.hidden = skip_init(nn.Linear, features, WIDTH)
-        self.last = nn.Linear(WIDTH, outputs)
+        self.hidden = skip_init(Linear, features, WIDTH)
+        self.last = Linear(WIDTH, outputs)
 
 
 class StoppingHeads(nn.ModuleDict):
@@ -104,7 +104,7 @@ class StoppingHeads(nn.ModuleDict):
     """
 
     def __init__(self, features: int) -> None:
-        joint = nn.Linear(features, len(HEADS) * WIDTH)  # draws the hidden layers of all heads at once
+        joint = Linear(features, len(HEADS) * WIDTH)  # draws the hidden layers of all heads at once
         super().__init__({name: Head(features, kind.outputs) for name, kind in HEADS.items()})
         hidden = (joint.weight.split(WIDTH), joint.bias.split(WIDTH))
         with torch.no_grad():

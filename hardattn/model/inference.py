@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from hardattn.model.linear import Linear
 from hardattn.model.locations import Locations
 from hardattn.model.policies import DrawnPolicy, Policy
 
@@ -38,12 +39,12 @@ class InferenceNetwork(nn.Module):
         super().__init__()
         self.image = nn.Sequential(
             nn.Flatten(),
-            nn.Linear(channels * size * size, features),
+            Linear(channels * size * size, features),
             nn.ReLU(),
-            nn.Linear(features, features),
+            Linear(features, features),
         )
         self.label = nn.Embedding(classes, features)
-        self.state = nn.Linear(features, features)
+        self.state = Linear(features, features)
         self.policy = policy
 
     def context(self, glances: Tensor, labels: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from data.grid import Grid
 from hardattn.model.clues import sinusoids
 from hardattn.model.fusion import Memory
+from hardattn.model.linear import Linear
 from hardattn.model.policies import Action, ActMode, Policy
 from hardattn.model.registry import POLICIES
 
@@ -99,7 +100,7 @@ class AffinePolicy(Localiser):
 
     def __init__(self, features: int, grid: Grid) -> None:
         super().__init__(grid)
-        self.linear = nn.Linear(features, 3)
+        self.linear = Linear(features, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         return self.linear(features)
@@ -121,11 +122,11 @@ class AttentionLocaliser(Localiser):
 
     def __init__(self, features: int, grid: Grid, *, memory: Memory) -> None:
         super().__init__(grid)
-        self.memory, self.query = memory, nn.Linear(features, ATTENDED)
+        self.memory, self.query = memory, Linear(features, ATTENDED)
         self.attention = nn.MultiheadAttention(
             ATTENDED, HEADS, batch_first=True, kdim=features, vdim=features
         )
-        self.linear = nn.Linear(ATTENDED, 3)
+        self.linear = Linear(ATTENDED, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, 3) of states (B, W); before any glimpse there is nothing to attend to, and zeros are read."""
@@ -162,9 +163,9 @@ class MapLocaliser(Localiser):
         self.register_buffer("where", where, persistent=False)
         self.cells = nn.Conv2d(channels + len(where), MAP_CHANNELS, 1)
         self.layers = nn.Sequential(
-            nn.Linear(features + MAP_CHANNELS * sides[0] * sides[1], MAP_HIDDEN),
+            Linear(features + MAP_CHANNELS * sides[0] * sides[1], MAP_HIDDEN),
             nn.ReLU(),
-            nn.Linear(MAP_HIDDEN, 3),
+            Linear(MAP_HIDDEN, 3),
         )
 
     def forward(self, features: Tensor) -> Tensor:

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from data.gpu import constant
 from data.grid import Grid
 from data.places import denormalise, normalise, places_at
+from hardattn.model.draws import drawn
 
 BEYOND = 1e3  # a normalised coordinate that is far outside of the image
 
@@ -49,14 +51,10 @@ class Categorical:
 
     def __init__(self, logits: Tensor, grid: Grid) -> None:
         self.log_probs, self.grid = logits.float().log_softmax(1), grid
-        self.candidates = grid.locations.to(logits.device)
+        self.candidates = grid.on(logits.device)
 
     def sample(self, generator: torch.Generator | None) -> Tensor:
-        """By inverting the distribution function: L additions, not L random numbers."""
-        total = self.log_probs.detach().exp().cumsum(1)
-        mark = torch.rand(len(total), 1, generator=generator, device=total.device) * total[:, -1:]
-        index = torch.searchsorted(total, mark, right=True).squeeze(1)
-        return self.candidates[index.clamp(max=total.shape[1] - 1)]
+        return self.candidates[drawn(self.log_probs.detach().exp(), generator)]
 
     def mode(self) -> Tensor:
         return self.candidates[self.log_probs.detach().argmax(1)]
@@ -99,7 +97,7 @@ class EpeMap:
         return self._draws().sample(generator)
 
     def mode(self) -> Tensor:
-        return self.grid.locations.to(self.epe.device)[self._open().argmin(1)]
+        return self.grid.on(self.epe.device)[self._open().argmin(1)]
 
     def log_prob(self, locations: Tensor) -> Tensor:
         return self._draws().log_prob(locations)
@@ -139,7 +137,7 @@ class GaussianMixture:
 
     def sample(self, generator: torch.Generator | None) -> Tensor:
         shares = self.log_shares.detach().exp()
-        chosen = torch.multinomial(shares, 1, generator=generator)
+        chosen = drawn(shares, generator)[:, None]
         noise = torch.randn(len(shares), 2, generator=generator, device=shares.device)
         return self._pixels(self._mean(chosen) + self.deviation.detach() * noise)
 
@@ -153,7 +151,7 @@ class GaussianMixture:
 
     def _edges(self, locations: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 2) the centres between which a draw comes to a place (B, 3): at a border, all beyond it."""
-        size, extent = self.grid.glimpse_size, torch.tensor(self.grid.image_size, device=locations.device)
+        size, extent = self.grid.glimpse_size, constant(self.grid.image_size, locations.device)
         centres, corners = normalise(locations, self.grid), locations[..., :2]
         low = (centres - 1 / extent).masked_fill(corners <= 0, -BEYOND)
         return low, (centres + 1 / extent).masked_fill(corners >= extent - size, BEYOND)
@@ -164,7 +162,7 @@ class GaussianMixture:
 
     def _pixels(self, centres: Tensor) -> Tensor:
         size, (height, width) = self.grid.glimpse_size, self.grid.image_size
-        last = torch.tensor([height - size, width - size], device=centres.device)
+        last = constant((height - size, width - size), centres.device)
         corners = denormalise(centres, self.grid)[..., :2].clamp(min=0)
         return places_at(torch.minimum(corners, last), size)
 

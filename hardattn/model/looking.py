@@ -11,6 +11,7 @@ from torch import Tensor
 from data.dataset import Split
 from data.device import one_thread
 from data.geometry import Geometry
+from data.gpu import is_gpu
 from data.pool import ImagePool
 from data.retina import Retina
 from hardattn.model.network import HardAttention
@@ -24,7 +25,9 @@ def look_of(pool: ImagePool, retina: Retina, device: torch.device) -> Look:
     home = pool.splits[0].images.device
 
     def look(index: Tensor, locations: Tensor) -> Tensor:
-        return pool.glimpses(retina, index.to(home), locations.to(home)).to(device)
+        if is_gpu(home) or locations.is_floating_point():  # whose gradient goes with them
+            return pool.glimpses(retina, index.to(home), locations.to(home)).to(device)
+        return pool.glimpses(retina, index.to(device), locations.to(device))
 
     return look
 
@@ -46,7 +49,7 @@ def look_at_all(
     """
     network.eval()
     device = network.device
-    look = look_of(ImagePool([split]), geometry.retina(), device)
+    look = look_of(ImagePool([split]), geometry.known_retina(), device)
     generator = torch.Generator(device).manual_seed(seed)
     run = partial(explore, network, look, grid=geometry.grid(), steps=steps, mode=mode, generator=generator)
     with one_thread():

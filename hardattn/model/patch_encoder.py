@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from data.errors import SettingsError
+from hardattn.model.linear import Linear
 from hardattn.model.registry import ENCODERS
 
 PATCH, CHANNELS = 4, 16
@@ -47,7 +48,7 @@ class PatchGlimpse(nn.Module):
             *([nn.BatchNorm2d(CHANNELS)] if batch_norm else []),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(CHANNELS * places, features),
+            Linear(CHANNELS * places, features),
             nn.BatchNorm1d(features) if batch_norm else nn.LayerNorm(features),
         )
 

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from hardattn.model.encoders import COORDINATES
+from hardattn.model.linear import Linear
 from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 
 def two_layers(inputs: int, features: int) -> nn.Sequential:
     """W' relu(W x), half as wide between as at the end: 128 and 256 as published."""
     hidden = max(1, features // 2)
-    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, features))
+    return nn.Sequential(Linear(inputs, hidden), nn.ReLU(), Linear(hidden, features))
 
 
 @ENCODERS.register("plain")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from data.errors import SettingsError
 from data.grid import Grid, LocationGrid
 from hardattn.model.choices import DEVIATION
+from hardattn.model.linear import Linear
 from hardattn.model.locations import Categorical, EpeMap, GaussianMixture, Locations
 from hardattn.model.registry import POLICIES
 
@@ -155,7 +156,7 @@ class CategoricalPolicy(DrawnPolicy):
 
     def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
-        self.linear, self.grid = nn.Linear(features, len(grid)), grid
+        self.linear, self.grid = Linear(features, len(grid)), grid
 
     def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
         return Categorical(self.linear(features), self.grid)
@@ -184,7 +185,7 @@ class ProductPolicy(DrawnPolicy):
         super().__init__()
         plain, *wider = grid.parts
         self.sizes = (len(plain.rows), len(plain.cols), 1 + len(wider) if wider else 0)
-        self.linear, self.grid = nn.Linear(features, sum(self.sizes)), grid
+        self.linear, self.grid = Linear(features, sum(self.sizes)), grid
         for number, part in enumerate(grid.parts):
             rows, cols = nearest(part, plain, "rows"), nearest(part, plain, "cols")
             self.register_buffer(f"rows_{number}", rows, persistent=False)
@@ -229,7 +230,7 @@ class EpePolicy(DrawnPolicy):
 
     def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, len(grid)))
+        self.layers = nn.Sequential(Linear(features, features), nn.ReLU(), Linear(features, len(grid)))
         self.grid, self.epsilon = grid, EXPLORATION
 
     def forward(self, features: Tensor, taken: Tensor | None = None) -> EpeMap:
@@ -260,7 +261,7 @@ class GaussianPolicy(DrawnPolicy):
 
     def __init__(self, features: int, grid: Grid, *, deviation: float | None = DEVIATION) -> None:
         super().__init__()
-        self.linear, self.grid = nn.Linear(features, 3 * self.components), grid
+        self.linear, self.grid = Linear(features, 3 * self.components), grid
         start = torch.tensor(math.log(deviation or DEVIATION))
         self.log_deviation = nn.Parameter(start, requires_grad=deviation is None)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -87,18 +87,22 @@ class Walk:
     mask: Tensor
 
 
+JOINED = ("locations", "log_prob", "prior", "logits", "baseline", "candidates", "auxiliary")
+"""Tensors of a `Rollout`, some of which may be None; beside them it has what is said."""
+
+
 def joined(parts: Sequence[Rollout], device: torch.device | None = None) -> Rollout:
     """Rollouts of some images, and of others, as one; on a device, or where they are."""
 
     def together(values: Sequence[Tensor]) -> Tensor:
-        return torch.cat(list(values)).to(device)
+        return (values[0] if len(values) == 1 else torch.cat(list(values))).to(device)
 
-    names = [part.name for part in fields(Rollout) if part.name != "said"]
-    every = {name: [getattr(part, name) for part in parts] for name in names}
-    known = {name: [value for value in values if isinstance(value, Tensor)] for name, values in every.items()}
-    whole = {name: together(values) for name, values in known.items() if values}
+    whole: dict[str, Any] = {}
+    for name in JOINED:
+        known = [value for value in (getattr(part, name) for part in parts) if value is not None]
+        whole[name] = together(known) if known else None
     said = {head: together([part.said[head] for part in parts]) for head in parts[0].said}
-    return replace(parts[0], said=said, **whole)  # type: ignore[arg-type]
+    return Rollout(**whole, said=said, glances=parts[0].glances)
 
 
 def explore(
@@ -147,11 +151,12 @@ def walk(
         choose: instead of the network's policy.
     """
     choose = choose or partial(_act, network, cast(ActMode, mode))
-    states, log_probs = [network.initial(len(index))], list[Tensor]()
+    states = [network.initial(len(index))]
+    log_probs: list[Tensor] = []
     locations, mask = index.new_zeros(len(index), 0, 3), network.mask(len(index))
     for step in range(steps):
         if grid.first_glance and step == 0:
-            location = whole_image(grid.image_size).to(index).expand(len(index), 3)
+            location = whole_image(grid.image_size, index.device).expand(len(index), 3)
             log_prob = states[0].new_zeros(len(index))
         else:
             taken = taken_places(network, locations, grid)
@@ -215,7 +220,7 @@ def _log_prob(
         return states.new_full((len(states),), torch.nan)
     if not grid.first_glance:
         return network.log_prob(states, places, taken)
-    glances, any_place = is_whole(places, grid), grid.locations[0].to(places.device)
+    glances, any_place = is_whole(places, grid), grid.on(places.device)[0]
     chosen = torch.where(glances[:, None], any_place, places)
     return network.log_prob(states, chosen, taken).masked_fill(glances, 0.0)
 
@@ -276,7 +281,7 @@ def blind_places(
     if grid.first_glance:
         plain = replace(grid, first_glance=False)
         return after_glance(blind_places(count, plain, steps - 1, mode, device, generator), grid.image_size)
-    candidates = grid.locations.to(device)
+    candidates = grid.on(device)
     if mode == "centre":
         nearest = grid.parts[0].normalised().square().sum(1).argmin()  # a plain glimpse: they come first
         return candidates[nearest].expand(count, steps, 3)

@@ -5,10 +5,11 @@ Shapes: B images, D features.
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from data.grid import Grid
 from hardattn.model.choices import DEVIATION
+from hardattn.model.linear import Linear
 from hardattn.model.locations import GaussianMixture, Locations
 from hardattn.model.policies import DrawnPolicy
 from hardattn.model.registry import POLICIES
@@ -41,7 +42,7 @@ class StateGaussianPolicy(DrawnPolicy):
 
     def __init__(self, features: int, grid: Grid) -> None:
         super().__init__()
-        self.mean, self.spread, self.grid = nn.Linear(features, 2), nn.Linear(features, 2), grid
+        self.mean, self.spread, self.grid = Linear(features, 2), Linear(features, 2), grid
 
     def forward(self, features: Tensor, taken: Tensor | None = None) -> Locations:
         means = self.mean(features).tanh()[:, None]  # (B, 1, 2)

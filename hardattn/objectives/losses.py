@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from data.errors import SettingsError
+from data.gpu import sent
 from hardattn.model.rollout import Rollout
 from hardattn.objectives.choices import LOSS_AT, LossAt
 
@@ -23,8 +24,8 @@ def mean_over(values: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if mask is None:
         return values.mean()
-    chosen = values[mask]
-    return chosen.mean() if len(chosen) else values.new_zeros(())
+    each = values.flatten(1).mean(1) if values.dim() > 1 else values
+    return each.where(mask, 0).sum() / mask.sum().clamp(min=1)
 
 
 def step_weights(loss_at: LossAt, glimpses: int) -> Tensor:
@@ -81,7 +82,8 @@ def classification(rollout: Rollout, targets: Tensor, loss_at: LossAt = "every")
     logits = torch.cat([rollout.prior[:, None], rollout.logits], dim=1).float()  # (B, T+1, K)
     steps = logits.shape[1]
     each = cross_entropy(logits.flatten(0, 1), targets.repeat_interleave(steps, 0), reduction="none")
-    return each.view(-1, steps).mean(0) @ step_weights(loss_at, steps - 1).to(each.device)
+    weights = sent(step_weights(loss_at, steps - 1), each.device)
+    return each.view(-1, steps).mean(0) @ weights
 
 
 def auxiliary(rollout: Rollout, targets: Tensor) -> Tensor:

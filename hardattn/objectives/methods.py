@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from torch import Tensor
+
 from data.errors import SettingsError
 from hardattn.model.registry import POLICIES
 from hardattn.model.rollout import Mode
@@ -290,7 +292,7 @@ class Objective:
     """
 
     loss_at: LossAt = "every"
-    supervision_weight: float = 1.0
+    supervision_weight: float | Tensor = 1.0
     rewards: Mapping[str, float] = field(default_factory=lambda: {"final": 1.0})
     anneal_supervision: bool = False
     gain_target: str = "realised"

@@ -129,11 +129,10 @@ def returns(
     require_discount(discount)
     require_rewards(weights)
     earned = torch.stack([w * REWARDS[name](rollout, labels, boxes) for name, w in weights.items()]).sum(0)
-    total, sums = torch.zeros_like(earned[:, 0], dtype=torch.float64), list[Tensor]()
-    for reward in reversed(earned.unbind(1)):
-        total = reward + discount * total
-        sums.append(total)
-    return torch.stack(sums[::-1], 1).to(earned.dtype)
+    step = torch.arange(earned.shape[1], dtype=torch.float32, device=earned.device)
+    later = step[:, None] - step  # (T, T) by how many glimpses k is later than t
+    worth = (discount ** later.clamp(min=0)).tril()
+    return (earned[:, :, None] * worth).sum(1)  # no product, whose digits a GPU may spare
 
 
 def _all_logits(rollout: Rollout) -> Tensor:

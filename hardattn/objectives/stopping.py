@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from data.gpu import constant
 from hardattn.model.halting import after_each
 from hardattn.model.heads import PONDER_COSTS, after, halting, require_said, stopping
 from hardattn.model.rollout import Rollout
@@ -90,7 +91,7 @@ def stochastic(rollout: Rollout, labels: Tensor) -> Tensor:
 
 def _costed(nll: Tensor, glimpses: Tensor) -> Tensor:
     """(B, C) nats of predictions and of the glimpses (B, C) that they took."""
-    return nll + glimpses * torch.tensor(PONDER_COSTS, device=nll.device)
+    return nll + glimpses * constant(PONDER_COSTS, nll.device)
 
 
 def _label_chances(logits: Tensor, labels: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 
 from torch import Tensor
 
@@ -52,7 +52,7 @@ class LossInputs:
         """(B,) labels to learn, or (B, K) probabilities of them."""
         return self.labels if self.class_targets is None else self.class_targets
 
-    @cached_property
+    @property
     def returns(self) -> Tensor:
         """(B, T) rewards from each glimpse on."""
         objective = self.objective

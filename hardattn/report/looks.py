@@ -92,7 +92,7 @@ class Looks:
         Of a differentiable policy they are those at the places between pixels that these are rounded from.
         """
         index = torch.tensor([row], device=self.network.device)
-        look = look_of(ImagePool([self.split]), self.geometry.retina(), self.network.device)
+        look = look_of(ImagePool([self.split]), self.geometry.known_retina(), self.network.device)
         if not (self.chosen and self.network.policy_head.differentiable):
             glimpses = look(index, locations[None])[0]
             return glimpses, states_along(self.network, glimpses, locations, grid)
@@ -136,6 +136,6 @@ def maps_of(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
 
 def _on_grid(network: HardAttention, states: Tensor, grid: Grid) -> Tensor:
     """(B, L) log-density of a policy that knows no grid."""
-    places = grid.locations.to(states.device)
+    places = grid.on(states.device)
     rows = [network.policy(state.expand(len(places), -1)).log_prob(places) for state in states]
     return torch.stack(rows)

@@ -96,7 +96,7 @@ class Walker:
     def _places(self, states: Tensor, before: Tensor) -> Tensor:
         """(B, 3) where to look next; the first may be a glance."""
         if self.grid.first_glance and before.shape[1] == 0:
-            return whole_image(self.grid.image_size).to(before).expand(len(before), 3)
+            return whole_image(self.grid.image_size, before.device).expand(len(before), 3)
         taken = taken_places(self.network, before, self.grid)
         return self.network.act(states, "greedy", None, taken).places
 

@@ -5,13 +5,13 @@ No image is changed or even read: a mirrored image is a mirrored glimpse of the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from data.geometry import Geometry
+from data.gpu import sent
 from data.grid import Grid, LocationGrid
 from data.places import mirrored, moved
 from hardattn.model.rollout import Look
@@ -41,7 +41,7 @@ def mirrored_on_grid(places: Tensor, grid: Grid) -> Tensor:
     other = mirrored(places, grid)[..., 1]
     for part in grid.parts:
         if part.glimpse_size <= grid.image_size[1]:  # the whole of a high image has no other place
-            columns = mirrored_columns(part).to(col.device)
+            columns = sent(mirrored_columns(part), col.device)
             own = columns[col.clamp(max=len(columns) - 1)]
             other = torch.where(side == part.glimpse_size, own, other)
     return torch.stack([row, other, side], -1)
@@ -56,14 +56,18 @@ class Variation:
         contrast: (B,) factor of the pixel values.
         tint: (B, C) added to the pixel values, C the channels of a glimpse.
         jitter: largest shift of a plain glimpse in each axis, in pixels; a wider one shifts further.
-        generator: of the shifts.
+        generator: of the shifts; None: torch's own.
+        mirrors: whether any image may be mirrored.
+        tones: whether any may have another contrast or tint.
     """
 
     flipped: Tensor
     contrast: Tensor
     tint: Tensor
     jitter: int
-    generator: torch.Generator
+    generator: torch.Generator | None = None
+    mirrors: bool = True
+    tones: bool = True
 
     @classmethod
     def draw(
@@ -74,30 +78,23 @@ class Variation:
         mirror: bool,
         tone: float,
         jitter: int,
-        generator: torch.Generator,
+        generator: torch.Generator | None = None,
+        device: torch.device | None = None,
     ) -> Variation:
-        """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`."""
-        device = generator.device
+        """Each image mirrored with probability a half; contrast and tint normal, of deviation `tone`.
+
+        On the device of the generator, or on `device` by torch's own.
+        """
+        device = device if generator is None else generator.device
         flipped = torch.rand(count, generator=generator, device=device) < 0.5
         contrast = 1 + tone * torch.randn(count, generator=generator, device=device)
         tint = tone * torch.randn(count, geometry.channels, generator=generator, device=device)
-        return cls(flipped & mirror, contrast, tint.repeat(1, geometry.scales), jitter, generator)
+        tint = tint.repeat(1, geometry.scales)
+        return cls(flipped & mirror, contrast, tint, jitter, generator, mirrors=mirror, tones=tone > 0)
 
-    @cached_property
-    def mirrors(self) -> bool:
-        """Whether any image is mirrored."""
-        return bool(self.flipped.any())
-
-    @cached_property
-    def tones(self) -> bool:
-        """Whether any image has another contrast or tint."""
-        return bool((self.contrast != 1).any() | (self.tint != 0).any())
-
-    def of(self, rows: Tensor) -> Variation:
+    def of(self, rows: Tensor | slice) -> Variation:
         """The variation of some of the images."""
-        return Variation(
-            self.flipped[rows], self.contrast[rows], self.tint[rows], self.jitter, self.generator
-        )
+        return replace(self, flipped=self.flipped[rows], contrast=self.contrast[rows], tint=self.tint[rows])
 
     def look(self, look: Look, grid: Grid) -> Look:
         """`look` as it is for the varied images; locations are theirs."""

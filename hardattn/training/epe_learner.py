@@ -22,7 +22,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from data.gpu import mixed_precision, sent
 from data.grid import Grid
+from data.places import normalise
 from hardattn.model.locations import EpeMap
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import EXPLORATION, EpePolicy
@@ -76,8 +78,9 @@ def realised(
         labels: (B,).
     """
     count, times = len(places), places.shape[1] * places.shape[2]
-    glimpses = look(index, grid.locations.to(places.device)[places].flatten(1, 2)).flatten(0, 1)
-    centres = grid.normalised().to(places.device)[places].flatten(0, 2)
+    candidates = grid.on(places.device)[places]  # (B, T, R, 3)
+    glimpses = look(index, candidates.flatten(1, 2)).flatten(0, 1)
+    centres = normalise(candidates, grid).flatten(0, 2)
     before = walked.states[:, :-1].repeat_interleave(places.shape[2], 1).flatten(0, 1)
     mask = walked.mask.expand(count, -1).repeat_interleave(times, 0)
     after = network.step(glimpses, centres, before, mask)
@@ -105,24 +108,26 @@ def after_glance(walked: Walk, chosen: slice) -> Walk:
 class EpeLearner(Learner):
     """The training of a network whose policy is an `EpeMap`: cross-entropy, and the regression of the map."""
 
+    compiles = False
+
     def step(self, batch: Batch, fraction: float) -> None:
         cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
-        index, labels = batch.index.to(self.device), self.labels[batch.index].to(self.device)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        with self.draws() as generator, autocast:
-            weighted = self._weighted(index, labels, generator)
+        index = sent(batch.index, self.device)
+        labels = self.labels[index]
+        with self.draws(), mixed_precision(self.device):
+            weighted = self._weighted(index, labels)
         self.finish(weighted, fraction)
 
-    def _weighted(self, index: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+    def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
-        class_targets = self.targets[index.to(self.targets.device)].to(self.device)
+        class_targets = self.targets[index]
         nobody = torch.zeros_like(labels, dtype=torch.bool)
-        look = self.variation(len(index), generator).look(self.look, self.grid)
-        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample", generator=generator)
+        look = self.variation(len(index)).look(self.look, self.grid)
+        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample")
         rollout = read(self.network, walked, self.grid)
         walked, after = after_glance(walked, rollout.chosen), taken(rollout, labels)[:, rollout.chosen]
         size = (len(index), walked.locations.shape[1], CANDIDATES)
-        others = torch.randint(len(self.grid), size, generator=generator, device=self.device)
+        others = torch.randint(len(self.grid), size, device=self.device)
         values = realised(self.network, look, index, walked, others, labels, self.grid)
         places = torch.cat([self.grid.index(walked.locations)[..., None], others], 2)
         values = torch.cat([after[..., None], values], 2)

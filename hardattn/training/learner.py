@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch.nn.functional import nll_loss
 
 from data.dataset import Split
 from data.geometry import Geometry
+from data.gpu import mixed_precision, sent
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
-from hardattn.objectives.methods import Method
+from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.rewards import reachable
 from hardattn.objectives.stopping import ponder
 from hardattn.objectives.terms import LossInputs, terms
@@ -22,6 +24,7 @@ from hardattn.stopping.flops import Costs, costs_of
 from hardattn.stopping.rules import Predictions
 from hardattn.training.augment import Variation
 from hardattn.training.budget import is_check
+from hardattn.training.compilation import Forward, compiled
 from hardattn.training.recipe import Recipe
 from hardattn.training.registry import LEARNERS
 from hardattn.training.trainer import Trainer
@@ -37,8 +40,12 @@ class Learner(Trainer):
         method: which terms the loss has.
         batches: of the images, which are numbered as in their pool.
         targets: (N, K) class probabilities of the pool's images to learn in the place of their labels.
+
+    Attributes:
+        compiles: whether its step can be compiled.
     """
 
+    compiles: ClassVar[bool] = True
     network: HardAttention
     recipe: Recipe
 
@@ -54,73 +61,100 @@ class Learner(Trainer):
     ) -> None:
         super().__init__(network, geometry, recipe, seed, batches.unsupervised_count)
         self.method, self.grid, self.steps = method, geometry.grid(), batches.glimpses
-        self.labels = batches.pool.labels
-        self.targets = self.labels if targets is None else targets.to(self.labels.device)
-        self.boxes = None if batches.pool.boxes is None else reachable(batches.pool.boxes, geometry)
-        self.look = look_of(batches.pool, geometry.retina(), self.device)
+        self.pool, self.labels = batches.pool, batches.pool.labels.to(self.device)
+        self.targets = self.labels if targets is None else targets.to(self.device)
+        boxes = batches.pool.boxes
+        self.boxes = None if boxes is None else reachable(boxes, geometry).to(self.device)
+        self.look = look_of(batches.pool, geometry.known_retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
+        for grid in (self.grid, getattr(network.policy_head, "grid", self.grid)):
+            grid.on(self.device)  # there before a step is compiled
+        self.forward: Forward = self._terms
+
+    def compile(self) -> None:
+        """From here on the step is one compiled program, forward and backward; the next one compiles it."""
+        for constant in (self.grid.locations, *(split.images for split in self.pool.splits)):
+            torch._dynamo.mark_static_address(constant)  # CUDA graphs copy what may move
+        self.forward = compiled(self._terms, self.device)
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
+        self.network.train()
         method = self.method.at(fraction, self.recipe.imitate_for)
-        supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        with self.draws() as generator, autocast:
-            varied = self.variation(len(index), generator)
-            rollout = self._rollout(index, supervised, batch.locations, method.training, varied)
-            inputs = LossInputs(
-                rollout,
-                self.labels[index].to(self.device),
-                supervised,
-                self.recipe.objective.at(fraction),
-                boxes=self._boxes(index, varied),
-                normaliser=self._normaliser(),
-                maps=None if batch.maps is None else batch.maps.to(self.device),
-                gains=None if batch.gains is None else batch.gains.to(self.device),
-                class_targets=self.targets[index].to(self.device),
-            )
-            weighted = terms(method, inputs)
+        free = len(batch.index) - (batch.count if method.supervised else 0)
+        index = sent(batch.index, self.device)
+        with self.draws(), mixed_precision(self.device):
+            varied = self.variation(len(index))
+            own = self._inputs(batch, index, free, self._objective(fraction), varied)
+            locations = sent(batch.locations, self.device)
+            weighted = self.forward(method, index, free, locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _objective(self, fraction: float) -> Objective:
+        """When `fraction` of the budget is used; what changes is a tensor, as numbers are compiled in."""
+        objective = self.recipe.objective.at(fraction)
+        weight = sent(torch.tensor(objective.supervision_weight), self.device)
+        return replace(objective, supervision_weight=weight) if objective.anneal_supervision else objective
+
+    def _inputs(
+        self, batch: Batch, index: Tensor, free: int, objective: Objective, varied: Variation
+    ) -> dict[str, Any]:
+        """What the loss is computed from beside the rollout, see `LossInputs`."""
+        return {
+            "labels": self.labels[index],
+            "supervised": torch.arange(len(index), device=self.device) >= free,
+            "objective": objective,
+            "boxes": self._boxes(index, varied),
+            "maps": None if batch.maps is None else sent(batch.maps, self.device),
+            "gains": None if batch.gains is None else sent(batch.gains, self.device),
+            "class_targets": self.targets[index],
+        }
+
+    def _terms(
+        self,
+        method: Method,
+        index: Tensor,
+        free: int,
+        locations: Tensor,
+        varied: Variation,
+        inputs: dict[str, Any],
+    ) -> dict[str, Tensor]:
+        """The weighted terms of the loss on images (B,), of which the first so many are free."""
+        rollout = self._rollout(index, free, locations, method.training, varied)
+        return terms(method, LossInputs(rollout, normaliser=self._normaliser(), **inputs))
 
     def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
         """Down the gradient of the weighted terms, which are noted for the log."""
         self.descend(torch.stack(list(weighted.values())).sum(), fraction)
         if is_check(self.iteration):
-            self.terms = {f"loss_{name}": round(value.item(), 5) for name, value in weighted.items()}
+            values = torch.stack(list(weighted.values())).tolist()  # one wait for all
+            self.terms = {
+                f"loss_{name}": round(value, 5) for name, value in zip(weighted, values, strict=True)
+            }
 
     def _boxes(self, index: Tensor, varied: Variation) -> Tensor | None:
         """(B, 6) where a glimpse touches the objects of varied images; None where no boxes are known."""
         if self.boxes is None:
             return None
-        return varied.reachable(self.boxes[index].to(self.device), self.grid)
+        return varied.reachable(self.boxes[index], self.grid)
 
     def _normaliser(self) -> Tensor | None:
         """What the score of REINFORCE leaves out of log pi, if anything."""
         distance = self.recipe.reinforce_loss == "distance"
         return self.network.policy_head.log_normaliser() if distance else None
 
-    def _ordered(self, supervised: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Which images are supervised, and all images: first the others."""
-        free = index[~supervised]
-        last = torch.arange(len(index), device=index.device) >= len(free)
-        return last.to(self.device), torch.cat([free, index[supervised]])
-
-    def _rollout(
-        self, index: Tensor, supervised: Tensor, locations: Tensor, mode: Mode, varied: Variation
-    ) -> Rollout:
+    def _rollout(self, index: Tensor, free: int, locations: Tensor, mode: Mode, varied: Variation) -> Rollout:
         """First the free images where the network likes, then the supervised ones at `locations`."""
-        network, index, parts = self.network.train(), index.to(self.device), list[Rollout]()
-        free, guided = (~supervised).nonzero().view(-1), supervised.nonzero().view(-1)
-        if len(free):
-            look, draws = varied.of(free).look(self.look, self.grid), varied.generator
-            parts.append(
-                explore(network, look, index[free], self.grid, self.steps, mode=mode, generator=draws)
-            )
-        if len(guided):
-            own = varied.of(guided)
-            forced = own.locations(locations[-len(guided) :].to(self.device), self.grid)
+        network = self.network
+        parts: list[Rollout] = []
+        if free:
+            look = varied.of(slice(free)).look(self.look, self.grid)
+            parts.append(explore(network, look, index[:free], self.grid, self.steps, mode=mode))
+        if free < len(index):
+            own = varied.of(slice(free, None))
+            forced = own.locations(locations[free:], self.grid)
             look, places = own.look(self.look, self.grid), self._places(own)
-            parts.append(follow(network, look, index[guided], forced, self.grid, places))
+            parts.append(follow(network, look, index[free:], forced, self.grid, places))
         return joined(parts)
 
     def _places(self, varied: Variation) -> Tensor | None:

@@ -168,29 +168,30 @@ class Trainer(ABC):
         self.optimiser.zero_grad()
         loss.backward()
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+            nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], self.recipe.clip)
         self.optimiser.step()
         self.iteration += 1
         self.averaged.update_parameters(self.network)
 
     @contextmanager
     def draws(self) -> Iterator[torch.Generator]:
-        """The generator of this iteration.
+        """The generator of this iteration: torch's own, from which all is drawn that names none.
 
-        Dropout takes no generator: it draws from torch's global one, which is seeded beside it and given back
-        as it was, so that training changes no draw of whoever called it.
+        No other can be drawn from in a compiled step. It is seeded here and given back as it was, so that
+        training changes no draw of whoever called it.
         """
         number = 2 * (self.seed * 1_000_003 + self.iteration)
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(number + 1)
-            yield torch.Generator(self.device).manual_seed(number)
+        on_gpu = self.device.type == "cuda"
+        with torch.random.fork_rng([self.device] if on_gpu else []):
+            torch.manual_seed(number)
+            yield torch.cuda.default_generators[self.device.index or 0] if on_gpu else torch.default_generator
 
-    def variation(self, count: int, generator: torch.Generator) -> Variation:
+    def variation(self, count: int) -> Variation:
         """How `count` training images are varied."""
         jitter = round(self.recipe.jitter * self.geometry.glimpse_size)
         mirror, tone = self.recipe.mirror, self.recipe.tone
         return Variation.draw(
-            count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, generator=generator
+            count, self.geometry, mirror=mirror, tone=tone, jitter=jitter, device=self.device
         )
 
     def _set_rate(self, fraction: float) -> None:

@@ -15,23 +15,28 @@ Shapes: B images, M trajectories, T glimpses, K classes, D features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from data.errors import SettingsError
+from data.gpu import mixed_precision, sent
 from data.places import whole_image
+from hardattn.model.draws import drawn
 from hardattn.model.inference import InferenceNetwork
+from hardattn.model.looking import look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import Action
 from hardattn.model.rollout import Look, Walk, read, walk
 from hardattn.objectives import wake_sleep
+from hardattn.objectives.methods import Method
 from hardattn.objectives.terms import LossInputs, terms
 from hardattn.training.augment import Variation
 from hardattn.training.learner import Learner
 from hardattn.training.registry import LEARNERS
-from supervision.batches import Batch
+from supervision.batches import Batch, MixedBatches
 
 
 @dataclass
@@ -65,28 +70,33 @@ def inference_of(network: HardAttention) -> InferenceNetwork:
 
 @LEARNERS.register("wake-sleep")
 class WakeSleepLearner(Learner):
-    """The training of a network and its inference network."""
+    """The training of a network and its inference network; see `Learner` for what it takes."""
+
+    def __init__(
+        self, network: HardAttention, method: Method, batches: MixedBatches, *others: Any, **named: Any
+    ) -> None:
+        super().__init__(network, method, batches, *others, **named)
+        whole = replace(self.geometry.known_retina(), sides=(max(self.geometry.image_size),))
+        self.glance = look_of(batches.pool, whole, self.device)
+
+    compiles = False
 
     def step(self, batch: Batch, fraction: float) -> None:
-        index = batch.index.to(self.device)
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+        index = sent(batch.index, self.device)
         self.network.train()
-        with self.draws() as generator, autocast:
-            weighted = self._weighted(index, self.variation(len(index), generator))
+        with self.draws(), mixed_precision(self.device):
+            weighted = self._weighted(index, self.variation(len(index)))
         self.finish(weighted, fraction)
 
     def _weighted(self, index: Tensor, varied: Variation) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
-        labels, targets = (of[index.to(of.device)].to(self.device) for of in (self.labels, self.targets))
+        labels, targets = self.labels[index], self.targets[index]
         look = varied.look(self.look, self.grid)
-        glances = look(index, whole_image(self.grid.image_size).to(index).expand(len(index), 1, 3))[:, 0]
-        walked = walk(
-            self.network, look, index, self.grid, self.steps, mode="sample", generator=varied.generator
-        )
+        whole = whole_image(self.grid.image_size, index.device).expand(len(index), 1, 3)
+        glances = varied.look(self.glance, self.grid)(index, whole)[:, 0]
+        walked = walk(self.network, look, index, self.grid, self.steps, mode="sample")
         rollout = read(self.network, walked, self.grid)
-        dreamt = torch.multinomial(
-            rollout.logits[:, -1].detach().float().softmax(-1), 1, generator=varied.generator
-        )[:, 0]
+        dreamt = drawn(rollout.logits[:, -1].detach().float().softmax(-1), None)
         own = self._awake(index, labels, glances, varied)
         own["sleep-inference"] = wake_sleep.asleep(self._log_q(walked, glances, dreamt))
         nobody = torch.zeros_like(labels, dtype=torch.bool)
@@ -107,7 +117,6 @@ class WakeSleepLearner(Learner):
             self.grid,
             self.steps,
             mode="sample",
-            generator=varied.generator,
             choose=proposal,
         )
         rollout, log_q = read(self.network, walked, self.grid), torch.stack(proposal.log_q, 1).sum(1)
