@@ -75,8 +75,7 @@ class Learner(Trainer):
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        if not self.network.training:
-            self.network.train()
+        self.network.train()
         method = self.method.at(fraction, self.recipe.imitate_for)
         supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
         with self.draws(), self.autocast():
