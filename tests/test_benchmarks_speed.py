@@ -85,7 +85,9 @@ def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     threads, options = torch.get_num_threads(), ["--task", "28", "--seconds", "0.01", "--rounds", "2"]
     try:
         machine = CliRunner().invoke(main, [*options, "--json"])
-        human = CliRunner().invoke(main, options)
+        monkeypatch.setattr(benchmarks.train_speed, "require_compiler", lambda: None)
+        monkeypatch.setattr(torch, "compile", lambda forward, **_: forward)
+        human = CliRunner().invoke(main, [*options, "--compile"])
     finally:
         torch.set_num_threads(threads)
     assert machine.exit_code == 0, machine.output
@@ -102,3 +104,4 @@ def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
             assert {"gather", "encode", "heads", "backward and optimiser", "the rest"} == set(part["shares"])
             assert part["mflops"] > 2 * found["works"][f"{network}, inference"]["mflops"] > 0
     assert human.exit_code == 0 and "times the loop" in human.stdout and "asked 3" in human.stdout
+    assert human.stdout.count("compiled in") == len(NETWORKS) * len(METHOD)

@@ -14,4 +14,5 @@ LEARNERS: Registry[Any] = Registry(
         "wake-sleep": "hardattn.training.wake_sleep_learner",
     },
 )
-"""One iteration of training: subclasses of `hardattn.training.learner.Learner`; a method names its own."""
+"""One iteration of training: subclasses of `hardattn.training.learner.Learner`; a method names its own. One
+whose step does not go by `forward` says `compiles = False`."""
