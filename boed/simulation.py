@@ -67,7 +67,7 @@ def simulated(
     """
     _require_no_arguments(model)
     count = whole_number(images, "images", FEWEST)
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(whole_number(seed, "seed", 0))
         drawn = list(_draws(model, count, parallel))
     pixels, labels = (np.concatenate(parts) for parts in zip(*drawn, strict=True))
