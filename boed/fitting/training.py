@@ -19,6 +19,7 @@ from boed.joint_model import PLATES, JointModel
 from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
+from data.stages import stage
 
 BATCH = 128
 LEARNING_RATE = 3e-3
@@ -29,6 +30,7 @@ PlaceSampler = Callable[[torch.Generator], Tensor]
 """(generator) -> (B, T, 3) places, of as many images as are in a batch."""
 
 
+@stage("training of q")
 def train_posterior(
     q: Posterior,
     split: Split,
