@@ -99,7 +99,7 @@ def training(
     """Images per second, and the share of each part in a second pass."""
     learner, batches = learner_of(task, method, device, network)
     rate, cpu_rate = rates(lambda: learner.step(next(batches), 0.1), task.batch_size, device, seconds)
-    clock = Stopwatch(device)
+    clock = Stopwatch()
     with ExitStack() as patches:
         for owner, stages in STAGES:
             patches.enter_context(clock.patched(owner, stages))

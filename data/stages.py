@@ -19,7 +19,7 @@ class Profile:
     """Charges every moment to the innermost stage that is running; a GPU that computes is waited for.
 
     Args:
-        now: clock that is read, in seconds; default wall time. `time.process_time` is CPU time of all threads.
+        now: clock that is read, in seconds; default wall time. `time.process_time`: CPU time.
 
     Attributes:
         seconds: of each stage, without those of the stages within it.
@@ -63,13 +63,15 @@ class Profile:
         order = sorted(self.seconds.items(), key=lambda stage: -stage[1])
         rows = [*order, ("all", self.total())]
         total, width = self.total() or 1.0, max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:{width}} {spent:9.2f} s {100 * spent / total:5.1f} %" for name, spent in rows)
+        return "\n".join(
+            f"{name:{width}} {spent:9.2f} s {100 * spent / total:5.1f} %" for name, spent in rows
+        )
 
 
 _ASKED: ContextVar[Profile | None] = ContextVar("profile", default=None)
 
 
-def stage(name: str) -> ContextDecorator:
+def stage(name: str) -> Stage:
     """A stage of work: of a function that is decorated with it, or of a block.
 
     Without `profiled` around it, it does nothing. A generator is no such function: it works when it is asked.
@@ -85,7 +87,7 @@ def stage(name: str) -> ContextDecorator:
     >>> sorted(profile.seconds), round(sum(profile.shares().values()), 9)
     (['list', 'squares', 'the rest'], 1.0)
     """
-    return _Stage(name)
+    return Stage(name)
 
 
 @contextmanager
@@ -111,7 +113,7 @@ def profiled(profile: Profile | None = None) -> Iterator[Profile]:
         _ASKED.reset(before)
 
 
-class _Stage(ContextDecorator):
+class Stage(ContextDecorator):
     """See `stage`; it may be entered again while it runs."""
 
     def __init__(self, name: str) -> None:

@@ -29,7 +29,7 @@ from boed.posteriors.registry import POSTERIORS
 from boed.search.balance import balanced, shift
 from boed.settings import FitSettings
 from data.dataset import DataSet, Split
-from data.device import at_device, one_thread
+from data.device import at_device, one_thread, seed_draws
 from data.errors import DataError
 from data.moving_average import moving_average
 from data.progress import progress
@@ -103,7 +103,7 @@ def train_judge(
     best, learner = Best(q), Learner(q, settings.iterations, drawn_oftener)
     covered = settings.iterations // 2 if kind.covering else 0
     for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
-        torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
+        seed_draws(seed * 1_000_003 + iteration)  # dropout has no generator argument
         generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
         if iteration < covered:
             learner.step(covered_batch(train, pool, masks.geometry, generator, mirror=dataset.symmetric))

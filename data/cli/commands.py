@@ -121,7 +121,7 @@ def _note_profile(context: click.Context, _: click.Parameter, asked: bool) -> No
 
 @contextmanager
 def profile_said(context: click.Context) -> Iterator[None]:
-    """Takes the time of the stages within, and says it at the end, also of what fails; where it is asked for."""
+    """Says at the end, where that is asked for, how long the stages within took; also if they fail."""
     if not context.meta.get(_PROFILE):
         yield
         return
@@ -164,9 +164,7 @@ class Command(RichCommand):
         staged: whether it can say where its time goes, with `--profile`.
     """
 
-    def __init__(
-        self, *args: Any, resumable: bool = False, staged: bool = False, **settings: Any
-    ) -> None:
+    def __init__(self, *args: Any, resumable: bool = False, staged: bool = False, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.resumable = resumable
         self.params += [*([profile_option()] if staged else []), *config_options()]
