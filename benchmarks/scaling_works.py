@@ -113,6 +113,7 @@ def fitting(sizes: Sizes) -> Callable[[], object]:
     dataset, iterations = dataset_of(sizes), max(5, sizes.images // 5)
     chosen: dict[str, Any] = {
         "iterations": iterations,
+        "places": sizes.actual("places"),
         "trial_images": TRIALS,
         "glimpses": sizes.glimpses,
     }
