@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.cost_report import Loop, Report, Row, Timed
-from benchmarks.cost_stages import STAGES, by_stage
 from benchmarks.fit_cost import CASES, open_cases, time_case
 from benchmarks.reference_loop import densenet, masked_batches
 from benchmarks.stopwatch import Stopwatch, machine
@@ -39,6 +38,7 @@ from data.device import at_device, choose_device
 from data.errors import CheckpointError
 from data.places import places_at
 from data.sample import sample_rows
+from data.stages import Profile, profiled
 
 COUNT = click.IntRange(min=1)
 
@@ -53,8 +53,8 @@ def time_loop(loop: Loop, network: torch.nn.Module, device: torch.device) -> Row
     network = network.to(device).eval()
     completions = torch.rand(loop.batch, 3, loop.side, loop.side, device=device)
     with FlopCounterMode(display=False) as counter:  # the first pass is slow, and not timed
-        _score(network, completions, loop, 1, Stopwatch(device))
-    clock, start = Stopwatch(device), time.process_time()
+        _score(network, completions, loop, 1, Stopwatch())
+    clock, start = Stopwatch(), time.process_time()
     _score(network, completions, loop, loop.rounds, clock)
     spent = clock.total(), time.process_time() - start
     seconds, cpu_seconds = (each * loop.pairs / (loop.rounds * loop.batch) for each in spent)
@@ -89,8 +89,8 @@ def time_designs(
         weights: (T,) weight of an image's own map at each step.
         name: of the row.
     """
-    clock, designer, start = Stopwatch(rows.device), Designer(learned), time.process_time()
-    with by_stage(clock, STAGES):
+    clock, designer, start = Profile(), Designer(learned), time.process_time()
+    with profiled(clock):
         design_sequences(designer, split, rows, len(weights), weights, seed=0)
     spent = clock.total(), time.process_time() - start
     designer = Designer(learned)  # it knows no average map yet
@@ -100,10 +100,10 @@ def time_designs(
     return Row(name, seconds, cpu_seconds, flops, False, clock.shares())
 
 
-def time_once(learned: Approximations, device: torch.device) -> dict[str, float]:
+def time_once(learned: Approximations) -> dict[str, float]:
     """Seconds and FLOPs of what is done once for a task, before its first design: the bank is embedded."""
-    clock = Stopwatch(device)
-    with FlopCounterMode(display=False) as counter, clock.stage("once"):
+    clock = Profile()
+    with FlopCounterMode(display=False) as counter, profiled(clock):
         learned.forget()
         learned.embedded()
     return {"seconds": clock.total(), "flops": float(counter.get_total_flops())}
@@ -126,7 +126,7 @@ def time_run(
     for combination in present(folder):
         learned = fit(dataset, folder, device=device, combination=combination)
         if not found:
-            once = time_once(learned, device)
+            once = time_once(learned)
             found.append(time_designs(learned, split, rows, (1.0,) * learned.glimpses, "own maps only"))
         name = ", ".join([combination.completion, combination.estimator, combination.score])
         found.append(time_designs(learned, split, rows, learned.weights, name))

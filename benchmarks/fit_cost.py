@@ -18,8 +18,6 @@ import torch
 
 import boed.cli.fit
 from benchmarks.cost_report import DESIGN, FIT, ONCE, Timed
-from benchmarks.cost_stages import FIT_STAGES, STAGES, Stages, by_stage
-from benchmarks.stopwatch import Stopwatch
 from boed.approximations import Approximations
 from boed.fitting.fit import fit
 from boed.fitting.joint_fit import fit_jointly
@@ -30,6 +28,7 @@ from data.dataset import DataSet
 from data.device import at_device
 from data.errors import SettingsError
 from data.sample import sample_rows
+from data.stages import Profile, profiled
 
 SIDES = (16, 32, 64, 112, 224)
 DESIGN_GOAL = 0.03  # CPU seconds an image
@@ -102,7 +101,7 @@ def time_case(
     for split in OPENED:
         dataset[split]  # photographs are decoded
     with TemporaryDirectory() as kept:
-        fits, row = timed(lambda: _fitted(CASES[name], dataset, Path(kept), device), FIT_STAGES, device)
+        fits, row = timed(lambda: _fitted(CASES[name], dataset, Path(kept), device))
     yield replace(row, name=name, work=FIT, goal=CASES[name].goal)
     chosen = attribute if dataset.attributes else dataset.target
     task = dataset.only(chosen) if dataset.attributes else dataset
@@ -127,7 +126,7 @@ def time_use(learned: Approximations, dataset: DataSet, images: int, device: tor
     Maps that images share are made within the designs, so that the more images the less each costs.
     """
     learned.forget()
-    yield replace(timed(learned.embedded, {}, device)[1], work=ONCE)
+    yield replace(timed(learned.embedded)[1], work=ONCE)
     split = at_device(dataset["design"], device)
     rows = sample_rows(len(split), min(images, len(split))).to(split.ids.device)
     ways = {
@@ -137,12 +136,12 @@ def time_use(learned: Approximations, dataset: DataSet, images: int, device: tor
     for work, (weights, read) in ways.items():
         search = partial(design_sequences, Designer(learned), split, rows, len(weights))
         design = partial(search, weights, read, seed=0)
-        yield replace(timed(design, STAGES, device)[1], work=work, goal=DESIGN_GOAL).each(len(rows))
+        yield replace(timed(design)[1], work=work, goal=DESIGN_GOAL).each(len(rows))
 
 
-def timed(work: Callable[[], T], stages: Stages, device: torch.device) -> tuple[T, Timed]:
-    """What a piece of work gives, and its seconds by stage."""
-    clock, start = Stopwatch(device, now=time.process_time), time.perf_counter()
-    with by_stage(clock, stages):
+def timed(work: Callable[[], T]) -> tuple[T, Timed]:
+    """What a piece of work gives, and its CPU seconds by stage."""
+    clock, start = Profile(time.process_time), time.perf_counter()
+    with profiled(clock):
         found = work()
     return found, Timed("", "", clock.total(), time.perf_counter() - start, None, clock.shares())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
@@ -13,13 +12,13 @@ from typing import Any
 
 import torch
 
+from data.stages import Profile
 
-class Stopwatch:
-    """Charges every moment to the innermost stage that is running.
 
-    Args:
-        device: where the work is done; a GPU is waited for whenever a stage begins or ends.
-        now: clock that is read, in seconds; default wall time.
+class Stopwatch(Profile):
+    """A profile whose stages are said where it is taken: blocks, and methods that are patched.
+
+    Stages that the software has itself are charged within `data.stages.profiled(clock)`.
 
     >>> clock = Stopwatch()
     >>> with clock.stage("outer"), clock.stage("inner"):
@@ -28,31 +27,14 @@ class Stopwatch:
     (['inner', 'outer'], True)
     """
 
-    def __init__(self, device: torch.device | None = None, *, now: Callable[[], float] | None = None) -> None:
-        self.device, self._now = device, now or time.perf_counter
-        self.seconds: dict[str, float] = {}
-        self._running: list[str] = []
-        self._since = 0.0
-
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """A stage from here to the end of the block."""
-        self._charge()
-        self._running.append(name)
+        self.begin(name)
         try:
             yield
         finally:
-            self._charge()
-            self._running.pop()
-
-    def _charge(self) -> None:
-        if self.device is not None and self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        now = self._now()
-        if self._running:
-            stage = self._running[-1]
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._since
-        self._since = now
+            self.end()
 
     @contextmanager
     def patched(self, owner: type | ModuleType | None, stages: Mapping[str, str]) -> Iterator[None]:
@@ -78,14 +60,6 @@ class Stopwatch:
                 return method(*args, **kwargs)
 
         return timed
-
-    def total(self) -> float:
-        """Seconds of all stages."""
-        return sum(self.seconds.values())
-
-    def shares(self) -> dict[str, float]:
-        """Share of each stage in the total."""
-        return {name: seconds / self.total() for name, seconds in self.seconds.items()}
 
 
 def machine(device: torch.device) -> str:

@@ -180,7 +180,7 @@ def training(
     asked = task.asked[kind] / (1 if name == "published" else 2)
     plain = Measured(Work(step, task.batch_size), mflops(step, task.batch_size), "loop, training", asked)
     if not compile_step:
-        return replace(plain, shares=parts(step, device))
+        return replace(plain, shares=parts(step))
     learner.compile()
     start = time.perf_counter()
     step()
@@ -197,9 +197,9 @@ def inference(task: Task, name: str, network: dict[str, Any], device: torch.devi
     return Measured(Work(call, IMAGES), cost, "loop, inference", asked)
 
 
-def parts(step: Callable[[], Any], device: torch.device) -> dict[str, float]:
+def parts(step: Callable[[], Any]) -> dict[str, float]:
     """Share of each part of a training step."""
-    clock = Stopwatch(device)
+    clock = Stopwatch()
     with ExitStack() as patches:
         for owner, stages in STAGES:
             patches.enter_context(clock.patched(owner, stages))

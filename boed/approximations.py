@@ -42,6 +42,7 @@ from data.dataset import DataSet, Split
 from data.files import write_json
 from data.geometry import Geometry
 from data.places import with_sides, without_sides
+from data.stages import stage
 from data.tensors import save_tensors
 from data.version import SOFTWARE
 
@@ -107,7 +108,8 @@ class Approximations:
         """The bank at the places with q's statistics, computed when first asked for with this budget."""
         if self._embedded is None or self._embedded.memory_gb != memory_gb:
             self._embedded = None  # before the next one is made: never two in memory
-            self._embedded = Bank(self.q, self.bank, self.places, self.geometry, memory_gb)
+            with stage("bank"):
+                self._embedded = Bank(self.q, self.bank, self.places, self.geometry, memory_gb)
         return self._embedded
 
     def forget(self) -> None:

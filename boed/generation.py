@@ -19,6 +19,7 @@ from data.kinds import require_split
 from data.measures import read_pixels, read_values
 from data.progress import progress_bar
 from data.sample import sample_rows
+from data.stages import stage
 
 BLOCK = 60
 
@@ -68,10 +69,13 @@ def generate(
     with one_thread(), progress_bar(total=len(asked), initial=done, desc=source, unit="image") as bar:
         for rows in pending.split(BLOCK) if len(pending) else ():
             images = where[rows].to(split.images.device)
-            sink.write(rows, SOURCES[source](designer, split, images, glimpses, seed).cpu())
+            sequences = SOURCES[source](designer, split, images, glimpses, seed).cpu()
+            with stage("store"):
+                sink.write(rows, sequences)
             bar.update(len(rows))
 
 
+@stage("description")
 def describe(designer: Designer, split: Split, ids: Tensor, locations: Tensor, *, seed: int) -> list[str]:
     """Lines about a search, on a few of its images: effective sample sizes, and what coarse candidates miss.
 

@@ -25,6 +25,7 @@ from data.arrays import (
 )
 from data.errors import DataError, one_line
 from data.geometry import Geometry
+from data.stages import stage
 from data.store import ImageStore
 
 SPLITS = ("design", "train", "valid", "test")
@@ -262,7 +263,8 @@ class DataSet:
                 f"expected a split of {self.name}: {', '.join(self)}; found {one_line(split)}, choose one"
             )
         if split not in self._splits:
-            opened = self._openers[split]()
+            with stage("images"):
+                opened = self._openers[split]()
             if len(opened) == 0:
                 raise DataError(
                     f"expected images in the {split} split of {self.name}, found none; "

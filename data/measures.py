@@ -11,6 +11,7 @@ from torch import Tensor
 
 from data.geometry import Geometry
 from data.places import is_whole, pixels_at
+from data.stages import stage
 
 RESAMPLES, BINS, LEVEL = 2000, 15, 0.95
 CHUNK = 100
@@ -51,6 +52,7 @@ class Measure:
         return cls(np.mean(values, axis=0), np.mean(samples, axis=0))
 
 
+@stage("intervals")
 def resampling(groups: Tensor, *, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
     """(R, N) how often each image is in each resample, drawn with replacement.
 
@@ -67,6 +69,7 @@ def resampling(groups: Tensor, *, seed: int, resamples: int = RESAMPLES) -> np.n
     return drawn[:, inverse.cpu().numpy()].astype(np.float64)
 
 
+@stage("intervals")
 def mean_measure(values: Tensor, counts: np.ndarray) -> Measure:
     """Mean over images of values (S, N, T): a measure (S, T)."""
     array = values.double().cpu().numpy()
@@ -75,6 +78,7 @@ def mean_measure(values: Tensor, counts: np.ndarray) -> Measure:
     return Measure(array.mean(1), samples.reshape(len(counts), array.shape[0], array.shape[2]))
 
 
+@stage("intervals")
 def calibration_measure(confidence: Tensor, right: Tensor, counts: np.ndarray) -> Measure:
     r"""Expected calibration error of S sources after each glimpse: a measure (S, T).
 

@@ -54,7 +54,9 @@ _DATA_ROOT = Option(
 )
 
 
-@click.command(cls=Command, params=[*panel("Data", _DATA_ROOT), *_JUDGES, *panel("Output", json_option())])
+@click.command(
+    cls=Command, staged=True, params=[*panel("Data", _DATA_ROOT), *_JUDGES, *panel("Output", json_option())]
+)
 @click.argument("paths", metavar="STORE...", type=PATH, nargs=-1, required=True)
 def compare(
     paths: tuple[Path, ...], data_root: Path | None, device: str, as_json: bool, **chosen: Any

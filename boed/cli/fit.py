@@ -18,6 +18,7 @@ from boed.cli.fit_options import (
 from data.cli.commands import Command
 from data.cli.options import open_task
 from data.errors import GlimpseError
+from data.stages import stage
 
 if TYPE_CHECKING:
     from boed.approximations import Approximations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 UNSEEN = "valid"  # the split that tells how true a fit is
 
 
-@click.command(cls=Command, resumable=True, params=fit_options())
+@click.command(cls=Command, resumable=True, staged=True, params=fit_options())
 def fit(**options: Any) -> None:
     """Learns the posterior q, the completion r and the estimator of a task into RUN/approximations.
 
@@ -59,6 +60,7 @@ def fit(**options: Any) -> None:
         click.echo(f"no table of what comes true of it: {error}", err=True)
 
 
+@stage("table")
 def truth_of(fits: Sequence[Approximations], dataset: DataSet) -> str:
     """What fits predict and what comes true: a line for each glimpse, of several for each attribute.
 

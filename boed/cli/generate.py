@@ -89,7 +89,7 @@ _SEARCH = panel(
 )
 
 
-@click.command(cls=Command, resumable=True, params=[*_SEQUENCES, *_SEARCH, *fit_options()])
+@click.command(cls=Command, resumable=True, staged=True, params=[*_SEQUENCES, *_SEARCH, *fit_options()])
 def generate(images: str, part: str, source: str, out: Path | None, **options: Any) -> None:
     """Designs a glimpse sequence for each image of a split; fits first where that has not been done.
 

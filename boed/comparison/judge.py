@@ -29,11 +29,12 @@ from boed.posteriors.registry import POSTERIORS
 from boed.search.balance import balanced, shift
 from boed.settings import FitSettings
 from data.dataset import DataSet, Split
-from data.device import at_device, one_thread
+from data.device import at_device, one_thread, seed_draws
 from data.errors import DataError
 from data.gpu import mixed_precision
 from data.moving_average import moving_average
 from data.progress import progress
+from data.stages import stage
 
 LEARNING_RATE, WEIGHT_DECAY, AVERAGE = 3e-3, 0.1, 0.99
 CHECK_EVERY, VALID_IMAGES = 250, 500
@@ -103,7 +104,7 @@ def train_judge(
     best, learner = Best(q), Learner(q, settings.iterations, drawn_oftener)
     covered = settings.iterations // 2 if kind.covering else 0
     for iteration in (bar := progress(range(settings.iterations), desc=title, unit="it")):
-        torch.manual_seed(seed * 1_000_003 + iteration)  # dropout has no generator argument
+        seed_draws(seed * 1_000_003 + iteration)  # dropout has no generator argument
         generator = torch.Generator().manual_seed(seed * 1_000_003 + iteration)
         if iteration < covered:
             learner.step(covered_batch(train, pool, masks.geometry, generator, mirror=dataset.symmetric))
@@ -135,6 +136,7 @@ class Learner:
             cycle_momentum=False,
         )
 
+    @stage("training of judges")
     def step(self, batch: tuple[Tensor, Tensor, Tensor]) -> None:
         """One iteration on glimpses, centres and labels."""
         device = batch[0].device
@@ -154,10 +156,12 @@ class Best:
         self.average = cast(Posterior, self.averaged.module)
         self.state, self.lowest = self.average.state_dict(), math.inf
 
+    @stage("average of weights")
     def follow(self, q: Posterior) -> None:
         """The average takes a step towards the weights; a longer one at the beginning."""
         self.averaged.update_parameters(q)
 
+    @stage("validation of judges")
     def check(self, valid: Held) -> float:
         """NLL on the validation images; the weights are kept if it is the lowest so far."""
         nll = valid.nll(self.average)
@@ -165,6 +169,7 @@ class Best:
             self.lowest, self.state = nll, copy.deepcopy(self.average.state_dict())
         return nll
 
+    @stage("calibration of judges")
     def calibrated(self, valid: Held) -> Posterior:
         """The best average, with one temperature for each number of glimpses."""
         self.average.load_state_dict(self.state)
@@ -224,6 +229,7 @@ class Held:
         return torch.tensor([1.0, *temperatures])
 
 
+@stage("judgements")
 @torch.no_grad()
 def predict(q: Posterior, masks: Masks) -> Tensor:
     """(S, N, T, K) calibrated logits for the images that the masks were made for."""

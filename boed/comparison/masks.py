@@ -11,6 +11,7 @@ from boed.search.covering import covering
 from data.dataset import Split
 from data.geometry import Geometry
 from data.places import jittered, mirrored
+from data.stages import stage
 
 BATCH = 128
 JITTER = 0.18  # of a place's side, in each direction
@@ -37,6 +38,7 @@ class Masks:
         return Masks(self.locations[:, chosen], self.split, self.rows[chosen], self.geometry)
 
 
+@stage("batches")
 def draw(
     split: Split, pool: Tensor, masks: Masks, alike: int, generator: torch.Generator, *, mirror: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -56,6 +58,7 @@ def draw(
     return glimpses, masks.geometry.centres(places), split.labels[rows]
 
 
+@stage("batches")
 def covered_batch(
     split: Split, pool: Tensor, geometry: Geometry, generator: torch.Generator, *, mirror: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -68,6 +71,7 @@ def covered_batch(
     return glimpses, geometry.centres(places), split.labels[rows]
 
 
+@stage("fitting masks")
 def pair(
     masks: Masks,
     sources: Tensor,

@@ -11,6 +11,7 @@ from boed.estimators.epe import expected_scores
 from boed.estimators.estimator import Completed, image_maps
 from boed.estimators.shared_completions import expected_under_draws
 from data.grey import grey_levels
+from data.stages import stage
 
 EVERY = slice(None)
 BATCH_VALUES = 2**26  # statistics that go through q at a time on a GPU
@@ -66,6 +67,7 @@ class BankBelief:
             self._measure(*self._unmeasured.pop(0))
         return self._distances
 
+    @stage("distances")
     def _measure(self, glimpses: Tensor, places: Tensor) -> None:
         """Adds the distances of one glimpse per image."""
         levels = grey_levels(glimpses)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from data.device import seed_draws
 from data.errors import CheckpointError
 from data.progress import progress
 from data.tensors import load_tensors, save_tensors
@@ -58,7 +59,7 @@ def seeded_iterations(
     """
     start = 0 if state is None else resume_state(state, task, network, optimiser)
     for i in progress(range(start, iterations), initial=start, total=iterations, desc=title, unit="it"):
-        torch.manual_seed(seed * 1_000_003 + i)
+        seed_draws(seed * 1_000_003 + i)
         yield i, torch.Generator().manual_seed(seed * 1_000_003 + i)
         if state is not None and ((i + 1) % SAVE_EVERY == 0 or i + 1 == iterations):
             save_state(state, task, i + 1, network, optimiser)

@@ -32,6 +32,7 @@ from boed.search.levels import set_levels
 from data.dataset import Split
 from data.device import at_device
 from data.errors import CheckpointError, one_line
+from data.stages import stage
 from data.tensors import load_tensors
 
 HELD_OUT, HELD_OUT_SHARE = 1000, 4  # images of the bank at most, and one in how many
@@ -106,7 +107,8 @@ def _add_completion(learned: Approximations, kind: CompletionKind, training: Tra
     rows = (~torch.isin(train.ids, learned.bank.ids)).nonzero().view(-1)
     if learned.settings.balanced:
         rows = rows[balanced(train.labels[rows])]
-    learned.generator = kind.fit(task, train, rows)
+    with stage("training of r"):
+        learned.generator = kind.fit(task, train, rows)
     learned.save_network(task.path, learned.generator.network)
     task.state.unlink(missing_ok=True)
 
@@ -147,7 +149,8 @@ def _network(learned: Approximations, kind: EstimatorKind, training: Training, f
         _restore(network, path)
         return network.eval()
     training()  # refuses where nothing is to be learned
-    kind.fit(network, task)
+    with stage("training of the estimator"):
+        kind.fit(network, task)
     learned.save_network(path, network)
     task.state.unlink(missing_ok=True)
     return network.eval()
@@ -178,7 +181,8 @@ def _add_adaptivity(learned: Approximations, training: Training, unseen: Unseen,
         learned.weights, learned.calibrations = adaptivity.weights, adaptivity.calibrations
         others = unseen()
         if others is not None:
-            set_levels(learned, *others)
+            with stage("levels"):
+                set_levels(learned, *others)
         learned.save_adaptivity(path)
 
 
@@ -208,6 +212,7 @@ def _numbers(values: Sequence[object], count: int) -> tuple[float, ...]:
     return numbers
 
 
+@stage("weights of own maps")
 def _estimated(learned: Approximations, seed: int) -> Adaptivity:
     """Estimated on bank images, of which nothing else knows: an image would explain itself.
 

@@ -21,6 +21,7 @@ from boed.search.covering import covering
 from boed.search.designer import Designer, History
 from data.dataset import Split
 from data.progress import progress
+from data.stages import stage
 
 ROUNDS = 3  # of training on-policy
 STATES = tuple(f"fit-state-{n}.safetensors" for n in range(2 + ROUNDS))  # of the trainings
@@ -145,6 +146,7 @@ def on_policy(
     return draw
 
 
+@stage("first designs")
 @torch.no_grad()
 def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -> Tensor:
     """(M, T) places of a first design for some of q's own training images."""
@@ -160,6 +162,7 @@ def _histories(learned: Approximations, train: Split, rows: Tensor, seed: int) -
     return history.chosen
 
 
+@stage("calibration of q")
 @torch.no_grad()
 def calibrate(learned: Approximations, seed: int) -> None:
     """Sets one temperature of q per number of glimpses: the lowest cross-entropy on the bank, on-policy."""

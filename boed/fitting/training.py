@@ -20,6 +20,7 @@ from boed.posteriors.posterior import Posterior
 from data.dataset import Split
 from data.geometry import Geometry
 from data.gpu import mixed_precision
+from data.stages import stage
 
 BATCH = 128
 LEARNING_RATE = 3e-3
@@ -30,6 +31,7 @@ PlaceSampler = Callable[[torch.Generator], Tensor]
 """(generator) -> (B, T, 3) places, of as many images as are in a batch."""
 
 
+@stage("training of q")
 def train_posterior(
     q: Posterior,
     split: Split,

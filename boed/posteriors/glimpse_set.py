@@ -120,7 +120,7 @@ class GlimpseSetPosterior(Posterior):
 
     def logits(self, total: Tensor, count: int | Tensor) -> Tensor:
         """Unnormalised log-probabilities (..., K) from summed embeddings (..., D) of `count` glimpses."""
-        hidden = torch.relu_(total + self.count_bias[count])  # the sum is ours: no copy
+        hidden = torch.relu_(total.add_(self.count_bias[count]))  # the total is ours: no copy
         return self.read(hidden, count)
 
 

@@ -12,6 +12,7 @@ from boed.search.proposal import choose_places, ridge_information
 from data.dataset import Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
+from data.stages import stage
 
 BANK_SHARE, BANK_MOST, FEWEST = 0.28, 8000, 8
 PROPOSAL_PLACES, CODEBOOK_IMAGES = 700, 2000
@@ -38,6 +39,7 @@ def partition(split: Split, seed: int) -> tuple[Tensor, Tensor]:
     return (~in_bank[inverse]).nonzero().view(-1).to(split.ids.device), bank.to(split.ids.device)
 
 
+@stage("codebook")
 def codebook(
     split: Split, rows: Tensor, geometry: Geometry, *, places: int, glimpses: int, classes: int
 ) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ from data.dataset import Split
 from data.errors import SettingsError
 from data.places import pixels_at
 from data.sequences import Sequences
+from data.stages import stage
 
 
 class Designer:
@@ -165,11 +166,13 @@ class History:
         """Glimpses so far."""
         return self.chosen.shape[1]
 
+    @stage("average maps")
     def average_map(self) -> Tensor:
         """(B, L) average score given where the history looked; infinite where it did."""
         average = self.designer.common_average if self.common else self.designer.average
         return average(self.chosen).masked_fill(self.seen, torch.inf)
 
+    @stage("own maps")
     def own_map(self, wanted: Tensor | None = None) -> Tensor:
         """(B, L) expected score as each image's own estimator sees it; infinite where the history looked.
 
@@ -243,6 +246,7 @@ class History:
             return self.designer.prior_entropy().expand(len(self.rows))
         return entropy(self.designer.q.logits(self.total.clone(), self.count))
 
+    @stage("glimpses and statistics")
     def look(self, places: Tensor) -> None:
         """Adds one glimpse per image, at the places (B,)."""
         learned = self.designer.learned

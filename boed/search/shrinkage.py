@@ -22,6 +22,7 @@ from torch import Tensor
 from boed.estimators.bank import Bank
 from boed.estimators.calibration import contrasts
 from boed.estimators.epe import candidate_scores
+from data.stages import stage
 
 DIGITS = 2  # of a weight, which is known no better
 TINY = 1e-9
@@ -66,6 +67,7 @@ class AverageMaps:
             self._known |= zip(new, self._averages(histories.new_tensor(new)), strict=True)
         return torch.stack([self._known[key] for key in keys])
 
+    @stage("average maps")
     def without(self, rows: Tensor, averages: Tensor, own: Tensor) -> Tensor:
         """(B, L) averages over the other images, where the images themselves are among the references.
 

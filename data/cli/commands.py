@@ -12,14 +12,16 @@ from importlib import import_module
 from typing import Any
 
 import click
-from rich_click import RichCommand, RichGroup
+from rich_click import RichCommand, RichGroup, RichOption
 
 from data.cli.config import config_options, save_config, words_of_file
 from data.cli.help import plain_help
 from data.errors import GlimpseError, on_one_line
+from data.stages import Profile, profiled
 from data.system_errors import advice
 
 GROUP_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_PROFILE = "data.cli.profile"  # whether a command says where its time goes
 _WORDS = "data.cli.words"  # of the command line, in what a context and those below it share
 
 
@@ -101,6 +103,36 @@ def _without(words: list[str], option: str) -> list[str]:
     return [word for word, value in pairs if not value and word.partition("=")[0] != option]
 
 
+def profile_option() -> click.Option:
+    """`--profile`, of commands whose work has stages; see `data.stages`."""
+    return RichOption(
+        ["--profile"],
+        is_flag=True,
+        expose_value=False,
+        callback=_note_profile,
+        help="Say at the end, on standard error, where the time went: seconds and share of each stage.",
+        panel="Output",
+    )
+
+
+def _note_profile(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    context.meta[_PROFILE] = asked
+
+
+@contextmanager
+def profile_said(context: click.Context) -> Iterator[None]:
+    """Says at the end, where that is asked for, how long the stages within took; also if they fail."""
+    if not context.meta.get(_PROFILE):
+        yield
+        return
+    profile = Profile()
+    try:
+        with profiled(profile):
+            yield
+    finally:
+        click.echo(str(profile), err=True)
+
+
 class LazyCommands(UserDict[str, click.Command]):
     """Commands by name, each imported when it is looked up.
 
@@ -129,12 +161,13 @@ class Command(RichCommand):
 
     Args:
         resumable: whether the same command, interrupted, goes on where it was.
+        staged: whether it can say where its time goes, with `--profile`.
     """
 
-    def __init__(self, *args: Any, resumable: bool = False, **settings: Any) -> None:
+    def __init__(self, *args: Any, resumable: bool = False, staged: bool = False, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.resumable = resumable
-        self.params += config_options()
+        self.params += [*([profile_option()] if staged else []), *config_options()]
 
     def get_help(self, ctx: click.Context) -> str:
         return super().get_help(ctx) if sys.stdout.isatty() else plain_help(self, ctx)
@@ -142,7 +175,8 @@ class Command(RichCommand):
     def invoke(self, ctx: click.Context) -> Any:
         save_config(ctx)
         try:
-            return super().invoke(ctx)
+            with profile_said(ctx):
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             if self.resumable:
                 click.echo("interrupted; the same command takes it up again", err=True)
