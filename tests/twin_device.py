@@ -58,6 +58,12 @@ class Backend(backend_registration._DummyBackendModule):
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.bfloat16]
 
+    def get_rng_state(self, device: Any = None) -> torch.Tensor:
+        return torch.empty(0, dtype=torch.uint8)  # it has no generator of its own: each is made where it draws
+
+    def set_rng_state(self, state: torch.Tensor, device: Any = None) -> None:
+        pass
+
 
 class Generator(torch.Generator):
     """Of the device, or of the CPU; both draw the same by the same seed, each only on its own."""
