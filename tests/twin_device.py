@@ -59,7 +59,7 @@ class Backend(backend_registration._DummyBackendModule):
         return [torch.bfloat16]
 
     def get_rng_state(self, device: Any = None) -> torch.Tensor:
-        return torch.empty(0, dtype=torch.uint8)  # it has no generator of its own: each is made where it draws
+        return torch.empty(0, dtype=torch.uint8)  # it has no generator of its own
 
     def set_rng_state(self, state: torch.Tensor, device: Any = None) -> None:
         pass
