@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +13,7 @@ from torch.nn.functional import nll_loss
 
 from data.dataset import Split
 from data.geometry import Geometry
+from hardattn.model.gradient_equilibrium import explore_in_equilibrium, ratio_at
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
@@ -66,6 +69,7 @@ class Learner(Trainer):
         self.look = look_of(batches.pool, geometry.retina(), self.device)
         self.places = None if batches.maps is None else batches.maps.places.to(self.device)
         self.forward: Forward = self._terms
+        self.explore: Callable[..., Rollout] = explore
 
     def compile(self) -> None:
         """From here on the step is one compiled program, forward and backward; the next one compiles it."""
@@ -77,6 +81,7 @@ class Learner(Trainer):
         """One iteration, `fraction` of the budget being used."""
         if not self.network.training:
             self.network.train()
+        self._balance(fraction)
         method = self.method.at(fraction, self.recipe.imitate_for)
         supervised, index = self._ordered(batch.supervised & method.supervised, batch.index)
         with self.draws(), self.autocast():
@@ -85,6 +90,12 @@ class Learner(Trainer):
             own = self._inputs(replace(batch, index=index), supervised, self._objective(fraction), varied)
             weighted = self.forward(method, index.to(self.device), free, batch.locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _balance(self, fraction: float) -> None:
+        """The ratio of gradients when `fraction` of the budget is used, where there is to be one."""
+        ratios = self.recipe.gradient_equilibrium
+        if ratios is not None:
+            self.explore = partial(explore_in_equilibrium, ratio=ratio_at(ratios, fraction))
 
     def _objective(self, fraction: float) -> Objective:
         """When `fraction` of the budget is used; what changes is a tensor, as numbers are compiled in."""
@@ -149,7 +160,7 @@ class Learner(Trainer):
         parts: list[Rollout] = []
         if free:
             look = varied.of(slice(free)).look(self.look, self.grid)
-            parts.append(explore(network, look, index[:free], self.grid, self.steps, mode=mode))
+            parts.append(self.explore(network, look, index[:free], self.grid, self.steps, mode=mode))
         if free < len(index):
             own = varied.of(slice(free, None))
             forced = own.locations(locations[free:].to(self.device), self.grid)
