@@ -12,9 +12,12 @@ features.
 It is an option of the code released with Tan et al. 2021 (arXiv 2111.02018; github.com/siahuat0727/MGNet),
 off by default; no ratio rho was published. That code differs in three things. Its ratio begins at FIRST -
 FINAL, and where the two are alike with no division at all; here it begins at FIRST. It means to divide the
-gradient of the localiser's own weights too, by a mean of rho lambda_t, but names a layer that its network does
-not have; here these weights keep their gradient. And it has no static factor beside it; here the 0.02 of
+gradient of the localiser's own weights too, by a mean of rho lambda_t, but names a layer that its network has
+not; here these weights keep their gradient. And it has no static factor beside it; here the 0.02 of
 `hardattn.model.localisers` stays, which cancels in g'_t and is left in the gradient of the weights.
+
+A localiser that reads more than the fused feature is not for it: after the first glimpse four heads over one
+feature send nothing back into their query, and no factor gives nothing a spread.
 
 Shapes: B images, T glimpses, D features, W width of the state.
 """
@@ -56,7 +59,7 @@ class GradientEquilibrium:
     classifier's gradients are known before the first of the localiser's is.
 
     Args:
-        network: whose policy is differentiable and shapes the state.
+        network: whose policy is differentiable, reads the core's output and shapes the state.
         grid: says whether the first glimpse is a glance, which no localiser chooses.
         ratio: rho.
     """
@@ -87,7 +90,7 @@ class GradientEquilibrium:
         self.noted = sent.std((0, 2), correction=0) + TINY
 
     def _divided(self, choice: int, gradient: Tensor) -> Tensor:
-        """g' (B, W) of g (B, W); the deviation is that of the fused feature, whatever else is read."""
+        """g' (B, W) of g (B, W), which are 0 but for the fused feature."""
         own = self.network.core.output(gradient).float().std(correction=0) + TINY
         return gradient / (self.ratio * own / self.noted[choice])
 
@@ -98,7 +101,7 @@ def explore_in_equilibrium(
     """As `hardattn.model.rollout.explore`, "sample" or "greedy"; backward, the gradients are in equilibrium.
 
     Args:
-        network: whose policy is differentiable and shapes the state, in training.
+        network: in training; see `GradientEquilibrium`.
         look, index, grid, steps: see `explore`.
         ratio: rho.
 

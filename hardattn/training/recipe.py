@@ -216,18 +216,21 @@ def require_ratios(ratios: Sequence[float]) -> None:
 
 
 def require_balanced(recipe: Recipe, glimpses: int) -> None:
-    """Raises SettingsError where of two gradients that are to be in equilibrium one is always 0.
+    """Raises SettingsError where one of two gradients that are to be in equilibrium is always 0, or is not
+    into the fused feature alone.
 
     Args:
         glimpses: T.
 
-    >>> require_balanced(Recipe(gradient_equilibrium=(2.0, 2.0), policy_shapes_state=True), 4)
+    >>> balanced = Recipe(policy="affine", gradient_equilibrium=(2.0, 2.0), policy_shapes_state=True)
+    >>> require_balanced(balanced, glimpses=4)
     """
     if recipe.gradient_equilibrium is None:
         return
     shares = step_weights(recipe.loss_at, glimpses)[2:]
     for wanted, found, met in (
         ("at least 2 glimpses", glimpses, glimpses > 1),
+        ("--policy affine", recipe.policy, POLICIES[recipe.policy].reads == "output"),
         ("--loss-at with a share for every glimpse", recipe.loss_at, bool((shares > 0).all())),
         ("--auxiliary below 1", recipe.auxiliary, recipe.auxiliary < 1),
         ("a --classification-weight above 0", recipe.classification_weight, recipe.classification_weight),
