@@ -13,7 +13,7 @@ It is an option of the code released with Tan et al. 2021 (arXiv 2111.02018; git
 off by default; no ratio rho was published. That code differs in three things. Its ratio begins at FIRST -
 FINAL, and where the two are alike with no division at all; here it begins at FIRST. It means to divide the
 gradient of the localiser's own weights too, by a mean of rho lambda_t, but names a layer that its network has
-not; here these weights keep their gradient. And it has no static factor beside it; here the 0.02 of
+not; here that is not divided. And it has no static factor beside it; here the 0.02 of
 `hardattn.model.localisers` stays, which cancels in g'_t and is left in the gradient of the weights.
 
 A localiser that reads more than the fused feature is not for it: after the first glimpse four heads over one
