@@ -31,7 +31,7 @@ from hardattn.training.guidance import (
     supervision_settings,
 )
 from hardattn.training.learner import Validator
-from hardattn.training.recipe import Recipe, implied, require_sides, require_used
+from hardattn.training.recipe import Recipe, implied, require_balanced, require_sides, require_used
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
@@ -105,7 +105,7 @@ def train(
     guidance = _guidance(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
     if compile_step:
-        _require_compilable(name)
+        _require_compilable(name, recipe)
     settings = NetworkSettings(
         **task_of(dataset, geometry),
         method=name,
@@ -176,13 +176,19 @@ def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int)
     step_weights(recipe.loss_at, steps)  # refuses weights of another number of glimpses
     require_glimpses(steps, geometry)
     require_sides(recipe, geometry.sides)
+    require_balanced(recipe, steps)
     require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
 
 
-def _require_compilable(name: str) -> None:
-    """Raises SettingsError for a method whose step is not compiled, or where there is no compiler."""
+def _require_compilable(name: str, recipe: Recipe) -> None:
+    """Raises SettingsError for a step that is not compiled, or where there is no compiler."""
     if not LEARNERS[METHODS[name].learner].compiles:
         raise SettingsError(f"expected a method that can be compiled, found {name}; leave --compile out")
+    if recipe.gradient_equilibrium is not None:
+        raise SettingsError(
+            "expected no --compile with --gradient-equilibrium, whose gradients wait for each other, found "
+            "both; leave one of them out"
+        )
     require_compiler()
 
 

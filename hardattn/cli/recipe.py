@@ -71,6 +71,8 @@ def recipe_of(options: Mapping[str, Any]) -> dict[str, Any]:
     if options.get("clip") is not None:
         unclipped = options["clip"] == UNCLIPPED
         chosen["clip"] = None if unclipped else _number(options["clip"], f"a --clip, a number or {UNCLIPPED}")
+    if options.get("gradient_equilibrium") is not None:
+        chosen["gradient_equilibrium"] = ratios_of(options["gradient_equilibrium"])
     if options.get("rewards"):
         chosen["rewards"] = rewards_of(options["rewards"])
     return chosen | (PLAIN if options.get("augment") is False else {})
@@ -128,6 +130,17 @@ def loss_at_of(word: str) -> LossAt:
         return word
     wanted = f"--loss-at of {', '.join(LOSS_AT)}, or weights W1,..,WT"
     return tuple(_number(part, wanted) for part in word.split(","))
+
+
+def ratios_of(word: str) -> tuple[float, ...]:
+    """The first and the final ratio of `hardattn.model.gradient_equilibrium`.
+
+    >>> ratios_of("8"), ratios_of("8,2")
+    ((8.0, 8.0), (8.0, 2.0))
+    """
+    wanted = "--gradient-equilibrium FIRST or FIRST,FINAL"
+    ratios = tuple(_number(part, wanted) for part in word.split(","))
+    return ratios * 2 if len(ratios) == 1 else ratios
 
 
 def wanted_geometry(

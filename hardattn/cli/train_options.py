@@ -83,7 +83,7 @@ def _method_options() -> list[click.Parameter]:
             ["--compile", "compile_step"],
             is_flag=True,
             help="Compile the training step first: it takes up to minutes and a C++ compiler, and makes each "
-            "step faster; not with epe-head and wsram.",
+            "step faster; not with epe-head, wsram and --gradient-equilibrium.",
         ),
     )
 
@@ -110,6 +110,12 @@ def _length_options() -> list[click.Parameter]:
             ["--clip"],
             metavar=f"NUMBER|{UNCLIPPED}",
             help="Largest norm of the gradient. [default: 1]",
+        ),
+        Option(
+            ["--gradient-equilibrium"],
+            metavar="FIRST[,FINAL]",
+            help="Bring the spread of the gradient that comes back from where to look next to 1/FIRST of "
+            "the classifier's, at the end of the budget to 1/FINAL (multiglimpse). [default: as it comes]",
         ),
         Option(
             ["--schedule"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +14,7 @@ from torch.nn.functional import nll_loss
 from data.dataset import Split
 from data.geometry import Geometry
 from data.gpu import mixed_precision, sent
+from hardattn.model.gradient_equilibrium import explore_in_equilibrium, ratio_at
 from hardattn.model.looking import look_at_all, look_of
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
@@ -70,6 +73,7 @@ class Learner(Trainer):
         for grid in (self.grid, getattr(network.policy_head, "grid", self.grid)):
             grid.on(self.device)  # there before a step is compiled
         self.forward: Forward = self._terms
+        self.explore: Callable[..., Rollout] = explore
 
     def compile(self) -> None:
         """From here on the step is one compiled program, forward and backward; the next one compiles it."""
@@ -80,6 +84,7 @@ class Learner(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         self.network.train()
+        self._balance(fraction)
         method = self.method.at(fraction, self.recipe.imitate_for)
         free = len(batch.index) - (batch.count if method.supervised else 0)
         index = sent(batch.index, self.device)
@@ -89,6 +94,12 @@ class Learner(Trainer):
             locations = sent(batch.locations, self.device)
             weighted = self.forward(method, index, free, locations, varied, own)
         self.finish(weighted, fraction)
+
+    def _balance(self, fraction: float) -> None:
+        """The ratio of gradients when `fraction` of the budget is used, where there is to be one."""
+        ratios = self.recipe.gradient_equilibrium
+        if ratios is not None:
+            self.explore = partial(explore_in_equilibrium, ratio=ratio_at(ratios, fraction))
 
     def _objective(self, fraction: float) -> Objective:
         """When `fraction` of the budget is used; what changes is a tensor, as numbers are compiled in."""
@@ -149,7 +160,7 @@ class Learner(Trainer):
         parts: list[Rollout] = []
         if free:
             look = varied.of(slice(free)).look(self.look, self.grid)
-            parts.append(explore(network, look, index[:free], self.grid, self.steps, mode=mode))
+            parts.append(self.explore(network, look, index[:free], self.grid, self.steps, mode=mode))
         if free < len(index):
             own = varied.of(slice(free, None))
             forced = own.locations(locations[free:], self.grid)

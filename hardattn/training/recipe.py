@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from hardattn.model.choices import DEVIATION
 from hardattn.model.network import HardAttention
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES
 from hardattn.objectives.choices import GAIN_TARGETS, IMITATE_FOR, PONDER_COST, REINFORCE_LOSSES, LossAt
-from hardattn.objectives.losses import require_loss_at
+from hardattn.objectives.losses import require_loss_at, step_weights
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import require_discount, require_rewards
@@ -48,6 +48,8 @@ class Recipe(TrainingRecipe):
             was "realised", the drop of the "entropy" of the class, or of supervised images what their
             "design" expected.
         imitate_for: share of the budget after which a method gives way to its `then`.
+        gradient_equilibrium: first and final ratio of the classifier's gradient to the localiser's, see
+            `hardattn.model.gradient_equilibrium`; None: they are as they come.
     """
 
     supervised_share: float = 0.25
@@ -74,6 +76,7 @@ class Recipe(TrainingRecipe):
     halts: bool = False
     infers: bool = False
     ponder_cost: float = PONDER_COST
+    gradient_equilibrium: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -106,6 +109,8 @@ class Recipe(TrainingRecipe):
             )
         if not 0 <= self.imitate_for <= 1:
             raise SettingsError(f"expected a share in [0, 1] for --imitate-for, found {self.imitate_for}")
+        if self.gradient_equilibrium is not None:
+            require_ratios(self.gradient_equilibrium)
 
     @property
     def network(self) -> dict[str, Any]:
@@ -191,10 +196,50 @@ NEEDS: Mapping[str, Need] = {
     "halts": Need("a network that halts", "act or ps-act", lambda method: method.halts),
     "infers": Need("an inference network", "wsram", lambda method: method.infers),
     "auxiliary": Need("--auxiliary", "multiglimpse", lambda method: method.has("auxiliary")),
+    "gradient_equilibrium": Need("--gradient-equilibrium", "multiglimpse", lambda method: method.crops),
     "gain_target": Need(
         "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
     ),
 }
+
+
+def require_ratios(ratios: Sequence[float]) -> None:
+    """Raises SettingsError for what is not a first and a final ratio, finite and above 0.
+
+    >>> require_ratios((8.0, 2.0))
+    """
+    if len(ratios) != 2 or not all(0 < ratio < math.inf for ratio in ratios):
+        raise SettingsError(
+            "expected FIRST or FIRST,FINAL, finite ratios above 0, for --gradient-equilibrium, found "
+            f"{','.join(f'{ratio:g}' for ratio in ratios)}; change it"
+        )
+
+
+def require_balanced(recipe: Recipe, glimpses: int) -> None:
+    """Raises SettingsError where one of two gradients that are to be in equilibrium is always 0, or is not
+    into the fused feature alone.
+
+    Args:
+        glimpses: T.
+
+    >>> balanced = Recipe(policy="affine", gradient_equilibrium=(2.0, 2.0), policy_shapes_state=True)
+    >>> require_balanced(balanced, glimpses=4)
+    """
+    if recipe.gradient_equilibrium is None:
+        return
+    shares = step_weights(recipe.loss_at, glimpses)[2:]
+    for wanted, found, met in (
+        ("at least 2 glimpses", glimpses, glimpses > 1),
+        ("--policy affine", recipe.policy, POLICIES[recipe.policy].reads == "output"),
+        ("--loss-at with a share for every glimpse", recipe.loss_at, bool((shares > 0).all())),
+        ("--auxiliary below 1", recipe.auxiliary, recipe.auxiliary < 1),
+        ("a --classification-weight above 0", recipe.classification_weight, recipe.classification_weight),
+        ("policy_shapes_state", recipe.policy_shapes_state, recipe.policy_shapes_state),
+    ):
+        if not met:
+            raise SettingsError(
+                f"expected {wanted} with --gradient-equilibrium, found {found}; leave one of them out"
+            )
 
 
 def require_sides(recipe: Recipe, sides: Collection[int]) -> None:
