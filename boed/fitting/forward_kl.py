@@ -50,7 +50,7 @@ class ForwardKL(ELBO):
     ...     with pyro.plate("draws", 5000):
     ...         pyro.sample("x", Bernoulli(logits=2 * observations["y"] + torch.tensor(0.3 / 0.7).log()))
     >>> loss = ForwardKL(observed=("y",), averaged=("draws",)).loss(model, guide)
-    >>> abs(loss - 0.36) < 0.05  # the expected posterior entropy
+    >>> abs(loss - 0.32) < 0.05  # the expected posterior entropy
     True
     """
 
