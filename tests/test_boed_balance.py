@@ -99,7 +99,7 @@ def test_a_fit_is_of_balanced_classes(parts: dict[str, str], tmp_path: Path) -> 
 
 
 def test_what_has_no_rare_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="expected one attribute for balanced classes, found coarse,fine"):
+    with pytest.raises(SettingsError, match="expected one attribute for balanced classes, found 2"):
         fit_jointly(both(), tmp_path, lambda name: tmp_path / name, balanced=True)
     with pytest.raises(SettingsError, match="expected a posterior that is learned .*, found exact"):
         boed.fit(

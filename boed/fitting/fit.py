@@ -138,7 +138,9 @@ def _fit(
     if combination.exact:
         require_enumerable(dataset.name)
         if settings.balanced:
-            raise SettingsError("expected a posterior that is learned for balanced classes, found exact")
+            raise SettingsError(
+                "expected a posterior that is learned for balanced classes, found exact; leave one of the two out"
+            )
     (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
     require_sensor(combination, geometry or dataset.geometry, settings.glimpses)
     fixed: dict[str, Any] = {
