@@ -139,7 +139,7 @@ def _fit(
         require_enumerable(dataset.name)
         if settings.balanced:
             raise SettingsError(
-                "expected a posterior that is learned for balanced classes, found exact; leave one of the two out"
+                "expected a posterior that is learned for balanced classes, found exact; leave one out"
             )
     (geometry or dataset.geometry).grid()  # refuses a glimpse larger than the image
     require_sensor(combination, geometry or dataset.geometry, settings.glimpses)

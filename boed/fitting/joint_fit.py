@@ -64,7 +64,7 @@ def fit_jointly(
     settings = FitSettings(**{**defaults, **chosen})
     if settings.balanced:
         raise SettingsError(
-            f"expected one attribute for balanced classes, found {len(dataset.attributes)}; fit them one by one"
+            f"expected one attribute for balanced classes, found {len(dataset.attributes)}; fit each alone"
         )
     require_sensor(combination, geometry or dataset.geometry, settings.glimpses)
     fixed: dict[str, Any] = {
