@@ -68,7 +68,7 @@ class Sizes:
         return round(wanted**0.5) ** 2 if factor == "places" else wanted
 
 
-TINY = Sizes(images=40, places=9, completions=4, bank=40, glimpses=2, side=16, classes=2)
+TINY = Sizes(images=40, places=16, completions=4, bank=40, glimpses=2, side=16, classes=2)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
 from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
-from boed.search.balance import balanced
+from boed.search.balance import balanced, require_every_class
 from boed.search.codebook import codebook, partition
 from boed.search.prediction import embedded
 from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, FittedSettings
@@ -188,9 +188,9 @@ def of_split(learned: Approximations, dataset: DataSet) -> Unseen:
     def opened() -> tuple[Bank, str] | None:
         try:
             split = dataset[LEVELS]
+            return embedded(learned, split), split.fingerprint
         except DataError:  # training images alone do for a fit; its table says what is missing
             return None
-        return embedded(learned, split), split.fingerprint
 
     return opened
 
@@ -202,6 +202,7 @@ def learn(
     train, facts = at_device(dataset["train"], device), TaskFacts.of(dataset)
     rows, bank = partition(train, settings.seed)
     if settings.balanced:
+        require_every_class(train.labels[bank], facts.classes, f"the {len(bank)} images of the bank")
         bank = bank[balanced(train.labels[bank], max(1, len(bank) // facts.classes))]
         rows = rows[balanced(train.labels[rows])]
     places, information = codebook(

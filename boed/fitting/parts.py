@@ -27,7 +27,7 @@ from boed.part_files import (
     state_file,
 )
 from boed.search.adaptivity import Adaptivity, affordable, estimate_adaptivity, sample
-from boed.search.balance import balanced
+from boed.search.balance import balanced, distinct
 from boed.search.levels import set_levels
 from data.dataset import Split
 from data.device import at_device
@@ -225,13 +225,17 @@ def _estimated(learned: Approximations, seed: int) -> Adaptivity:
         return estimate_adaptivity(learned, seed)
     count = affordable(learned, len(learned.bank) // 2)
     rows = sample(len(learned.bank), count, learned.places.device)
-    with generator.without(rows):
+    if learned.settings.balanced:
+        rows = distinct(learned.bank, count, one_in=2)
+    with generator.without(learned.versions(learned.bank, rows).any(0).nonzero().view(-1)):
         return estimate_adaptivity(learned, seed, rows=rows)
 
 
 def _held_out(learned: Approximations) -> Tensor:
     """(M',) bank images that an estimator does not learn from: the weight of its map is chosen on them."""
     wanted = min(HELD_OUT, len(learned.bank) // HELD_OUT_SHARE, learned.settings.trial_images or HELD_OUT)
+    if learned.settings.balanced:
+        return distinct(learned.bank, wanted, one_in=HELD_OUT_SHARE)
     return sample(len(learned.bank), max(1, wanted), learned.places.device)
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from boed.approximations import Approximations
 from boed.estimators.calibration import Calibration, calibration_of, falling
+from boed.search.balance import distinct
 from boed.search.designer import Designer, History
 from boed.search.shrinkage import ERRORS, choose_weight, shrunk
 from data.progress import progress
@@ -65,7 +66,13 @@ def estimate_adaptivity(
     if rows is None:
         pairs = TOGETHER_PLACES if learned.settings.together else IMAGE_PLACES
         wanted = images or max(FEW_IMAGES, pairs // len(learned.places))
-        rows = sample(len(learned.bank), affordable(learned, wanted), learned.bank.ids.device)
+        wanted = affordable(learned, wanted)
+        balanced = learned.settings.balanced  # whose copies would count as images
+        rows = (
+            distinct(learned.bank, wanted)
+            if balanced
+            else sample(len(learned.bank), wanted, learned.bank.ids.device)
+        )
     designer = Designer(learned)
     excluded = learned.versions(learned.bank, rows)
     history = History(designer, learned.bank, rows, seed=seed, excluded=excluded)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from data.dataset import Split
+from data.errors import DataError
+
 
 def balanced(labels: Tensor, each: int | None = None) -> Tensor:
     r"""Rows in which every class that is there is as frequent, evenly spread over its images.
@@ -32,14 +35,42 @@ def balanced(labels: Tensor, each: int | None = None) -> Tensor:
     return torch.cat([its[spread * len(its) // each] for its in rows]).sort().values
 
 
-def thinned(labels: Tensor) -> Tensor:
-    """(M,) rows in which every class is as frequent as the rarest, none of them twice.
+def thinned(labels: Tensor, most: int | None = None) -> Tensor:
+    """(M,) rows in which every class is as frequent as the rarest, none twice; about `most` of them at most.
 
     >>> thinned(torch.tensor([0, 0, 1, 0, 0])).tolist()
     [0, 2]
     """
     counts = labels.bincount()
-    return balanced(labels, int(counts[counts > 0].min()))
+    counts = counts[counts > 0]
+    each = int(counts.min())
+    return balanced(labels, each if most is None else max(1, min(each, most // len(counts))))
+
+
+def distinct(bank: Split, most: int, one_in: int = 1) -> Tensor:
+    """(M,) rows of a balanced bank, thinned, no image twice, of a share of the originals of each class.
+
+    Args:
+        bank: whose copies of an image follow each other.
+        most: rows.
+        one_in: of how many originals one is taken, with all its versions.
+    """
+    ids, originals = bank.ids.cpu(), bank.originals
+    rows = torch.cat([ids.new_ones(1), ids.diff()]).nonzero().view(-1)
+    labels = bank.labels.cpu()[rows]
+    names = [originals[rows[labels == label]].unique()[::one_in] for label in labels.unique()]
+    rows = rows[torch.isin(originals[rows], torch.cat(names))]
+    return rows[thinned(bank.labels.cpu()[rows], most)].to(bank.ids.device)
+
+
+def require_every_class(labels: Tensor, classes: int, where: str) -> None:
+    """Raises DataError where a class has no image: then no sample is balanced."""
+    missing = classes - len(labels.unique())
+    if missing:
+        raise DataError(
+            f"expected images of all {classes} classes for balanced classes, found none of {missing} in "
+            f"{where}; add images, or leave --balanced out"
+        )
 
 
 def shift(labels: Tensor, rows: Tensor, classes: int) -> Tensor:

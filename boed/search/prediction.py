@@ -11,7 +11,7 @@ from torch import Tensor
 from boed.approximations import Approximations
 from boed.estimators.bank import Bank
 from boed.search.adaptivity import affordable
-from boed.search.balance import thinned
+from boed.search.balance import require_every_class, thinned
 from boed.search.designer import Designer, History
 from data.dataset import Split
 from data.device import at_device
@@ -45,10 +45,17 @@ def embedded(learned: Approximations, split: Split, images: int | None = None) -
     """A fair sample of a split at all places: `images` of them at most, by default what maps allow.
 
     Of a fit with balanced classes it has each class as often as the rarest.
+
+    Raises:
+        DataError: of such a fit, where a class has no image.
     """
     images = affordable(learned, IMAGES) if images is None else images
-    rows = thinned(split.labels) if learned.settings.balanced else torch.arange(len(split))
-    sample = split.take(rows[sample_rows(len(rows), min(images, len(rows))).to(rows.device)])
+    if learned.settings.balanced:
+        require_every_class(split.labels, learned.facts.classes, "the images to predict for")
+        rows = thinned(split.labels, images)
+    else:
+        rows = sample_rows(len(split), min(images, len(split)))
+    sample = split.take(rows)
     return Bank(learned.q, at_device(sample, learned.places.device), learned.places, learned.geometry)
 
 
