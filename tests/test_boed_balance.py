@@ -12,18 +12,20 @@ from torch import Tensor
 
 import boed
 import boed.comparison.judge
+import boed.fitting.estimator_training
 import boed.posteriors.posterior
 import data
 from boed.calibration import measure_calibration
 from boed.comparison.judge import train_judge
 from boed.comparison.masks import Masks
 from boed.comparison.settings import JudgeSettings
+from boed.estimators.estimator import EstimatorTask
 from boed.fitting.joint_fit import fit_jointly
 from boed.posteriors.glimpse_max import GlimpseMaxPosterior
 from boed.posteriors.posterior import negative_log_posterior
-from boed.search.balance import balanced, shift, thinned
-from data.dataset import DataSet
-from data.errors import SettingsError
+from boed.search.balance import balanced, distinct, shift, thinned
+from data.dataset import DataSet, Split
+from data.errors import DataError, SettingsError
 
 CLASSES, TINY = 3, {"iterations": 12, "width": 8}
 LABELS = st.lists(st.integers(0, CLASSES - 1), min_size=1, max_size=60).map(torch.tensor)
@@ -96,6 +98,51 @@ def test_a_fit_is_of_balanced_classes(parts: dict[str, str], tmp_path: Path) -> 
     assert again.settings.balanced and again.digest() == fitted.digest()
     plain = boed.fit(dataset, combination=combination, device="cpu", **TINY)
     assert "balanced" not in plain.settings.to_json() and plain.digest() != fitted.digest()
+
+
+@given(LABELS, st.integers(1, 40), st.integers(1, 3))
+def test_what_is_held_out_are_distinct_images_of_a_share_of_originals(
+    labels: Tensor, most: int, one_in: int
+) -> None:
+    """Copies and other versions of the rest are of none of them."""
+    ids = torch.arange(len(labels))
+    split = Split(torch.zeros(len(labels), 4, 4, 1), labels, ids, "", ids // 3 + 100 * labels)
+    bank = split.take(balanced(labels))
+    rows, classes = distinct(bank, most, one_in), len(labels.unique())
+    assert len(bank.ids[rows].unique()) == len(rows) <= max(most, classes)
+    assert len(set(bank.labels[rows].bincount()[labels.unique()].tolist())) == 1
+    for label in labels.unique():
+        of_class, held = (
+            its.unique() for its in (bank.originals[bank.labels == label], bank.originals[rows])
+        )
+        assert torch.isin(of_class, held).sum() <= -(-len(of_class) // one_in)
+
+
+def test_an_estimator_learns_from_every_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of copies that follow each other an even sample has one of every image, and leaves none."""
+    learned = list[EstimatorTask]()
+    monkeypatch.setattr(
+        boed.fitting.estimator_training, "fit_estimator", lambda network, task: learned.append(task)
+    )
+    boed.fit(rare(), combination=boed.Combination(estimator="amortised"), balanced=True, device="cpu", **TINY)
+    counts = learned[0].bank().labels[learned[0].rows].bincount()
+    assert len(counts) == 2 and counts.min() > counts.max() / 3
+
+
+@pytest.mark.parametrize("missing", ["train", "valid"])
+def test_without_an_image_of_a_class_nothing_is_balanced(missing: str) -> None:
+    """A class without an image in the bank would be impossible; without one in valid no level is set."""
+    dataset = rare()
+    split = dataset[missing]
+    dataset._splits[missing] = split.take((split.labels == 0).nonzero().view(-1))
+    if missing == "train":
+        with pytest.raises(DataError, match="expected images of all 2 classes .*, found none of 1 in the"):
+            boed.fit(dataset, balanced=True, device="cpu", **TINY)
+        return
+    fitted = boed.fit(dataset, balanced=True, device="cpu", **TINY)
+    assert not fitted.levels.split
+    with pytest.raises(DataError, match="found none of 1 in the images to predict for"):
+        measure_calibration(fitted, dataset["valid"])
 
 
 def test_what_has_no_rare_class_is_refused(tmp_path: Path) -> None:
