@@ -225,7 +225,9 @@ def _lines(axes: Axes, costs: Mapping[str, tuple[Sequence[float], Sequence[float
 @click.option(
     "--memory-gb", default=0.02, show_default=True, help="That designs with the largest bank are held to."
 )
-@click.option("--quick", is_flag=True, help="Tiny sizes: that all runs, in two minutes; the slopes say nothing.")
+@click.option(
+    "--quick", is_flag=True, help="Tiny sizes: that all runs, in two minutes; the slopes say nothing."
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For the picture."
 )
