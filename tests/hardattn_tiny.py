@@ -16,6 +16,7 @@ from data.geometry import Geometry
 from data.sequences import Sequences
 from data.store import ImageStore
 from hardattn.model.network import HardAttention
+from hardattn.training.budget import Budget
 from hardattn.training.learner import Learner
 from supervision.store import SequenceStore
 
@@ -30,6 +31,17 @@ def tiny_split(count: int, seed: int) -> Split:
     for row, label in enumerate(labels):
         images[row, 4:8, 8 * label : 8 * label + 4] = 255
     return Split.of(ImageStore.from_arrays(images, labels[:, None], np.arange(count)))
+
+
+MULTIGLIMPSE: dict[str, Any] = {
+    "method": "multiglimpse",
+    "budget": Budget(epochs=2),
+    "device": "cpu",
+    "batch_size": 16,
+    "hidden": 8,
+    "glimpses": 3,
+}
+"""A short training of a MultiGlimpse network, as keywords of `hardattn.runs.train`."""
 
 
 def tiny_dataset(name: str = "tiny", target: str = "label") -> DataSet:

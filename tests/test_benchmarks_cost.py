@@ -9,6 +9,7 @@ import torch
 from boed_tiny import PLACES, Enumerated, exact_approximations
 from cli_tiny import assert_refused
 from click.testing import CliRunner
+from clock_tiny import Clock
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -62,16 +63,6 @@ def test_the_loop_with_exact_parts_is_the_exact_epe(places: list[int], batch: in
     completions = network.known[world.consistent(0, places)]
     found = published_epe(network, completions, PLACES[places], PLACES, batch)
     assert found.tolist() == pytest.approx(world.epe(0, places), abs=1e-5)
-
-
-class Clock:
-    """A clock that stands still."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def work(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

@@ -7,19 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 from cli_tiny import call
+from clock_tiny import Clock
 
 from data.device import seed_draws
 from data.stages import REST, Profile, profiled, stage
-
-
-class Clock:
-    """Seconds that pass when somebody works."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def work(self, seconds: float) -> None:
-        self.now += seconds
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
+from hardattn_tiny import MULTIGLIMPSE as SHORT
 from hardattn_tiny import interrupted_after, tiny_dataset
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -21,20 +22,11 @@ from hardattn.model.gradient_equilibrium import explore_in_equilibrium, ratio_at
 from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Rollout, explore
 from hardattn.runs import train
-from hardattn.training.budget import Budget
 
 CROPS = affine_crops(Geometry(24, 24, 1, glimpse_size=6), 3)
 GRID = CROPS.grid()
 LABELS = torch.tensor([0, 1, 2, 0])
 DATASET = tiny_dataset()
-SHORT: dict[str, Any] = {
-    "method": "multiglimpse",
-    "budget": Budget(epochs=2),
-    "device": "cpu",
-    "batch_size": 16,
-    "hidden": 8,
-    "glimpses": 3,
-}
 
 
 def network() -> HardAttention:

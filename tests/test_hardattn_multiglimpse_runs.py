@@ -9,6 +9,7 @@ import pytest
 import torch
 from cli_tiny import assert_refused
 from click.testing import CliRunner, Result
+from hardattn_tiny import MULTIGLIMPSE as SHORT
 from hardattn_tiny import interrupted_after, tiny_dataset
 from matplotlib.figure import Figure
 
@@ -31,14 +32,6 @@ from hardattn.training.recipe import Recipe
 from hardattn.warm_start import features_in
 
 DATASET = tiny_dataset()
-SHORT: dict[str, Any] = {
-    "method": "multiglimpse",
-    "budget": Budget(epochs=2),
-    "device": "cpu",
-    "batch_size": 16,
-    "hidden": 8,
-    "glimpses": 3,
-}
 VARIANTS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "no clue": {"combine": "no-clue"},
