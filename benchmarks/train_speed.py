@@ -4,8 +4,9 @@
 (convolutions, GRU) and the published one (linear layers, rectified recurrence, sums), by REINFORCE and by
 imitation, and at inference; the rival is `benchmarks.ram_loop`. In every round each has its turn, and ratios
 are those of a round. Beside each stand the operations of an image and what share they are of the rate of the
-core's own product of matrices, in the same round. Rates are per second that the process had a CPU: on a quiet
-core these are those of the clock.
+core's own product of matrices, in the same round; and the products of the same step made again by themselves,
+which nothing around them can make faster. Rates are per second that the process had a CPU: on a quiet core
+these are those of the clock.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.alternation import Spread, Work, clock_of, rates, ratios
+from benchmarks.own_products import own_products
 from benchmarks.ram_loop import LoopTraining
+from benchmarks.speed_lines import lines
 from benchmarks.stopwatch import Stopwatch, machine
 from data.dataset import Split
 from data.device import choose_device
@@ -146,6 +149,7 @@ def works_of(task: Task, device: torch.device, compile_step: bool) -> dict[str, 
     for name, network in NETWORKS.items():
         for kind in METHOD:
             works[f"{name}, {kind}"] = training(task, name, kind, device)
+            works[f"{name}, {kind}, its products alone"] = products_alone(task, name, kind, device)
             if compile_step:
                 works[f"{name}, {kind}, compiled"] = training(task, name, kind, device, compile_step=True)
         works[f"{name}, inference"] = inference(task, name, network, device)
@@ -172,11 +176,7 @@ def training(
     task: Task, name: str, kind: str, device: torch.device, *, compile_step: bool = False
 ) -> Measured:
     """One way of training one of our networks."""
-    learner, batches = learner_of(task, METHOD[kind], device, NETWORKS[name])
-
-    def step() -> None:
-        learner.step(next(batches), 0.1)
-
+    learner, step = stepping(task, name, kind, device)
     asked = task.asked[kind] / (1 if name == "published" else 2)
     plain = Measured(Work(step, task.batch_size), mflops(step, task.batch_size), "loop, training", asked)
     if not compile_step:
@@ -185,6 +185,22 @@ def training(
     start = time.perf_counter()
     step()
     return replace(plain, compiled_in=time.perf_counter() - start)
+
+
+def products_alone(task: Task, name: str, kind: str, device: torch.device) -> Measured:
+    """What a step of that training multiplies, and nothing else."""
+    again = own_products(stepping(task, name, kind, device)[1])
+    return Measured(Work(again, task.batch_size), mflops(again, task.batch_size), "loop, training")
+
+
+def stepping(task: Task, name: str, kind: str, device: torch.device) -> tuple[Learner, Callable[[], None]]:
+    """The learner of one way of training, and one iteration of it."""
+    learner, batches = learner_of(task, METHOD[kind], device, NETWORKS[name])
+
+    def step() -> None:
+        learner.step(next(batches), 0.1)
+
+    return learner, step
 
 
 def inference(task: Task, name: str, network: dict[str, Any], device: torch.device) -> Measured:
@@ -295,27 +311,6 @@ def main(
     click.echo(machine(chosen))
     for name, figures in found.items():
         click.echo("\n".join(lines(name, figures)))
-
-
-def lines(name: str, figures: dict[str, Any]) -> list[str]:
-    """The figures of a task for people."""
-    text = [f"{name} x {name}: the core's own product runs at {figures['product_gflops']:.0f} GFLOP/s"]
-    return text + [f"  {work}: {said(about)}" for work, about in figures["works"].items()]
-
-
-def said(about: dict[str, Any]) -> str:
-    """The figures of one work for people."""
-    text = f"{about['images_per_second']:,} images/s of {about['mflops']:.2f} MFLOPs, "
-    text += f"{100 * about['share_of_product_rate']:.0f} % of that rate"
-    if "times_the_loop" in about:
-        times = about["times_the_loop"]
-        text += f", {times['middle']:.2f} times the loop ({times['least']:.2f} to {times['most']:.2f})"
-    if about.get("asked") is not None:
-        text += f", asked {about['asked']:g}"
-    if "compiled_in_seconds" in about:
-        text += f", compiled in {about['compiled_in_seconds']:.0f} s"
-    shares = [f"{part} {100 * share:.0f} %" for part, share in about.get("shares", {}).items()]
-    return text + (f" ({', '.join(shares)})" if shares else "")
 
 
 if __name__ == "__main__":

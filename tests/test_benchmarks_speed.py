@@ -10,8 +10,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import benchmarks.train_speed
 from benchmarks.alternation import Spread, Work, rates
+from benchmarks.own_products import own_products
 from benchmarks.ram_loop import LoopTraining, loop_patches
-from benchmarks.train_speed import METHOD, NETWORKS, TASKS, made_up, main
+from benchmarks.train_speed import METHOD, NETWORKS, TASKS, made_up, main, mflops, stepping
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -70,6 +71,21 @@ def test_the_loop_learns() -> None:
     assert (loop.predict(torch.arange(64)) == labels).float().mean() > 0.9
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_products_of_a_step_are_its_operations_and_nothing_else(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 256)
+    learner, step = stepping(TASKS["28"], name, "imitation", torch.device("cpu"))
+    again, weights = own_products(step), learner.network.class_head.weight
+    assert mflops(again, 1) == pytest.approx(mflops(step, 1))
+    before = weights.clone()
+    again()
+    assert torch.equal(weights, before)
+    step()
+    assert not torch.equal(weights, before)
+
+
 def test_in_a_round_each_work_has_its_turn() -> None:
     order: list[str] = []
     works = {name: Work(lambda name=name: order.append(name), 3.0) for name in "ab"}  # type: ignore[misc]
@@ -102,6 +118,8 @@ def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
             assert part["times_the_loop"]["least"] <= part["times_the_loop"]["middle"]
             assert sum(part["shares"].values()) == pytest.approx(1, abs=0.01)
             assert {"gather", "encode", "heads", "backward and optimiser", "the rest"} == set(part["shares"])
+            alone = found["works"][f"{network}, {kind}, its products alone"]
+            assert alone["mflops"] == part["mflops"] and "asked" in alone
             assert part["mflops"] > 2 * found["works"][f"{network}, inference"]["mflops"] > 0
     assert human.exit_code == 0 and "times the loop" in human.stdout and "asked 3" in human.stdout
     assert human.stdout.count("compiled in") == len(NETWORKS) * len(METHOD)
