@@ -1,5 +1,6 @@
 """Registries: names before imports, decorators, and what installed packages bring."""
 
+import subprocess
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -79,3 +80,29 @@ def test_a_deferred_function_is_imported_when_it_is_called() -> None:
     with pytest.raises(ModuleNotFoundError, match="antigravity_of_tests"):
         call()
     assert deferred("math:hypot")(3, 4) == 5
+
+
+NAMES_AT_ONCE = """
+from boed.search.registry import SOURCES
+from data.corruption_names import CORRUPTIONS
+from data.registry import DATASETS
+from hardattn.baselines.registry import BASELINES
+from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, HEADS, POLICIES
+from hardattn.objectives.registry import METHODS, REWARDS, TERMS
+from hardattn.stopping.registry import RULES
+from hardattn.training.registry import LEARNERS
+for registry in (SOURCES, CORRUPTIONS, DATASETS, BASELINES, COMBINATIONS, CORES, ENCODERS, HEADS, POLICIES,
+                 METHODS, REWARDS, TERMS, RULES, LEARNERS):
+    names = list(registry)
+    for name in names:
+        registry[name]
+    for name in registry:
+        if name not in names:
+            print(registry.kind, name)
+"""
+
+
+def test_every_name_that_a_module_registers_is_known_before_it_is_imported() -> None:
+    """A command line that starts knows no others."""
+    found = subprocess.run([sys.executable, "-c", NAMES_AT_ONCE], capture_output=True, text=True)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")

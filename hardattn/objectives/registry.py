@@ -8,7 +8,7 @@ from data.plugins import Registry
 
 _NAMES = (
     *("ps-nogs", "nogs-all", "nogs-finetuned", "saliency", "ps-ram", "ps-parts", "ps-fixed", "ps-heuristic"),
-    *("ram", "act", "ps-act", "wsram", "epe-head", "multiglimpse", "random", "centre"),
+    *("ram", "act", "ps-act", "wsram", "epe-head", "multiglimpse", "glimpsenet", "random", "centre"),
 )
 
 METHODS: Registry[Any] = Registry("method", dict.fromkeys(_NAMES, "hardattn.objectives.methods"))
