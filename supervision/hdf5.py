@@ -12,6 +12,7 @@ import h5py
 
 from data.errors import StoreError
 from data.system_errors import advice
+from supervision.choices import MADE_BY
 
 
 @contextmanager
@@ -19,10 +20,20 @@ def opened(path: Path, mode: str) -> Iterator[h5py.File]:
     """The file; whatever goes wrong with it while it is open is a StoreError."""
     if not path.is_file():
         raise StoreError(
-            f"expected a store of glimpse sequences at {path}, found none; make it with `boed generate`"
+            f"expected a store of glimpse sequences at {path}, found none; make it with `{maker_of(path)}`"
         )
     with explained(path), h5py.File(path, mode) as file:
         yield file
+
+
+def maker_of(path: Path) -> str:
+    """The command that makes stores of this name.
+
+    >>> maker_of(Path("sequences-salient-train.h5")), maker_of(Path("sequences-saliency-50.h5"))
+    ('hardattn saliency --split train', 'boed generate')
+    """
+    made = [maker for name, maker in MADE_BY.items() if path.stem.startswith(name)] or ["boed generate"]
+    return made[0] + (" --split train" if path.stem.endswith("-train") else "")
 
 
 @contextmanager
