@@ -8,6 +8,7 @@ from data.cli.commands import GROUP_SETTINGS, Commands
 from data.version import PACKAGE, __version__
 
 PLACES = {
+    "benchmark": "hardattn.cli.benchmark:benchmark",
     "evaluate": "hardattn.cli.evaluate:evaluate",
     "frontier": "hardattn.cli.frontier:frontier",
     "inspect": "hardattn.cli.inspect:inspect",

@@ -2,3 +2,5 @@
 
 MINUTES = 60.0
 """Of training, for all networks of an experiment together."""
+BENCHMARK_MINUTES = 10.0
+"""Of `hardattn benchmark`, for everything."""

@@ -1,0 +1,97 @@
+"""`hardattn benchmark`: from photographs to one sentence, taken up again, and what is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_tiny import assert_refused
+from click.testing import CliRunner
+
+import hardattn.experiments.benchmark.run
+from boed.comparison.compare import Comparison
+from data.measures import Measure
+from hardattn.cli.main import main
+from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
+from hardattn.experiments.benchmark.run import Benchmark
+from hardattn.experiments.frontier.grid import read_grid
+from hardattn.experiments.frontier.pareto import FrontierPoint
+from hardattn.experiments.frontier.sweep import Frontier
+
+POINT = FrontierPoint(
+    *("attention", "attention hidden 8", "fixed", 1.0, 0.1, 100.0, 0.1, 0.7, 0.71, 0.7, 0.72, 0.5, 3.0, "a")
+)
+
+
+def differing(accuracy: tuple[float, float, float]) -> Comparison:
+    """Designs that differ from the fixed order by so much, with the ends of the interval."""
+    value, low, high = accuracy
+    gap = Measure(np.array([value] * 2), np.array([[low, high]] * 2).T.repeat(50, 0))
+    none = Measure(np.zeros(2), np.array([[-1.0, 1.0]] * 2).T.repeat(50, 0))
+    differences = {"design": {"accuracy": gap, "nll": none}}
+    kinds = ("design", "fixed-order")
+    return Comparison(
+        "folder", {"label": 9}, kinds, kinds, {}, differences, np.zeros((2, 1)), (None, None), (1,)
+    )
+
+
+def test_looking_adaptively_pays_where_the_interval_says_so() -> None:
+    assert "looking adaptively pays" in adaptive(differing((0.1, 0.05, 0.15)))
+    assert "+10.0 (+5.0 to +15.0) points" in adaptive(differing((0.1, 0.05, 0.15)))
+    for unclear in ((0.1, -0.05, 0.2), (-0.1, -0.2, -0.05)):
+        assert "looking adaptively does not pay" in adaptive(differing(unclear))
+
+
+def test_the_sentence_has_what_accuracy_costs_with_and_without_attention(tmp_path: Path) -> None:
+    rivals = [
+        replace(POINT, family="cnn", name="cnn small", mflops=0.09, valid_mflops=0.09, test_accuracy=0.6),
+        replace(POINT, family="cnn", name="cnn", mflops=9.0, valid_mflops=9.0, valid_accuracy=0.9),
+    ]
+    ordered = replace(POINT, family="attention in one order", valid_mflops=0.05, valid_accuracy=0.6)
+    result = Frontier("folder", "label", 1000, 1.0, 0, [POINT, ordered, *rivals])
+    assert with_attention(result) == [ordered, POINT] and without_attention(result) == rivals
+    said = answer(Benchmark(differing((0.1, 0.05, 0.15)), result, tmp_path))
+    assert "71.0 % (70.0 to 72.0) cost 0.1 MFLOPs with attention, which sees 10.0 % of the pixels" in said
+    assert "cost 9 MFLOPs without (cnn), and 60.0 % for what attention costs" in said
+    dear = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[1]])
+    assert "none of these is as cheap" in answer(Benchmark(differing((0.1, 0.05, 0.15)), dear, tmp_path))
+
+
+def test_from_photographs_to_a_sentence(
+    tmp_path: Path, write_photo: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(130):
+        write_photo(
+            tmp_path / "photographs" / ("val" if n > 90 else "train") / "ab"[n % 2] / f"{n}.png", seed=n
+        )
+    members = [each for each in read_grid("folder") if each.sizes.get("resolution", 16) == 16]
+    members = [
+        one for number, one in enumerate(members) if number != 1
+    ]  # one each of both attentions, and a cnn
+    assert [one.family for one in members] == ["attention", "attention in one order", "cnn"]
+    monkeypatch.setattr(hardattn.experiments.benchmark.run, "read_grid", lambda name: members)
+    monkeypatch.setattr(hardattn.experiments.benchmark.run, "MOST_ITERATIONS", 8)
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 3)
+    words = ["benchmark", str(tmp_path / "photographs"), "--image-size", "32", "--minutes", "0.05"]
+    words += ["--run", str(tmp_path / "run"), "--device", "cpu"]
+    first = CliRunner().invoke(main, words)
+    assert first.exit_code == 0, first.output
+    assert "with attention" in first.stdout and "looking adaptively" in first.stdout
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    before = (tmp_path / "run" / "frontier" / "frontier.json").read_bytes()
+    again = CliRunner().invoke(main, [*words, "--json"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["answer"] == first.stdout.splitlines()[-1]
+    assert (
+        json.loads((tmp_path / "run" / "frontier" / "frontier.json").read_text())["points"]
+        == json.loads(before)["points"]
+    )
+    other = CliRunner().invoke(main, [word if word != "0.05" else "0.1" for word in words])
+    assert_refused(other, "use the same --minutes", progress=None)
+
+
+def test_what_is_no_folder_of_photographs_is_refused(tmp_path: Path) -> None:
+    assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path)]), "train/CLASS")
+    assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path), "--minutes", "0"]), "minutes")
