@@ -15,6 +15,7 @@ from boed.search.choices import COMPLETIONS, SEARCHES
 from boed.search.registry import SOURCES
 from data.cli.commands import Command
 from data.cli.options import PATH, Option, Task, Within, open_task, panel
+from data.shards import Shard
 from supervision.choices import SEQUENCES, SPLITS
 
 if TYPE_CHECKING:
@@ -40,9 +41,15 @@ _SEQUENCES = panel(
         help="Where sequences come from.",
     ),
     Option(
+        ["--shard"],
+        metavar="I/N",
+        help="Design for the I-th of N shards of the images, into a store of its own; see boed merge.",
+    ),
+    Option(
         ["--out"],
         type=PATH,
-        help="The store. [default: RUN/sequences.h5, or RUN/sequences[-train][-OPTIONS].h5]",
+        help="The store. [default: RUN/sequences.h5, or RUN/sequences[-train][-OPTIONS].h5; of a shard "
+        "RUN/sequences[..]-shards/I-of-N.h5]",
     ),
 )
 _SEARCH = panel(
@@ -90,7 +97,9 @@ _SEARCH = panel(
 
 
 @click.command(cls=Command, resumable=True, staged=True, params=[*_SEQUENCES, *_SEARCH, *fit_options()])
-def generate(images: str, part: str, source: str, out: Path | None, **options: Any) -> None:
+def generate(
+    images: str, part: str, source: str, shard: str | None, out: Path | None, **options: Any
+) -> None:
     """Designs a glimpse sequence for each image of a split; fits first where that has not been done.
 
     \b
@@ -102,24 +111,38 @@ def generate(images: str, part: str, source: str, out: Path | None, **options: A
       boed generate --estimator amortised
       boed generate --search lookahead --images 50
       boed generate --sides 8,16,40 --pixel-price 1e-4
+      boed generate --images all --shard 2/16
     """
+    piece = None if shard is None else Shard.parse(shard)
     require_possible(options)
     require_search(combination_of(options), options["search"], options["coarse"])
     require_price(options["pixel_price"], options["search"])
     if part == "train":
         require_unseen(combination_of(options))
     task = open_task(options)
-    path = out or task.run / f"{SEQUENCES}{store_tag(source, options, part)}.h5"
-    store, about = designed(task, path, images, part, source, options)
+    name = f"{SEQUENCES}{store_tag(source, options, part)}"
+    path = out or task.run / (f"{name}-shards/{piece.file}" if piece else f"{name}.h5")
+    store, about = designed(task, path, images, part, source, piece, options)
     click.echo(f"{int(store.done.sum())} sequences of {store.steps} glimpses in {path}")
     for line in about:
         click.echo(line)
+    if piece is not None:
+        click.echo(
+            f"next, with those of all {piece.of} shards: boed merge {path.parent} --out {task.run / name}.h5"
+        )
+        return
     method = "" if part == "design" else "--method nogs-all "
     click.echo(f"next, with the same data options: hardattn train {method}--supervise {path}")
 
 
 def designed(
-    task: Task, path: Path, images: str, part: str, source: str, options: Mapping[str, Any]
+    task: Task,
+    path: Path,
+    images: str,
+    part: str,
+    source: str,
+    shard: Shard | None,
+    options: Mapping[str, Any],
 ) -> tuple[SequenceStore, list[str]]:
     """The finished store at `path`, and what there is to say about its designs."""
     from boed.generation import describe, describe_reading
@@ -131,13 +154,13 @@ def designed(
 
     split = task.dataset[part]
     count = image_count(images, len(split))
-    choose_images(split, count)  # refuses none before the long fit
+    choose_images(split, count, shard)  # refuses none before the long fit
     if path.exists():
         SequenceStore.read(path)  # refuses a damaged one before the long fit
     designer = Designer(_fitted_for_fewer(task, options), **{name: options[name] for name in SEARCH})
     glimpses = options["glimpses"]
     store = store_designs(
-        path, designer, task.dataset, split=part, glimpses=glimpses, images=count, source=source
+        path, designer, task.dataset, split=part, glimpses=glimpses, images=count, source=source, shard=shard
     )
     ids, places, learned = store.ids[store.done], store.load().locations, designer.learned
     about = describe_reading(places, learned.geometry) if learned.geometry.sides else []
