@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from boed.engines.engine import Engine
 from boed.generation import candidates_of, design_settings, generate, require_glimpses
 from boed.search.designer import Designer
 from data.dataset import DataSet
@@ -25,6 +26,7 @@ def store_designs(
     images: int | None = None,
     source: str = "design",
     shard: Shard | None = None,
+    engine: Engine | str = "local",
 ) -> SequenceStore:
     """Designs for images of a split, in the store at `path`; what is there already is not made again.
 
@@ -37,10 +39,12 @@ def store_designs(
         images: how many, a fair sample; default all. At most those that there are.
         source: a key of `boed.search.registry.SOURCES`.
         shard: only its images; `supervision.merging.merge` joins the stores of all shards.
+        engine: where it is done, see `boed.engine`.
 
     Raises:
         SettingsError: unknown source, more glimpses than were fitted, or a shard without images.
         StoreError: `path` holds other sequences, or cannot be written.
+        WorkerError: workers of the engine are lost again and again, or cannot be reached.
     """
     fitted = designer.learned
     glimpses, seed = fitted.glimpses if glimpses is None else glimpses, fitted.settings.seed
@@ -53,7 +57,7 @@ def store_designs(
     )
     before, start = int(store.done.sum()), time.perf_counter()
     try:
-        generate(designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+        generate(designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids, engine=engine)
     finally:
         store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
     if shard is not None and bool(store.done.all()):
