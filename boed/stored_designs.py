@@ -12,6 +12,7 @@ from data.dataset import DataSet
 from data.device import at_device
 from data.sample import choose_images
 from data.shards import Shard
+from supervision.merging import merge as merge
 from supervision.merging import seal
 from supervision.store import SequenceStore
 

@@ -112,6 +112,13 @@ def test_shards_are_merged_into_the_store_of_one_process(run_copy: Path, photos:
     assert_refused(call("generate", *task(photos, run_copy), "--shard", "3/2"), "shard I/N", "3/2")
 
 
+def test_several_processes_make_the_store_of_one(run_copy: Path, photos: Path) -> None:
+    out = run_copy / "spread.h5"
+    result = call("generate", *task(photos, run_copy), "--workers", 2, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert timeless(out) == timeless(run_copy / "sequences.h5")
+
+
 @pytest.mark.parametrize("name", ["sequences", "sequences-random"])
 def test_show_draws_a_picture(run_copy: Path, name: str) -> None:
     result = call("show", run_copy / f"{name}.h5")

@@ -71,7 +71,7 @@ def test_what_a_lost_worker_had_is_done_again(folder: Path) -> None:
 
 
 def test_what_always_kills_is_given_up() -> None:
-    with pytest.raises(WorkerError, match="one lost 3 times with nothing finished between; .* fewer --workers"):
+    with pytest.raises(WorkerError, match="one lost 3 times with nothing finished between; .*--workers"):
         dict(Local(2)(square, [17]))
 
 
@@ -107,7 +107,7 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, tmp_path / "orphans.py"], env=env, stdout=subprocess.PIPE, text=True, check=False
     )
-    workers, until = [int(word) for word in done.stdout.split()], time.monotonic() + 10
+    workers, until = [int(word) for word in done.stdout.split()], time.monotonic() + 60
     assert workers
     while alive := [worker for worker in workers if Path(f"/proc/{worker}").exists()]:
         assert time.monotonic() < until, alive

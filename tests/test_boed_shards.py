@@ -2,15 +2,21 @@
 
 import hashlib
 import time
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from boed_tiny import pointer_dataset
+from engines_tiny import Killed
 
 import boed.generation
 from boed.approximations import Approximations
+from boed.designs import design
+from boed.engines.engine import Engine
+from boed.engines.local import Local
 from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.errors import SettingsError, StoreError
@@ -26,6 +32,49 @@ def _timeless(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that stands still, as how long it took is in a store too; and small blocks."""
     monkeypatch.setattr(time, "perf_counter", lambda: 0.0)
     monkeypatch.setattr(boed.generation, "BLOCK", 7)
+
+
+class Backwards(Engine):
+    """Does the last thing first, in this process.
+
+    Args:
+        lost: after how many things the process that calls is interrupted.
+
+    Attributes:
+        images: that were designed for.
+    """
+
+    here = True
+
+    def __init__(self, lost: int | None = None) -> None:
+        self.lost, self.images = lost, list[int]()
+
+    def __call__(
+        self, work: Callable[[Any], Any], things: Iterable[Any]
+    ) -> Generator[tuple[int, Any], None, None]:
+        for count, (number, thing) in enumerate(reversed(list(enumerate(things)))):
+            if count == self.lost:
+                raise KeyboardInterrupt
+            self.images += thing.ids.tolist()
+            yield number, work(thing)
+
+
+class OneKilled(Engine):
+    """Two processes, of which one is killed in the middle.
+
+    Args:
+        folder: one file for each thing that was begun.
+    """
+
+    here = False
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(
+        self, work: Callable[[Any], Any], things: Iterable[Any]
+    ) -> Generator[tuple[int, Any], None, None]:
+        return Local(2)(Killed(work, self.folder), things)
 
 
 @pytest.fixture
@@ -100,3 +149,38 @@ def test_other_approximations_and_seeds_are_not_merged(
 def test_a_shard_without_images_is_refused(tmp_path: Path, designer: Designer) -> None:
     with pytest.raises(SettingsError, match="at most 2 shards of 2 images, found shard 3/3"):
         stored(tmp_path / "a.h5", designer, images=2, shard=Shard(3, 3))
+
+
+def test_two_processes_of_which_one_is_killed_write_the_bytes_of_a_single_one(
+    tmp_path: Path, designer: Designer
+) -> None:
+    (tmp_path / "begun").mkdir()
+    whole = stored(tmp_path / "whole.h5", designer)
+    spread = stored(tmp_path / "spread.h5", designer, engine=OneKilled(tmp_path / "begun"))
+    assert (tmp_path / "killed").exists() and len(list((tmp_path / "begun").iterdir())) > 8
+    assert digest(spread) == digest(whole)
+
+
+def test_whole_blocks_are_not_made_again(tmp_path: Path, designer: Designer) -> None:
+    whole, parts = stored(tmp_path / "whole.h5", designer), tmp_path / "parts.h5"
+    first, second = Backwards(lost=3), Backwards()
+    with pytest.raises(KeyboardInterrupt):
+        stored(parts, designer, engine=first)
+    assert SequenceStore.read(parts).done.sum() == len(first.images) == 15  # the last block has one image
+    stored(parts, designer, engine=second)
+    assert sorted(first.images + second.images) == SequenceStore.read(parts).ids.tolist()
+    assert digest(parts) == digest(whole)
+
+
+def test_designs_in_memory_do_not_depend_on_what_is_finished_first(pointer_fit: Approximations) -> None:
+    learned, split = replace(pointer_fit, weights=OWN), pointer_dataset()["design"]
+    one, other = design(learned, split), design(learned, split, engine=Backwards())
+    assert torch.equal(one.places, other.places) and torch.equal(one.epe_map, other.epe_map)
+    assert torch.equal(one.epe, other.epe) and torch.equal(one.entropy, other.entropy)
+
+
+def test_a_gpu_is_not_shared_by_processes(tmp_path: Path, pointer_fit: Approximations) -> None:
+    elsewhere = Designer(replace(pointer_fit, places=pointer_fit.places.to("meta")))
+    sink = SequenceStore.write_to(tmp_path / "a.h5", {}, torch.arange(3), 3, pointer_fit.places)
+    with pytest.raises(SettingsError, match="--device cpu for designs by several workers, found meta"):
+        boed.generation.generate(elsewhere, pointer_dataset()["design"], sink, glimpses=3, engine=Local(2))

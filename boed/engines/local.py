@@ -23,6 +23,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 ATTEMPTS = 3  # losses of workers, with nothing finished between them, after which it is given up
+PRELOADED = ("torch", "pyro")  # which most works need
 _WORK: list[Callable[[Any], Any]] = []  # of this process, if it is a worker
 
 
@@ -101,7 +102,7 @@ def _pool(work: Callable[[T], R], workers: int) -> Iterator[ProcessPoolExecutor]
     which containers have little.
     """
     before = set(active_children())
-    pool = ProcessPoolExecutor(workers, _context(type(work).__module__), _begin, (pickle.dumps(work),))
+    pool = ProcessPoolExecutor(workers, _context(), _begin, (pickle.dumps(work),))
     try:
         yield pool
     except BaseException:
@@ -112,12 +113,12 @@ def _pool(work: Callable[[T], R], workers: int) -> Iterator[ProcessPoolExecutor]
         pool.shutdown(cancel_futures=True)
 
 
-def _context(module: str) -> BaseContext:
-    """How workers start: with what they import imported once, where processes can be forked safely."""
+def _context() -> BaseContext:
+    """How workers start: with what is slow imported once, where a process that has it can be forked."""
     if sys.platform != "linux":
         return get_context("spawn")
     context = get_context("forkserver")
-    context.set_forkserver_preload([__name__, *([module] if module != "__main__" else [])])
+    context.set_forkserver_preload([*PRELOADED])
     return context
 
 
