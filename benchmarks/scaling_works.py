@@ -120,15 +120,18 @@ def fitting(sizes: Sizes) -> Callable[[], object]:
     return lambda: fit(dataset, device="cpu", geometry=sizes.geometry(), **chosen)
 
 
+def untrained(geometry: Geometry, bank: Split, *, glimpses: int, classes: int) -> Approximations:
+    """Approximations with all places of the grid, whose q knows nothing: designs cost what they always do."""
+    settings, places = FittedSettings(glimpses=glimpses), geometry.grid().locations
+    kind = POSTERIORS.require(settings.posterior)
+    q = kind.new(geometry, settings, places, classes=classes, attributes=1)
+    return Approximations(q.eval(), bank, places, geometry, settings)
+
+
 def designing(sizes: Sizes) -> Callable[[], object]:
     """Designs with all weight on an image's own map, and the bank embedded before."""
-    geometry, settings = sizes.geometry(), FittedSettings(glimpses=sizes.glimpses)
-    places = geometry.grid().locations
-    q = POSTERIORS.require(settings.posterior).new(
-        geometry, settings, places, classes=sizes.classes, attributes=1
-    )
     bank, split = split_of(sizes, sizes.bank, "bank"), split_of(sizes, sizes.images, "images")
-    learned = Approximations(q.eval(), bank, places, geometry, settings)
+    learned = untrained(sizes.geometry(), bank, glimpses=sizes.glimpses, classes=sizes.classes)
 
     def work() -> None:
         designer = Designer(learned, completions=sizes.completions, memory_gb=sizes.memory_gb)

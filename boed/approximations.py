@@ -90,6 +90,10 @@ class Approximations:
         self._embedded: Bank | None = None
         self.kept: dict[object, Any] = {}  # what was computed with all of it, and is asked for again
 
+    def __getstate__(self) -> dict[str, Any]:
+        """To be sent elsewhere; what is computed from the parts is computed again there."""
+        return {**vars(self), "_embedded": None, "kept": {}}
+
     def __repr__(self) -> str:
         its = self.settings
         parts = f"{self.glimpses} glimpses at {len(self.places)} places, bank of {len(self.bank)} images"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
+from boed.engines.engine import Engine
 from boed.estimators.choices import MEMORY_GB
 from boed.generation import candidates_of, described, generate, require_usable
 from boed.search.choices import COMPLETIONS, SEARCHES
@@ -117,6 +118,7 @@ def design(
     coarse: bool = False,
     pixel_price: float = 0.0,
     memory_gb: float = MEMORY_GB,
+    engine: Engine | str = "local",
 ) -> Designs:
     """Glimpse sequences for the images of a split; that of an image depends on it and the seed alone.
 
@@ -132,11 +134,13 @@ def design(
         shrink: whether an image's map is shrunk towards the average map.
         coarse: whether places are searched from coarse to fine.
         pixel_price: nats that a place must gain for each pixel that it is averaged from.
-        memory_gb: for what is kept of the bank, in 2**30 bytes.
+        memory_gb: for what is kept of the bank by each worker, in 2**30 bytes.
+        engine: where it is done, see `boed.engine`.
 
     Raises:
         SettingsError: unknown source, more glimpses or images than there are, or a search that the parts of
             the fit cannot serve.
+        WorkerError: workers of the engine are lost again and again, or cannot be reached.
     """
     require_usable(fitted, split)
     designer = Designer(
@@ -152,7 +156,7 @@ def design(
     seed = fitted.settings.seed if seed is None else seed
     sink, start = _Memory(choose_images(split, images)), time.perf_counter()
     here = at_device(split, fitted.places.device)
-    generate(designer, here, sink, glimpses=glimpses, source=source, seed=seed)
+    generate(designer, here, sink, glimpses=glimpses, source=source, seed=seed, engine=engine)
     return Designs(
         sink.ids,
         sink.sequences(),
@@ -172,18 +176,19 @@ class _Memory:
 
     def __init__(self, ids: Tensor) -> None:
         self.ids = ids
-        self._blocks = list[Sequences]()
+        self._rows, self._blocks = list[Tensor](), list[Sequences]()
 
     def pending(self) -> Tensor:
         """All rows, in order."""
         return torch.arange(len(self.ids))
 
     def write(self, rows: Tensor, sequences: Sequences) -> None:
-        """Keeps the next block."""
+        """Keeps a block."""
+        self._rows.append(rows)
         numbers = (sequences.epe, sequences.entropy, sequences.epe_map)
         self._blocks.append(Sequences(sequences.locations, *(part.float() for part in numbers)))
 
     def sequences(self) -> Sequences:
-        """Those of all blocks."""
+        """Those of all blocks, in the order of the rows."""
         parts = ([getattr(block, one.name) for block in self._blocks] for one in fields(Sequences))
-        return Sequences(*(torch.cat(part) for part in parts))
+        return Sequences(*(torch.cat(part) for part in parts)).take(torch.cat(self._rows).argsort())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from boed.approximations import Approximations
+from boed.engines.engine import Engine
+from boed.engines.registry import resolved
 from boed.search.designer import Designer
 from boed.search.diagnostics import REPORTED, coarse_agreement, sample_sizes
 from boed.search.registry import SOURCES, WITH_MAPS
@@ -19,6 +23,7 @@ from data.kinds import require_split
 from data.measures import read_pixels, read_values
 from data.progress import progress_bar
 from data.sample import sample_rows
+from data.sequences import Sequences
 from data.stages import stage
 
 BLOCK = 60
@@ -45,6 +50,7 @@ def generate(
     source: str = "design",
     seed: int = 0,
     ids: Tensor | None = None,
+    engine: Engine | str = "local",
 ) -> None:
     """Sequences for every pending row of the sink; a row's sequence depends on its image and `seed` alone.
 
@@ -54,25 +60,62 @@ def generate(
         glimpses: T.
         source: a key of `boed.search.registry.SOURCES`.
         ids: only these images, where the sink has more.
+        engine: where it is done, in blocks of `BLOCK` images; the designer goes to each worker once.
 
     Raises:
-        SettingsError: unknown source, or more glimpses than the posterior was fitted for.
+        SettingsError: unknown source, more glimpses than the posterior was fitted for, or a GPU for workers
+            in other processes.
+        WorkerError: these are lost again and again, or cannot be reached.
     """
     if source not in SOURCES:
         raise SettingsError(f"expected a source of {', '.join(SOURCES)}; found {source!r}")
     require_glimpses(glimpses, designer.learned)
+    spread = resolved(engine)
+    _require_device(spread, designer.learned)
     where = torch.searchsorted(split.ids.cpu(), sink.ids)
     asked = sink.ids if ids is None else ids
     pending = sink.pending()
     pending = pending[torch.isin(sink.ids[pending], asked)]
+    blocks = pending.split(BLOCK) if len(pending) else ()
+    made = spread(BlockDesign(designer, source, glimpses, seed), (split.take(where[rows]) for rows in blocks))
     done = len(asked) - len(pending)
-    with one_thread(), progress_bar(total=len(asked), initial=done, desc=source, unit="image") as bar:
-        for rows in pending.split(BLOCK) if len(pending) else ():
-            images = where[rows].to(split.images.device)
-            sequences = SOURCES[source](designer, split, images, glimpses, seed).cpu()
+    with (
+        one_thread(),
+        closing(made),
+        progress_bar(total=len(asked), initial=done, desc=source, unit="image") as bar,
+    ):
+        for number, sequences in made:
             with stage("store"):
-                sink.write(rows, sequences)
-            bar.update(len(rows))
+                sink.write(blocks[number], sequences)
+            bar.update(len(blocks[number]))
+
+
+@dataclass(frozen=True)
+class BlockDesign:
+    """The work of one block: sequences for all its images, on one thread.
+
+    Args:
+        designer, source, glimpses, seed: see `generate`.
+    """
+
+    designer: Designer
+    source: str
+    glimpses: int
+    seed: int
+
+    def __call__(self, images: Split) -> Sequences:
+        rows = torch.arange(len(images), device=images.images.device)
+        with one_thread():
+            return SOURCES[self.source](self.designer, images, rows, self.glimpses, self.seed).cpu()
+
+
+def _require_device(engine: Engine, learned: Approximations) -> None:
+    device = learned.places.device
+    if not engine.here and device.type != "cpu":
+        raise SettingsError(
+            f"expected --device cpu for designs by several workers, found {device}; add it, or leave out "
+            "--workers and --engine"
+        )
 
 
 @stage("description")

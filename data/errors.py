@@ -28,6 +28,10 @@ class CheckpointError(GlimpseError):
     """Saved weights are missing, damaged or belong to another data set or network."""
 
 
+class WorkerError(GlimpseError):
+    """Processes or machines that share a work were lost again and again, or cannot be reached."""
+
+
 def one_line(value: object) -> str:
     """A value as a message can show it, shortened.
 

@@ -6,7 +6,8 @@ Layout (schema 2): root attributes `schema`, `settings`, `origin` (JSON) and `so
 allocated when the file is made, beside its name and then renamed, so that a run killed at any moment leaves
 a readable file and a resumed one the same bytes as one that never stopped, but for those of three numbers
 in root attributes of fixed size, `seconds`, `sequences_timed` and `made_in`: how long it took. Of stores
-without them, those of schema 1, they are read from files beside.
+without them, those of schema 1, they are read from files beside. A store of one shard of the images has two
+more attributes, `shard` ("2/4") and, of fixed size too, `digest`, see `supervision.merging`.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import StoreError
+from data.errors import SettingsError, StoreError
 from data.places import with_sides
 from data.sequences import Sequences
+from data.shards import Shard
 from data.version import SOFTWARE
 from supervision.hdf5 import explained, opened
 from supervision.source import SequenceSource, geometry_in
@@ -30,6 +32,7 @@ from supervision.times_beside import times_beside
 
 SCHEMA = 2
 READ = (1, 2)  # schema 1 has places without a side
+UNSEALED = np.bytes_(b"0" * 64)  # the digest of a shard that is not finished
 TIMES = ("seconds", "sequences_timed", "made_in")  # attributes of eight bytes each
 
 
@@ -43,6 +46,7 @@ class SequenceStore(SequenceSource):
         seconds: wall-clock time that the timed sequences took.
         sequences_timed: how many these are.
         made_in: seconds in which the store was made, with all that was learned for it.
+        shard: which of the images are in it; None: all that were asked for.
     """
 
     path: Path
@@ -55,9 +59,10 @@ class SequenceStore(SequenceSource):
         arrays: dict[str, np.ndarray],
         times: dict[str, float],
         software: str,
+        shard: Shard | None = None,
     ) -> None:
         self.path, self.settings, self.origin, self.schema = path, settings, origin, int(arrays["schema"])
-        self.software = software
+        self.software, self.shard = software, shard
         self.seconds, self.made_in = times["seconds"], times["made_in"]
         self.sequences_timed = int(times["sequences_timed"])
         self.ids = torch.from_numpy(arrays["image_id"].astype(np.int64))
@@ -77,14 +82,15 @@ class SequenceStore(SequenceSource):
                 arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
                 arrays["schema"] = np.asarray(file.attrs["schema"])
                 software = str(file.attrs.get("software", ""))
+                shard = Shard.parse(str(file.attrs["shard"])) if "shard" in file.attrs else None
                 beside = times_beside(path)
                 times = {name: float(file.attrs.get(name, beside[name])) for name in TIMES}
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, SettingsError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
                     f"its parts ({error}); name another file, or make it with `boed generate`"
                 ) from None
-        return cls(path, settings, origin, arrays, times, software)
+        return cls(path, settings, origin, arrays, times, software, shard)
 
     @classmethod
     def write_to(
@@ -96,6 +102,8 @@ class SequenceStore(SequenceSource):
         candidates: Tensor,
         *,
         origin: dict[str, Any] | None = None,
+        shard: Shard | None = None,
+        software: str = SOFTWARE,
     ) -> SequenceStore:
         """Makes a store for `ids`, or takes up the one at `path`; rows already done are kept.
 
@@ -103,15 +111,18 @@ class SequenceStore(SequenceSource):
             settings: what the sequences depend on; a store with others is refused.
             ids: (N,) images, increasing.
             origin: where the images came from, for `boed show`; not compared.
+            shard: which of the images `ids` are.
+            software: that made the sequences.
 
         Raises:
             StoreError: the file was made with other settings (both values are shown) or is damaged.
         """
         if not path.exists():
-            _allocate(path, settings, origin or {}, ids, steps, candidates)
+            _allocate(path, settings, origin or {}, ids, steps, candidates, shard, software)
             return cls.read(path)
         store = cls.read(path)
         store.require(settings)
+        store._require_shard(shard)
         store._require_sizes(steps, candidates)
         if store.schema != SCHEMA or not bool(torch.isin(ids, store.ids).all()):
             store._rearrange(ids)
@@ -122,6 +133,13 @@ class SequenceStore(SequenceSource):
             raise StoreError(
                 f"expected {self.path} with {steps} glimpses and these {len(candidates)} candidates, found "
                 f"{self.steps} and {len(self.candidates)}; use the same settings or another --out file"
+            )
+
+    def _require_shard(self, shard: Shard | None) -> None:
+        if self.shard != shard:
+            wanted, found = (f"shard {each}" if each else "all images" for each in (shard, self.shard))
+            raise StoreError(
+                f"expected {self.path} for {wanted}, found it for {found}; use another --out file"
             )
 
     def pending(self) -> Tensor:
@@ -189,7 +207,8 @@ class SequenceStore(SequenceSource):
         """The same store for other images: done rows are carried over, also those no longer asked for."""
         union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
         beside = self.path.with_name(self.path.name + ".grown")
-        _allocate(beside, self.settings, self.origin, union, self.steps, self.candidates)
+        sizes = self.steps, self.candidates
+        _allocate(beside, self.settings, self.origin, union, *sizes, self.shard, SOFTWARE)
         grown, done = SequenceStore.read(beside), self.done.nonzero().view(-1)
         if len(done):
             grown.write(torch.searchsorted(union, self.ids[done]), self.load(done))
@@ -205,17 +224,21 @@ def _allocate(
     ids: Tensor,
     steps: int,
     candidates: Tensor,
+    shard: Shard | None,
+    software: str,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".new")
     count, places = len(ids), len(candidates)
     with explained(path), h5py.File(beside, "w") as file:
         file.attrs["schema"] = SCHEMA
-        file.attrs["software"] = SOFTWARE
+        file.attrs["software"] = software
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
         file.attrs["origin"] = json.dumps(origin, sort_keys=True)
         for name in TIMES:
             file.attrs[name] = np.float64(0)
+        if shard is not None:
+            file.attrs["shard"], file.attrs["digest"] = str(shard), UNSEALED
         file["image_id"] = ids.cpu().numpy()
         file["candidates"] = candidates.cpu().numpy().astype(np.int16)
         file["places"] = np.zeros((count, steps, 3), np.int16)

@@ -95,6 +95,30 @@ def test_generate_fits_first_and_out_names_the_file(tmp_path: Path, photos: Path
     assert timeless(out) == timeless(run_dir / "sequences.h5")
 
 
+def test_shards_are_merged_into_the_store_of_one_process(run_copy: Path, photos: Path) -> None:
+    folder, out = run_copy / "sequences-shards", run_copy / "merged.h5"
+    for shard in ("1/2", "2/2"):
+        if shard != "1/2":
+            assert_refused(call("merge", folder, "--out", out), "all 2 shards", "no 2/2", "make or name them")
+        result = call("generate", *task(photos, run_copy), "--shard", shard)
+        assert result.exit_code == 0, result.output
+    assert (
+        f"next, with those of all 2 shards: boed merge {folder} --out {run_copy}/sequences.h5"
+        in result.stdout
+    )
+    result = call("merge", folder, "--out", out)
+    assert result.exit_code == 0 and f"--supervise {out}" in result.stdout, result.output
+    assert timeless(out) == timeless(run_copy / "sequences.h5")
+    assert_refused(call("generate", *task(photos, run_copy), "--shard", "3/2"), "shard I/N", "3/2")
+
+
+def test_several_processes_make_the_store_of_one(run_copy: Path, photos: Path) -> None:
+    out = run_copy / "spread.h5"
+    result = call("generate", *task(photos, run_copy), "--workers", 2, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert timeless(out) == timeless(run_copy / "sequences.h5")
+
+
 @pytest.mark.parametrize("name", ["sequences", "sequences-random"])
 def test_show_draws_a_picture(run_copy: Path, name: str) -> None:
     result = call("show", run_copy / f"{name}.h5")

@@ -194,6 +194,28 @@ def test_average_maps_do_not_depend_on_the_order_of_the_history() -> None:
     assert torch.equal(afresh[0], found[0])  # nor on which order was asked for first
 
 
+@torch.no_grad()
+def test_averages_of_the_last_histories_are_kept_and_others_computed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(boed.search.shrinkage, "KEPT", 2)
+    averages, histories = AverageMaps(FakeBank(), "cross-entropy"), torch.tensor([[1, 5], [0, 8], [2, 3]])
+    computed, compute = list[int](), averages._averages
+
+    def counted(new: Tensor) -> Tensor:
+        computed.append(len(new))
+        return compute(new)
+
+    monkeypatch.setattr(averages, "_averages", counted)
+    first = averages(histories)
+    assert len(averages._known) == 2
+    averages(histories[1:2])  # in use again, so that (2, 3) is the oldest now
+    averages(histories[:1])
+    assert averages._known.keys() == {(0, 8), (1, 5)}
+    assert torch.equal(averages(histories), first)
+    assert computed == [3, 1, 1]
+
+
 def test_average_map_of_an_exact_posterior_is_the_mean_epe() -> None:
     world = Enumerated()
     averages = AverageMaps(exact_approximations(world).embedded(), "cross-entropy")

@@ -11,7 +11,8 @@ from layers import Tree
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOORS = (
-    *("boed.shadowing", "boed.settings", "boed.simulation", "boed.enumeration", "boed.joint_model"),
+    *("boed.engines", "boed.shadowing", "boed.settings", "boed.simulation"),
+    *("boed.enumeration", "boed.joint_model"),
     *("boed.completions", "boed.posteriors"),
     *("boed.estimators", "boed.combination", "boed.part_files", "boed.saved", "boed.approximations"),
     *("boed.search", "boed.fitting", "boed.generation", "boed.stored_designs", "boed.designs"),

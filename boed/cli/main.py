@@ -15,6 +15,7 @@ PLACES = {
     "fit": "boed.cli.fit:fit",
     "generate": "boed.cli.generate:generate",
     "import": "boed.cli.import_:import_",
+    "merge": "boed.cli.merge:merge",
     "show": "boed.cli.show:show",
 }
 

@@ -30,6 +30,8 @@ from data.places import pixels_at
 from data.sequences import Sequences
 from data.stages import stage
 
+COMPUTED = ("bank", "average", "common_average", "linear_map")
+
 
 class Designer:
     r"""What all images share: the bank, average maps, q in double precision, and how the search goes.
@@ -88,6 +90,10 @@ class Designer:
         }
         pixels = pixels_at(approximations.places, approximations.geometry)
         self.cost = pixel_price * pixels.double()  # (L,) nats
+
+    def __getstate__(self) -> dict[str, Any]:
+        """To be sent elsewhere; what is computed from the rest is computed again there."""
+        return {name: value for name, value in vars(self).items() if name not in COMPUTED}
 
     @cached_property
     def bank(self) -> Bank:

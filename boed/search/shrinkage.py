@@ -13,6 +13,7 @@ the design leaves the fixed order only where that has paid beyond noise.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -30,11 +31,12 @@ REFERENCE_ROWS = 15_000  # (reference image, place) pairs behind an average
 REFERENCE_VALUES = 2**26  # of statistics, which may be large, at most
 WHOLE_VALUES = 2**32  # of statistics in an average over the whole bank, at most
 ERRORS = 2.0  # standard errors by which a weight must beat the fixed order
+KEPT = 100_000  # histories whose averages are kept; of millions of images there are many more
 CHUNK = 64  # reference images at a time: what fits a core's cache
 
 
 class AverageMaps:
-    """Average score of every place given the places already seen, computed once per history.
+    """Average score of every place given the places already seen; of the last histories it is kept.
 
     For the score "information" it is the average entropy: over many images the two differ by what does not
     depend on the place, if q is calibrated.
@@ -65,7 +67,11 @@ class AverageMaps:
         new = sorted(set(keys) - self._known.keys())
         if new:
             self._known |= zip(new, self._averages(histories.new_tensor(new)), strict=True)
-        return torch.stack([self._known[key] for key in keys])
+        used = {key: self._known.pop(key) for key in dict.fromkeys(keys)}
+        self._known |= used  # at the end of those that are kept
+        for key in list(islice(self._known, max(0, len(self._known) - KEPT))):
+            del self._known[key]
+        return torch.stack([used[key] for key in keys])
 
     @stage("average maps")
     def without(self, rows: Tensor, averages: Tensor, own: Tensor) -> Tensor:
