@@ -1,4 +1,4 @@
-"""An exported step says what the network says: in PyTorch, in both file formats, in the loop of the example."""
+"""An exported step says what the network says: in PyTorch, in both file formats, in the example's loop."""
 
 import importlib.util
 import json
@@ -117,19 +117,19 @@ def test_steps_are_what_prediction_takes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "stop", "without"),
+    ("name", "stop", "without", "batch"),
     [
-        ("plain, rnn, gaussian", "entropy=0.68", ("gain", "accuracy_gain")),
-        ("linear, lstm, mixture, glance", "halting=0.5", ()),
+        ("plain, rnn, gaussian", "entropy=0.68", ("gain", "accuracy_gain"), None),
+        ("linear, lstm, mixture, glance", "halting=0.5", (), 1),
     ],
 )
 def test_the_example_says_from_a_file_what_the_network_says(
-    name: str, stop: str, without: tuple[str, ...], tmp_path: Path, example: ModuleType
+    name: str, stop: str, without: tuple[str, ...], batch: int | None, tmp_path: Path, example: ModuleType
 ) -> None:
     run, images = run_of(name), tiny_split(6, 3).images
     for head in without:
         del run.glimpsing()[0].heads[head]
-    found = exported_to(tmp_path, run, "onnx", stop=Stop.parsed(stop))
+    found = exported_to(tmp_path, run, "onnx", stop=Stop.parsed(stop), batch=batch)
     session = example.onnxruntime.InferenceSession(found.file)
     assert json.loads(found.about.read_text()) == found.facts
     assert json.loads(session.get_modelmeta().custom_metadata_map["facts"]) == found.facts
@@ -142,18 +142,15 @@ def test_the_example_says_from_a_file_what_the_network_says(
         np.testing.assert_allclose(said["probabilities"], answers.probabilities[number], atol=1e-5)
 
 
-@pytest.mark.parametrize(("name", "batch"), [("crops", None), ("conv, gru, categorical", 2)])
-def test_a_file_of_torch_export(
-    name: str, batch: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_torch_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linear, "ONEDNN", True)  # the operator of this project would be taken
-    run = run_of(name)
-    found = exported_to(tmp_path, run, "torch", batch=batch)
+    run = run_of("crops")
+    found = exported_to(tmp_path, run, "torch")
     with quietly():
         program = torch.export.load(found.file)
     assert linear.ONEDNN and not [node for node in program.graph.nodes if "hardattn" in str(node.target)]
     assert not [name for name in program.state_dict if "baseline" in name or "auxiliary" in name]
-    inputs = inputs_for(step_of(run), batch or 5, run.settings.geometry.glimpse_shape(), seed=7)
+    inputs = inputs_for(step_of(run), 5, run.settings.geometry.glimpse_shape(), seed=7)
     with torch.no_grad():
         for one, other in zip(program.module()(*inputs), step_of(run)(*inputs), strict=True):
             torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5)
@@ -199,7 +196,7 @@ def test_a_step_that_says_something_else_is_not_written(
 
     monkeypatch.setitem(FORMATS._known, "torch", replace(form, opened=astray))
     with pytest.raises(SettingsError, match=r"found a difference of 0\.01"):
-        exported_to(tmp_path, run_of(), "torch")
+        exported_to(tmp_path, run_of(), "torch", batch=1)
     assert not list(tmp_path.iterdir())
 
 

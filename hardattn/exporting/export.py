@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from copy import deepcopy
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ def export(
             package is missing; or the file's step is not the network's.
     """
     network, settings = run.glimpsing()
-    form: Format = FORMATS.require(kind)
+    form = _format(kind)
     if METHODS[settings.method].evaluation in BLIND:
         raise SettingsError(
             f"expected a network that chooses its places, found one of --method {settings.method}; train "
@@ -90,6 +91,19 @@ def export(
     write_atomically(file, lambda beside: beside.write_bytes(content))
     write_json(about, facts)
     return Exported(file, about, facts, difference)
+
+
+def _format(kind: str) -> Format:
+    """The file format of this name; raises SettingsError where a package that it needs is missing."""
+    form: Format = FORMATS.require(kind)
+    for package in form.needs:
+        try:
+            import_module(package)
+        except ImportError as error:
+            raise SettingsError(
+                f"expected {package} for --format {kind}, found: {error}; pip install 'boed-hardattn[{kind}]'"
+            ) from error
+    return form
 
 
 def _alone(network: HardAttention) -> HardAttention:

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from data.errors import SettingsError
 from hardattn.exporting.registry import FORMATS
 from hardattn.exporting.traced import BATCH, INPUTS, Format, Run, Traced, quietly
 
 OPSET = 18
 """The oldest that PyTorch's exporter writes: read by the most programs."""
 PROVIDER = "CPUExecutionProvider"
+NEEDS = ("onnxscript", "onnxruntime")
+"""By the first PyTorch writes models, by the second they are run."""
 
 
 def written(traced: Traced, texts: Mapping[str, str]) -> bytes:
-    """The model; texts are among its metadata.
-
-    Raises:
-        SettingsError: onnxscript, by which PyTorch writes ONNX, is missing.
-    """
-    _package("onnxscript")
+    """The model; texts are among its metadata."""
     free = None if traced.batch else ({0: BATCH},) * len(INPUTS)
     with quietly():
         program: Any = torch.onnx.export(
@@ -50,12 +45,10 @@ def _entry(model: Any, name: str, text: str) -> Any:
 
 
 def opened(file: bytes) -> Run:
-    """The step of a model, by onnxruntime.
+    """The step of a model, by onnxruntime."""
+    import onnxruntime
 
-    Raises:
-        SettingsError: onnxruntime is missing.
-    """
-    session = _package("onnxruntime").InferenceSession(file, providers=[PROVIDER])
+    session = onnxruntime.InferenceSession(file, providers=[PROVIDER])
 
     def run(inputs: Sequence[Tensor]) -> list[Tensor]:
         named = {name: each.numpy() for name, each in zip(INPUTS, inputs, strict=True)}
@@ -64,13 +57,4 @@ def opened(file: bytes) -> Run:
     return run
 
 
-def _package(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ImportError as error:
-        raise SettingsError(
-            f"expected {name} for --format onnx, found: {error}; pip install 'boed-hardattn[onnx]'"
-        ) from error
-
-
-FORMATS.register("onnx")(Format(".onnx", ("opset", OPSET), written, opened))
+FORMATS.register("onnx")(Format(".onnx", ("opset", OPSET), written, opened, NEEDS))

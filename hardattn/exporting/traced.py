@@ -49,12 +49,14 @@ class Format:
         version: name and value of what says which programs can read it.
         written: the graph, and texts that go along with it by name -> the bytes of the file.
         opened: such bytes -> the step that they are, by the format's own runtime.
+        needs: packages, which the extra with the name of the format installs.
     """
 
     suffix: str
     version: tuple[str, int | str]
     written: Callable[[Traced, Mapping[str, str]], bytes]
     opened: Callable[[bytes], Run]
+    needs: tuple[str, ...] = ()
 
 
 def outputs_of(step: Step) -> tuple[str, ...]:
