@@ -17,6 +17,8 @@ from data.kinds import require_dataset, require_split
 from data.registry import reopen
 from data.tensors import save_tensors
 from hardattn.evaluation import Evaluation, limits, measured
+from hardattn.exporting.export import Exported, export
+from hardattn.exporting.registry import DEFAULT
 from hardattn.images import Images
 from hardattn.loading import TrainedNetwork, open_network
 from hardattn.objectives.methods import method_of
@@ -108,6 +110,28 @@ class Model:
         """
         self.run.glimpsing()
         return Stop.within(self.run.about["stopping"], glimpses=glimpses, rules=rules)
+
+    def export(
+        self,
+        file: str | PathLike[str],
+        *,
+        format: str = DEFAULT,
+        batch: int | None = None,
+        stop: Stop | str | None = None,
+    ) -> Exported:
+        """Writes one step of the network for other programs, and FILE.json, which says how to run it.
+
+        Args:
+            file: that is written.
+            format: "onnx", which needs the extra of that name, or "torch".
+            batch: how many images go into a step; None: any number.
+            stop: when to stop looking, as in `predict`; it is noted in FILE.json.
+
+        Raises:
+            SettingsError: see `hardattn.exporting.export.export`.
+        """
+        rule = Stop.parsed(stop) if isinstance(stop, str) else stop
+        return export(self.run, Path(file), kind=format, batch=batch, stop=rule)
 
     def save(self, folder: str | PathLike[str]) -> Path:
         """Writes weights, settings and log, for `load` and the command line.

@@ -133,8 +133,7 @@ def _glimpsed(run: TrainedNetwork, images: Tensor, stop: Stop | None) -> Answers
     network, settings = run.glimpsing()
     steps, geometry = settings.glimpses, settings.geometry
     stop = stop or Fixed(steps)
-    if stop.rule == "fixed" and stop.threshold > steps:
-        raise SettingsError(f"expected at most the {steps} glimpses of training, found {stop.threshold:g}")
+    stop.require_within(steps)
     mode = METHODS[settings.method].evaluation
     with evaluating(network), one_thread():
         look = look_of(ImagePool([_unlabelled(images)]), geometry.known_retina(), network.device)

@@ -27,6 +27,7 @@ FLOORS = (
         "hardattn.distillation",
         "hardattn.warm_start",
         "hardattn.runs",
+        "hardattn.exporting",
     ),
     *("hardattn.models", "hardattn.report", "hardattn.inspection", "hardattn.robustness"),
     *("hardattn.experiments", "hardattn.cli", "hardattn.__main__"),

@@ -10,6 +10,7 @@ from data.version import PACKAGE, __version__
 PLACES = {
     "benchmark": "hardattn.cli.benchmark:benchmark",
     "evaluate": "hardattn.cli.evaluate:evaluate",
+    "export": "hardattn.cli.export:export",
     "frontier": "hardattn.cli.frontier:frontier",
     "inspect": "hardattn.cli.inspect:inspect",
     "parts": "hardattn.cli.parts:parts",

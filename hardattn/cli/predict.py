@@ -12,29 +12,16 @@ import click
 from data.cli.commands import Command
 from data.cli.options import PATH, Option, device_option, json_option, panel
 from data.errors import SettingsError
+from hardattn.cli.stop_options import require_stop, stop_of, stop_options
 from hardattn.stopping.registry import RULES
 
 if TYPE_CHECKING:
-    from hardattn.models import Model
     from hardattn.stopping.stop import Stop
 
 COLUMNS = ("file", "label", "probability", "glimpses", "pixels", "values_read", "pixels_read")
 
 
-_STOPPING = panel(
-    "Stopping",
-    Option(
-        ["--stop"],
-        metavar="RULE=THRESHOLD",
-        help=f"When to stop looking: {', '.join(RULES)}. [default: after all glimpses]",
-    ),
-    Option(
-        ["--budget-glimpses"],
-        type=float,
-        help="Stop by the rule and threshold that did best on validation images with so many in the mean.",
-    ),
-    device_option(),
-)
+_STOPPING = panel("Stopping", *stop_options(RULES), device_option())
 _OUTPUT = panel(
     "Output",
     json_option(),
@@ -82,28 +69,6 @@ def predict(
         click.echo(rows_text(rows, COLUMNS), nl=False)
     else:
         click.echo(table(rows, chosen))
-
-
-def require_stop(stop: str | None, budget_glimpses: float | None) -> None:
-    """Refuses what is no rule, before anything slow is imported for it."""
-    if stop is not None and budget_glimpses is not None:
-        raise SettingsError("expected --stop or --budget-glimpses, found both; leave one out")
-    if stop is not None:
-        rule, _, threshold = stop.partition("=")
-        RULES.require_name(rule)
-        try:
-            float(threshold)
-        except ValueError:
-            raise SettingsError(f"expected RULE=THRESHOLD with a number, found {stop!r}") from None
-
-
-def stop_of(model: Model, stop: str | None, budget_glimpses: float | None) -> Stop | None:
-    """The rule that the options name."""
-    from hardattn.stopping.stop import Stop
-
-    if budget_glimpses is not None:
-        return model.stop_within(budget_glimpses)
-    return None if stop is None else Stop.parsed(stop)
 
 
 def table(rows: Sequence[dict[str, Any]], stop: Stop | None) -> str:

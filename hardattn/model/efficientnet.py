@@ -149,7 +149,7 @@ class EfficientNetLite0Glimpse(nn.Module):
         """(B, C, G, G) values in [0, 1] -> (B, D)."""
         scales = glimpses.reshape(-1, self.colours, *glimpses.shape[2:])  # (B * S, 3 or 1, G, G)
         colours = (2 * scales.expand(-1, COLOURS, -1, -1) - 1).contiguous(memory_format=torch.channels_last)
-        if self.backbone.training:  # its norms go over the batch
+        if self.backbone.training or torch.compiler.is_compiling():  # its norms, or its sizes, are of a batch
             return self.head(self.backbone(colours))
         return self.head(torch.cat([self.backbone(some) for some in colours.split(TOGETHER)]))
 

@@ -9,6 +9,8 @@ could fall out otherwise when a run is taken up again.
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,22 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     flat = x.reshape(-1, x.shape[-1]).contiguous()
     found: Tensor = _Linear.apply(flat, weight, bias)
     return found.view(*x.shape[:-1], len(weight))
+
+
+@contextmanager
+def plain_layers() -> Iterator[None]:
+    """While it lasts all of them are `nn.Linear`: what is traced for other programs has no operator of ours.
+
+    >>> with plain_layers():
+    ...     print(ONEDNN)
+    False
+    """
+    global ONEDNN
+    before, ONEDNN = ONEDNN, False
+    try:
+        yield
+    finally:
+        ONEDNN = before
 
 
 class Linear(nn.Linear):

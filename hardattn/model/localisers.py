@@ -171,6 +171,6 @@ class MapLocaliser(Localiser):
     def forward(self, features: Tensor) -> Tensor:
         """(B, 3) of states (B, W)."""
         maps = self.memory.last(features).unflatten(-1, self.map_shape)  # (B, C, h, w)
-        placed = torch.cat([maps, self.where.to(maps).expand(len(maps), -1, -1, -1)], 1)
+        placed = torch.cat([maps, self.where.to(maps).expand(maps.shape[0], -1, -1, -1)], 1)
         cells = self.cells(placed).relu().flatten(1)
         return self.layers(torch.cat([self.memory.output(features), cells], 1))

@@ -44,6 +44,13 @@ class Stop:
             costs = ", ".join(f"{cost:g}" for cost in PONDER_COSTS)
             raise SettingsError(f"expected {self.rule} with a cost of {costs}; found {self.threshold:g}")
 
+    def require_within(self, steps: int) -> None:
+        """Raises SettingsError for more glimpses than the T of training."""
+        if self.rule == "fixed" and self.threshold > steps:
+            raise SettingsError(
+                f"expected at most the {steps} glimpses of training, found {self.threshold:g}"
+            )
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stop) and str(self) == str(other)
 
