@@ -16,7 +16,8 @@ def log_text(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def append(path: Path, lines: Iterable[Mapping[str, Any]]) -> None:
-    """Adds lines to a log."""
+    """Adds lines to a log, whose folder is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as log:
         log.write(log_text(lines))
 
