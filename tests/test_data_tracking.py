@@ -2,7 +2,13 @@
 
 import importlib.util
 import json
+import os
+import sqlite3
+import subprocess
+import sys
+import warnings
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +81,7 @@ def test_no_line_is_told_twice_and_a_run_goes_on(tmp_path: Path, kept: type[Kept
     first, second = kept.runs
     assert (first.steps, second.steps, second.known) == ([0, 100], [200, 300, 400], first.run)
     assert second.values[0] == {"nll": LINES[2]["nll"]}
-    assert (first.said, second.said) == ({"seed": 3, "recipe.hidden": 8}, {})
+    assert first.said == second.said == {"seed": 3, "recipe.hidden": 8}
     assert (first.closed, first.pictures, second.closed, second.pictures) == ([False], [], [True], [400])
 
 
@@ -177,3 +183,70 @@ def test_tensorboard_passes_over_what_began_anew(tmp_path: Path, events: Callabl
     (tmp_path / "log.jsonl").unlink()
     told(tmp_path, LINES[:2], "tensorboard")
     assert [event.step for event in events().Scalars("nll")] == [0, 100]
+
+
+POINTS = [(line["iteration"], line["nll"]) for line in LINES]
+
+
+def told_in_two(folder: Path, tracker: str) -> str:
+    """A run that is taken up; what its tracker calls it."""
+    told(folder, LINES[:2], tracker, ends=False)
+    told(folder, LINES[2:], tracker)
+    return str(json.loads((folder / NOTED).read_text())[tracker]["run"])
+
+
+@installed("mlflow")
+def test_mlflow_keeps_a_run_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with warnings.catch_warnings(action="ignore"):  # of what the package imports
+        run = told_in_two(tmp_path, "mlflow")
+        from mlflow import MlflowClient
+
+        client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow' / 'mlflow.db'}")
+        found = client.get_run(run)
+        assert [(one.step, one.value) for one in client.get_metric_history(run, "nll")] == POINTS
+        assert found.data.params == {"seed": "3", "recipe.hidden": "8"}
+        assert (found.info.status, found.info.run_name) == ("FINISHED", tmp_path.name)
+        assert [file.path for file in client.list_artifacts(run)] == ["curves.png"]
+
+
+@installed("trackio")
+def test_trackio_keeps_a_run_of_its_project(tmp_path: Path) -> None:
+    """In a process of its own: where the store is, is read when the package is imported."""
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from pathlib import Path\n"
+        "from test_data_tracking import told_in_two; told_in_two(Path(sys.argv[1]), 'trackio')"
+    )
+    where = os.environ | {"TRACKIO_DIR": str(tmp_path / "store")}
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "project" / "run"], env=where, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stdout == "", done.stderr
+    with closing(sqlite3.connect(tmp_path / "store" / "project.db")) as store:
+        lines = store.execute("select run_name, step, metrics from metrics order by id").fetchall()
+        ((config,),) = store.execute("select config from configs").fetchall()
+    kept = [(name, step, json.loads(metrics)) for name, step, metrics in lines]
+    assert kept[:-1] == [("run", step, {"nll": value}) for step, value in POINTS]
+    assert kept[-1][:2] == ("run", 400) and list(kept[-1][2]) == ["curves"]
+    assert {"seed": 3, "recipe.hidden": 8}.items() <= json.loads(config).items()
+
+
+@installed("wandb")
+def test_wandb_keeps_a_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    with warnings.catch_warnings(action="ignore"):
+        run = told_in_two(tmp_path, "wandb")
+        from wandb.proto.wandb_internal_pb2 import Record
+    points = list[tuple[int, float]]()
+    for path in sorted(tmp_path.glob("wandb/offline-run-*/*.wandb")):
+        assert path.stem == f"run-{run}"
+        content = path.read_bytes()
+        at = 7  # of the file itself; then records, each after its checksum, length and kind
+        while at + 7 <= len(content):
+            size = int.from_bytes(content[at + 4 : at + 6], "little")
+            record = Record.FromString(content[at + 7 : at + 7 + size])
+            line = {(one.key or one.nested_key[0]): json.loads(one.value_json) for one in record.history.item}
+            points += [(line["iteration"], line["nll"])] if "nll" in line else []
+            at += 7 + size
+    assert points == POINTS

@@ -55,7 +55,7 @@ class Curve:
     def __init__(self, name: str, before: int = 0) -> None:
         self.name, self.before = name, before
         self.lines: list[dict[str, Any]] = []
-        self._begin()
+        self._losses: list[Tensor | float] = []
 
     def take_up(self, folder: Path, iteration: int) -> None:
         """Drops what the log has of this curve after so many iterations; of another q it drops all."""
@@ -67,26 +67,19 @@ class Curve:
 
     def add(self, loss: Tensor | float) -> None:
         """The loss of one iteration."""
-        self._sum, self._count = (
-            self._sum + (loss.detach() if isinstance(loss, Tensor) else loss),
-            self._count + 1,
-        )
+        self._losses.append(loss.detach() if isinstance(loss, Tensor) else loss)
 
     def end_of(self, iteration: int, last: bool = False) -> None:
         """So many iterations are done, perhaps all."""
-        if self._count and (last or iteration % EVERY == 0):
-            mean = round(float(self._sum) / self._count, 5)
-            self.lines.append({STEP: self.before + iteration, self.name: mean})
-            self._begin()
+        if self._losses and (last or iteration % EVERY == 0):
+            mean = sum(map(float, self._losses)) / len(self._losses)
+            self.lines.append({STEP: self.before + iteration, self.name: round(mean, 5)})
+            self._losses = []
 
     def write(self, folder: Path) -> None:
         """Adds the new lines to the log."""
         append(folder / LOG, self.lines)
         self.lines = []
-
-    def _begin(self) -> None:
-        self._sum: Tensor | float = 0.0
-        self._count = 0
 
 
 def tell() -> None:

@@ -145,8 +145,7 @@ class Follower:
     def _open(self) -> RunTracker:
         if self.tracker is None:
             self.tracker = self.opened(self.told.run)
-            if self.told.run is None:
-                self.tracker.parameters(flat(self.parameters()))
+            self.tracker.parameters(flat(self.parameters()))
             self.told.run = self.tracker.run
         return self.tracker
 

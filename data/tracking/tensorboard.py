@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.tracking.registry import TRACKERS
 from data.tracking.tracker import Parameter, RunTracker, TrackedRun
@@ -34,8 +34,9 @@ class TensorBoard(RunTracker):
     def parameters(self, values: Mapping[str, Parameter]) -> None:
         from torch.utils.tensorboard.summary import hparams
 
+        file: Any = self.writer.file_writer
         for summary in hparams(dict(values), {}):
-            self.writer.file_writer.add_summary(summary)
+            file.add_summary(summary)
         self.writer.flush()
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:

@@ -58,7 +58,7 @@ class RunTracker(ABC):
         """See `Tracker`; `step` may start anew with other figures."""
 
     def parameters(self, values: Mapping[str, Parameter]) -> None:
-        """What was chosen about the run: told once, at its beginning."""
+        """What was chosen about the run: told first, and again when it is taken up."""
         return
 
     def figure(self, name: str, figure: Figure, step: int) -> None:

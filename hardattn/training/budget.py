@@ -34,7 +34,7 @@ class Budget:
         if self.epochs is not None and self.minutes is not None:
             raise SettingsError("expected --epochs or --minutes, found both; leave one out")
         for value in (self.epochs, self.minutes):
-            if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
+            if value is not None and not _is_length(value):
                 raise SettingsError(f"expected a finite budget above 0, found {value!r}")
         if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
             raise SettingsError(
@@ -82,13 +82,17 @@ class TimeLimit:
     """
 
     def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
-        if not (isinstance(minutes, Real) and 0 < float(minutes) < math.inf):
+        if not _is_length(minutes):
             raise SettingsError(f"expected a finite time limit above 0 minutes, found {minutes!r}; change it")
         self.minutes, self.clock, self.until = minutes, clock, clock() + 60 * minutes
 
     def is_reached(self) -> bool:
         """Whether they have passed."""
         return self.clock() >= self.until
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def is_check(iteration: int) -> bool:

@@ -87,7 +87,7 @@ def standing_of(folder: Path) -> Standing:
     run = checkpoint.read_json(path)
     settings = run.get("settings", {})
     budget = from_json(Budget, settings.get("budget", {}), path=path, software=str(run.get("software", "")))
-    begun = {"iteration": 0, "seconds": 0.0}
+    begun: dict[str, Any] = {"iteration": 0, "seconds": 0.0}
     about = load_about(last, checkpoint.COMMAND) if last.exists() else begun
     log = [line for line in read_log(folder / checkpoint.LOG) if line[STEP] <= about["iteration"]]
     select = settings.get("recipe", {}).get("select", "nll")
