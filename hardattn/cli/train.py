@@ -21,7 +21,6 @@ from hardattn.cli.recipe import (
 from hardattn.cli.train_options import LEFT, OWN, train_options
 from hardattn.training.budget import Budget, TimeLimit
 from hardattn.training.choices import TEACHER_SHARE
-from hardattn.training.ending import early_end
 
 if TYPE_CHECKING:
     from hardattn.distillation import Teacher
@@ -76,6 +75,8 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
     except UnfinishedError as left:
         click.echo(str(left), err=True)
         context.exit(LEFT)
+    from hardattn.training.ending import early_end
+
     if (reason := early_end(folder)) is not None:
         click.echo(reason)
     click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
