@@ -113,8 +113,8 @@ class Follower:
         """Tells the lines that the tracker does not know; a log that is shorter than it knows begins anew."""
         if self.failed:
             return
-        lines = list(read_log(self.log))
         with self._spared():
+            lines = list(read_log(self.log))
             if len(lines) < self.told.lines:
                 self._begin_anew()
             for line in lines[self.told.lines :]:
@@ -122,11 +122,12 @@ class Follower:
 
     def close(self, finished: bool) -> None:
         """Ends what is told; with a picture of the curves where the training is finished."""
-        tracker, lines = self.tracker, list(read_log(self.log))
+        tracker = self.tracker
         if tracker is None:
             return
         with self._spared():
-            if finished and lines and not self.failed:
+            if finished and not self.failed:
+                lines = list(read_log(self.log))
                 tracker.figure(CURVES, draw_curves(lines, self.log.parent.name), lines[-1][STEP])
         with self._spared():
             tracker.close(finished and not self.failed)
