@@ -9,11 +9,11 @@ from pathlib import Path
 from statistics import stdev
 from typing import Any
 
+from data.logs import read_log
 from data.tensors import load_tensors
 from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.convergence import CONVERGED_WITHIN, Log, sooner
-from hardattn.training.run_folder import read_log
 
 WITHIN = 0.005
 WITHIN_NATS = 0.02

@@ -16,6 +16,10 @@ class TrainingError(GlimpseError):
     """A training has diverged: its loss, or what it makes, is no number any more."""
 
 
+class UnfinishedError(GlimpseError):
+    """A training was left where its time was over; its state is saved, and the same call takes it up."""
+
+
 class SettingsError(GlimpseError):
     """A setting is impossible by itself or together with the others."""
 

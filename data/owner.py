@@ -15,6 +15,8 @@ from data.errors import DataError
 from data.system_errors import advice
 
 LOCK, OWNER = ".lock", ".owner"
+ASKED_FOR = 0.2
+"""Seconds: as long as another process may have the lock only to see whether anybody has it."""
 
 
 @contextmanager
@@ -36,7 +38,7 @@ def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     True
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=-1 if wait else 0)
+    lock = FileLock(folder / LOCK, timeout=-1 if wait else ASKED_FOR)
     try:
         lock.acquire()
     except Timeout:
@@ -54,6 +56,30 @@ def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     finally:
         (folder / OWNER).unlink(missing_ok=True)
         lock.release()
+
+
+def held_by(folder: Path) -> str | None:
+    """Who holds a folder now; None: nobody.
+
+    Where the folder cannot be locked, it goes by what was written there.
+
+    >>> import tempfile
+    >>> place = Path(tempfile.mkdtemp())
+    >>> held_by(place) is None
+    True
+    >>> with owned(place, "another training"):
+    ...     held_by(place) == owner_of(place)
+    True
+    """
+    if not (folder / LOCK).exists():
+        return None
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            return None
+    except Timeout:
+        return owner_of(folder)
+    except OSError:
+        return owner_of(folder) if (folder / OWNER).exists() else None
 
 
 def owner_of(folder: Path) -> str:

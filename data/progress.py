@@ -89,6 +89,16 @@ def _shown(iterable: Iterable[T] | None, **shown: Any) -> Progress[T]:
     return Lines(iterable, **shown)
 
 
+def say(line: str) -> None:
+    """A line on standard error, above a bar that is there; nothing where there is nowhere to say it.
+
+    >>> say("")
+    """
+    if sys.stderr is not None:
+        with suppress(*UNWRITABLE):
+            tqdm.write(line, file=sys.stderr)
+
+
 def is_terminal(stream: object) -> bool:
     """Whether it is one: not where there is no stream, or it is closed.
 

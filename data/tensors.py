@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,25 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
     Raises:
         CheckpointError: the file is missing, damaged or cannot be read.
     """
+    with _opened(path, command) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return tensors, _about(file)
+
+
+def load_about(path: Path, command: str) -> dict[str, Any]:
+    """The facts alone that `save_tensors` wrote, see `load_tensors`."""
+    with _opened(path, command) as file:
+        return _about(file)
+
+
+def _about(file: Any) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((file.metadata() or {})["about"])
+    return about
+
+
+@contextmanager
+def _opened(path: Path, command: str) -> Iterator[Any]:
+    """The file, to be read within."""
     if not path.is_file():
         raise CheckpointError(f"expected saved weights at {path}, found none; make them with `{command}`")
     try:
@@ -42,8 +62,7 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
         raise CheckpointError(f"expected weights that can be read, found {path} ({error}); {todo}") from None
     try:
         with safe_open(path, "pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads((file.metadata() or {})["about"])
+            yield file
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"expected whole safetensors in {path}, found damaged ones ({error}); "

@@ -14,7 +14,7 @@ from .stopping.stop import (
     Stochastic,
     Stop,
 )
-from .training.budget import Budget
+from .training.budget import Budget, TimeLimit
 from .training.recipe import Recipe
 from .training.run_folder import Tracker
 
@@ -35,6 +35,7 @@ __all__ = [
     "Recipe",
     "Stochastic",
     "Stop",
+    "TimeLimit",
     "Tracker",
     "__version__",
     "load",

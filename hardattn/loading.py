@@ -12,6 +12,7 @@ import torch
 from data.dataset import DataSet
 from data.device import choose_device
 from data.errors import CheckpointError, SettingsError
+from data.logs import read_log
 from data.registry import reopen
 from data.settings import from_json
 from data.tensors import load_tensors
@@ -22,7 +23,6 @@ from hardattn.baselines.training import BaselineSettings
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
-from hardattn.training.run_folder import read_log
 from hardattn.training.settings import NetworkSettings, RunFile, read_run, require_fits
 
 

@@ -14,8 +14,10 @@ from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.files import write_text
 from data.kinds import require_dataset, require_split
+from data.logs import log_text
 from data.registry import reopen
 from data.tensors import save_tensors
+from data.tracking.registry import require_tracker
 from hardattn.evaluation import Evaluation, limits, measured
 from hardattn.exporting.export import Exported, export
 from hardattn.exporting.registry import DEFAULT
@@ -28,7 +30,7 @@ from hardattn.stopping.stop import Stop
 from hardattn.stopping.trajectories import require_trajectories
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
-from hardattn.training.run_folder import Tracker, log_text, open_run
+from hardattn.training.run_folder import Tracker, open_run
 from supervision.source import SequenceSource
 from supervision.store import SequenceStore
 
@@ -155,7 +157,7 @@ def train(
     budget: Budget | None = None,
     seed: int = 0,
     device: str = "auto",
-    tracker: Tracker | None = None,
+    tracker: Tracker | str | None = None,
     **options: Any,
 ) -> Model:
     """Trains a hard-attention network, with designed glimpse sequences to imitate or without.
@@ -170,12 +172,14 @@ def train(
         budget: default 3,000 iterations.
         seed: of weights, batches and draws.
         device: auto, cpu or cuda.
-        tracker: its `log(metrics, step)` is called with the figures of every check.
+        tracker: a name, as "tensorboard", whose files are in the folder; or an object whose
+            `log(metrics, step)` is called with the figures of every check.
         options: the others of `hardattn.runs.train`, `glimpses` for example, and fields of
             `hardattn.training.recipe.Recipe`.
 
     Raises:
         SettingsError, StoreError, CheckpointError: before anything is written.
+        UnfinishedError: the time limit was reached.
 
     >>> import numpy as np
     >>> from hardattn.stopping.stop import Gain
@@ -188,6 +192,9 @@ def train(
     require_dataset(dataset)
     if not isinstance(budget, Budget | None):
         raise SettingsError(f"expected a budget such as hardattn.Budget(minutes=2), found {budget!r}")
+    require_tracker(tracker, kept=folder is not None)
+    if folder is None and options.get("time_limit") is not None:
+        raise SettingsError("expected a folder with a time limit, found none to go on in; name one")
     store = SequenceStore.read(Path(designs)) if isinstance(designs, (str, PathLike)) else designs
     name = method_of(method, store is not None)
     with _kept_in(folder, f"{name}-{seed}") as run_folder:

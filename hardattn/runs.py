@@ -14,12 +14,13 @@ from data.dataset import DataSet, Split
 from data.device import at_home, choose_device, one_thread
 from data.errors import SettingsError
 from data.geometry import Geometry
+from data.tracking.registry import require_tracker
 from hardattn.distillation import Teacher
 from hardattn.loading import build
 from hardattn.objectives.losses import step_weights
 from hardattn.objectives.methods import method_of, require_policy
 from hardattn.objectives.registry import METHODS
-from hardattn.training.budget import Budget
+from hardattn.training.budget import Budget, TimeLimit
 from hardattn.training.compilation import require_compiler
 from hardattn.training.geometries import geometry_of, require_glimpses
 from hardattn.training.guidance import (
@@ -57,7 +58,8 @@ def train(
     seed: int = 0,
     device: str = "auto",
     command: Sequence[str] | None = None,
-    tracker: Tracker | None = None,
+    tracker: Tracker | str | None = None,
+    time_limit: TimeLimit | None = None,
     compile_step: bool = False,
     **chosen: Any,
 ) -> Path:
@@ -82,14 +84,18 @@ def train(
         magnification: of a method with affine crops, see `data.geometry.affine_crops`; default 2.33.
         recipe: default the one that suits method and data set.
         command: the command line that was given, kept for the report.
-        tracker: is told the figures of every check.
+        tracker: is told the figures of every check: a name of `data.tracking.registry.TRACKERS`, which keeps
+            the run, or an object.
+        time_limit: after which this call saves the state and ends.
         compile_step: whether the training step is compiled first, see `hardattn.training.compilation`. What
             is learned is the same, but for rounding.
         chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
         SettingsError, StoreError, CheckpointError: before anything is written.
+        UnfinishedError: the time limit was reached.
     """
+    require_tracker(tracker)
     name = method_of(method, store is not None)
     recipe, budget = _recipe_for(name, dataset, recipe, chosen), budget or Budget()
     steps = _steps(name, dataset) if glimpses is None else glimpses
@@ -135,7 +141,7 @@ def train(
         if compile_step:
             learner.compile()
         total = budget.total(len(dataset["train"]), recipe.batch_size)
-        run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker)
+        run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker, time_limit)
     return run_folder
 
 

@@ -62,6 +62,7 @@ def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:
         "approximations/approximations.safetensors",
         "approximations/combination.json",
         "approximations/adaptivity.json",
+        "approximations/fit-log.jsonl",
         *(f"sequences{name}.h5" for name in ("", "-fixed-order", "-random")),
     }
     design = load("folder", photos)["design"]
@@ -228,11 +229,12 @@ def test_other_ways_to_design_have_a_store_of_their_own(
     monkeypatch.setattr(boed.search.adaptivity, "FEW_IMAGES", 2)
     before = contents(run_copy)
     del before["approximations/combination.json"]  # says which was the last
+    log = before.pop("approximations/fit-log.jsonl")
     few = ["--images", 3, "--completions", 9]
     result = call("generate", *task(photos, run_copy), *few, *options)
     assert result.exit_code == 0, result.output
     after = contents(run_copy)
-    assert before.items() <= after.items()
+    assert before.items() <= after.items() and after["approximations/fit-log.jsonl"].startswith(log)
     new = {Path(name).name for name in set(after) - set(before)}
     assert f"sequences{tag}.h5" in new
     assert {name.removesuffix(".safetensors") for name in new if name.endswith(".safetensors")} == parts
@@ -272,6 +274,7 @@ def test_another_posterior_has_a_folder_of_its_own(photos: Path, run_copy: Path)
         "approximations-avp-cnn/approximations.safetensors",
         "approximations-avp-cnn/combination.json",
         "approximations-avp-cnn/adaptivity-avp-cnn.json",
+        "approximations-avp-cnn/fit-log.jsonl",
         "sequences-avp-cnn.h5",
     }
     assert contents(run_copy).items() >= before.items()

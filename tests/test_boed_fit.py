@@ -15,6 +15,7 @@ import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
 from boed.estimators.bank_belief import BankBelief
 from boed.fitting.fit import fit
+from boed.fitting.fit_log import LOG
 from boed.fitting.forward_kl import ForwardKL
 from boed.fitting.posterior_fit import ROUNDS, on_policy, split_iterations
 from boed.joint_model import JointModel
@@ -70,6 +71,7 @@ def test_an_interrupted_fit_ends_with_the_same_approximations(
         FILE,
         "bank.safetensors",
         "combination.json",
+        LOG,
     ]
 
 

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 from data.cub import load_cub
 from data.dataset import SPLITS, DataSet
 from data.errors import DataError, SettingsError
+from data.logs import read_log
 from hardattn.cli.main import main
 from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
-from hardattn.training.run_folder import read_log
 from supervision.annotations import named_parts
 from supervision.parts import nearest_on_grid
 from supervision.store import SequenceStore

@@ -9,6 +9,7 @@ import pytest
 from reproduce_tiny import row, use_table, write_mnist
 
 import hardattn.experiments.reproduce.trainings
+from data.logs import read_log
 from data.registry import load
 from hardattn.experiments.reproduce.effects import Difference, effects, gaps
 from hardattn.experiments.reproduce.outcome import Reproduction, as_text
@@ -16,7 +17,6 @@ from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.settings import read_table, trainings
 from hardattn.experiments.reproduce.trainings import reproduce
 from hardattn.training.checkpoint import read_json
-from hardattn.training.run_folder import read_log
 from supervision.parts import write_parts
 from supervision.store import SequenceStore
 

@@ -9,13 +9,13 @@ from hardattn_tiny import GEOMETRY, tiny_dataset
 
 from data.dataset import DataSet, Split
 from data.errors import StoreError
+from data.logs import read_log
 from data.sequences import Sequences
 from hardattn.recording import record
 from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.guidance import guided_images
-from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
 DATASET = tiny_dataset()

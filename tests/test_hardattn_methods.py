@@ -12,6 +12,7 @@ from hardattn_tiny import tiny_dataset, tiny_store
 from torch import Tensor
 
 from data.errors import SettingsError
+from data.logs import read_log
 from data.sequences import Sequences
 from hardattn.cli.main import main
 from hardattn.experiments.frontier.grid import grids, read_grid
@@ -24,7 +25,6 @@ from hardattn.runs import train
 from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe, require_used
-from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
 DATASET = tiny_dataset()

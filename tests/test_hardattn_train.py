@@ -12,6 +12,7 @@ from hardattn_tiny import interrupted_after, tiny_dataset, tiny_split, tiny_stor
 from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError, StoreError
 from data.geometry import Geometry
+from data.logs import read_log
 from data.tensors import load_tensors, save_tensors
 from hardattn.evaluation import evaluate
 from hardattn.objectives.methods import method_of
@@ -21,7 +22,6 @@ from hardattn.training import checkpoint, learner
 from hardattn.training.budget import Budget
 from hardattn.training.convergence import convergence
 from hardattn.training.recipe import Recipe
-from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
 RECIPE = Recipe(batch_size=16, hidden=16, learning_rate=1e-2)

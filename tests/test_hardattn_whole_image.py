@@ -14,6 +14,7 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
+from data.logs import read_log
 from data.tensors import load_tensors
 from hardattn import runs as training
 from hardattn.baselines.networks import make_baseline
@@ -30,7 +31,6 @@ from hardattn.cli.recipe import WITH_BASELINE
 from hardattn.evaluation import evaluate
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
-from hardattn.training.run_folder import read_log
 from supervision.batches import MixedBatches
 
 RECIPE = BaselineRecipe(batch_size=16)

@@ -29,7 +29,13 @@ FLOORS = (
         "hardattn.runs",
         "hardattn.exporting",
     ),
-    *("hardattn.models", "hardattn.report", "hardattn.inspection", "hardattn.robustness"),
+    *(
+        "hardattn.models",
+        "hardattn.watching",
+        "hardattn.report",
+        "hardattn.inspection",
+        "hardattn.robustness",
+    ),
     *("hardattn.experiments", "hardattn.cli", "hardattn.__main__"),
 )
 """From the ground up: rooms, and modules at the top; each imports none of its package that is after it."""

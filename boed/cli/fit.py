@@ -40,7 +40,7 @@ def fit(**options: Any) -> None:
       boed fit --dataset celebahq --attribute all --data-root DIR
       boed fit --dataset cluttered-mnist --canvas 60 --data-root DIR --scales 3
       boed fit --posterior avp-cnn --completion cvae
-      boed fit --estimator amortised
+      boed fit --estimator amortised --tracker tensorboard
       boed fit --completion proposals --bank DIR
     """
     require_possible(options)

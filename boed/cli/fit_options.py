@@ -23,6 +23,7 @@ from data.cli.options import (
     sensor_of,
     sensor_options,
     sides_option,
+    tracker_option,
 )
 from data.runs import default_run
 
@@ -106,6 +107,7 @@ def fit_options() -> list[click.Parameter]:
             Option(["--seed"], type=int, help="Of the fit and the completions. [default: 0]"),
             device_option(),
         ),
+        *panel("Output", tracker_option()),
     ]
 
 
@@ -167,4 +169,5 @@ def fit_arguments(dataset: DataSet, options: Mapping[str, Any]) -> dict[str, Any
         "device": choose_device(options["device"]),
         "geometry": replace(dataset.geometry, **sensor) if sensor else None,
         "combination": combination_of(options),
+        "tracker": options.get("tracker"),
     }

@@ -15,6 +15,7 @@ from torch import Tensor
 from boed.completions.canvas_state import random_seen, spread, to_cells, within_cells
 from boed.completions.completion import CompletionTask
 from boed.completions.cvae import ConditionalVae, ConditionalVaeCompletion
+from boed.fitting.fit_log import LOSS_OF_COMPLETION, Curve
 from boed.fitting.fit_state import seeded_iterations
 from data.dataset import Split
 from data.geometry import Geometry
@@ -80,16 +81,22 @@ def train_cvae(
         optimiser = _optimiser(iterations)
         whole = SVI(network.model, network.guide, optimiser, TraceMeanField_ELBO())
         part = SVI(network.partial_model, network.partial_guide, optimiser, TraceMeanField_ELBO())
-        kept = _OptimiserState(optimiser)
+        kept, curve = _OptimiserState(optimiser), Curve(LOSS_OF_COMPLETION)
         for i, generator in seeded_iterations(
-            network, kept, iterations=iterations, seed=seed, state=state, task=task, title="cvae"
+            *(network, kept),
+            iterations=iterations,
+            seed=seed,
+            state=state,
+            task=task,
+            title="cvae",
+            curve=curve,
         ):
             drawn = torch.randint(len(rows), (BATCH,), generator=generator).to(rows.device)
             if i < iterations // 2:
-                whole.step(images[drawn])
+                curve.add(whole.step(images[drawn]))
             else:
                 seen = random_seen(split, rows[drawn], geometry, network.cells, places, glimpses, generator)
-                part.step(images[drawn], seen)
+                curve.add(part.step(images[drawn], seen))
     return network.eval()
 
 

@@ -13,6 +13,7 @@ from boed.estimators.amortised import AmortisedEstimator
 from boed.estimators.bank import Bank
 from boed.estimators.epe import candidate_scores, entropy
 from boed.estimators.estimator import EstimatorTask
+from boed.fitting.fit_log import LOSS_OF_ESTIMATOR, Curve
 from boed.fitting.training import train
 from data.errors import SettingsError
 from data.geometry import Geometry
@@ -80,6 +81,7 @@ def train_estimator(
         state=state,
         task=task,
         title="fit estimator",
+        curve=Curve(LOSS_OF_ESTIMATOR),
         learning_rate=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
     )

@@ -28,6 +28,7 @@ from boed.combination import Combination, require_sensor
 from boed.enumeration.task import require_enumerable
 from boed.estimators.bank import Bank
 from boed.fitting.augmentation import Augmentation
+from boed.fitting.fit_log import fit_followed
 from boed.fitting.parts import Unseen, add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
 from boed.part_files import COMBINATION, PARTS, POSTERIOR
@@ -44,6 +45,8 @@ from data.errors import CheckpointError, DataError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
 from data.places import whole_image
+from data.tracking.registry import require_tracker
+from data.tracking.tracker import Tracker
 
 LEVELS = "valid"  # the split that sets the level of what is predicted
 
@@ -55,6 +58,7 @@ def fit(
     device: torch.device | str = "auto",
     geometry: Geometry | None = None,
     combination: Combination | None = None,
+    tracker: Tracker | str | None = None,
     **chosen: Any,
 ) -> Approximations:
     """Learns the approximations of a task; into `folder` if there is one, and what is there is loaded.
@@ -68,6 +72,8 @@ def fit(
         device: where it computes.
         geometry: sensor and grid; default what `folder` was fitted with, else the data set's.
         combination: parts that a design needs; default `Combination()`.
+        tracker: is told the losses, see `boed.fitting.fit_log`: a name of `data.tracking.registry.TRACKERS`,
+            which keeps the run in `folder`, or an object.
         chosen: fields of `FitSettings`; the others take their defaults, or what `folder` was fitted with.
 
     Raises:
@@ -75,10 +81,11 @@ def fit(
         SettingsError: an impossible setting.
     """
     dataset = task_of(dataset, seed=chosen.get("seed", 0))
+    require_tracker(tracker, kept=folder is not None)
     if folder is None:
         with TemporaryDirectory() as kept:
-            return _fit(dataset, Path(kept), device, geometry, combination or Combination(), chosen)
-    return _fit(dataset, Path(folder), device, geometry, combination or Combination(), chosen)
+            return _fit(dataset, Path(kept), device, geometry, combination or Combination(), chosen, tracker)
+    return _fit(dataset, Path(folder), device, geometry, combination or Combination(), chosen, tracker)
 
 
 def load(
@@ -124,6 +131,7 @@ def _fit(
     geometry: Geometry | None,
     combination: Combination,
     chosen: dict[str, Any],
+    tracker: Tracker | str | None,
 ) -> Approximations:
     """See `fit`."""
     there, place = (folder / POSTERIOR).exists(), _device(device)
@@ -148,7 +156,8 @@ def _fit(
         "dataset": dataset.name,
         "target": dataset.target,
     }
-    with seeded_apart():
+    about = {"combination": asdict(combination)} | asdict(settings) | fixed
+    with seeded_apart(), fit_followed(tracker, folder, lambda: about):
         if there:
             require_settings(folder, fixed | chosen, geometry)
             learned = Approximations.load(folder, dataset, place)

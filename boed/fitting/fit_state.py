@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from boed.fitting.fit_log import Curve, tell
 from data.device import seed_draws
 from data.errors import CheckpointError
 from data.progress import progress
@@ -39,6 +40,7 @@ def seeded_iterations(
     state: Path | None,
     task: dict[str, Any],
     title: str,
+    curve: Curve | None = None,
 ) -> Iterator[tuple[int, torch.Generator]]:
     """The iterations of a training that are still to be done, each with a generator of its own.
 
@@ -53,16 +55,24 @@ def seeded_iterations(
         state: file of the interrupted state; removed by the caller when all is done. None: nothing is kept.
         task: JSON-able, what the training depends on; a state of another task is refused.
         title: of the progress bar.
+        curve: is given the loss by the caller, and written beside the state.
 
     Raises:
         CheckpointError: `state` is damaged, or of another task (both values are shown).
     """
     start = 0 if state is None else resume_state(state, task, network, optimiser)
+    if state is not None and curve is not None:
+        curve.take_up(state.parent, start)
     for i in progress(range(start, iterations), initial=start, total=iterations, desc=title, unit="it"):
         seed_draws(seed * 1_000_003 + i)
         yield i, torch.Generator().manual_seed(seed * 1_000_003 + i)
+        if curve is not None:
+            curve.end_of(i + 1, last=i + 1 == iterations)
         if state is not None and ((i + 1) % SAVE_EVERY == 0 or i + 1 == iterations):
+            if curve is not None:
+                curve.write(state.parent)
             save_state(state, task, i + 1, network, optimiser)
+            tell()
 
 
 def save_state(

@@ -15,6 +15,7 @@ from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.estimators.bank import Bank
 from boed.fitting.fit import LEVELS, complete, finish, fit, learn, of_split, require_settings, seeded_apart
+from boed.fitting.fit_log import fit_followed
 from boed.fitting.posterior_fit import STATES
 from boed.part_files import POSTERIOR
 from boed.search.prediction import of_attribute
@@ -23,6 +24,8 @@ from data.dataset import DataSet
 from data.errors import SettingsError
 from data.files import write_atomically
 from data.geometry import Geometry
+from data.tracking.registry import require_tracker
+from data.tracking.tracker import Tracker
 
 PLACES, WIDTH, ITERATIONS = 100, 192, 10_000  # of many attributes, where one has 60, 96 and 4,000
 
@@ -38,6 +41,7 @@ def fit_jointly(
     device: torch.device | str = "cpu",
     geometry: Geometry | None = None,
     combination: Combination | None = None,
+    tracker: Tracker | str | None = None,
     **chosen: Any,
 ) -> dict[str, Approximations]:
     """Learns one q with a head for each attribute, and from it the approximations of every attribute.
@@ -51,13 +55,14 @@ def fit_jointly(
         dataset: with several attributes; its training and valid splits are used, see `boed.fitting.fit.fit`.
         folder: for what all attributes share.
         folder_of: attribute -> folder for its approximations.
-        device, geometry, combination: see `boed.fitting.fit.fit`.
+        device, geometry, combination, tracker: see `boed.fitting.fit.fit`.
         chosen: fields of `FitSettings`. Defaults are 100 places, width 192 and 10,000 iterations.
 
     Raises:
         CheckpointError: a folder holds approximations with other settings (both values are shown).
         SettingsError: an impossible setting, one attribute only, or an exact part.
     """
+    require_tracker(tracker)
     combination = combination or Combination()
     _require_attributes(dataset, combination)
     defaults = {"glimpses": dataset.glimpses, "places": PLACES, "width": WIDTH, "iterations": ITERATIONS}
@@ -82,14 +87,15 @@ def fit_jointly(
             shared = Approximations.load(folder, dataset, device)
         else:
             asked_all = FittedSettings(**asdict(settings), **fixed)
-            shared = learn(dataset, folder, asked_all, geometry or dataset.geometry, device)
+            with fit_followed(tracker, folder, asked_all.to_json):
+                shared = learn(dataset, folder, asked_all, geometry or dataset.geometry, device)
             shared.save_posterior(folder)
         for state in STATES:
             (folder / state).unlink(missing_ok=True)
         unseen = _embedded_once(dataset)
         return {
             name: _of_attribute(
-                shared, number, dataset.only(name), folder, folder_of(name), combination, unseen
+                shared, number, dataset.only(name), folder, folder_of(name), combination, unseen, tracker
             )
             for number, name in enumerate(dataset.attributes)
         }
@@ -115,16 +121,18 @@ def _of_attribute(
     own: Path,
     combination: Combination,
     unseen: UnseenBy,
+    tracker: Tracker | str | None,
 ) -> Approximations:
     """The approximations of one attribute; what a completion has learned of the images is common to all."""
     if (own / POSTERIOR).exists():
         _share_completions(folder, own)
-        learned = fit(dataset, own, device=shared.places.device, combination=combination)
+        learned = fit(dataset, own, device=shared.places.device, combination=combination, tracker=tracker)
     else:
         learned = shared.of_attribute(number, dataset.target)
         finish(learned, own)
         _share_completions(folder, own)
-        complete(learned, combination, dataset, own, lambda: _labelled(unseen(learned), learned, dataset))
+        with fit_followed(tracker, own, learned.settings.to_json):
+            complete(learned, combination, dataset, own, lambda: _labelled(unseen(learned), learned, dataset))
     _share_completions(own, folder)
     return learned
 

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 
 from boed.approximations import Approximations
 from boed.fitting.augmentation import Augmentation
+from boed.fitting.fit_log import LOSS_OF_Q, Curve
 from boed.fitting.training import BATCH, LEARNING_RATE, PlaceSampler, train_posterior
 from boed.posteriors.posterior import best_temperature
 from boed.posteriors.registry import POSTERIORS
@@ -59,11 +60,13 @@ def learn_posterior(
     proposal, seed = place_probabilities(information.cpu()), learned.settings.seed
     if learned.glance is not None:
         proposal = pad(proposal, (0, 1))  # the glance comes first, and is drawn no more
+    done = 0
     task = learned.geometry.to_json() | learned.settings.to_json() | {"images": train.fingerprint}
 
     def train_q(
         draw: PlaceSampler, iterations: int, number: int, title: str, rate: float = LEARNING_RATE
     ) -> None:
+        nonlocal done
         train_posterior(
             learned.q,
             train,
@@ -75,9 +78,11 @@ def learn_posterior(
             state=folder / STATES[number],
             task=task,
             title=title,
+            curve=Curve(LOSS_OF_Q, before=done),
             augmentation=augmentation,
             learning_rate=rate,
         )
+        done += iterations
         learned.forget()
 
     places = learned.places.cpu()

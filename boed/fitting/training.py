@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from boed.fitting.augmentation import Augmentation
+from boed.fitting.fit_log import Curve
 from boed.fitting.fit_state import seeded_iterations
 from boed.fitting.forward_kl import ForwardKL
 from boed.joint_model import PLATES, JointModel
@@ -44,6 +45,7 @@ def train_posterior(
     state: Path,
     task: dict[str, Any],
     title: str,
+    curve: Curve | None = None,
     augmentation: Augmentation,
     learning_rate: float = LEARNING_RATE,
 ) -> None:
@@ -54,7 +56,7 @@ def train_posterior(
     Args:
         rows: (M,) training images of `split`.
         sample: draws the places of a batch.
-        iterations, seed, state, task, title, learning_rate: see `train`.
+        iterations, seed, state, task, title, curve, learning_rate: see `train`.
         augmentation: where glimpses are gathered instead of at their places.
 
     Raises:
@@ -82,6 +84,7 @@ def train_posterior(
         state=state,
         task=task,
         title=title,
+        curve=curve,
         learning_rate=learning_rate,
         weight_decay=WEIGHT_DECAY,
     )
@@ -96,6 +99,7 @@ def train(
     state: Path,
     task: dict[str, Any],
     title: str,
+    curve: Curve | None = None,
     learning_rate: float,
     weight_decay: float,
 ) -> None:
@@ -104,7 +108,7 @@ def train(
     Args:
         network: trained in place and left in eval mode.
         loss: generator -> (), a draw of the loss; it may also draw from torch's global generator.
-        iterations, seed, state, task, title: see `boed.fitting.fit_state.seeded_iterations`.
+        iterations, seed, state, task, title, curve: see `boed.fitting.fit_state.seeded_iterations`.
         learning_rate: the largest.
         weight_decay: of AdamW.
 
@@ -116,7 +120,7 @@ def train(
     schedule: LambdaLR | None = None
     network.train()
     for iteration, generator in seeded_iterations(
-        network, optimiser, iterations=iterations, seed=seed, state=state, task=task, title=title
+        network, optimiser, iterations=iterations, seed=seed, state=state, task=task, title=title, curve=curve
     ):
         schedule = schedule or LambdaLR(optimiser, lambda i: one_cycle(i / iterations), iteration - 1)
         value = loss(generator)
@@ -124,6 +128,8 @@ def train(
         value.backward()
         optimiser.step()
         schedule.step()
+        if curve is not None:
+            curve.add(value)
     network.eval()
 
 

@@ -18,6 +18,7 @@ from data.plugins import Registry
 from data.registry import DATASETS, load
 from data.runs import default_run
 from data.side_names import ALL_SIDES
+from data.tracking.registry import NONE, TRACKERS
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # slow to import, and no option needs it
@@ -45,6 +46,20 @@ class Name(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         self.registry.require_name(value)
         return value
+
+
+class TrackerName(Name):
+    """A name of a tracker, or none."""
+
+    def __init__(self) -> None:
+        super().__init__(TRACKERS)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return (*super().choices, NONE)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return None if value == NONE else super().convert(value, param, ctx)
 
 
 class Device(click.ParamType):  # type: ignore[type-arg]
@@ -110,6 +125,17 @@ def panel(title: str, *options: RichOption) -> list[click.Parameter]:
 def device_option() -> RichOption:
     """`--device`, of every command that computes."""
     return Option(["--device"], type=Device(), default="auto", show_default=True, help="auto, cpu or cuda.")
+
+
+def tracker_option() -> RichOption:
+    """`--tracker`, of every command that learns."""
+    return Option(
+        ["--tracker"],
+        type=TrackerName(),
+        metavar="NAME",
+        help=f"Keep the curves, the settings and a picture also in one of {', '.join(TRACKERS)}, each an "
+        f"extra of this package; {NONE}: in the log alone. [default: {NONE}]",
+    )
 
 
 def json_option() -> RichOption:

@@ -22,13 +22,14 @@ from data.geometry import Geometry
 from data.gpu import mixed_precision, sent
 from data.grid import Grid
 from data.pool import ImagePool
+from data.tracking.registry import require_tracker
 from hardattn.baselines.early_exit import confidence_thresholds
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.model.looking import look_of
 from hardattn.model.rollout import Look
-from hardattn.training.budget import Budget, is_check
+from hardattn.training.budget import Budget, TimeLimit, is_check
 from hardattn.training.learner import accuracy_and_nll
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import RunSettings, task_of
@@ -81,7 +82,8 @@ def train_baseline(
     seed: int = 0,
     device: str = "auto",
     command: Sequence[str] | None = None,
-    tracker: Tracker | None = None,
+    tracker: Tracker | str | None = None,
+    time_limit: TimeLimit | None = None,
     **chosen: Any,
 ) -> Path:
     """Trains a baseline into `run_folder`, or takes up the run that is there; returns the folder.
@@ -93,12 +95,14 @@ def train_baseline(
         run_folder: see `hardattn.runs.train`.
         baseline: a name of `hardattn.baselines.registry.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
-        command, tracker: see `hardattn.runs.train`.
+        command, tracker, time_limit: see `hardattn.runs.train`.
         chosen: fields of `BaselineRecipe` that are not as in `recipe`.
 
     Raises:
         SettingsError, CheckpointError: before anything is written.
+        UnfinishedError: the time limit was reached.
     """
+    require_tracker(tracker)
     require_seed(seed)
     run_folder = Path(run_folder)
     recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **implied(chosen) | chosen)
@@ -122,7 +126,7 @@ def train_baseline(
         validate = WholeImageValidator(at_home(valid, target), reduced)
         learner = WholeImageTrainer(network, batches.pool, reduced, recipe, seed)
         total = budget.total(len(dataset["train"]), recipe.batch_size)
-        run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker)
+        run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker, time_limit)
     return run_folder
 
 

@@ -21,6 +21,7 @@ PLACES = {
     "robustness": "hardattn.cli.robustness:robustness",
     "saliency": "hardattn.cli.saliency:saliency",
     "train": "hardattn.cli.train:train",
+    "watch": "hardattn.cli.watch:watch",
 }
 
 

@@ -52,6 +52,7 @@ WITH_BASELINE = (
     *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
     *("image_size", "classes", "data_seed", "scatter", "face_widths"),
     *("baseline", "run_name", "seed", "epochs", "minutes"),
+    *("patience", "time_limit", "tracker"),
     *("hidden", "augment", "batch_size", "clip", *OPTIMISER),
 )
 

@@ -10,7 +10,7 @@ import click
 
 from data.cli.commands import Command, command_line
 from data.cli.options import Task, open_task, sensor_of
-from data.errors import SettingsError
+from data.errors import SettingsError, UnfinishedError
 from hardattn.cli.recipe import (
     recipe_of,
     refuse_deviation,
@@ -18,8 +18,8 @@ from hardattn.cli.recipe import (
     refuse_what_glimpses_need,
     wanted_geometry,
 )
-from hardattn.cli.train_options import OWN, train_options
-from hardattn.training.budget import Budget
+from hardattn.cli.train_options import LEFT, OWN, train_options
+from hardattn.training.budget import Budget, TimeLimit
 from hardattn.training.choices import TEACHER_SHARE
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --supervise
       hardattn train --method random --minutes 1
       hardattn train --method ram --compile
+      hardattn train --supervise --patience 10 --tracker tensorboard
+      hardattn train --supervise --epochs 200 --time-limit 55
       hardattn train --baseline fc --hidden 64
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise
@@ -55,18 +57,28 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --dataset cluttered-mnist --canvas 60 --data-root DIR --glimpses 8
     """
     common = {
-        "budget": Budget(options["epochs"], options["minutes"]),
+        "budget": Budget(options["epochs"], options["minutes"], options["patience"]),
+        "time_limit": None if options["time_limit"] is None else TimeLimit(options["time_limit"]),
+        "tracker": options["tracker"],
         "seed": options["seed"],
         "device": options["device"],
         "command": command_line(),
         **recipe_of(options),
     }
-    if baseline is not None:
-        refuse_what_glimpses_need(context)
-        folder = _train_baseline(baseline, options, common)
-    else:
-        refuse_what_baselines_need(options)
-        folder = _train_attention(options, common)
+    try:
+        if baseline is not None:
+            refuse_what_glimpses_need(context)
+            folder = _train_baseline(baseline, options, common)
+        else:
+            refuse_what_baselines_need(options)
+            folder = _train_attention(options, common)
+    except UnfinishedError as left:
+        click.echo(str(left), err=True)
+        context.exit(LEFT)
+    from hardattn.training.ending import early_end
+
+    if (reason := early_end(folder)) is not None:
+        click.echo(reason)
     click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
 
 

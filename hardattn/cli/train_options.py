@@ -6,6 +6,7 @@ import click
 
 from data.cli.options import (
     PATH,
+    AtLeast,
     Name,
     Option,
     Within,
@@ -15,6 +16,7 @@ from data.cli.options import (
     panel,
     sensor_options,
     sides_option,
+    tracker_option,
 )
 from data.side_names import MAGNIFICATION
 from hardattn.baselines.choices import POOLINGS
@@ -31,10 +33,12 @@ from hardattn.objectives.choices import (
     REINFORCE_LOSSES,
 )
 from hardattn.objectives.registry import METHODS, REWARDS
-from hardattn.training.budget import DEFAULT_ITERATIONS
+from hardattn.training.budget import CHECK_EVERY, DEFAULT_ITERATIONS
 from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE, UNCLIPPED
 
 OWN = "(of the run)"
+LEFT = 75
+"""Exit code of a training that is left at its time limit: "temporary failure, try again" of sysexits.h."""
 
 
 def train_options() -> list[click.Parameter]:
@@ -50,6 +54,7 @@ def train_options() -> list[click.Parameter]:
         *_supervision_options(),
         *_augmentation_options(),
         *_baseline_options(),
+        *panel("Output", tracker_option()),
     ]
 
 
@@ -97,6 +102,20 @@ def _length_options() -> list[click.Parameter]:
             help=f"Length of training. [default: {DEFAULT_ITERATIONS} iterations]",
         ),
         Option(["--minutes"], type=float, help="Length of training, by the clock."),
+        Option(
+            ["--patience"],
+            type=AtLeast(1),
+            metavar="CHECKS",
+            help=f"End it as soon as so many checks in a row, one every {CHECK_EVERY} iterations, have found "
+            "no better --select. The learning rate goes by the whole length. [default: never]",
+        ),
+        Option(
+            ["--time-limit"],
+            type=float,
+            metavar="MINUTES",
+            help="Of this call, by the clock on the wall: then the state is saved, the exit code is "
+            f"{LEFT}, and the same command takes it up. [default: none]",
+        ),
         Option(["--batch-size"], type=click.IntRange(min=1), help="Images. [default: 128]"),
         Option(["--learning-rate"], type=float, help="The largest. [default: 0.003]"),
         Option(["--optimizer"], type=click.Choice(OPTIMIZERS), help="[default: adamw]"),

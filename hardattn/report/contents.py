@@ -23,6 +23,7 @@ from torch import Tensor
 from data.dataset import DataSet, Split
 from data.errors import SettingsError
 from data.grid import Grid
+from data.logs import read_log
 from data.mean_image import mean_image
 from data.sample import choose_images
 from hardattn.evaluation import known_or_evaluated
@@ -37,7 +38,6 @@ from hardattn.report.looks import Looks
 from hardattn.stopping.curve_files import OTHER
 from hardattn.stopping.registry import RULES
 from hardattn.training import checkpoint
-from hardattn.training.run_folder import read_log
 
 LOGGED, TERM = ("iteration", "seconds", "nll", "accuracy"), "loss_"
 PARTS = ("encoder", "combine", "core", "policy")  # of a network that takes glimpses

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
 
 from data.errors import SettingsError
+from hardattn.training.convergence import Log, checks_since_best
 
 CHECK_EVERY = 100  # iterations
 DEFAULT_ITERATIONS = 3000
@@ -16,19 +19,27 @@ DEFAULT_ITERATIONS = 3000
 class Budget:
     """When training ends: after `epochs` (as many images as the training split has), or `minutes`.
 
+    With `patience` it ends sooner, as soon as so many checks of the validation images in a row have found
+    nothing better; what goes by the share of the budget, as the learning rate, goes by that of the whole.
+
     >>> Budget(epochs=2).total(1000, 128), Budget().total(1000, 128), Budget(minutes=1).total(1000, 128)
     (16, 3000, None)
     """
 
     epochs: float | None = None
     minutes: float | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.minutes is not None:
             raise SettingsError("expected --epochs or --minutes, found both; leave one out")
         for value in (self.epochs, self.minutes):
-            if value is not None and not (isinstance(value, Real) and 0 < float(value) < math.inf):
+            if value is not None and not _is_length(value):
                 raise SettingsError(f"expected a finite budget above 0, found {value!r}")
+        if self.patience is not None and (type(self.patience) is not int or self.patience < 1):
+            raise SettingsError(
+                f"expected a --patience of at least 1 check, found {self.patience!r}; change it"
+            )
 
     def total(self, images: int, batch_size: int) -> int | None:
         """Iterations, or None where time decides."""
@@ -46,6 +57,42 @@ class Budget:
         if self.minutes is not None:
             return is_check(iteration) and seconds >= 60 * self.minutes
         return iteration >= (total or 0)
+
+    def out_of_patience(self, log: Log, select: str) -> bool:
+        """Whether the last checks of a log found nothing better, and were as many as the patience.
+
+        >>> log = [{"nll": 0.7}, {"nll": 0.4}, {"nll": 0.4}, {"nll": 0.5}]
+        >>> Budget(patience=2).out_of_patience(log, "nll"), Budget(patience=3).out_of_patience(log, "nll")
+        (True, False)
+        """
+        return self.patience is not None and checks_since_best(log, select) >= self.patience
+
+
+class TimeLimit:
+    """So many minutes of the clock on the wall from now, for this call alone.
+
+    The budget is that of the whole training, however many calls it takes.
+
+    Args:
+        minutes: above 0.
+        clock: seconds.
+
+    >>> TimeLimit(30).is_reached()
+    False
+    """
+
+    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        if not _is_length(minutes):
+            raise SettingsError(f"expected a finite time limit above 0 minutes, found {minutes!r}; change it")
+        self.minutes, self.clock, self.until = minutes, clock, clock() + 60 * minutes
+
+    def is_reached(self) -> bool:
+        """Whether they have passed."""
+        return self.clock() >= self.until
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, Real) and 0 < float(value) < math.inf
 
 
 def is_check(iteration: int) -> bool:

@@ -71,6 +71,16 @@ def kept_line(log: Log, select: str) -> Mapping[str, Any]:
     return min(log, key=lambda line: missed_by(line, select))
 
 
+def checks_since_best(log: Log, select: str) -> int:
+    """How many lines of a log come after that of the weights that are kept.
+
+    >>> checks_since_best([{"nll": 0.7}, {"nll": 0.4}, {"nll": 0.4}], "nll"), checks_since_best([], "nll")
+    (1, 0)
+    """
+    missed = [missed_by(line, select) for line in log]
+    return len(missed) - 1 - missed.index(min(missed)) if missed else 0
+
+
 def missed_by(line: Mapping[str, Any], select: str) -> float:
     """What weights are chosen for being the smallest of: NLL and ponder cost in nats, or share of errors.
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
-from data.errors import SettingsError, TrainingError
+from data.errors import SettingsError, TrainingError, UnfinishedError
 from data.files import write_json, write_text
+from data.logs import append, log_text, metrics_of, read_log
 from data.owner import owned
 from data.progress import Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
+from data.tracking.following import Tell, following
+from data.tracking.tracker import Tracker as Tracker
 from data.version import SOFTWARE
 from hardattn.training import checkpoint
-from hardattn.training.budget import Budget, is_check
+from hardattn.training.budget import Budget, TimeLimit, is_check
 from hardattn.training.convergence import missed_by
 from hardattn.training.settings import RunFile, RunSettings, read_run
 from hardattn.training.trainer import Trainer
@@ -26,23 +29,6 @@ from supervision.batches import Batch
 LARGEST_SEED = 2**31
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
-
-
-class Tracker(Protocol):
-    """Is told how a training goes; experiment trackers have such a method, or get one in three lines.
-
-    >>> class Printer:
-    ...     def log(self, metrics: Mapping[str, float], step: int) -> None:
-    ...         print(step, metrics)
-    >>> tracker: Tracker = Printer()
-    >>> tracker.log({"nll": 0.5}, 100)
-    100 {'nll': 0.5}
-    """
-
-    def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Figures of the validation images (`nll` in nats, `accuracy`), the seconds of training and the terms
-        of the loss, after `step` iterations."""
-        ...
 
 
 def open_run(
@@ -82,7 +68,8 @@ def run_to_the_end(
     folder: Path,
     budget: Budget,
     total: int | None,
-    tracker: Tracker | None = None,
+    tracker: Tracker | str | None = None,
+    limit: TimeLimit | None = None,
 ) -> None:
     """Trains to the end of the budget; checks and saves where `is_check` says so.
 
@@ -90,39 +77,78 @@ def run_to_the_end(
     stands for.
 
     Args:
-        tracker: is told of every check.
+        tracker: is told of every check, see `data.tracking.following`.
+        limit: after which it is left, for another call to take up; it does one iteration at least.
 
     Raises:
         DataError: another training is in the folder.
+        UnfinishedError: the limit was reached; its state is saved.
         TrainingError: the loss or a figure is no number any more.
         CheckpointError: what is there is damaged.
     """
     last = folder / checkpoint.LAST
-    if _ended(last, budget, total):
+    if _ended(folder, budget, total, learner.recipe.select):
+        _tell_the_rest(tracker, folder)
         return
     with owned(folder, "another training"):
         taken_up = last.exists()
         if taken_up:
             learner.restore(*load_tensors(last, checkpoint.COMMAND))
         _cut_log(folder / checkpoint.LOG, learner.iteration if taken_up else -1)
-        stream = islice(iter(batches), learner.iteration, None)
-        with _bar(learner, budget, total, folder.name) as bar:
+        stream, began = islice(iter(batches), learner.iteration, None), learner.iteration
+        with _followed(tracker, folder) as tell, _bar(learner, budget, total, folder.name) as bar:
             if not taken_up:
-                _show(bar, _check(learner, validate, folder, tracker))
-            while not budget.spent(learner.iteration, learner.saved, total):
+                _show(bar, _check(learner, validate, folder, total, tell))
+            while not _is_over(learner, budget, total, folder):
+                if limit is not None and limit.is_reached() and learner.iteration > began:
+                    _leave(learner, folder, total, limit)
                 fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
                 learner.step(next(stream), fraction)
                 bar.update(_done(learner, budget) - bar.n)
                 if is_check(learner.iteration) or learner.iteration == total:
-                    _show(bar, _check(learner, validate, folder, tracker))
+                    _show(bar, _check(learner, validate, folder, total, tell))
 
 
-def _ended(last: Path, budget: Budget, total: int | None) -> bool:
-    """Whether the training there has used its budget, whatever version ended it."""
+def _is_over(learner: Trainer, budget: Budget, total: int | None, folder: Path) -> bool:
+    """Whether the budget is used, or the last checks have made nothing better."""
+    if budget.spent(learner.iteration, learner.saved, total):
+        return True
+    if budget.patience is None or not is_check(learner.iteration):
+        return False
+    return budget.out_of_patience(list(read_log(folder / checkpoint.LOG)), learner.recipe.select)
+
+
+def _leave(learner: Trainer, folder: Path, total: int | None, limit: TimeLimit) -> NoReturn:
+    """Ends this call: what is done is saved, also between two checks."""
+    _save(learner, folder, total)
+    raise UnfinishedError(
+        f"the time limit of {limit.minutes:g} minutes is reached after {learner.iteration} iterations, which "
+        f"{folder} has; the same command takes it up again"
+    )
+
+
+def _ended(folder: Path, budget: Budget, total: int | None, select: str) -> bool:
+    """Whether the training there is over, whatever version ended it."""
+    last = folder / checkpoint.LAST
     if not last.exists():
         return False
     about = load_tensors(last, checkpoint.COMMAND)[1]
-    return budget.spent(about["iteration"], about["seconds"], total)
+    if budget.spent(about["iteration"], about["seconds"], total):
+        return True
+    checks = [line for line in read_log(folder / checkpoint.LOG) if line["iteration"] <= about["iteration"]]
+    return budget.out_of_patience(checks, select)
+
+
+def _followed(tracker: Tracker | str | None, folder: Path) -> AbstractContextManager[Tell]:
+    """The tracker knows the log of the run, and what run.json says."""
+    return following(tracker, folder / checkpoint.LOG, lambda: read_run(folder).settings)
+
+
+def _tell_the_rest(tracker: Tracker | str | None, folder: Path) -> None:
+    """A tracker that keeps runs is told of a training that has ended what it does not know of it."""
+    if isinstance(tracker, str):
+        with owned(folder, "another training"), _followed(tracker, folder):
+            pass  # at its end
 
 
 def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
@@ -143,7 +169,7 @@ def _show(bar: Progress[None], line: Mapping[str, Any]) -> None:
 
 
 def _check(
-    learner: Trainer, validate: Validate, folder: Path, tracker: Tracker | None = None
+    learner: Trainer, validate: Validate, folder: Path, total: int | None, tell: Tell
 ) -> dict[str, Any]:
     """Validation, one line of the log, and the files; `last` is written after all that it stands for."""
     figures, about = validate(learner.average)
@@ -153,23 +179,27 @@ def _check(
         **figures,
         **learner.terms,
     }
-    if not all(math.isfinite(value) for value in _metrics(line).values()):
+    if not all(math.isfinite(value) for value in metrics_of(line).values()):
         _refuse_divergence(learner, line, folder)
     missed = missed_by(figures, learner.recipe.select)
     if missed < learner.best:
         learner.best = missed
         save_tensors(folder / checkpoint.MODEL, learner.average.state_dict(), {**line, **about})
-    with (folder / checkpoint.LOG).open("a") as log:
-        log.write(log_text([line]))
-    save_tensors(folder / checkpoint.LAST, *learner.state())
-    if tracker is not None:
-        tracker.log(_metrics(line), learner.iteration)
+    append(folder / checkpoint.LOG, [line])
+    _save(learner, folder, total)
+    tell()
     return line
+
+
+def _save(learner: Trainer, folder: Path, total: int | None) -> None:
+    """The state from which the training goes on, and the iterations of the whole, where they are known."""
+    tensors, about = learner.state()
+    save_tensors(folder / checkpoint.LAST, tensors, about | {"total": total})
 
 
 def _refuse_divergence(learner: Trainer, line: Mapping[str, Any], folder: Path) -> NoReturn:
     """Ends a training whose figures are no numbers any more; weights that have learned nothing go."""
-    wrong = ", ".join(name for name, value in _metrics(line).items() if not math.isfinite(value))
+    wrong = ", ".join(name for name, value in metrics_of(line).items() if not math.isfinite(value))
     if not _has_learned(folder):
         (folder / checkpoint.MODEL).unlink(missing_ok=True)
     raise TrainingError(
@@ -184,29 +214,10 @@ def _has_learned(folder: Path) -> bool:
     return path.exists() and load_tensors(path, checkpoint.COMMAND)[1]["iteration"] > 0
 
 
-def _metrics(line: Mapping[str, Any]) -> dict[str, float]:
-    """What of a line of the log is one number, but for the iteration."""
-    return {name: v for name, v in line.items() if isinstance(v, (int, float)) and name != "iteration"}
-
-
 def _cut_log(path: Path, iteration: int) -> None:
     """Drops the lines after `iteration`: what was logged but not saved is done again."""
     if path.exists():
         write_text(path, log_text([line for line in read_log(path) if line["iteration"] <= iteration]))
-
-
-def log_text(lines: Iterable[Mapping[str, Any]]) -> str:
-    """Lines of log.jsonl."""
-    return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of log.jsonl; a half-written last line is left out."""
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
 
 
 def require_seed(seed: int) -> None:

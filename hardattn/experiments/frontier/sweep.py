@@ -16,6 +16,7 @@ from data.dataset import DataSet
 from data.errors import CheckpointError, SettingsError
 from data.files import write_json, write_rows
 from data.geometry import Geometry
+from data.logs import read_log
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import evaluate, measured
 from hardattn.experiments.choices import MINUTES
@@ -28,7 +29,6 @@ from hardattn.runs import train
 from hardattn.stopping.rules import Point
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
-from hardattn.training.run_folder import read_log
 from supervision.store import SequenceStore
 
 POINTS, FRONTIER, TABLE, PICTURE = "points.json", "frontier.json", "frontier.csv", "frontier.png"

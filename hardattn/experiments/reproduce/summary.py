@@ -9,10 +9,10 @@ from statistics import mean, median
 from typing import Any
 
 from data.coverage import CoverageRow, mean_coverage
+from data.logs import read_log
 from hardattn.experiments.reproduce.row import Row
 from hardattn.training import checkpoint
 from hardattn.training.convergence import Sooner, sooner
-from hardattn.training.run_folder import read_log
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from data.dataset import DataSet
 from data.errors import SettingsError
 from data.files import write_rows
 from data.geometry import Geometry, affine_crops
+from data.logs import read_log
 from data.registry import load
 from data.runs import default_run
 from hardattn.baselines.training import train_baseline
@@ -42,7 +43,7 @@ from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.convergence import kept_line
-from hardattn.training.run_folder import read_log, require_seed
+from hardattn.training.run_folder import require_seed
 from hardattn.training.settings import read_run
 from hardattn.warm_start import features_in
 from supervision.store import SequenceStore
