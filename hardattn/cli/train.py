@@ -21,6 +21,7 @@ from hardattn.cli.recipe import (
 from hardattn.cli.train_options import OWN, train_options
 from hardattn.training.budget import Budget
 from hardattn.training.choices import TEACHER_SHARE
+from hardattn.training.group import process_group
 
 if TYPE_CHECKING:
     from hardattn.distillation import Teacher
@@ -41,6 +42,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --supervise
       hardattn train --method random --minutes 1
       hardattn train --method ram --compile
+      torchrun --nproc-per-node 2 -m hardattn train --supervise
       hardattn train --baseline fc --hidden 64
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise
@@ -59,15 +61,19 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
         "seed": options["seed"],
         "device": options["device"],
         "command": command_line(),
+        "accumulate": options["accumulate"],
+        "precision": options["precision"],
         **recipe_of(options),
     }
-    if baseline is not None:
-        refuse_what_glimpses_need(context)
-        folder = _train_baseline(baseline, options, common)
-    else:
-        refuse_what_baselines_need(options)
-        folder = _train_attention(options, common)
-    click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
+    with process_group(options["device"]) as first:
+        if baseline is not None:
+            refuse_what_glimpses_need(context)
+            folder = _train_baseline(baseline, options, common)
+        else:
+            refuse_what_baselines_need(options)
+            folder = _train_attention(options, common)
+    if first:
+        click.echo(f"trained network in {folder}; next: hardattn evaluate {folder}")
 
 
 def _train_baseline(baseline: str, options: Mapping[str, Any], common: dict[str, Any]) -> Path:

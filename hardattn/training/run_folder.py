@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, NoReturn, Protocol
 from data.errors import SettingsError, TrainingError
 from data.files import write_json, write_text
 from data.owner import owned
-from data.progress import Progress, progress_bar
+from data.progress import Lines, Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
 from data.version import SOFTWARE
 from hardattn.training import checkpoint
@@ -87,7 +89,8 @@ def run_to_the_end(
     """Trains to the end of the budget; checks and saves where `is_check` says so.
 
     Interrupted anywhere it leaves a folder that can be taken up: `last` is written whole, after all that it
-    stands for.
+    stands for. Where several processes train together the first one validates, writes and shows for all, and
+    its clock and its files decide.
 
     Args:
         tracker: is told of every check.
@@ -97,24 +100,24 @@ def run_to_the_end(
         TrainingError: the loss or a figure is no number any more.
         CheckpointError: what is there is damaged.
     """
-    last = folder / checkpoint.LAST
-    if _ended(last, budget, total):
+    last, division = folder / checkpoint.LAST, learner.division
+    if division.agreed(_ended(last, budget, total)):
         return
-    with owned(folder, "another training"):
-        taken_up = last.exists()
+    with ExitStack() as held:
+        division.by_first(lambda: held.enter_context(owned(folder, "another training")))
+        taken_up = bool(division.agreed(last.exists()))
         if taken_up:
             learner.restore(*load_tensors(last, checkpoint.COMMAND))
-        _cut_log(folder / checkpoint.LOG, learner.iteration if taken_up else -1)
+        division.by_first(lambda: _cut_log(folder / checkpoint.LOG, learner.iteration if taken_up else -1))
         stream = islice(iter(batches), learner.iteration, None)
         with _bar(learner, budget, total, folder.name) as bar:
             if not taken_up:
-                _show(bar, _check(learner, validate, folder, tracker))
+                _checked(bar, learner, validate, folder, tracker)
             while not budget.spent(learner.iteration, learner.saved, total):
-                fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
-                learner.step(next(stream), fraction)
+                learner.step(next(stream), _fraction(learner, budget, total))
                 bar.update(_done(learner, budget) - bar.n)
                 if is_check(learner.iteration) or learner.iteration == total:
-                    _show(bar, _check(learner, validate, folder, tracker))
+                    _checked(bar, learner, validate, folder, tracker)
 
 
 def _ended(last: Path, budget: Budget, total: int | None) -> bool:
@@ -125,9 +128,19 @@ def _ended(last: Path, budget: Budget, total: int | None) -> bool:
     return budget.spent(about["iteration"], about["seconds"], total)
 
 
+def _fraction(learner: Trainer, budget: Budget, total: int | None) -> float:
+    """How much of the budget is used, for all processes: they have one clock where time decides."""
+    seconds = learner.clock.seconds()
+    if budget.minutes is not None:
+        seconds = learner.division.agreed(seconds)
+    return budget.fraction(learner.iteration, seconds, total)
+
+
 def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
-    """Of iterations; where time decides, of seconds."""
+    """Of iterations; where time decides, of seconds; shown by one process."""
     unit, whole = ("it", total) if budget.minutes is None else ("s", math.ceil(60 * budget.minutes))
+    if not learner.division.first:
+        return Lines(desc=title, stream=io.StringIO())
     return progress_bar(desc=title, total=whole, initial=_done(learner, budget), unit=unit)
 
 
@@ -140,6 +153,16 @@ def _done(learner: Trainer, budget: Budget) -> int:
 def _show(bar: Progress[None], line: Mapping[str, Any]) -> None:
     accuracy = f"{100 * line['accuracy']:.1f}%"
     bar.set_postfix(iteration=str(line["iteration"]), nll=f"{line['nll']:.3f}", accuracy=accuracy)
+
+
+def _checked(
+    bar: Progress[None], learner: Trainer, validate: Validate, folder: Path, tracker: Tracker | None
+) -> None:
+    """`_check` by the first process, shown; whether the budget is spent all decide by its clock."""
+    line = learner.division.by_first(lambda: _check(learner, validate, folder, tracker))
+    learner.saved = learner.division.agreed(learner.saved)
+    if line is not None:
+        _show(bar, line)
 
 
 def _check(
