@@ -39,5 +39,6 @@ def process_group(device: str) -> Iterator[bool]:
     distributed.init_process_group(backend, timeout=PATIENCE)
     try:
         yield distributed.get_rank() == 0
+        distributed.barrier()  # nobody leaves before all have got what was sent last
     finally:
         distributed.destroy_process_group()
