@@ -1,13 +1,13 @@
 """Several trainings at a time: what is done is what one worker does, and what is raised ends them."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hardattn_tiny import tiny_dataset
-from reproduce_tiny import TINY, use_table
+from reproduce_tiny import row, use_table
+from workers_tiny import made_of
 
 import hardattn.experiments.reproduce.trainings as reproducing
 from data.errors import DataError, SettingsError, TrainingError
@@ -36,17 +36,6 @@ sequences = "recorded"
 name = "first"
 method = "ram"
 """
-
-
-def made_of(thing: int) -> tuple[int, int]:
-    """What a worker makes of a number: itself doubled, and who it was; of others nothing."""
-    if thing == 7:
-        raise DataError("expected another number, found 7; take it")
-    if thing == 9:
-        time.sleep(600)
-    if thing == 13:
-        os._exit(1)
-    return 2 * thing, os.getpid()
 
 
 def test_workers_are_other_processes_and_what_they_raise_ends_all() -> None:
@@ -93,25 +82,26 @@ def test_what_others_need_is_trained_before_them(tmp_path: Path, monkeypatch: py
     ]
 
 
-def test_rows_are_what_one_worker_makes_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sequences are made before those who imitate them are trained, here and once."""
-    use_table(monkeypatch, tmp_path, TINY)
-    trained, made = list[str](), list[str]()
-    sequences = reproducing.Work.sequences
+def test_rows_come_after_what_they_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sequences are made here, before those who imitate them are trained."""
+    use_table(monkeypatch, tmp_path, CHAIN)
+    done = list[str]()
 
-    def noted(self: reproducing.Work, training: Training) -> Any:
-        made.append(training.name)
-        return sequences(self, training)
+    def note(kind: str, value: Any = None) -> Any:
+        def noted(_: Any, training: Training) -> Any:
+            done.append(f"{kind} {training.run_name}")
+            return value or row(training.name, 10.0)
+
+        return noted
 
     def beside(work: Any, things: list[Training], workers: int) -> Any:
         assert workers == 2
-        trained.extend(f"{work.__name__} {one.name}" for one in things)
-        return enumerate([work(one) for one in things])
+        return enumerate([work(one) for one in reversed(things)])
 
-    monkeypatch.setattr(reproducing.Work, "sequences", noted)
+    for kind, value in (("sequences", "store"), ("trained", "folder"), ("row", None)):
+        monkeypatch.setattr(reproducing.Work, kind, note(kind, value))
     monkeypatch.setattr(reproducing, "spread", beside)
-    options: dict[str, Any] = {"minutes": 0.004, "device": "cpu", "say": lambda _: None}
+    options: dict[str, Any] = {"seeds": 1, "only": "last", "device": "cpu", "say": lambda _: None}
     found = reproducing.reproduce("tiny", None, tmp_path / "run", workers=2, **options)
-    names = ["parts, all images", "random places", "the centre alone", "fully connected"]
-    assert trained == [f"{what} {name}" for what in ("trained", "row") for name in names]
-    assert made[0] == names[0] and [row.method for row in found.rows] == names
+    assert done == ["trained first-0", "sequences last-0", "trained last-0", "row last-0", "row last-0"]
+    assert [one.method for one in found.rows] == ["last"]

@@ -69,9 +69,7 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin() -> None:
     """In a worker: it has one thread, says nothing, leaves interrupts to its parent and ends with that."""
-    import torch  # slow, and names of options do not wait for it
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # nothing that computes is imported yet
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.stderr = open(os.devnull, "w")  # noqa: SIM115 (as long as the process)
     Thread(target=_end_with_parent, daemon=True).start()

@@ -28,6 +28,7 @@ def process_group(device: str) -> Iterator[bool]:
         yield True
         return
     import torch  # slow, and one process does not need it here
+    import torch._dynamo  # as optimisers do: within a group, whose threads it would keep to the end
     from torch import distributed
 
     backend = "gloo"

@@ -188,6 +188,7 @@ def _every_point(work: Work, members: Sequence[Member], workers: int, say: Say) 
     """The points of networks, in their order; of those that are not known the sequences are made first."""
     if workers == 1:
         return [point for member in members for point in _points(work, member, say)]
+    reopen(work.opened, None, "a data set with --workers")  # raises where no other process could
     unknown = [member for member in members if _known(work, member) is None]
     for member in unknown:
         require_minutes(_run(work, member), work.minutes)
