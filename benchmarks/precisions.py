@@ -23,7 +23,7 @@ def precision(name: str, device: torch.device) -> Iterator[None]:
     """
     before, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
 
-    def chosen(device: torch.device) -> torch.autocast:
+    def chosen(device: torch.device, _: str = "auto") -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=name == "bfloat16")
 
     torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")

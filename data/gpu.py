@@ -26,9 +26,14 @@ def is_gpu(device: torch.device | str) -> bool:
     return torch.device(device).type != "cpu"
 
 
-def mixed_precision(device: torch.device) -> torch.autocast:
-    """Products in bfloat16 on a GPU; on the CPU, which gains nothing by it, everything in float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=is_gpu(device))
+def mixed_precision(device: torch.device, precision: str = "auto") -> torch.autocast:
+    """Products in bfloat16 on a GPU; on the CPU, which gains nothing by it, everything in float32.
+
+    Args:
+        precision: "bfloat16" or "float32": on any device.
+    """
+    enabled = is_gpu(device) if precision == "auto" else precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:

@@ -22,6 +22,7 @@ from hardattn.objectives.methods import method_of, require_policy
 from hardattn.objectives.registry import METHODS
 from hardattn.training.budget import Budget, TimeLimit
 from hardattn.training.compilation import require_compiler
+from hardattn.training.distributed import Division
 from hardattn.training.geometries import geometry_of, require_glimpses
 from hardattn.training.guidance import (
     Guided,
@@ -36,8 +37,9 @@ from hardattn.training.recipe import Recipe, implied, require_balanced, require_
 from hardattn.training.registry import LEARNERS
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import NetworkSettings, task_of
+from hardattn.training.trainer import require_precision
 from hardattn.warm_start import LearnedFeatures, pretrained_encoder
-from supervision.batches import MixedBatches
+from supervision.batches import MixedBatches, sizes
 from supervision.source import SequenceSource
 
 
@@ -61,6 +63,8 @@ def train(
     tracker: Tracker | str | None = None,
     time_limit: TimeLimit | None = None,
     compile_step: bool = False,
+    accumulate: int = 1,
+    precision: str = "auto",
     **chosen: Any,
 ) -> Path:
     """Trains a network into `run_folder`, or takes up the run that is there; returns the folder.
@@ -89,6 +93,10 @@ def train(
         time_limit: after which this call saves the state and ends.
         compile_step: whether the training step is compiled first, see `hardattn.training.compilation`. What
             is learned is the same, but for rounding.
+        accumulate: parts of a batch, one after the other in memory. What is learned is the same, but for
+            rounding; and so it is where several processes of a group of `torch.distributed` call this, and
+            train one network together, see `hardattn.training.distributed`.
+        precision: of products in training: "float32" or "bfloat16"; "auto": the latter on a GPU.
         chosen: fields of `Recipe` that are not as in `recipe`.
 
     Raises:
@@ -110,8 +118,11 @@ def train(
     guided = guided_images(dataset, store, geometry, steps, supervised_images, recipe.policy, everyone)
     guidance = _guidance(dataset, store, guided, geometry, name, recipe)
     target = choose_device(device)
+    division = Division.here(accumulate, target)
+    require_precision(precision)
+    _require_divisible(division, recipe)
     if compile_step:
-        _require_compilable(name, recipe)
+        _require_compilable(name, recipe, division)
     settings = NetworkSettings(
         **task_of(dataset, geometry),
         method=name,
@@ -124,8 +135,9 @@ def train(
         budget=budget,
         recipe=recipe,
     )
-    _require_buildable(settings, features)
-    open_run(run_folder, settings, dataset.origin, _imitated(run_folder, store, supervised_images), command)
+    _require_buildable(settings, features, division)
+    imitated = _imitated(run_folder, store, supervised_images)
+    division.by_first(lambda: open_run(run_folder, settings, dataset.origin, imitated, command))
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
@@ -138,6 +150,7 @@ def train(
         learner = LEARNERS[METHODS[name].learner](
             network, METHODS[name], batches, geometry, recipe, seed, targets
         )
+        learner.division, learner.precision = division, precision
         if compile_step:
             learner.compile()
         total = budget.total(len(dataset["train"]), recipe.batch_size)
@@ -186,7 +199,16 @@ def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int)
     require_policy(name, recipe.policy, steps - geometry.first_glance, len(geometry.grid()))
 
 
-def _require_compilable(name: str, recipe: Recipe) -> None:
+def _require_divisible(division: Division, recipe: Recipe) -> None:
+    """Raises SettingsError for gradients that have to know the whole batch."""
+    if division.count > 1 and recipe.gradient_equilibrium is not None:
+        raise SettingsError(
+            "expected no --gradient-equilibrium in a batch that is divided, whose gradients are compared "
+            "over the whole batch, found one; train in one process, without --accumulate"
+        )
+
+
+def _require_compilable(name: str, recipe: Recipe, division: Division) -> None:
     """Raises SettingsError for a step that is not compiled, or where there is no compiler."""
     if not LEARNERS[METHODS[name].learner].compiles:
         raise SettingsError(f"expected a method that can be compiled, found {name}; leave --compile out")
@@ -194,6 +216,11 @@ def _require_compilable(name: str, recipe: Recipe) -> None:
         raise SettingsError(
             "expected no --compile with --gradient-equilibrium, whose gradients wait for each other, found "
             "both; leave one of them out"
+        )
+    if division.count > 1:
+        raise SettingsError(
+            "expected one process and no --accumulate with --compile, found a batch that is divided; leave "
+            "one of them out"
         )
     require_compiler()
 
@@ -209,12 +236,17 @@ def _require_learned(recipe: Recipe, features: LearnedFeatures | None) -> None:
         raise SettingsError("expected --features with --frozen, found none; add a run or leave it out")
 
 
-def _require_buildable(settings: NetworkSettings, features: LearnedFeatures | None) -> None:
+def _require_buildable(
+    settings: NetworkSettings, features: LearnedFeatures | None, division: Division
+) -> None:
     """Raises SettingsError for parts that do not go together, before anything is written."""
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         network = build(settings)
     if features is not None:
         features.put_into(network)
+    recipe = settings.recipe
+    share = recipe.supervised_share if settings.supervision is not None else None
+    division.require(network, sizes(recipe.batch_size, share))
 
 
 def _require_boxes(dataset: DataSet, recipe: Recipe) -> None:

@@ -92,8 +92,7 @@ class MixedBatches:
         self.pool = ImagePool([unsupervised] if supervised is None else [unsupervised, supervised])
         self.glimpses, self.seed = glimpses, seed
         self.unsupervised_count = len(unsupervised)
-        guided = 0 if supervised is None else max(1, round(batch_size * supervised_share))
-        self.sizes = (batch_size - guided, guided)
+        self.sizes = sizes(batch_size, supervised_share if supervised is not None else None)
         device = unsupervised.images.device
         count = 0 if supervised is None else len(supervised)
         self.locations = torch.zeros(count, glimpses, 3, dtype=torch.int64, device=device)
@@ -121,6 +120,19 @@ class MixedBatches:
         maps = None if self.maps is None else self.maps.values[guided]
         gains = None if self.gains is None else self.gains[guided]
         return Batch(index, self.pool.labels[index], locations, supervised, maps, gains, len(guided))
+
+
+def sizes(batch_size: int, share: float | None) -> tuple[int, int]:
+    """How many images of a batch are unsupervised, and how many are not.
+
+    Args:
+        share: that is supervised, at least one image; None: nobody is.
+
+    >>> sizes(128, 0.25), sizes(2, 0.0), sizes(2, None)
+    ((96, 32), (1, 1), (2, 0))
+    """
+    guided = 0 if share is None else max(1, round(batch_size * share))
+    return batch_size - guided, guided
 
 
 def _require_share(share: float, batch_size: int) -> None:

@@ -34,7 +34,7 @@ class LineTrainer(Trainer):
         with self.draws() as generator:
             values = torch.randn(4, 1, generator=generator)
             loss = nn.functional.dropout(self.network(values)).square().mean()
-        self.descend(loss, fraction)
+        self.descend([{"square": loss}], fraction)
         self.rates.append(self.optimiser.param_groups[0]["lr"])
 
 
@@ -84,7 +84,7 @@ def followed(chosen: dict[str, Any], steps: int = 3) -> list[float]:
     weight = trainer.network.get_parameter("weight")
     path = [weight.item()]
     for _ in range(steps):
-        trainer.descend(1000 * weight.sum(), 0.0)
+        trainer.descend([{"slope": 1000 * weight.sum()}], 0.0)
         path.append(weight.item())
     return [after - before for before, after in itertools.pairwise(path)]
 

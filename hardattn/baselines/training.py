@@ -30,11 +30,12 @@ from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.model.looking import look_of
 from hardattn.model.rollout import Look
 from hardattn.training.budget import Budget, TimeLimit, is_check
+from hardattn.training.distributed import Division, Part
 from hardattn.training.learner import accuracy_and_nll
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import RunSettings, task_of
-from hardattn.training.trainer import Trainer, TrainingRecipe, implied
-from supervision.batches import Batch, MixedBatches
+from hardattn.training.trainer import Trainer, TrainingRecipe, implied, require_precision
+from supervision.batches import Batch, MixedBatches, sizes
 
 EVALUATED_AT_ONCE = 250
 
@@ -84,6 +85,8 @@ def train_baseline(
     command: Sequence[str] | None = None,
     tracker: Tracker | str | None = None,
     time_limit: TimeLimit | None = None,
+    accumulate: int = 1,
+    precision: str = "auto",
     **chosen: Any,
 ) -> Path:
     """Trains a baseline into `run_folder`, or takes up the run that is there; returns the folder.
@@ -95,7 +98,7 @@ def train_baseline(
         run_folder: see `hardattn.runs.train`.
         baseline: a name of `hardattn.baselines.registry.BASELINES`.
         recipe: default mirrors images where the class of the data set does not mind.
-        command, tracker, time_limit: see `hardattn.runs.train`.
+        command, tracker, time_limit, accumulate, precision: see `hardattn.runs.train`.
         chosen: fields of `BaselineRecipe` that are not as in `recipe`.
 
     Raises:
@@ -108,6 +111,8 @@ def train_baseline(
     recipe = replace(recipe or BaselineRecipe(mirror=dataset.symmetric), **implied(chosen) | chosen)
     budget, geometry = budget or Budget(), one_glimpse(dataset.geometry)
     target = choose_device(device)
+    division = Division.here(accumulate, target)
+    require_precision(precision)
     settings = BaselineSettings(
         **task_of(dataset, geometry),
         baseline=baseline,
@@ -119,12 +124,14 @@ def train_baseline(
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())), one_thread():
         torch.manual_seed(seed)
         network = build(settings).to(target)
-        open_run(run_folder, settings, dataset.origin, command=command)
+        division.require(network, sizes(recipe.batch_size, None))
+        division.by_first(lambda: open_run(run_folder, settings, dataset.origin, command=command))
         train, valid = (at_resolution(dataset[split], recipe.resolution) for split in ("train", "valid"))
         batches = MixedBatches(at_home(train, target), 1, recipe.batch_size, seed=seed)
         reduced = seen_at(geometry, recipe.resolution)
         validate = WholeImageValidator(at_home(valid, target), reduced)
         learner = WholeImageTrainer(network, batches.pool, reduced, recipe, seed)
+        learner.division, learner.precision = division, precision
         total = budget.total(len(dataset["train"]), recipe.batch_size)
         run_to_the_end(learner, batches, validate, run_folder, budget, total, tracker, time_limit)
     return run_folder
@@ -186,16 +193,22 @@ class WholeImageTrainer(Trainer):
 
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
-        index, labels = sent(batch.index, self.device), sent(batch.labels, self.device)
+        self.descend((self._weighted(part) for part in self.division.parts(batch)), fraction)
+
+    def _weighted(self, part: Part) -> dict[str, Tensor]:
+        """The loss on a part of a batch, as it counts in the whole."""
+        index, labels = sent(part.batch.index, self.device), sent(part.batch.labels, self.device)
         with self.draws():
-            varied = self.variation(len(index))
-            images = whole(varied.look(self.look, self.grid), self.grid)(index)
-            with mixed_precision(self.device):
-                logits = self.network.train().at_exits(images)
-                loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
-        self.descend(loss, fraction)
-        if is_check(self.iteration):
-            self.terms = {"loss_classification": round(loss.item(), 5)}
+            loss = part.rows.drawn(self._loss)(index, labels)
+        return {"classification": loss * part.rows.share}
+
+    def _loss(self, index: Tensor, labels: Tensor) -> Tensor:
+        """The mean over images and exits."""
+        varied = self.variation(len(index))
+        images = whole(varied.look(self.look, self.grid), self.grid)(index)
+        with mixed_precision(self.device, self.precision):
+            logits = self.network.train().at_exits(images)
+            return cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
 
 
 @torch.no_grad()

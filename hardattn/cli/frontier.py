@@ -33,6 +33,13 @@ _NETWORKS = panel(
         help="Sequences to imitate. [default: those of the run, made by `boed` where they are missing]",
     ),
     Option(["--seed"], default=0, show_default=True, help="Of weights, batches and draws."),
+    Option(
+        ["--workers"],
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Networks that are trained at a time, each by a process with one thread.",
+    ),
     device_option(),
 )
 _DATA = data_options("All is written into its frontier/.")
@@ -65,7 +72,7 @@ def frontier(grid: Path | None, sequences: Path | None, as_json: bool, **options
         sequences=None if sequences is None else SequenceStore.read(sequences),
         command=command_line(),
         say=partial(click.echo, err=True),
-        **{name: options[name] for name in ("minutes", "seed", "device")},
+        **{name: options[name] for name in ("minutes", "seed", "device", "workers")},
     )
     picture = task.run / "frontier" / PICTURE
     draw(result, picture)

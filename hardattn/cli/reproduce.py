@@ -56,6 +56,13 @@ _ROWS = panel(
         type=float,
         help=f"Of training, all rows together. [default: the table's, or {MINUTES:g}]",
     ),
+    Option(
+        ["--workers"],
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Networks that are trained at a time, each by a process with one thread.",
+    ),
     device_option(),
 )
 

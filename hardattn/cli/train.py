@@ -21,6 +21,7 @@ from hardattn.cli.recipe import (
 from hardattn.cli.train_options import LEFT, OWN, train_options
 from hardattn.training.budget import Budget, TimeLimit
 from hardattn.training.choices import TEACHER_SHARE
+from hardattn.training.group import process_group
 
 if TYPE_CHECKING:
     from hardattn.distillation import Teacher
@@ -43,6 +44,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --method ram --compile
       hardattn train --supervise --patience 10 --tracker tensorboard
       hardattn train --supervise --epochs 200 --time-limit 55
+      torchrun --nproc-per-node 2 -m hardattn train --supervise
       hardattn train --baseline fc --hidden 64
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise
@@ -63,18 +65,33 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
         "seed": options["seed"],
         "device": options["device"],
         "command": command_line(),
+        "accumulate": options["accumulate"],
+        "precision": options["precision"],
         **recipe_of(options),
     }
-    try:
-        if baseline is not None:
-            refuse_what_glimpses_need(context)
-            folder = _train_baseline(baseline, options, common)
-        else:
-            refuse_what_baselines_need(options)
-            folder = _train_attention(options, common)
-    except UnfinishedError as left:
-        click.echo(str(left), err=True)
-        context.exit(LEFT)
+    with process_group(options["device"]) as first:
+        try:
+            folder = _trained(context, baseline, options, common)
+        except UnfinishedError as left:
+            if first:
+                click.echo(str(left), err=True)
+            context.exit(LEFT)
+    if first:
+        _say_how_it_ended(folder)
+
+
+def _trained(
+    context: click.Context, baseline: str | None, options: Mapping[str, Any], common: dict[str, Any]
+) -> Path:
+    """The run folder of either kind of network, trained."""
+    if baseline is not None:
+        refuse_what_glimpses_need(context)
+        return _train_baseline(baseline, options, common)
+    refuse_what_baselines_need(options)
+    return _train_attention(options, common)
+
+
+def _say_how_it_ended(folder: Path) -> None:
     from hardattn.training.ending import early_end
 
     if (reason := early_end(folder)) is not None:

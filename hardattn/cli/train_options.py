@@ -34,7 +34,15 @@ from hardattn.objectives.choices import (
 )
 from hardattn.objectives.registry import METHODS, REWARDS
 from hardattn.training.budget import CHECK_EVERY, DEFAULT_ITERATIONS
-from hardattn.training.choices import DECAY, OPTIMIZERS, SCHEDULES, SELECTIONS, TEACHER_SHARE, UNCLIPPED
+from hardattn.training.choices import (
+    DECAY,
+    OPTIMIZERS,
+    PRECISIONS,
+    SCHEDULES,
+    SELECTIONS,
+    TEACHER_SHARE,
+    UNCLIPPED,
+)
 
 OWN = "(of the run)"
 LEFT = 75
@@ -89,6 +97,21 @@ def _method_options() -> list[click.Parameter]:
             is_flag=True,
             help="Compile the training step first: it takes up to minutes and a C++ compiler, and makes each "
             "step faster; not with epe-head, wsram and --gradient-equilibrium.",
+        ),
+        Option(
+            ["--accumulate"],
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Parts of a batch, one after the other in memory: what is learned is the same; not with "
+            "batch norm, --compile and --gradient-equilibrium.",
+        ),
+        Option(
+            ["--precision"],
+            type=click.Choice(PRECISIONS),
+            default="auto",
+            show_default=True,
+            help="Of products in training. auto: bfloat16 on a GPU, else float32.",
         ),
     )
 

@@ -108,7 +108,8 @@ class GruCore(Core):
         onward = linear(state, self.cell.weight_hh, self.cell.bias_hh)
         reset, update = (inward[:, :width] + onward[:, :width]).sigmoid().chunk(2, 1)
         new = torch.addcmul(inward[:, width:], reset, onward[:, width:]).tanh()
-        return torch.lerp(new, state, update)
+        kind = state.dtype  # of more digits than the others in mixed precision
+        return torch.lerp(new.to(kind), state, update.to(kind))
 
 
 @CORES.register("lstm")

@@ -63,6 +63,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if not (ONEDNN and x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32):
         return plain_linear(x, weight, bias)
+    if torch.is_autocast_enabled("cpu"):  # which knows no operators of others
+        return plain_linear(x, weight, bias)
     flat = x.reshape(-1, x.shape[-1]).contiguous()
     found: Tensor = _Linear.apply(flat, weight, bias)
     return found.view(*x.shape[:-1], len(weight))

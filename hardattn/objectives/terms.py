@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 from torch import Tensor
 
@@ -66,10 +67,12 @@ class Term:
     Attributes:
         value: its scalar, without the weight of the method.
         scored: whether it goes by the log-probability of the places, and so needs a policy that has one.
+        of: which images it is a mean over.
     """
 
     value: Callable[[LossInputs], Tensor]
     scored: bool = False
+    of: Literal["all", "supervised", "unsupervised"] = "all"
 
 
 def _classification(inputs: LossInputs) -> Tensor:
@@ -124,10 +127,10 @@ def _of_inference(inputs: LossInputs) -> Tensor:
 _TERMS: Mapping[str, Term] = {
     "classification": Term(_classification),
     "auxiliary": Term(_auxiliary),
-    "imitation": Term(_imitation, scored=True),
-    "saliency": Term(_saliency, scored=True),
-    "reinforce": Term(_reinforce, scored=True),
-    "baseline": Term(_baseline),
+    "imitation": Term(_imitation, scored=True, of="supervised"),
+    "saliency": Term(_saliency, scored=True, of="supervised"),
+    "reinforce": Term(_reinforce, scored=True, of="unsupervised"),
+    "baseline": Term(_baseline, of="unsupervised"),
     "wake-sleep": Term(_of_inference, scored=True),
     "wake-inference": Term(_of_inference),
     "sleep-inference": Term(_of_inference),
@@ -154,3 +157,21 @@ def terms(method: Method, inputs: LossInputs, own: Mapping[str, Tensor] | None =
         name: weight * (computed[name] if name in computed else TERMS.require(name).value(inputs))
         for name, weight in method.weights.items()
     }
+
+
+def counted(weighted: Mapping[str, Tensor], shares: Mapping[str, float]) -> dict[str, Tensor]:
+    """The terms of a part of a batch as they count in that of the whole, whose sum over parts they are.
+
+    Args:
+        weighted: terms of the part.
+        shares: of the images that it has, by `Term.of`; those of "all" stand for what is not there.
+
+    >>> from torch import ones
+    >>> counted({"baseline": ones(()), "gain": ones(())}, {"all": 0.5, "unsupervised": 0.75})
+    {'baseline': tensor(0.7500), 'gain': tensor(0.5000)}
+    """
+
+    def share(name: str) -> float:
+        return shares.get(TERMS[name].of if name in TERMS else "all", shares["all"])
+
+    return {name: value * share(name) for name, value in weighted.items()}

@@ -29,7 +29,8 @@ from hardattn.model.locations import EpeMap
 from hardattn.model.network import HardAttention
 from hardattn.model.policies import EXPLORATION, EpePolicy
 from hardattn.model.rollout import Look, Rollout, Walk, read, walk
-from hardattn.objectives.terms import LossInputs, terms
+from hardattn.objectives.terms import LossInputs, counted, terms
+from hardattn.training.distributed import Part
 from hardattn.training.learner import Learner
 from hardattn.training.registry import LEARNERS
 from supervision.batches import Batch
@@ -112,13 +113,15 @@ class EpeLearner(Learner):
 
     def step(self, batch: Batch, fraction: float) -> None:
         cast(EpePolicy, self.network.train().policy_head).epsilon = exploration(fraction)
-        index = sent(batch.index, self.device)
-        labels = self.labels[index]
-        with self.draws(), mixed_precision(self.device):
-            weighted = self._weighted(index, labels)
-        self.finish(weighted, fraction)
+        super().step(batch, fraction)
 
-    def _weighted(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def _weighted(self, part: Part, fraction: float) -> dict[str, Tensor]:
+        index = sent(part.batch.index, self.device)
+        with self.draws(), mixed_precision(self.device, self.precision):
+            weighted = part.rows.drawn(self._regressed)(index, self.labels[index])
+        return counted(weighted, {"all": part.rows.share})
+
+    def _regressed(self, index: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
         class_targets = self.targets[index]
         nobody = torch.zeros_like(labels, dtype=torch.bool)

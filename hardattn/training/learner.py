@@ -21,15 +21,16 @@ from hardattn.model.rollout import Mode, Rollout, explore, follow, joined
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.rewards import reachable
 from hardattn.objectives.stopping import ponder
-from hardattn.objectives.terms import LossInputs, terms
+from hardattn.objectives.terms import LossInputs, counted, terms
 from hardattn.stopping.curve import brief_curve
 from hardattn.stopping.flops import Costs, costs_of
 from hardattn.stopping.rules import Predictions
 from hardattn.training.augment import Variation
-from hardattn.training.budget import is_check
 from hardattn.training.compilation import Forward, compiled
+from hardattn.training.distributed import Part
 from hardattn.training.recipe import Recipe
 from hardattn.training.registry import LEARNERS
+from hardattn.training.rows import Rows
 from hardattn.training.trainer import Trainer
 from supervision.batches import Batch, MixedBatches
 
@@ -74,6 +75,7 @@ class Learner(Trainer):
             grid.on(self.device)  # there before a step is compiled
         self.forward: Forward = self._terms
         self.explore: Callable[..., Rollout] = explore
+        self.follow: Callable[..., Rollout] = follow
 
     def compile(self) -> None:
         """From here on the step is one compiled program, forward and backward; the next one compiles it."""
@@ -84,22 +86,29 @@ class Learner(Trainer):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
         self.network.train()
-        self._balance(fraction)
-        method = self.method.at(fraction, self.recipe.imitate_for)
-        free = len(batch.index) - (batch.count if method.supervised else 0)
-        index = sent(batch.index, self.device)
-        with self.draws(), mixed_precision(self.device):
-            varied = self.variation(len(index))
-            own = self._inputs(batch, index, free, self._objective(fraction), varied)
-            locations = sent(batch.locations, self.device)
-            weighted = self.forward(method, index, free, locations, varied, own)
-        self.finish(weighted, fraction)
+        self.descend((self._weighted(part, fraction) for part in self.division.parts(batch)), fraction)
 
-    def _balance(self, fraction: float) -> None:
-        """The ratio of gradients when `fraction` of the budget is used, where there is to be one."""
-        ratios = self.recipe.gradient_equilibrium
+    def _weighted(self, part: Part, fraction: float) -> dict[str, Tensor]:
+        """The weighted terms of the loss on a part of a batch, as they count in the whole."""
+        method, batch = self.method.at(fraction, self.recipe.imitate_for), part.batch
+        free, guided = part.cut(method.supervised)
+        self._divide(free, guided, fraction)
+        index = sent(batch.index, self.device)
+        with self.draws(), mixed_precision(self.device, self.precision):
+            varied = part.rows.drawn(self.variation)(len(index))
+            own = self._inputs(batch, index, len(free), self._objective(fraction), varied)
+            locations = sent(batch.locations, self.device)
+            weighted = self.forward(method, index, len(free), locations, varied, own)
+        shares = {"all": part.rows.share, "unsupervised": free.share, "supervised": guided.share}
+        return counted(weighted, shares)
+
+    def _divide(self, free: Rows, guided: Rows, fraction: float) -> None:
+        """How the free and the guided images of a part are looked at, when `fraction` of the budget is used:
+        with the ratio of gradients of then, where there is to be one."""
+        ratios, look = self.recipe.gradient_equilibrium, explore
         if ratios is not None:
-            self.explore = partial(explore_in_equilibrium, ratio=ratio_at(ratios, fraction))
+            look = partial(explore_in_equilibrium, ratio=ratio_at(ratios, fraction))
+        self.explore, self.follow = free.drawn(look), guided.drawn(follow)
 
     def _objective(self, fraction: float) -> Objective:
         """When `fraction` of the budget is used; what changes is a tensor, as numbers are compiled in."""
@@ -134,15 +143,6 @@ class Learner(Trainer):
         rollout = self._rollout(index, free, locations, method.training, varied)
         return terms(method, LossInputs(rollout, normaliser=self._normaliser(), **inputs))
 
-    def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
-        """Down the gradient of the weighted terms, which are noted for the log."""
-        self.descend(torch.stack(list(weighted.values())).sum(), fraction)
-        if is_check(self.iteration):
-            values = torch.stack(list(weighted.values())).tolist()  # one wait for all
-            self.terms = {
-                f"loss_{name}": round(value, 5) for name, value in zip(weighted, values, strict=True)
-            }
-
     def _boxes(self, index: Tensor, varied: Variation) -> Tensor | None:
         """(B, 6) where a glimpse touches the objects of varied images; None where no boxes are known."""
         if self.boxes is None:
@@ -165,7 +165,7 @@ class Learner(Trainer):
             own = varied.of(slice(free, None))
             forced = own.locations(locations[free:], self.grid)
             look, places = own.look(self.look, self.grid), self._places(own)
-            parts.append(follow(network, look, index[free:], forced, self.grid, places))
+            parts.append(self.follow(network, look, index[free:], forced, self.grid, places))
         return joined(parts)
 
     def _places(self, varied: Variation) -> Tensor | None:

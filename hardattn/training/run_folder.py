@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -14,7 +15,7 @@ from data.errors import SettingsError, TrainingError, UnfinishedError
 from data.files import write_json, write_text
 from data.logs import append, log_text, metrics_of, read_log
 from data.owner import owned
-from data.progress import Progress, progress_bar
+from data.progress import Lines, Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
 from data.tracking.following import Tell, following
 from data.tracking.tracker import Tracker as Tracker
@@ -74,7 +75,8 @@ def run_to_the_end(
     """Trains to the end of the budget; checks and saves where `is_check` says so.
 
     Interrupted anywhere it leaves a folder that can be taken up: `last` is written whole, after all that it
-    stands for.
+    stands for. Where several processes train together the first one validates, writes and shows for all, and
+    its clock and its files decide.
 
     Args:
         tracker: is told of every check, see `data.tracking.following`.
@@ -86,27 +88,29 @@ def run_to_the_end(
         TrainingError: the loss or a figure is no number any more.
         CheckpointError: what is there is damaged.
     """
-    last = folder / checkpoint.LAST
-    if _ended(folder, budget, total, learner.recipe.select):
-        _tell_the_rest(tracker, folder)
+    last, division = folder / checkpoint.LAST, learner.division
+    if division.agreed(_ended(folder, budget, total, learner.recipe.select)):
+        if division.first:
+            _tell_the_rest(tracker, folder)
         return
-    with owned(folder, "another training"):
-        taken_up = last.exists()
+    with ExitStack() as held:
+        division.by_first(lambda: held.enter_context(owned(folder, "another training")))
+        taken_up = bool(division.agreed(last.exists()))
         if taken_up:
             learner.restore(*load_tensors(last, checkpoint.COMMAND))
-        _cut_log(folder / checkpoint.LOG, learner.iteration if taken_up else -1)
+        division.by_first(lambda: _cut_log(folder / checkpoint.LOG, learner.iteration if taken_up else -1))
         stream, began = islice(iter(batches), learner.iteration, None), learner.iteration
-        with _followed(tracker, folder) as tell, _bar(learner, budget, total, folder.name) as bar:
-            if not taken_up:
-                _show(bar, _check(learner, validate, folder, total, tell))
-            while not _is_over(learner, budget, total, folder):
-                if limit is not None and limit.is_reached() and learner.iteration > began:
-                    _leave(learner, folder, total, limit)
-                fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
-                learner.step(next(stream), fraction)
-                bar.update(_done(learner, budget) - bar.n)
-                if is_check(learner.iteration) or learner.iteration == total:
-                    _show(bar, _check(learner, validate, folder, total, tell))
+        tell = held.enter_context(_followed(tracker if division.first else None, folder))
+        bar = held.enter_context(_bar(learner, budget, total, folder.name))
+        if not taken_up:
+            _checked(bar, learner, validate, folder, total, tell)
+        while not _is_over(learner, budget, total, folder):
+            if limit is not None and learner.iteration > began and division.agreed(limit.is_reached()):
+                _leave(learner, folder, total, limit)
+            learner.step(next(stream), _fraction(learner, budget, total))
+            bar.update(_done(learner, budget) - bar.n)
+            if is_check(learner.iteration) or learner.iteration == total:
+                _checked(bar, learner, validate, folder, total, tell)
 
 
 def _is_over(learner: Trainer, budget: Budget, total: int | None, folder: Path) -> bool:
@@ -115,12 +119,14 @@ def _is_over(learner: Trainer, budget: Budget, total: int | None, folder: Path) 
         return True
     if budget.patience is None or not is_check(learner.iteration):
         return False
-    return budget.out_of_patience(list(read_log(folder / checkpoint.LOG)), learner.recipe.select)
+    division, log = learner.division, folder / checkpoint.LOG
+    tired = division.first and budget.out_of_patience(list(read_log(log)), learner.recipe.select)
+    return bool(division.agreed(tired))
 
 
 def _leave(learner: Trainer, folder: Path, total: int | None, limit: TimeLimit) -> NoReturn:
     """Ends this call: what is done is saved, also between two checks."""
-    _save(learner, folder, total)
+    learner.division.by_first(lambda: _save(learner, folder, total))
     raise UnfinishedError(
         f"the time limit of {limit.minutes:g} minutes is reached after {learner.iteration} iterations, which "
         f"{folder} has; the same command takes it up again"
@@ -151,9 +157,19 @@ def _tell_the_rest(tracker: Tracker | str | None, folder: Path) -> None:
             pass  # at its end
 
 
+def _fraction(learner: Trainer, budget: Budget, total: int | None) -> float:
+    """How much of the budget is used, for all processes: they have one clock where time decides."""
+    seconds = learner.clock.seconds()
+    if budget.minutes is not None:
+        seconds = learner.division.agreed(seconds)
+    return budget.fraction(learner.iteration, seconds, total)
+
+
 def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
-    """Of iterations; where time decides, of seconds."""
+    """Of iterations; where time decides, of seconds; shown by one process."""
     unit, whole = ("it", total) if budget.minutes is None else ("s", math.ceil(60 * budget.minutes))
+    if not learner.division.first:
+        return Lines(desc=title, stream=io.StringIO())
     return progress_bar(desc=title, total=whole, initial=_done(learner, budget), unit=unit)
 
 
@@ -166,6 +182,16 @@ def _done(learner: Trainer, budget: Budget) -> int:
 def _show(bar: Progress[None], line: Mapping[str, Any]) -> None:
     accuracy = f"{100 * line['accuracy']:.1f}%"
     bar.set_postfix(iteration=str(line["iteration"]), nll=f"{line['nll']:.3f}", accuracy=accuracy)
+
+
+def _checked(
+    bar: Progress[None], learner: Trainer, validate: Validate, folder: Path, total: int | None, tell: Tell
+) -> None:
+    """`_check` by the first process, shown; whether the budget is spent all decide by its clock."""
+    line = learner.division.by_first(lambda: _check(learner, validate, folder, total, tell))
+    learner.saved = learner.division.agreed(learner.saved)
+    if line is not None:
+        _show(bar, line)
 
 
 def _check(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Real
@@ -19,7 +19,9 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.moving_average import moving_average
 from hardattn.training.augment import Variation
-from hardattn.training.choices import OPTIMIZERS, SELECTIONS
+from hardattn.training.budget import is_check
+from hardattn.training.choices import OPTIMIZERS, PRECISIONS, SELECTIONS
+from hardattn.training.distributed import Division
 from hardattn.training.optimisers import decay_of, factor_of, optimiser_of
 from supervision.batches import Batch
 
@@ -100,6 +102,12 @@ def implied(chosen: Mapping[str, Any]) -> dict[str, Any]:
     return {} if decoupled or "weight_decay" in chosen else {"weight_decay": 0.0}
 
 
+def require_precision(precision: str) -> None:
+    """Raises SettingsError for a precision that products do not have in training."""
+    if precision not in PRECISIONS:
+        raise SettingsError(f"expected --precision {', '.join(PRECISIONS)}; found {precision!r}")
+
+
 class Clock:
     """Seconds spent in this run, over all the times it was taken up."""
 
@@ -131,6 +139,8 @@ class Trainer(ABC):
         best: the smallest NLL of the validation labels so far, in nats, or share of them that was missed: by
             which of the two weights are selected.
         terms: of the loss, for the log.
+        division: of every batch into parts.
+        precision: of products, see `data.gpu.mixed_precision`.
         saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
             decided by them, so that a finished run is found finished.
     """
@@ -152,6 +162,7 @@ class Trainer(ABC):
         self.clock = Clock()
         self.iteration, self.best, self.saved, self.fraction = 0, math.inf, 0.0, 0.0
         self.terms: dict[str, float] = {}
+        self.division, self.precision = Division(), "auto"
 
     @property
     def average(self) -> nn.Module:
@@ -162,16 +173,41 @@ class Trainer(ABC):
     def step(self, batch: Batch, fraction: float) -> None:
         """One iteration, `fraction` of the budget being used."""
 
-    def descend(self, loss: Tensor, fraction: float) -> None:
-        """One step of the optimiser down the gradient of `loss`, and of the average towards the weights."""
+    def descend(self, parts: Iterable[Mapping[str, Tensor]], fraction: float) -> None:
+        """One step of the optimiser down the gradient of the loss, and of the average towards the weights.
+
+        Args:
+            parts: of the batch, of each the weighted terms of the loss as they count in it: the loss is their
+                sum, over the parts of all processes. They are noted for the log.
+            fraction: of the budget that is used.
+        """
         self._set_rate(fraction)
         self.optimiser.zero_grad()
-        loss.backward()
+        terms = self._gradient(parts)
+        weights = self.optimiser.param_groups[0]["params"]
+        self.division.add([weight.grad for weight in weights if weight.grad is not None])
         if self.recipe.clip is not None:
-            nn.utils.clip_grad_norm_(self.optimiser.param_groups[0]["params"], self.recipe.clip)
+            nn.utils.clip_grad_norm_(weights, self.recipe.clip)
         self.optimiser.step()
         self.iteration += 1
         self.averaged.update_parameters(self.network)
+        if is_check(self.iteration):
+            self._note(terms)
+
+    def _gradient(self, parts: Iterable[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:
+        """Adds up the gradients of the parts, one after the other; gives their terms."""
+        terms = list[dict[str, Tensor]]()
+        for weighted in parts:
+            torch.stack(list(weighted.values())).sum().backward()
+            terms.append({name: value.detach() for name, value in weighted.items()})
+        return terms
+
+    def _note(self, terms: list[dict[str, Tensor]]) -> None:
+        """The terms of all parts, for the log."""
+        values = torch.stack([torch.stack(list(part.values())) for part in terms]).sum(0)
+        self.division.add([values])
+        named = zip(terms[0], values.tolist(), strict=True)  # one wait for all
+        self.terms = {f"loss_{name}": round(value, 5) for name, value in named}
 
     @contextmanager
     def draws(self) -> Iterator[torch.Generator]:

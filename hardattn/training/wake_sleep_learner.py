@@ -32,11 +32,12 @@ from hardattn.model.policies import Action
 from hardattn.model.rollout import Look, Walk, read, walk
 from hardattn.objectives import wake_sleep
 from hardattn.objectives.methods import Method
-from hardattn.objectives.terms import LossInputs, terms
+from hardattn.objectives.terms import LossInputs, counted, terms
 from hardattn.training.augment import Variation
+from hardattn.training.distributed import Part
 from hardattn.training.learner import Learner
 from hardattn.training.registry import LEARNERS
-from supervision.batches import Batch, MixedBatches
+from supervision.batches import MixedBatches
 
 
 @dataclass
@@ -81,15 +82,15 @@ class WakeSleepLearner(Learner):
 
     compiles = False
 
-    def step(self, batch: Batch, fraction: float) -> None:
-        index = sent(batch.index, self.device)
-        self.network.train()
-        with self.draws(), mixed_precision(self.device):
-            weighted = self._weighted(index, self.variation(len(index)))
-        self.finish(weighted, fraction)
+    def _weighted(self, part: Part, fraction: float) -> dict[str, Tensor]:
+        index = sent(part.batch.index, self.device)
+        with self.draws(), mixed_precision(self.device, self.precision):
+            weighted = part.rows.drawn(self._awake_and_asleep)(index)
+        return counted(weighted, {"all": part.rows.share})
 
-    def _weighted(self, index: Tensor, varied: Variation) -> dict[str, Tensor]:
+    def _awake_and_asleep(self, index: Tensor) -> dict[str, Tensor]:
         """The weighted terms of the loss on images `index` (B,)."""
+        varied = self.variation(len(index))
         labels, targets = self.labels[index], self.targets[index]
         look = varied.look(self.look, self.grid)
         whole = whole_image(self.grid.image_size, index.device).expand(len(index), 1, 3)

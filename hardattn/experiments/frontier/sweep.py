@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from data.errors import CheckpointError, SettingsError
 from data.files import write_json, write_rows
 from data.geometry import Geometry
 from data.logs import read_log
+from data.registry import reopen
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import evaluate, measured
 from hardattn.experiments.choices import MINUTES
@@ -24,6 +26,7 @@ from hardattn.experiments.frontier.grid import Member
 from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers
 from hardattn.experiments.reproduce.settings import require_minutes
 from hardattn.experiments.row_sequences import designed
+from hardattn.experiments.workers import spread
 from hardattn.loading import open_trained
 from hardattn.runs import train
 from hardattn.stopping.rules import Point
@@ -98,6 +101,13 @@ class Work:
     sequences: SequenceStore | None
     command: Sequence[str] | None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which opens the data set itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "dataset"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, dataset=reopen(state["opened"], None, "a data set with --workers"))
+
     def geometry(self, member: Member) -> Geometry:
         own: dict[str, Any] = {name: value for name, value in member.sensor.items() if name != "glimpses"}
         return replace(self.dataset.geometry, **own)
@@ -134,6 +144,7 @@ def frontier(
     seed: int = 0,
     device: str = "auto",
     command: Sequence[str] | None = None,
+    workers: int = 1,
     say: Say = print,
 ) -> Frontier:
     """Trains and measures every network into RUN/frontier; what is done is not done again.
@@ -146,10 +157,11 @@ def frontier(
         run: the folder of all runs of the task.
         sequences: to imitate; networks that they do not fit are left out.
         command: words of the command line that asks for it, kept for reports.
-        say: is told what begins.
+        workers: processes that train at a time, each a network; several open the data set by its name.
+        say: is told what begins; of several workers what is done.
 
     Raises:
-        SettingsError: no time, or sequences that fit no network.
+        SettingsError: no time, sequences that fit no network, or no workers.
         CheckpointError: a network of other settings, another time for example, is there already.
     """
     opened, folder = dict(dataset.origin or {}), run / "frontier"
@@ -164,7 +176,7 @@ def frontier(
     for member in grid:
         if member not in served:
             say(f"{member.name}: left out, the sequences are of other glimpses, or of fewer")
-    points = [point for member in served for point in _points(work, member, say)]
+    points = _every_point(work, served, workers, say)
     facts = (dataset.name, dataset.target, dataset.geometry.height * dataset.geometry.width)
     result = Frontier(*facts, minutes, seed, points, None if command is None else list(command))
     write_json(folder / FRONTIER, result.to_json())
@@ -172,17 +184,52 @@ def frontier(
     return result
 
 
+def _every_point(work: Work, members: Sequence[Member], workers: int, say: Say) -> list[FrontierPoint]:
+    """The points of networks, in their order; of those that are not known the sequences are made first."""
+    if workers == 1:
+        return [point for member in members for point in _points(work, member, say)]
+    reopen(work.opened, None, "a data set with --workers")  # raises where no other process could
+    unknown = [member for member in members if _known(work, member) is None]
+    for member in unknown:
+        require_minutes(_run(work, member), work.minutes)
+    for member in unknown:
+        if member.sequences and work.sequences is None:
+            _sequences(work, member.sequences, work.geometry(member), work.glimpses(member))
+    for number, _ in spread(partial(_points, work, say=_nothing), unknown, workers):
+        say(f"{unknown[number].name}: {work.minutes:.1f} minutes, done")
+    return [point for member in members for point in _points(work, member, say)]
+
+
 def _points(work: Work, member: Member, say: Say) -> list[FrontierPoint]:
     """The points of a network; from the file that they are kept in, once they are there."""
-    run = work.folder / f"{member.folder}-{work.seed}"
-    kept, asked = run / POINTS, work.asked(member)
-    if kept.is_file() and (known := checkpoint.read_json(kept)).get("asked") == asked:
-        return [FrontierPoint(**point) for point in known["points"]]
+    known = _known(work, member)
+    if known is not None:
+        return known
     say(f"{member.name}: {work.minutes:.1f} minutes")
+    run = _run(work, member)
     _train(work, member, run)
     points = _measure(work, member, run)
-    write_json(kept, {"asked": asked, "points": [asdict(point) for point in points]})
+    facts = {"asked": work.asked(member), "points": [asdict(point) for point in points]}
+    write_json(run / POINTS, facts)
     return points
+
+
+def _known(work: Work, member: Member) -> list[FrontierPoint] | None:
+    """The points of a network that are kept."""
+    kept = _run(work, member) / POINTS
+    if not kept.is_file():
+        return None
+    found = checkpoint.read_json(kept)
+    same = found.get("asked") == work.asked(member)
+    return [FrontierPoint(**point) for point in found["points"]] if same else None
+
+
+def _run(work: Work, member: Member) -> Path:
+    return work.folder / f"{member.folder}-{work.seed}"
+
+
+def _nothing(_: str) -> None:
+    """Says nothing, in a worker."""
 
 
 def _train(work: Work, member: Member, run: Path) -> None:

@@ -37,6 +37,7 @@ from hardattn.experiments.reproduce.settings import (
     trainings,
 )
 from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, is_designed, made_in, parts
+from hardattn.experiments.workers import spread
 from hardattn.loading import settings_of
 from hardattn.recording import record
 from hardattn.runs import train
@@ -66,6 +67,7 @@ def reproduce(
     dataset: str | None = None,
     designs: Path | None = None,
     command: Sequence[str] | None = None,
+    workers: int = 1,
     say: Say = print,
 ) -> Reproduction:
     """Trains and evaluates every row of a table into `folder`; what is done is not done again.
@@ -81,10 +83,11 @@ def reproduce(
         dataset: another one than the table's, of which it says which rows it has.
         designs: folder of run folders of `boed fit`, named as in runs/; default those in `folder`.
         command: words of the command line that asks for it, kept with the runs for reports.
-        say: is told what begins.
+        workers: processes that train at a time, each a network.
+        say: is told what begins; of several workers what is done.
 
     Raises:
-        SettingsError: an unknown table, no time, no seed, or no such row.
+        SettingsError: an unknown table, no time, no seed, no such row, or no workers.
         CheckpointError: a row was trained in `folder` for another time, or with other settings.
     """
     table = read_table(name, dataset)
@@ -94,14 +97,30 @@ def reproduce(
     if not minutes > 0 or seeds < 1:
         raise SettingsError(f"expected minutes above 0 and at least 1 seed, found {minutes} and {seeds}")
     every = trainings(table, minutes=minutes, seed=seed, seeds=seeds)
-    wanted, outcomes = chosen(every, only, attributes), []
+    wanted, outcomes = chosen(every, only, attributes), list[Row]()
     work = Work(every, data_root, folder, device, designs, command)
+    if workers != 1:
+        _train_beside(work, wanted, workers, say)
     for training in wanted:
         say(f"{training.run_name}: {training.minutes:.1f} minutes")
         outcomes.append(work.row(training))
     whole, reference = table.get("published_error_percent"), table.get("reference", "")
     published = [Published(**figure) for figure in table.get("published", [])]
     return Reproduction(name, outcomes, whole, minutes, reference, published)
+
+
+def _train_beside(work: Work, wanted: Sequence[Training], workers: int, say: Say) -> None:
+    """Trains and evaluates what is wanted, several at a time: what others need first, and its sequences."""
+    for training in wanted:
+        require_minutes(work.folder / training.run_name, training.minutes)
+    for level in work.levels(wanted):
+        for training in level:
+            if "sequences" in training.row:
+                work.sequences(training)
+        for number, _ in spread(work.trained, level, workers):
+            say(f"{level[number].run_name}: {level[number].minutes:.1f} minutes, done")
+    for _ in spread(work.row, wanted, workers):
+        pass
 
 
 @dataclass(frozen=True)
@@ -122,6 +141,13 @@ class Work:
     device: str
     designs: Path | None
     command: Sequence[str] | None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs, which opens data sets itself."""
+        return {name: value for name, value in self.__dict__.items() if name != "_datasets"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     def row(self, training: Training) -> Row:
         """The figures of a training, which is done here if it was not; its test images are looked at once."""
@@ -191,6 +217,24 @@ class Work:
         own = self.folder / f"design{training.sensor_tag}"
         run = self.designs / default_run(dataset).name if self.designs else own
         return designed(path, kind, run, geometry, self._longest(training), opened, self.device)
+
+    def levels(self, wanted: Sequence[Training]) -> list[list[Training]]:
+        """These trainings and those that they need, each behind what it needs."""
+        depths: dict[str, tuple[int, Training]] = {}
+
+        def depth(training: Training) -> int:
+            behind = 1 + max((depth(one) for one in self._needs(training)), default=-1)
+            depths[training.run_name] = (behind, training)
+            return behind
+
+        deepest = max((depth(training) for training in wanted), default=-1)
+        return [[one for at, one in depths.values() if at == level] for level in range(deepest + 1)]
+
+    def _needs(self, training: Training) -> list[Training]:
+        """What has to be trained before it."""
+        row = training.row
+        needed = [self._reinforced(training)] if row.get("sequences") == RECORDED else []
+        return needed + ([self._named(row["features"], training)] if "features" in row else [])
 
     def _longest(self, training: Training) -> int:
         """The most glimpses of any row that looks alike and imitates designs: fewer are their beginning."""
