@@ -148,7 +148,11 @@ class Survival:
             return lost
         lost += changed(before, contents(folder), self.whole.result)
         now = rows_done(folder)
-        lost += [f"row {image} of {name} has changed" for (name, image), row in rows.items() if now.get((name, image)) != row]
+        lost += [
+            f"row {image} of {name} has changed"
+            for (name, image), row in rows.items()
+            if now.get((name, image)) != row
+        ]
         said = self.log.read_text()
         if "Traceback" in said or (self.sign != signal.SIGKILL and "taken up" not in said):
             lost.append(f"said: {said[-1000:]}")
@@ -198,12 +202,12 @@ def ended(life: Life, lives: list[Life], notes: Path) -> None:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--kills", type=click.IntRange(min=1), default=100, show_default=True, help="Of all commands.")
+@click.option("--kills", type=click.IntRange(min=1), default=100, show_default=True, help="All together.")
 @click.option("--seed", default=0, show_default=True, help="Of the moments.")
-@click.option("--only", type=click.Choice(list(COMMANDS)), multiple=True, help="Only this one; may be repeated.")
+@click.option("--only", type=click.Choice(list(COMMANDS)), multiple=True, help="May be repeated.")
 @click.option("--signal", "sign", type=click.Choice(list(SIGNS)), default="KILL", show_default=True)
 @click.option("--minutes", type=float, help="Begin no life after so long. [default: no end]")
-@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="Folder of it all.")
+@click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For all files.")
 def main(only: Sequence[str], **options: Any) -> None:
     """Kills commands at random moments, takes them up, and compares with commands that were never killed.
 

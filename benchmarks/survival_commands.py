@@ -1,4 +1,4 @@
-"""The commands that are ended, on the built-in digits, with the smallest settings that have several phases."""
+"""The commands that are ended, on the built-in digits: the smallest settings with several phases."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from benchmarks.survival_process import CHECKED, SECONDS
 
-NETWORKS, CHECKS = 3, 3  # of a frontier or a table; of each, beside the one before the first iteration
+NETWORKS, CHECKS = 3, 2  # of a frontier or a table; of each, beside the one before the first iteration
 MINUTES = NETWORKS * CHECKS * CHECKED * SECONDS / 60  # by the counted clock
 _CPU = "--device cpu"
-_FIT = f"boed fit --glimpses 5 --places 16 --iterations 120 --trial-images 10 --width 24 {_CPU}"
+_TINY = f"--trial-images 10 --width 24 {_CPU}"
+_FIT = f"boed fit --glimpses 5 --iterations 60 {_TINY}"
 _GENERATE = f"boed generate --glimpses 3 {_CPU}"
 _SMALL = "recipe = { hidden = 16, batch_size = 64 }"
 
@@ -72,10 +73,10 @@ class Ended:
 
 
 COMMANDS: Mapping[str, Ended] = {
-    "fit": Ended(f"{_FIT} --estimator amortised"),
+    "fit": Ended(f"boed fit --glimpses 2 --iterations 80 {_TINY} --estimator amortised"),
     "generate": Ended(f"{_GENERATE} --images 200", (_FIT, f"{_GENERATE} --images 30")),
     "train": Ended(
-        f"hardattn train --supervise --glimpses 3 --hidden 16 --epochs 13 {_CPU}",
+        f"hardattn train --supervise --glimpses 3 --hidden 16 --epochs 10 {_CPU}",
         (_FIT, f"{_GENERATE} --images 60"),
     ),
     "frontier": Ended(f"hardattn frontier --grid grid.toml --minutes {MINUTES} {_CPU}", (_FIT,)),

@@ -69,8 +69,9 @@ def differing(found: Mapping[str, str], whole: Mapping[str, str]) -> list[str]:
     ['a has other bytes', 'b is missing', 'c is left over']
     """
     return [
-        f"{name} {'is missing' if name not in found else 'has other bytes' if name in whole else 'is left over'}"
+        f"{name} {'has other bytes' if name in found and name in whole else how}"
         for name in sorted({**found, **whole})
+        for how in ["is left over" if name in found else "is missing"]
         if found.get(name) != whole.get(name)
     ]
 

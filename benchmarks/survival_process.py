@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.warm import run_module
 
-CHECKED = 20  # iterations between two checks of a training, and between two states of a fit
+CHECKED, SAVED = 20, 5  # iterations between two checks of a training, and between two states of a fit
 BLOCK = 20  # images whose designs are written at once
 COPIES = {"design": 1, "train": 1, "valid": 1, "test": 1}  # of each handwritten digit
 SECONDS = 1 / 64  # that an iteration takes by the counted clock, exact in floating point
@@ -76,7 +76,8 @@ def make_small(tables: Path) -> None:
     import hardattn.experiments.reproduce.settings
     import hardattn.training.budget
 
-    boed.fitting.fit_state.SAVE_EVERY = hardattn.training.budget.CHECK_EVERY = CHECKED
+    boed.fitting.fit_state.SAVE_EVERY = SAVED
+    hardattn.training.budget.CHECK_EVERY = CHECKED
     boed.generation.BLOCK = BLOCK
     data.digits.COPIES = COPIES
     hardattn.experiments.reproduce.settings._tables = lambda: tables

@@ -10,7 +10,7 @@ from boed.search.designer import Designer
 from data.dataset import DataSet
 from data.device import at_device
 from data.sample import choose_images
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 
 def store_designs(
@@ -44,12 +44,13 @@ def store_designs(
     here = at_device(dataset[split], fitted.places.device)
     ids = choose_images(here, None if images is None else min(images, len(here)))
     settings = design_settings(dataset, designer, source=source, seed=seed, split=split)
-    store = SequenceStore.write_to(
-        path, settings, ids, glimpses, candidates_of(fitted, source), origin=dataset.origin
-    )
-    before, start = int(store.done.sum()), time.perf_counter()
-    try:
-        generate(designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
-    finally:
-        store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
+    with filling(path):
+        store = SequenceStore.write_to(
+            path, settings, ids, glimpses, candidates_of(fitted, source), origin=dataset.origin
+        )
+        before, start = int(store.done.sum()), time.perf_counter()
+        try:
+            generate(designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids)
+        finally:
+            store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
     return store

@@ -113,6 +113,14 @@ def length_of(iterable: Iterable[object]) -> int | None:
         return None
 
 
+def say(line: str, stream: TextIO | None = None) -> None:
+    """A line to a stream, default standard error, if there is one that can be written to."""
+    stream = stream or sys.stderr
+    if stream is not None:  # print would take standard output
+        with suppress(*UNWRITABLE):
+            print(line, file=stream, flush=True)
+
+
 class Lines(Generic[T]):
     """Progress as plain lines, see `progress`; also while a single step takes long.
 
@@ -191,10 +199,8 @@ class Lines(Generic[T]):
         return "".join(f", {name} {value}" for name, value in self.figures.items())
 
     def _say(self, line: str) -> None:
-        self._last, stream = self.clock(), self.stream or sys.stderr
-        if stream is not None:  # print would take standard output
-            with suppress(*UNWRITABLE):
-                print(line, file=stream, flush=True)
+        self._last = self.clock()
+        say(line, self.stream)
 
     def _beat(self) -> None:
         """Goes on saying it while nothing is finished."""

@@ -12,6 +12,7 @@ without them, those of schema 1, they are read from files beside.
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor
 
 from data.errors import StoreError
+from data.files import write_atomically
+from data.owner import owned_file
 from data.places import with_sides
 from data.sequences import Sequences
 from data.version import SOFTWARE
@@ -36,7 +39,7 @@ TIMES = ("seconds", "sequences_timed", "made_in")  # attributes of eight bytes e
 class SequenceStore(SequenceSource):
     """Sequences on disk, row n for image `ids[n]`.
 
-    Use `SequenceStore.write_to` to make or resume one, `SequenceStore.read` to use one.
+    Use `SequenceStore.write_to`, within `filling`, to make or resume one, `SequenceStore.read` to use one.
 
     Attributes:
         origin: where the images came from.
@@ -198,6 +201,14 @@ class SequenceStore(SequenceSource):
         beside.replace(self.path)
 
 
+def filling(path: Path) -> AbstractContextManager[None]:
+    """Holds a store while it is made and filled: rows move when it gets more images.
+
+    Whoever finds it taken waits, and then takes it up.
+    """
+    return owned_file(path, "another command that fills it", wait=True)
+
+
 def _allocate(
     path: Path,
     settings: dict[str, Any],
@@ -206,10 +217,20 @@ def _allocate(
     steps: int,
     candidates: Tensor,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
+    with explained(path):
+        write_atomically(path, lambda beside: _write_empty(beside, settings, origin, ids, steps, candidates))
+
+
+def _write_empty(
+    path: Path,
+    settings: dict[str, Any],
+    origin: dict[str, Any],
+    ids: Tensor,
+    steps: int,
+    candidates: Tensor,
+) -> None:
     count, places = len(ids), len(candidates)
-    with explained(path), h5py.File(beside, "w") as file:
+    with h5py.File(path, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["software"] = SOFTWARE
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
@@ -223,7 +244,6 @@ def _allocate(
         file["entropy"] = np.zeros((count, steps + 1), np.float32)
         file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
-    beside.replace(path)
 
 
 def _require_readable(file: h5py.File, path: Path) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +30,7 @@ from boed.estimators.bank import Bank
 from boed.fitting.augmentation import Augmentation
 from boed.fitting.parts import Unseen, add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
-from boed.part_files import COMBINATION, PARTS, POSTERIOR
+from boed.part_files import COMBINATION, PART_STATES, PARTS, POSTERIOR, files_of, states_of
 from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
 from boed.search.balance import balanced, require_every_class
@@ -43,6 +43,7 @@ from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError, DataError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
+from data.owner import owned
 from data.places import whole_image
 
 LEVELS = "valid"  # the split that sets the level of what is predicted
@@ -126,9 +127,9 @@ def _fit(
     chosen: dict[str, Any],
 ) -> Approximations:
     """See `fit`."""
-    there, place = (folder / POSTERIOR).exists(), _device(device)
+    place = _device(device)
     defaults = {"glimpses": dataset.glimpses}
-    if not there and "iterations" not in chosen:
+    if not (folder / POSTERIOR).exists() and "iterations" not in chosen:
         defaults["iterations"] = min(MOST_ITERATIONS, max(FEWEST_ITERATIONS, len(dataset["train"]) // 5))
     known = [field.name for field in fields(FitSettings)]
     unknown = sorted(set(chosen) - set(known))
@@ -148,8 +149,8 @@ def _fit(
         "dataset": dataset.name,
         "target": dataset.target,
     }
-    with seeded_apart():
-        if there:
+    with fitting(folder, combination), seeded_apart():
+        if (folder / POSTERIOR).exists():
             require_settings(folder, fixed | chosen, geometry)
             learned = Approximations.load(folder, dataset, place)
         else:
@@ -157,9 +158,19 @@ def _fit(
             learned = learn(dataset, folder, asked, geometry or dataset.geometry, place)
             finish(learned, folder)
         complete(learned, combination, dataset, folder)
-    for name in STATES:
-        (folder / name).unlink(missing_ok=True)
+        for name in (*STATES, *states_of(combination)):
+            (folder / name).unlink(missing_ok=True)
     return learned
+
+
+def fitting(folder: Path, combination: Combination) -> AbstractContextManager[None]:
+    """Holds the folder of a fit while parts of a combination are missing there.
+
+    Whoever finds it taken waits, and then has what the other has learned.
+    """
+    if all((folder / name).exists() for name in (*files_of(combination), COMBINATION)):
+        return nullcontext()
+    return owned(folder, "another fit", wait=True)
 
 
 def complete(
@@ -230,7 +241,7 @@ def finish(learned: Approximations, folder: Path) -> None:
     """Calibrates q and saves it; what is left of another q in the folder is removed."""
     if not POSTERIORS.require(learned.settings.posterior).exact:
         calibrate(learned, learned.settings.seed)
-    for part in [path for pattern in PARTS for path in folder.glob(pattern)]:
+    for part in [path for pattern in (*PARTS, PART_STATES) for path in folder.glob(pattern)]:
         part.unlink()  # of another q, whose file is gone
     learned.save_posterior(folder)
 

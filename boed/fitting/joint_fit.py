@@ -23,6 +23,7 @@ from data.dataset import DataSet
 from data.errors import SettingsError
 from data.files import write_atomically
 from data.geometry import Geometry
+from data.owner import owned
 
 PLACES, WIDTH, ITERATIONS = 100, 192, 10_000  # of many attributes, where one has 60, 96 and 4,000
 
@@ -76,7 +77,7 @@ def fit_jointly(
         if (folder_of(name) / POSTERIOR).exists():
             asked = fixed | {"target": name, "together": dataset.target} | chosen
             require_settings(folder_of(name), asked, geometry)
-    with seeded_apart():
+    with owned(folder, "another fit", wait=True), seeded_apart():
         if (folder / POSTERIOR).exists():
             require_settings(folder, fixed | chosen, geometry)
             shared = Approximations.load(folder, dataset, device)

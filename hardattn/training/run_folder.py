@@ -60,13 +60,15 @@ def open_run(
 
     Raises:
         CheckpointError: the run that is there has other settings; the message has both values.
+        DataError: another training has the folder.
     """
     path = folder / checkpoint.RUN
-    if path.exists():
-        checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
-        return
-    noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
-    write_json(path, noted.to_json())
+    if not path.exists():
+        with owned(folder, "another training"):
+            if not path.exists():
+                noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
+                write_json(path, noted.to_json())
+    checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
 
 
 def _completed(kept: Mapping[str, Any], settings: RunSettings) -> dict[str, Any]:
