@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,13 +27,12 @@ import click
 from benchmarks.figures import markdown
 from benchmarks.survival_commands import COMMANDS, GRID, Ended, write_settings
 from benchmarks.survival_files import changed, contents, damaged, differing, rows_done
-from benchmarks.survival_process import EXPECTED, Blow, run, touches
+from benchmarks.survival_process import MEANS, Blow, run, touches
 from benchmarks.warm import warm_up
 
 OUT = Path("runs/survival")
 MOST = 8  # kills in one life
 PATIENCE = 60.0  # seconds, and ten times as long as a command takes undisturbed: then it hangs
-SIGNS = {"KILL": signal.SIGKILL, "TERM": signal.SIGTERM, "INT": signal.SIGINT}
 
 
 @dataclass
@@ -42,7 +40,7 @@ class Life:
     """What came of one.
 
     Attributes:
-        kills: signals that ended the command.
+        kills: blows that ended the command.
         survived: after how many of them all was whole.
         equal: whether the result is that of a command that was never killed.
         trouble: what went wrong, in words.
@@ -80,11 +78,11 @@ class Survival:
         name: a key of `COMMANDS`.
         out: folder for everything.
         seed: of the moments.
-        sign: the signal.
+        by: a key of `MEANS`.
     """
 
-    def __init__(self, name: str, out: Path, seed: int, sign: int = signal.SIGKILL) -> None:
-        self.name, self.out, self.seed, self.sign = name, out.resolve() / name, seed, sign
+    def __init__(self, name: str, out: Path, seed: int, by: str = "KILL") -> None:
+        self.name, self.out, self.seed, self.means = name, out.resolve() / name, seed, MEANS[by]
         self.command: Ended = COMMANDS[name]
         self.out.mkdir(parents=True, exist_ok=True)
         self.tables = write_settings(self.out)
@@ -122,7 +120,7 @@ class Survival:
             code, _ = self._run(self.command.words, folder, blow, PATIENCE + 10 * self.whole.seconds)
             if code == 0:
                 break
-            if blow is None or code != EXPECTED[self.sign]:
+            if blow is None or code != self.means.code:
                 life.trouble.append(f"ended with {code} after saying: {self.log.read_text()[-1000:]}")
                 break
             life.kills += 1
@@ -135,9 +133,9 @@ class Survival:
         return life
 
     def _blow(self, moments: random.Random) -> Blow:
-        if moments.random() < 0.5:
-            return Blow(self.sign, seconds=moments.uniform(0, self.whole.seconds))
-        return Blow(self.sign, touch=moments.randint(1, self.whole.touches))
+        if self.means.sign is not None and moments.random() < 0.5:
+            return Blow(self.means, seconds=moments.uniform(0, self.whole.seconds))
+        return Blow(self.means, touch=moments.randint(1, self.whole.touches))
 
     def _lost(
         self, folder: Path, before: Mapping[str, str], rows: Mapping[tuple[str, int], bytes]
@@ -154,7 +152,7 @@ class Survival:
             if now.get((name, image)) != row
         ]
         said = self.log.read_text()
-        if "Traceback" in said or (self.sign != signal.SIGKILL and "taken up" not in said):
+        if "Traceback" in said or self.means.says not in said:
             lost.append(f"said: {said[-1000:]}")
         return lost
 
@@ -205,7 +203,7 @@ def ended(life: Life, lives: list[Life], notes: Path) -> None:
 @click.option("--kills", type=click.IntRange(min=1), default=100, show_default=True, help="All together.")
 @click.option("--seed", default=0, show_default=True, help="Of the moments.")
 @click.option("--only", type=click.Choice(list(COMMANDS)), multiple=True, help="May be repeated.")
-@click.option("--signal", "sign", type=click.Choice(list(SIGNS)), default="KILL", show_default=True)
+@click.option("--by", type=click.Choice(list(MEANS)), default="KILL", show_default=True, help="By what.")
 @click.option("--minutes", type=float, help="Begin no life after so long. [default: no end]")
 @click.option("--out", type=click.Path(path_type=Path), default=OUT, show_default=True, help="For all files.")
 def main(only: Sequence[str], **options: Any) -> None:
@@ -217,7 +215,7 @@ def main(only: Sequence[str], **options: Any) -> None:
     \b
     Examples:
       python -m benchmarks.survival
-      python -m benchmarks.survival --kills 10 --only train --signal TERM
+      python -m benchmarks.survival --kills 10 --only train --by TERM
     """
     lives = survive(only or list(COMMANDS), **options)
     click.echo(table(lives))
@@ -227,16 +225,16 @@ def main(only: Sequence[str], **options: Any) -> None:
 
 
 def survive(
-    names: Sequence[str], *, kills: int, seed: int, sign: str, minutes: float | None, out: Path
+    names: Sequence[str], *, kills: int, seed: int, by: str, minutes: float | None, out: Path
 ) -> list[Life]:
     """The lives of all commands, with so many kills together."""
-    notes, start = out / f"lives-{sign}-{seed}.jsonl", time.monotonic()
+    notes, start = out / f"lives-{by}-{seed}.jsonl", time.monotonic()
     lives = [life for life in known_lives(notes) if life.command in names]
     warm_up()
     for name, wanted in shared(kills, names).items():
         had = [life for life in lives if life.command == name]
         left = wanted - sum(life.kills for life in had)
-        survival = Survival(name, out, seed, SIGNS[sign]) if left > 0 else None
+        survival = Survival(name, out, seed, by) if left > 0 else None
         for number in count(len(had)):
             late = minutes is not None and time.monotonic() - start > 60 * minutes
             if survival is None or left <= 0 or late:

@@ -14,7 +14,7 @@ _CPU = "--device cpu"
 _TINY = f"--trial-images 10 --width 24 {_CPU}"
 _FIT = f"boed fit --glimpses 5 --iterations 60 {_TINY}"
 _GENERATE = f"boed generate --glimpses 3 {_CPU}"
-_SMALL = "recipe = { hidden = 16, batch_size = 64 }"
+_SMALL = "recipe = { hidden = 16, batch_size = 32 }"
 
 GRID = f"""
 [[families]]
@@ -27,13 +27,13 @@ sizes = [{{}}]
 [[families]]
 name = "cnn"
 baseline = "cnn"
-recipe = {{ batch_size = 64 }}
+recipe = {{ batch_size = 32 }}
 sizes = [{{ resolution = 10, width = 0.5 }}]
 
 [[families]]
 name = "early exit"
 baseline = "early-exit"
-recipe = {{ batch_size = 64 }}
+recipe = {{ batch_size = 32 }}
 sizes = [{{ resolution = 20, width = 0.5 }}]
 """
 TABLE = f"""
@@ -74,9 +74,9 @@ class Ended:
 
 COMMANDS: Mapping[str, Ended] = {
     "fit": Ended(f"boed fit --glimpses 2 --iterations 80 {_TINY} --estimator amortised"),
-    "generate": Ended(f"{_GENERATE} --images 200", (_FIT, f"{_GENERATE} --images 30")),
+    "generate": Ended(f"{_GENERATE} --images 60", (_FIT, f"{_GENERATE} --images 20")),
     "train": Ended(
-        f"hardattn train --supervise --glimpses 3 --hidden 16 --epochs 10 {_CPU}",
+        f"hardattn train --supervise --glimpses 3 --hidden 16 --epochs 17 --batch-size 64 {_CPU}",
         (_FIT, f"{_GENERATE} --images 60"),
     ),
     "frontier": Ended(f"hardattn frontier --grid grid.toml --minutes {MINUTES} {_CPU}", (_FIT,)),

@@ -14,11 +14,11 @@ from PIL import Image
 
 from data.errors import GlimpseError
 from data.tensors import load_tensors
+from hardattn.training import checkpoint
 from supervision.store import TIMES, SequenceStore
 
 HIDDEN = (".lock", ".owner")  # of who works there
 PARTIAL = (".new", ".grown")  # names of what is not finished
-CUT = "log.jsonl"  # its last line may be half written
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -55,11 +55,23 @@ def damaged(folder: Path) -> list[str]:
 def changed(before: Mapping[str, str], now: Mapping[str, str], whole: Mapping[str, str]) -> list[str]:
     """What was finished before, as it is in the whole result, and is not that any more.
 
+    The last line of a training's log is written again where the state that belongs to it was not.
+
     >>> changed({"a": "1", "b": "0"}, {"a": "0", "b": "0"}, {"a": "1", "b": "1"})
     ['a was finished and has changed']
     """
-    finished = [name for name, digest in before.items() if whole.get(name) == digest]
+    finished = [
+        name
+        for name in before
+        if all(before.get(each) == whole.get(each) for each in (name, _written_after(name)))
+    ]
     return [f"{name} was finished and has changed" for name in finished if now.get(name) != whole[name]]
+
+
+def _written_after(name: str) -> str:
+    """The file that says that one is finished: itself, or of a log the state of the training."""
+    path = Path(name)
+    return str(path.with_name(checkpoint.LAST)) if path.name == checkpoint.LOG else name
 
 
 def differing(found: Mapping[str, str], whole: Mapping[str, str]) -> list[str]:
@@ -97,7 +109,7 @@ def _files(folder: Path) -> Iterator[tuple[str, Path]]:
 
 def _open_lines(path: Path) -> None:
     *whole, last = path.read_text().split("\n")  # after the last line end there is nothing, or half a line
-    for line in whole if path.name == CUT else [*whole, *filter(None, [last])]:
+    for line in whole if path.name == checkpoint.LOG else [*whole, *filter(None, [last])]:
         json.loads(line)
 
 

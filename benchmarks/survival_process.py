@@ -1,7 +1,8 @@
-"""A command in a process of its own, with small settings, and ended by a signal at a chosen moment."""
+"""A command in a process of its own, with small settings, struck at a chosen moment by a signal or a disk."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -15,19 +16,48 @@ from typing import Any
 
 from benchmarks.warm import run_module
 
-CHECKED, SAVED = 20, 5  # iterations between two checks of a training, and between two states of a fit
-BLOCK = 20  # images whose designs are written at once
-COPIES = {"design": 1, "train": 1, "valid": 1, "test": 1}  # of each handwritten digit
+CHECKED, SAVED = 10, 5  # iterations between two checks of a training, and between two states of a fit
+BLOCK = 10  # images whose designs are written at once
+DIGITS = {"design": 60, "train": 260, "valid": 60, "test": 60}  # each placed once
+RESAMPLES = 20  # of the images, for intervals
 SECONDS = 1 / 64  # that an iteration takes by the counted clock, exact in floating point
 TOUCHES = ("os.rename", "os.remove", "os.mkdir", "os.chmod", "os.truncate")
 """Audit events of what is done to a file, beside "open" for writing."""
+WRITES = ("open", "os.mkdir", "HDF5")  # what takes room
+
+
+@dataclass(frozen=True)
+class Means:
+    """What strikes a command: a signal, or the error of a disk from some moment on.
+
+    Attributes:
+        sign: the signal.
+        error: the number of the error.
+        code: the exit code, as `multiprocessing` says it, of a command that it ends.
+        says: what the command then says.
+    """
+
+    code: int
+    says: str = ""
+    sign: int | None = None
+    error: int | None = None
+
+
+TAKEN_UP = "interrupted; the same command takes it up again\n"
+MEANS: Mapping[str, Means] = {
+    "KILL": Means(-signal.SIGKILL, sign=signal.SIGKILL),
+    "TERM": Means(143, TAKEN_UP, sign=signal.SIGTERM),
+    "INT": Means(130, TAKEN_UP, sign=signal.SIGINT),
+    "FULL": Means(2, "no room is left", error=errno.ENOSPC),
+    "READONLY": Means(2, "the disk is read-only", error=errno.EROFS),
+}
 
 
 @dataclass(frozen=True)
 class Blow:
-    """When a signal comes: after `seconds`, or right before the `touch`-th time that a file is touched."""
+    """When it comes: after `seconds`, or right before the `touch`-th time that a file is touched."""
 
-    sign: int = signal.SIGKILL
+    means: Means
     seconds: float | None = None
     touch: int | None = None
 
@@ -49,8 +79,8 @@ def run(
     try:
         if blow is not None and blow.seconds is not None:
             process.join(blow.seconds)
-            if process.is_alive() and process.pid is not None:
-                os.kill(process.pid, blow.sign)
+            if process.is_alive() and process.pid is not None and blow.means.sign is not None:
+                os.kill(process.pid, blow.means.sign)
         process.join(limit)
         return process.exitcode, time.monotonic() - start
     finally:
@@ -64,7 +94,7 @@ def _work(words: list[str], folder: Path, log: Path, tables: Path, blow: Blow | 
     if blow is None:
         count_touches(folder, log.with_suffix(".touches"))
     elif blow.touch is not None:
-        end_at_touch(folder, blow.touch, blow.sign)
+        strike_at_touch(folder, blow.touch, blow.means)
     run_module(["-m", *words], log)
 
 
@@ -73,13 +103,15 @@ def make_small(tables: Path) -> None:
     import boed.fitting.fit_state
     import boed.generation
     import data.digits
+    import hardattn.evaluation
     import hardattn.experiments.reproduce.settings
     import hardattn.training.budget
 
     boed.fitting.fit_state.SAVE_EVERY = SAVED
     hardattn.training.budget.CHECK_EVERY = CHECKED
     boed.generation.BLOCK = BLOCK
-    data.digits.COPIES = COPIES
+    data.digits.COUNTS, data.digits.COPIES = DIGITS, dict.fromkeys(DIGITS, 1)
+    hardattn.evaluation.RESAMPLES = RESAMPLES
     hardattn.experiments.reproduce.settings._tables = lambda: tables
     count_time()
 
@@ -90,23 +122,29 @@ def count_time() -> None:
 
     done, descend = [0], trainer.Trainer.descend
 
-    def counted(self: trainer.Trainer, *given: Any) -> None:
-        descend(self, *given)
+    def counted(*given: Any, **named: Any) -> None:
+        descend(*given, **named)
         done[0] += 1
 
-    trainer.Trainer.descend = counted  # type: ignore[method-assign]
-    clock: Any = SimpleNamespace(monotonic=lambda: done[0] * SECONDS)
-    trainer.time = clock
+    clock = SimpleNamespace(monotonic=lambda: done[0] * SECONDS)
+    for owner, name, value in ((trainer.Trainer, "descend", counted), (trainer, "time", clock)):
+        setattr(owner, name, value)
 
 
-def end_at_touch(folder: Path, number: int, sign: int) -> None:
-    """Ends this process right before it touches a file in `folder` for the `number`-th time."""
+def strike_at_touch(folder: Path, number: int, means: Means) -> None:
+    """Strikes this process right before it touches a file in `folder` for the `number`-th time.
+
+    A full disk refuses what is written from then on, and a read-only one all else, too.
+    """
     left = [number]
 
-    def touched() -> None:
+    def touched(event: str) -> None:
         left[0] -= 1
-        if left[0] == 0:
-            os.kill(os.getpid(), sign)
+        if left[0] == 0 and means.sign is not None:
+            os.kill(os.getpid(), means.sign)
+        refused = event in WRITES if means.error == errno.ENOSPC else means.error is not None
+        if left[0] <= 0 and refused:
+            raise OSError(means.error, os.strerror(means.error or 0))
 
     on_touch(folder, touched)
 
@@ -116,16 +154,16 @@ def count_touches(folder: Path, note: Path) -> None:
     count = [0]
     number = os.open(note, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
 
-    def touched() -> None:
+    def touched(_: str) -> None:
         count[0] += 1
         os.pwrite(number, str(count[0]).encode(), 0)
 
     on_touch(folder, touched)
 
 
-def on_touch(folder: Path, touched: Callable[[], None]) -> None:
-    """Calls `touched` before anything in `folder` is opened for writing, renamed or removed, or, of HDF5,
-    written."""
+def on_touch(folder: Path, touched: Callable[[str], None]) -> None:
+    """Calls `touched` with the kind of it before anything in `folder` is opened for writing, renamed or
+    removed, or, of HDF5, written."""
     import h5py
 
     def hook(event: str, given: tuple[Any, ...]) -> None:
@@ -134,16 +172,16 @@ def on_touch(folder: Path, touched: Callable[[], None]) -> None:
         else:
             wrote = event in TOUCHES
         if wrote and _within(folder, given[0]):
-            touched()
+            touched(event)
 
     sys.addaudithook(hook)
     for owner, name in ((h5py.Dataset, "__setitem__"), (h5py.AttributeManager, "modify")):
         setattr(owner, name, _before(getattr(owner, name), touched))
 
 
-def _before(method: Callable[..., Any], touched: Callable[[], None]) -> Callable[..., Any]:
+def _before(method: Callable[..., Any], touched: Callable[[str], None]) -> Callable[..., Any]:
     def announced(*given: Any, **named: Any) -> Any:
-        touched()
+        touched("HDF5")
         return method(*given, **named)
 
     return announced
@@ -159,11 +197,3 @@ def _within(folder: Path, path: object) -> bool:
 def touches(log: Path) -> int:
     """How often a command that was never ended touched files."""
     return int(log.with_suffix(".touches").read_text())
-
-
-EXPECTED: Mapping[int, int] = {
-    signal.SIGKILL: -signal.SIGKILL,
-    signal.SIGTERM: 128 + signal.SIGTERM,
-    signal.SIGINT: 128 + signal.SIGINT,
-}
-"""Signal -> the exit code, as `multiprocessing` says it, of a command that it ends."""

@@ -19,7 +19,7 @@ from data.coverage import coverage_table
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.registry import load
-from data.tensors import load_tensors
+from data.tensors import load_tensors, save_tensors
 from hardattn.cli.evaluate import table
 from hardattn.cli.main import main
 from hardattn.evaluation import evaluate
@@ -172,13 +172,40 @@ def test_figures_of_other_weights_or_of_several_trajectories_are_not_taken(
         return reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
 
     first, run = row(), tables / "out" / "random-places-0"
-    later = (run / "evaluation.json").stat().st_mtime + 5
-    os.utime(run / "model.safetensors", (later, later))
-    assert row() == first and len(looks) == 2
-    os.utime(run / "model.safetensors", (0, 0))
     evaluate(run, trajectories=2)
-    assert row() == first and len(looks) == 3
-    assert row() == first and len(looks) == 3
+    assert row() == first and len(looks) == 2
+    assert row() == first and len(looks) == 2
+
+
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+def test_whether_figures_are_of_the_weights_is_not_told_by_a_clock(
+    jump: float, tables: Path, looks: list[str]
+) -> None:
+    def row() -> Any:
+        return reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
+
+    first, weights = row(), tables / "out" / "random-places-0" / "model.safetensors"
+    now = weights.stat().st_mtime + jump
+    os.utime(weights, (now, now))
+    assert row() == first and len(looks) == 1
+    tensors, about = load_tensors(weights, "")
+    save_tensors(weights, {name: torch.zeros_like(value) for name, value in tensors.items()}, about)
+    os.utime(weights, (now, now))
+    assert row().error_percent != first.error_percent and len(looks) == 2
+
+
+def test_an_evaluation_that_is_there_has_all_its_files(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
+    run = Path(found.run)
+    (run / "evaluation.json").unlink()
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("hardattn.evaluation.write_csv", interrupted)
+        evaluate(run)
+    assert not (run / "evaluation.json").exists()
 
 
 def test_another_time_in_the_same_folder_is_refused_before_anything_is_made(tables: Path) -> None:

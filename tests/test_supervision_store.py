@@ -273,7 +273,9 @@ def test_a_store_in_use_is_not_called_damaged(path: Path) -> None:
     with h5py.File(path, "r+"):
         code = f"""
 from pathlib import Path
+import supervision.hdf5
 from supervision.store import TIMES, SequenceStore
+supervision.hdf5.PATIENCE = 0.1
 SequenceStore.read(Path({str(path)!r}))
 """
         root = Path(__file__).resolve().parents[1]

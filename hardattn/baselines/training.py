@@ -28,7 +28,7 @@ from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.model.looking import look_of
 from hardattn.model.rollout import Look
-from hardattn.training.budget import Budget, is_check
+from hardattn.training.budget import Budget
 from hardattn.training.learner import accuracy_and_nll
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end
 from hardattn.training.settings import RunSettings, task_of
@@ -190,7 +190,7 @@ class WholeImageTrainer(Trainer):
                 logits = self.network.train().at_exits(images)
                 loss = cross_entropy(logits.flatten(0, 1), labels.repeat_interleave(logits.shape[1]))
         self.descend(loss, fraction)
-        if is_check(self.iteration):
+        if self.is_due:
             self.terms = {"loss_classification": round(loss.item(), 5)}
 
 

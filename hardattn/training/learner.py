@@ -26,7 +26,6 @@ from hardattn.stopping.curve import brief_curve
 from hardattn.stopping.flops import Costs, costs_of
 from hardattn.stopping.rules import Predictions
 from hardattn.training.augment import Variation
-from hardattn.training.budget import is_check
 from hardattn.training.compilation import Forward, compiled
 from hardattn.training.recipe import Recipe
 from hardattn.training.registry import LEARNERS
@@ -137,7 +136,7 @@ class Learner(Trainer):
     def finish(self, weighted: dict[str, Tensor], fraction: float) -> None:
         """Down the gradient of the weighted terms, which are noted for the log."""
         self.descend(torch.stack(list(weighted.values())).sum(), fraction)
-        if is_check(self.iteration):
+        if self.is_due:
             values = torch.stack(list(weighted.values())).tolist()  # one wait for all
             self.terms = {
                 f"loss_{name}": round(value, 5) for name, value in zip(weighted, values, strict=True)

@@ -17,7 +17,7 @@ from data.progress import Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
 from data.version import SOFTWARE
 from hardattn.training import checkpoint
-from hardattn.training.budget import Budget, is_check
+from hardattn.training.budget import Budget
 from hardattn.training.convergence import missed_by
 from hardattn.training.settings import RunFile, RunSettings, read_run
 from hardattn.training.trainer import Trainer
@@ -99,7 +99,7 @@ def run_to_the_end(
         TrainingError: the loss or a figure is no number any more.
         CheckpointError: what is there is damaged.
     """
-    last = folder / checkpoint.LAST
+    last, learner.total = folder / checkpoint.LAST, total
     if _ended(last, budget, total):
         return
     with owned(folder, "another training"):
@@ -115,7 +115,7 @@ def run_to_the_end(
                 fraction = budget.fraction(learner.iteration, learner.clock.seconds(), total)
                 learner.step(next(stream), fraction)
                 bar.update(_done(learner, budget) - bar.n)
-                if is_check(learner.iteration) or learner.iteration == total:
+                if learner.is_due:
                     _show(bar, _check(learner, validate, folder, tracker))
 
 

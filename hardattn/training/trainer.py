@@ -19,6 +19,7 @@ from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.moving_average import moving_average
 from hardattn.training.augment import Variation
+from hardattn.training.budget import is_check
 from hardattn.training.choices import OPTIMIZERS, SELECTIONS
 from hardattn.training.optimisers import decay_of, factor_of, optimiser_of
 from supervision.batches import Batch
@@ -131,6 +132,7 @@ class Trainer(ABC):
         best: the smallest NLL of the validation labels so far, in nats, or share of them that was missed: by
             which of the two weights are selected.
         terms: of the loss, for the log.
+        total: iterations of the whole training, where they are known.
         saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
             decided by them, so that a finished run is found finished.
     """
@@ -152,11 +154,17 @@ class Trainer(ABC):
         self.clock = Clock()
         self.iteration, self.best, self.saved, self.fraction = 0, math.inf, 0.0, 0.0
         self.terms: dict[str, float] = {}
+        self.total: int | None = None
 
     @property
     def average(self) -> nn.Module:
         """The network with averaged weights."""
         return self.averaged.module
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the iteration that was done is to be checked, and its terms to be noted."""
+        return is_check(self.iteration) or self.iteration == self.total
 
     @abstractmethod
     def step(self, batch: Batch, fraction: float) -> None:
