@@ -18,7 +18,7 @@ from hardattn.training import checkpoint
 from supervision.store import TIMES, SequenceStore
 
 HIDDEN = (".lock", ".owner")  # of who works there
-PARTIAL = (".new", ".grown")  # names of what is not finished
+PARTIAL = ".new"  # at the end of the name of what is not finished
 
 
 def contents(folder: Path) -> dict[str, str]:

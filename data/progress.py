@@ -84,9 +84,18 @@ def progress_bar(
 
 def _shown(iterable: Iterable[T] | None, **shown: Any) -> Progress[T]:
     if issubclass(tqdm, tqdm_notebook) or is_terminal(sys.stderr):
-        bar: Progress[T] = tqdm(iterable, mininterval=0.5, **shown)
-        return bar
+        bar = tqdm(iterable, mininterval=0.5, **shown)
+        _go_by_steady_clock(bar)
+        steady: Progress[T] = bar
+        return steady
     return Lines(iterable, **shown)
+
+
+def _go_by_steady_clock(bar: Any) -> None:
+    """A bar of tqdm goes by the time of day, and would stand still for as long as that is set back."""
+    if not getattr(bar, "disable", True):
+        bar._time = time.monotonic
+        bar.start_t = bar.last_print_t = time.monotonic()
 
 
 def is_terminal(stream: object) -> bool:

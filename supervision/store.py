@@ -191,14 +191,17 @@ class SequenceStore(SequenceSource):
     def _rearrange(self, ids: Tensor) -> None:
         """The same store for other images: done rows are carried over, also those no longer asked for."""
         union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
-        beside = self.path.with_name(self.path.name + ".grown")
-        _allocate(beside, self.settings, self.origin, union, self.steps, self.candidates)
-        grown, done = SequenceStore.read(beside), self.done.nonzero().view(-1)
+        with explained(self.path):
+            write_atomically(self.path, lambda beside: self._write_grown(beside, union))
+
+    def _write_grown(self, path: Path, ids: Tensor) -> None:
+        """What is done, in a store of its own for these images (increasing)."""
+        _write_empty(path, self.settings, self.origin, ids, self.steps, self.candidates)
+        grown, done = SequenceStore.read(path), self.done.nonzero().view(-1)
         if len(done):
-            grown.write(torch.searchsorted(union, self.ids[done]), self.load(done))
+            grown.write(torch.searchsorted(ids, self.ids[done]), self.load(done))
         grown.seconds, grown.sequences_timed = self.seconds, self.sequences_timed
         grown.add_making(self.made_in)
-        beside.replace(self.path)
 
 
 def filling(path: Path) -> AbstractContextManager[None]:

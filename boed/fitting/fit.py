@@ -14,8 +14,9 @@ With `balanced` classes all these samples are of as many images of each class (`
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,7 +44,7 @@ from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError, DataError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
-from data.owner import owned
+from data.owner import LOCK, owned
 from data.places import whole_image
 
 LEVELS = "valid"  # the split that sets the level of what is predicted
@@ -163,14 +164,24 @@ def _fit(
     return learned
 
 
-def fitting(folder: Path, combination: Combination) -> AbstractContextManager[None]:
+@contextmanager
+def fitting(folder: Path, combination: Combination) -> Iterator[None]:
     """Holds the folder of a fit while parts of a combination are missing there.
 
-    Whoever finds it taken waits, and then has what the other has learned.
+    Whoever finds it taken waits, and then has what the other has learned. Settings that turn out impossible
+    leave no folder that was not there before.
     """
     if all((folder / name).exists() for name in (*files_of(combination), COMBINATION)):
-        return nullcontext()
-    return owned(folder, "another fit", wait=True)
+        yield
+        return
+    made = not folder.exists()
+    try:
+        with owned(folder, "another fit", wait=True):
+            yield
+    except SettingsError:
+        if made and {path.name for path in folder.iterdir()} == {LOCK}:
+            shutil.rmtree(folder)
+        raise
 
 
 def complete(
