@@ -22,9 +22,11 @@ from data.registry import load
 from data.tensors import load_tensors, save_tensors
 from hardattn.cli.evaluate import table
 from hardattn.cli.main import main
-from hardattn.evaluation import evaluate
+from hardattn.evaluation import evaluate, known_or_evaluated
 from hardattn.experiments.reproduce.settings import Training, chosen, read_table, trainings
 from hardattn.experiments.reproduce.trainings import reproduce
+from hardattn.runs import train
+from hardattn.training.budget import Budget
 from hardattn.training.checkpoint import read_json
 
 GEOMETRIES = """
@@ -177,33 +179,35 @@ def test_figures_of_other_weights_or_of_several_trajectories_are_not_taken(
     assert row() == first and len(looks) == 2
 
 
-@pytest.mark.parametrize("jump", [-1e9, 1e9])
-def test_whether_figures_are_of_the_weights_is_not_told_by_a_clock(
-    jump: float, tables: Path, looks: list[str]
+def one_iteration(folder: Path) -> Path:
+    return train(load("digits"), folder, method="random", glimpses=1, budget=Budget(epochs=0.01))
+
+
+def test_whether_figures_are_of_the_weights_is_not_told_by_a_clock(tmp_path: Path, looks: list[str]) -> None:
+    run = one_iteration(tmp_path / "run")
+    known_or_evaluated(run, device="cpu")
+    weights, now = run / "model.safetensors", (run / "evaluation.json").stat().st_mtime
+    for number, later in enumerate((1e9, -1e9), 1):
+        os.utime(weights, (now + later, now + later))
+        known_or_evaluated(run, device="cpu")
+        assert len(looks) == number
+        tensors, about = load_tensors(weights, "")
+        save_tensors(weights, {name: value / 2 for name, value in tensors.items()}, about)
+        os.utime(weights, (now + later, now + later))
+        known_or_evaluated(run, device="cpu")
+        assert len(looks) == number + 1
+
+
+def test_an_evaluation_that_is_there_has_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def row() -> Any:
-        return reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
-
-    first, weights = row(), tables / "out" / "random-places-0" / "model.safetensors"
-    now = weights.stat().st_mtime + jump
-    os.utime(weights, (now, now))
-    assert row() == first and len(looks) == 1
-    tensors, about = load_tensors(weights, "")
-    save_tensors(weights, {name: torch.zeros_like(value) for name, value in tensors.items()}, about)
-    os.utime(weights, (now, now))
-    assert row().error_percent != first.error_percent and len(looks) == 2
-
-
-def test_an_evaluation_that_is_there_has_all_its_files(tables: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
-    run = Path(found.run)
-    (run / "evaluation.json").unlink()
+    run = train(load("digits"), tmp_path / "run", method="random", glimpses=1, budget=Budget(epochs=0.01))
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("hardattn.evaluation.write_csv", interrupted)
+    monkeypatch.setattr("hardattn.evaluation.write_csv", interrupted)
+    with pytest.raises(KeyboardInterrupt):
         evaluate(run)
     assert not (run / "evaluation.json").exists()
 
