@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from data.files import write_json
+
 TAIL = 2000
 REFRESH = 0.5
 
@@ -146,7 +148,7 @@ class Running:
         total = self.before + self.seconds()
         good = self.process.returncode == 0
         note = {"arguments": list(self.job.arguments), "seconds": round(total, 2), "done": good}
-        self.note.write_text(json.dumps(note) + "\n")
+        write_json(self.note, note)
         if not good:
             said = self.log.read_text(errors="replace").replace("\r", "\n")[-TAIL:]
             command = " ".join(["python", *self.job.arguments])

@@ -214,11 +214,11 @@ class Approximations:
             "train_fingerprint": self.bank.fingerprint,
             "facts": asdict(self.facts),
         }
-        save_tensors(folder / POSTERIOR, tensors, about)
         if self.facts.origin is None:
             bank = {name: getattr(self.bank, name) for name in ("images", "labels", "ids")}
             bank |= {} if self.bank.groups is None else {"groups": self.bank.groups}
             save_tensors(folder / BANK, bank, {"fingerprint": self.bank.fingerprint})
+        save_tensors(folder / POSTERIOR, tensors, about)  # last: where it is, q need not be learned again
 
     def save_network(self, path: Path, network: nn.Module) -> None:
         """Writes the network of a completion or an estimator."""

@@ -22,7 +22,7 @@ from data.sample import choose_images
 from data.sequences import Sequences
 from data.version import SOFTWARE
 from supervision.source import SequenceSource
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 BLOCK = 1000  # images that are written at a time
 
@@ -93,14 +93,15 @@ class Designs(SequenceSource):
             StoreError: `path` holds other sequences, or cannot be written.
         """
         ids, steps = self.ids, self.steps
-        store = SequenceStore.write_to(
-            Path(path), self.settings, ids, steps, self.candidates, origin=self.origin
-        )
-        pending = store.pending()
-        pending = pending[torch.isin(store.ids[pending], ids)]
-        for rows in pending.split(BLOCK) if len(pending) else ():
-            store.write(rows, self.load(torch.searchsorted(ids, store.ids[rows])))
-        store.add_seconds(self.seconds * len(pending) / max(1, len(ids)), len(pending))
+        with filling(Path(path)):
+            store = SequenceStore.write_to(
+                Path(path), self.settings, ids, steps, self.candidates, origin=self.origin
+            )
+            pending = store.pending()
+            pending = pending[torch.isin(store.ids[pending], ids)]
+            for rows in pending.split(BLOCK) if len(pending) else ():
+                store.write(rows, self.load(torch.searchsorted(ids, store.ids[rows])))
+            store.add_seconds(self.seconds * len(pending) / max(1, len(ids)), len(pending))
         return store
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from boed.combination import Combination
+from boed.completions.registry import COMPLETIONS
 from boed.estimators.registry import ESTIMATORS
 from data.errors import CheckpointError
 
@@ -16,7 +17,8 @@ COMBINATION = "combination.json"
 WEIGHTS_NOW, WEIGHTS_BEFORE = "adaptivity*.json", "shrinkage*.json"
 """Patterns of the weights of own maps, and of those of fits before 0.2."""
 PARTS = ("completion-*.safetensors", "estimator-*.safetensors", WEIGHTS_NOW, WEIGHTS_BEFORE)
-"""Patterns of what belongs to one q."""
+PART_STATES = "fit-state-[!0-9]*.safetensors"
+"""Patterns of what belongs to one q, and of interrupted trainings of it; those of q itself have numbers."""
 
 
 def folder_in(run: Path) -> Path:
@@ -35,6 +37,30 @@ def folder_in(run: Path) -> Path:
     names = ", ".join(path.name for path in found) or "none"
     todo = "name one of them" if found else "run `boed fit` first, or name another folder"
     raise CheckpointError(f"expected approximations in {run}, found {names}; {todo}")
+
+
+def files_of(combination: Combination) -> list[str]:
+    """Of all that is learned for a combination, q first.
+
+    >>> files_of(Combination.of(completion="cvae"))
+    ['approximations.safetensors', 'completion-cvae.safetensors', 'adaptivity-cvae-entropy.json']
+    """
+    completion, estimator = (
+        COMPLETIONS.require(combination.completion),
+        ESTIMATORS.require(combination.estimator),
+    )
+    learned = {
+        POSTERIOR: True,
+        completion_file(combination): estimator.completes and completion.new is not None,
+        estimator_file(combination): estimator.new is not None,
+        adaptivity_file(combination): not combination.exact,
+    }
+    return [name for name, is_learned in learned.items() if is_learned]
+
+
+def states_of(combination: Combination) -> list[str]:
+    """Of the interrupted trainings of what a combination has beside q."""
+    return [state_file(name) for name in (completion_file(combination), estimator_file(combination))]
 
 
 def completion_file(combination: Combination) -> str:

@@ -14,7 +14,7 @@ from data.sample import choose_images
 from data.shards import Shard
 from supervision.merging import merge as merge
 from supervision.merging import seal
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 
 def store_designs(
@@ -53,14 +53,17 @@ def store_designs(
     here = at_device(dataset[split], fitted.places.device)
     ids = choose_images(here, None if images is None else min(images, len(here)), shard)
     settings = design_settings(dataset, designer, source=source, seed=seed, split=split)
-    store = SequenceStore.write_to(
-        path, settings, ids, glimpses, candidates_of(fitted, source), origin=dataset.origin, shard=shard
-    )
-    before, start = int(store.done.sum()), time.perf_counter()
-    try:
-        generate(designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids, engine=engine)
-    finally:
-        store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
-    if shard is not None and bool(store.done.all()):
-        seal(store)
+    with filling(path):
+        store = SequenceStore.write_to(
+            path, settings, ids, glimpses, candidates_of(fitted, source), origin=dataset.origin, shard=shard
+        )
+        before, start = int(store.done.sum()), time.perf_counter()
+        try:
+            generate(
+                designer, here, store, glimpses=glimpses, source=source, seed=seed, ids=ids, engine=engine
+            )
+        finally:
+            store.add_seconds(time.perf_counter() - start, int(store.done.sum()) - before)
+        if shard is not None and bool(store.done.all()):
+            seal(store)
     return store

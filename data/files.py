@@ -23,10 +23,14 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     beside = path.with_name(f"{path.name}.new")
     beside.unlink(missing_ok=True)
     beside.touch()
-    mode = beside.stat().st_mode  # as the umask has it; some writers make files for their owner alone
-    write(beside)
-    beside.chmod(mode)
-    beside.replace(path)
+    try:
+        mode = beside.stat().st_mode  # as the umask has it; some writers make files for their owner alone
+        write(beside)
+        beside.chmod(mode)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)  # half a file would take the room that may be lacking
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

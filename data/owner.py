@@ -1,4 +1,4 @@
-"""One process at a time in a folder, and who it is."""
+"""One process at a time in a folder or at a file, and who it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from data.errors import DataError
+from data.progress import say
 from data.system_errors import advice
 
 LOCK, OWNER = ".lock", ".owner"
@@ -26,7 +27,7 @@ def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     Args:
         folder: made where it is missing.
         what: the process does there, for whoever finds it taken: "another training".
-        wait: until it is free, instead of refusing.
+        wait: until it is free, which is said on standard error, instead of refusing.
 
     Raises:
         DataError: another process has it, which the message names; or the file system has no locks.
@@ -38,24 +39,17 @@ def owned(folder: Path, what: str, *, wait: bool = False) -> Iterator[None]:
     True
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=-1 if wait else ASKED_FOR)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise DataError(
-            f"expected {folder} to be free, found it in use by {what} ({owner_of(folder)}); wait for "
-            "that, or name another folder"
-        ) from None
-    except OSError as error:
-        todo = advice(error) or "name another"
-        raise DataError(f"expected a folder that can be locked, found {folder} ({error}); {todo}") from None
-    try:
-        since = datetime.now().astimezone().isoformat(" ", "seconds")
-        (folder / OWNER).write_text(f"process {os.getpid()} on {platform.node()} since {since}")
+    with _held(folder, folder / LOCK, folder / OWNER, what, wait):
         yield
-    finally:
-        (folder / OWNER).unlink(missing_ok=True)
-        lock.release()
+
+
+@contextmanager
+def owned_file(path: Path, what: str, *, wait: bool = False) -> Iterator[None]:
+    """Holds a file, which need not be there yet, by hidden files beside it; see `owned`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, owner = (path.with_name(f".{path.name}{kind}") for kind in (LOCK, OWNER))
+    with _held(path, lock, owner, what, wait):
+        yield
 
 
 def held_by(folder: Path) -> str | None:
@@ -84,7 +78,42 @@ def held_by(folder: Path) -> str | None:
 
 def owner_of(folder: Path) -> str:
     """Who holds a folder, as far as is known."""
+    return _read(folder / OWNER)
+
+
+@contextmanager
+def _held(place: Path, lock_path: Path, owner: Path, what: str, wait: bool) -> Iterator[None]:
+    if not os.access(lock_path.parent, os.W_OK) and place.exists():
+        yield  # nobody can write there, and what is read needs no owner
+        return
+    lock = FileLock(lock_path, timeout=ASKED_FOR)
     try:
-        return (folder / OWNER).read_text()
+        _acquire(lock, place, owner, what, wait)
+    except OSError as error:
+        todo = advice(error) or "name another"
+        raise DataError(f"expected a place that can be locked, found {place} ({error}); {todo}") from None
+    try:
+        since = datetime.now().astimezone().isoformat(" ", "seconds")
+        owner.write_text(f"process {os.getpid()} on {platform.node()} since {since}")
+        yield
+    finally:
+        owner.unlink(missing_ok=True)
+        lock.release()
+
+
+def _acquire(lock: FileLock, place: Path, owner: Path, what: str, wait: bool) -> None:
+    try:
+        lock.acquire()
+    except Timeout:
+        taken = f"{place} to be free, found it in use by {what} ({_read(owner)})"
+        if not wait:
+            raise DataError(f"expected {taken}; wait for that, or name another") from None
+        say(f"expected {taken}; waiting for that")
+        lock.acquire(timeout=-1)
+
+
+def _read(owner: Path) -> str:
+    try:
+        return owner.read_text()
     except OSError:
         return "no longer known which"

@@ -84,19 +84,18 @@ def progress_bar(
 
 def _shown(iterable: Iterable[T] | None, **shown: Any) -> Progress[T]:
     if issubclass(tqdm, tqdm_notebook) or is_terminal(sys.stderr):
-        bar: Progress[T] = tqdm(iterable, mininterval=0.5, **shown)
-        return bar
+        bar = tqdm(iterable, mininterval=0.5, **shown)
+        _go_by_steady_clock(bar)
+        steady: Progress[T] = bar
+        return steady
     return Lines(iterable, **shown)
 
 
-def say(line: str) -> None:
-    """A line on standard error, above a bar that is there; nothing where there is nowhere to say it.
-
-    >>> say("")
-    """
-    if sys.stderr is not None:
-        with suppress(*UNWRITABLE):
-            tqdm.write(line, file=sys.stderr)
+def _go_by_steady_clock(bar: Any) -> None:
+    """A bar of tqdm goes by the time of day, and would stand still for as long as that is set back."""
+    if not getattr(bar, "disable", True):
+        bar._time = time.monotonic
+        bar.start_t = bar.last_print_t = time.monotonic()
 
 
 def is_terminal(stream: object) -> bool:
@@ -121,6 +120,14 @@ def length_of(iterable: Iterable[object]) -> int | None:
         return len(iterable)  # type: ignore[arg-type]
     except TypeError:
         return None
+
+
+def say(line: str, stream: TextIO | None = None) -> None:
+    """A line to a stream, default standard error, if there is one that can be written to."""
+    stream = stream or sys.stderr
+    if stream is not None:  # print would take standard output
+        with suppress(*UNWRITABLE):
+            print(line, file=stream, flush=True)
 
 
 class Lines(Generic[T]):
@@ -201,10 +208,8 @@ class Lines(Generic[T]):
         return "".join(f", {name} {value}" for name, value in self.figures.items())
 
     def _say(self, line: str) -> None:
-        self._last, stream = self.clock(), self.stream or sys.stderr
-        if stream is not None:  # print would take standard output
-            with suppress(*UNWRITABLE):
-                print(line, file=stream, flush=True)
+        self._last = self.clock()
+        say(line, self.stream)
 
     def _beat(self) -> None:
         """Goes on saying it while nothing is finished."""

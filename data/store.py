@@ -170,7 +170,11 @@ def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]
     if path.exists() and progress.exists():
         return np.lib.format.open_memmap(path, mode="r+"), int(progress.read_text())
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    _reserve(path)
+    try:
+        _reserve(path)
+    except OSError:
+        path.unlink()  # the room that was there is given back
+        raise
     return images, 0
 
 

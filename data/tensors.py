@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +20,31 @@ from data.system_errors import advice
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Writes tensors with a JSON header; an interrupted write leaves the old file."""
+    """Writes tensors with a JSON header; an interrupted write leaves the old file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = {"about": json.dumps(about)}
-    write_atomically(path, lambda beside: save_file(plain, beside, metadata=metadata))
+
+    def save(beside: Path) -> None:
+        try:
+            save_file(plain, beside, metadata=metadata)
+        except SafetensorError as error:
+            raise _system_error(error, path) from None
+
+    write_atomically(path, save)
+
+
+def _system_error(error: SafetensorError, path: Path) -> Exception:
+    """What the operating system said, which safetensors has in its message; else the error itself.
+
+    >>> _system_error(SafetensorError("I/O error: No space left on device (os error 28)"), Path("a")).errno
+    28
+    """
+    number = re.search(r"os error ([0-9]+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(path)) if number else error
 
 
 def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -22,6 +22,7 @@ from data.files import write_json
 from data.geometry import Geometry
 from data.measures import resampling
 from data.readout import READ
+from data.tensors import load_tensors
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.early_exit import exit_costs, exit_curve
 from hardattn.baselines.layers import Baseline
@@ -57,6 +58,7 @@ class Evaluation:
         budget: the largest "mean_glimpses" or "mflops" that was asked for.
         within_budget: of each rule the point whose threshold meets it on validation images.
         fingerprint: of the images, see `data.dataset.Split`.
+        weights: digest of the network's, see `hardattn.training.checkpoint.weights_digest`.
         coverage: the share of the object's box in each glimpse, where boxes are known; of all trajectories.
     """
 
@@ -77,6 +79,7 @@ class Evaluation:
     within_budget: list[Point] = field(default_factory=list)
     fingerprint: str = ""
     coverage: list[CoverageRow] = field(default_factory=list)
+    weights: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -116,9 +119,9 @@ def evaluate(
     budget = limits(budget_glimpses, budget_mflops)
     result = measured(run, run.dataset["test"], trajectories, stop=stop, budget=budget)
     figures, picture, rows = output_files(run_folder, data_root)
-    write_json(figures, result.to_json())
     draw_curve(result.curve, f"{result.dataset} {result.target}: {result.method}", picture)
     write_csv(result.curve, rows)
+    write_json(figures, result.to_json())  # last: it says that all are there
     return result
 
 
@@ -132,7 +135,7 @@ def known_or_evaluated(
 ) -> dict[str, Any]:
     """What `evaluate` wrote of a run, where that is of its weights; else the run is evaluated.
 
-    So its test images are looked at once. It is evaluated again where the weights are newer, or where what
+    So its test images are looked at once. It is evaluated again where the weights are others, or where what
     was written is of another number of trajectories or, with `data_root`, of other images, by fingerprint.
 
     Args:
@@ -146,13 +149,21 @@ def known_or_evaluated(
     known = checkpoint.read_json(path, "an evaluation", "hardattn evaluate") if path.is_file() else {}
     before = known.get("trajectories", 1)
     wanted = before if trajectories is None else trajectories
-    stale = not weights.is_file() or not known or path.stat().st_mtime < weights.stat().st_mtime
+    stale = not weights.is_file() or not known or not _is_of(known, path, weights)
     if not stale and data_root is not None:
         run = open_trained(run_folder, data_root, dataset=dataset, device=device)
         stale = known.get("fingerprint") != run.dataset["test"].fingerprint
     if stale or before != wanted:
         evaluate(run_folder, data_root, dataset=dataset, device=device, trajectories=wanted)
     return checkpoint.read_json(path)
+
+
+def _is_of(known: Mapping[str, Any], path: Path, weights: Path) -> bool:
+    """Whether an evaluation in a file is of the weights in another; one that does not say, if it is newer."""
+    if "weights" not in known:
+        return path.stat().st_mtime >= weights.stat().st_mtime
+    tensors, _ = load_tensors(weights, checkpoint.COMMAND)
+    return bool(known["weights"] == checkpoint.tensors_digest(tensors))
 
 
 def limits(glimpses: float | None = None, mflops: float | None = None) -> dict[str, float]:
@@ -216,6 +227,7 @@ def measured(
         within,
         images.fingerprint,
         held,
+        checkpoint.weights_digest(run.network),
     )
 
 

@@ -23,7 +23,7 @@ from hardattn.objectives.registry import METHODS
 from hardattn.objectives.rewards import entropy
 from hardattn.training import checkpoint
 from supervision.choices import RECORDED, SPLITS
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 BLOCK = 60
 
@@ -63,8 +63,9 @@ def record(
     path = out or run_folder.resolve().parent / f"{RECORDED}{'' if part == SPLITS[0] else f'-{part}'}.h5"
     settings, nowhere = run.glimpsing()[1], torch.zeros(0, 3, dtype=torch.int64)
     steps, origin = settings.glimpses, dict(run.origin)
-    store = SequenceStore.write_to(path, record_settings(run, split), ids, steps, nowhere, origin=origin)
-    _fill(store, network, split, settings.geometry, ids)
+    with filling(path):
+        store = SequenceStore.write_to(path, record_settings(run, split), ids, steps, nowhere, origin=origin)
+        _fill(store, network, split, settings.geometry, ids)
     return store
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,9 @@ from data.errors import StoreError
 from data.system_errors import advice
 from supervision.choices import MADE_BY
 
+TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK)
+PATIENCE, PAUSE = 5.0, 0.05  # seconds
+
 
 @contextmanager
 def opened(path: Path, mode: str) -> Iterator[h5py.File]:
@@ -22,7 +26,7 @@ def opened(path: Path, mode: str) -> Iterator[h5py.File]:
         raise StoreError(
             f"expected a store of glimpse sequences at {path}, found none; make it with `{maker_of(path)}`"
         )
-    with explained(path), h5py.File(path, mode) as file:
+    with explained(path), _when_free(path, mode) as file:
         yield file
 
 
@@ -34,6 +38,18 @@ def maker_of(path: Path) -> str:
     """
     made = [maker for name, maker in MADE_BY.items() if path.stem.startswith(name)] or ["boed generate"]
     return made[0] + (" --split train" if path.stem.endswith("-train") else "")
+
+
+def _when_free(path: Path, mode: str) -> h5py.File:
+    """The file; one that another process has open is waited for a while, for none has it open for long."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return h5py.File(path, mode)
+        except OSError as error:
+            if _number(error) not in TAKEN or time.monotonic() > end:
+                raise
+        time.sleep(PAUSE)
 
 
 @contextmanager
@@ -48,7 +64,7 @@ def explained(path: Path) -> Iterator[None]:
 def _trouble(path: Path, error: OSError | RuntimeError) -> str:
     """What was expected of a file, what was found, and what to do."""
     number = _number(error)
-    if number in (errno.EAGAIN, errno.EWOULDBLOCK):
+    if number in TAKEN:
         return f"expected {path} to be free, found it in use by another process; wait for it"
     if number is not None:
         todo = advice(OSError(number, "")) or "the file may be whole, try again"

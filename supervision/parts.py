@@ -14,7 +14,7 @@ from data.geometry import Geometry
 from data.places import after_glance, places_at
 from data.sequences import Sequences
 from supervision.annotations import Annotations
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 NEAR, FAR = 0.35, 0.65
 PATTERN = (
@@ -120,15 +120,16 @@ def write_parts(
         "design": _described(annotations) | ({} if side is None else {"side": side}),
     }
     wanted, none = images.ids.cpu() if ids is None else ids, torch.zeros(0, 3, dtype=torch.int64)
-    store = SequenceStore.write_to(path, settings, wanted, glimpses, none, origin=origin)
-    rows = store.pending()
-    rows = rows[torch.isin(store.ids[rows], wanted)]
-    if len(rows) and annotations is not None:
-        places = _annotated(annotations, store.ids[rows], geometry, glimpses, side)
-        store.write(rows, Sequences.unscored(places))
-    elif len(rows) and boxes is not None:
-        where = torch.searchsorted(images.ids.cpu(), store.ids[rows])
-        store.write(rows, Sequences.unscored(part_sequences(boxes[where], geometry, glimpses, side)))
+    with filling(path):
+        store = SequenceStore.write_to(path, settings, wanted, glimpses, none, origin=origin)
+        rows = store.pending()
+        rows = rows[torch.isin(store.ids[rows], wanted)]
+        if len(rows) and annotations is not None:
+            places = _annotated(annotations, store.ids[rows], geometry, glimpses, side)
+            store.write(rows, Sequences.unscored(places))
+        elif len(rows) and boxes is not None:
+            where = torch.searchsorted(images.ids.cpu(), store.ids[rows])
+            store.write(rows, Sequences.unscored(part_sequences(boxes[where], geometry, glimpses, side)))
     return store
 
 

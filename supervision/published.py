@@ -26,7 +26,7 @@ from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.places import places_at
 from data.sequences import Sequences
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 _NAMES = """
 5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair Blond_Hair
@@ -157,10 +157,11 @@ def import_published(
     }
     kept = published if dataset is None else _of_images(published, dataset["design"].ids, path)
     steps, nowhere = kept.locations.shape[1], torch.zeros(0, 3, dtype=torch.int64)
-    store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)
-    rows = store.pending()
-    corners = kept.locations[torch.searchsorted(kept.ids, store.ids[rows])]
-    store.write(rows, Sequences.unscored(places_at(corners, geometry.glimpse_size)))
+    with filling(out):
+        store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)
+        rows = store.pending()
+        corners = kept.locations[torch.searchsorted(kept.ids, store.ids[rows])]
+        store.write(rows, Sequences.unscored(places_at(corners, geometry.glimpse_size)))
     return store
 
 

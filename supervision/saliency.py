@@ -16,7 +16,7 @@ from data.places import whole_image
 from data.progress import progress_bar
 from data.saliency import SaliencyMaps
 from data.sequences import Sequences
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 BLOCK = 256  # images whose maps are in memory together
 
@@ -117,14 +117,15 @@ def write_salient(
         "design": {"source": "saliency", "maps": saliency.digest},
     }
     wanted = images.ids.cpu() if ids is None else ids
-    store = SequenceStore.write_to(path, settings, wanted, glimpses, candidates, origin=origin)
-    rows = store.pending()
-    rows = rows[torch.isin(store.ids[rows], wanted)]
-    where = torch.searchsorted(images.ids.cpu(), store.ids)
-    with progress_bar(total=len(rows), desc="saliency", unit="image") as bar:
-        for start in range(0, len(rows), BLOCK):
-            block = rows[start : start + BLOCK]
-            places, maps = salient_sequences(saliency.of(where[block]), geometry, glimpses)
-            store.write(block, replace(Sequences.unscored(places), epe_map=maps))
-            bar.update(len(block))
+    with filling(path):
+        store = SequenceStore.write_to(path, settings, wanted, glimpses, candidates, origin=origin)
+        rows = store.pending()
+        rows = rows[torch.isin(store.ids[rows], wanted)]
+        where = torch.searchsorted(images.ids.cpu(), store.ids)
+        with progress_bar(total=len(rows), desc="saliency", unit="image") as bar:
+            for start in range(0, len(rows), BLOCK):
+                block = rows[start : start + BLOCK]
+                places, maps = salient_sequences(saliency.of(where[block]), geometry, glimpses)
+                store.write(block, replace(Sequences.unscored(places), epe_map=maps))
+                bar.update(len(block))
     return store

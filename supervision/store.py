@@ -13,6 +13,7 @@ more attributes, `shard` ("2/4") and, of fixed size too, `digest`, see `supervis
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError, StoreError
+from data.files import write_atomically
+from data.owner import owned_file
 from data.places import with_sides
 from data.sequences import Sequences
 from data.shards import Shard
@@ -39,7 +42,7 @@ TIMES = ("seconds", "sequences_timed", "made_in")  # attributes of eight bytes e
 class SequenceStore(SequenceSource):
     """Sequences on disk, row n for image `ids[n]`.
 
-    Use `SequenceStore.write_to` to make or resume one, `SequenceStore.read` to use one.
+    Use `SequenceStore.write_to`, within `filling`, to make or resume one, `SequenceStore.read` to use one.
 
     Attributes:
         origin: where the images came from.
@@ -206,15 +209,26 @@ class SequenceStore(SequenceSource):
     def _rearrange(self, ids: Tensor) -> None:
         """The same store for other images: done rows are carried over, also those no longer asked for."""
         union = torch.from_numpy(np.union1d(ids.cpu().numpy(), self.ids.numpy()))
-        beside = self.path.with_name(self.path.name + ".grown")
+        with explained(self.path):
+            write_atomically(self.path, lambda beside: self._write_grown(beside, union))
+
+    def _write_grown(self, path: Path, ids: Tensor) -> None:
+        """What is done, in a store of its own for these images (increasing)."""
         sizes = self.steps, self.candidates
-        _allocate(beside, self.settings, self.origin, union, *sizes, self.shard, SOFTWARE)
-        grown, done = SequenceStore.read(beside), self.done.nonzero().view(-1)
+        _write_empty(path, self.settings, self.origin, ids, *sizes, self.shard, SOFTWARE)
+        grown, done = SequenceStore.read(path), self.done.nonzero().view(-1)
         if len(done):
-            grown.write(torch.searchsorted(union, self.ids[done]), self.load(done))
+            grown.write(torch.searchsorted(ids, self.ids[done]), self.load(done))
         grown.seconds, grown.sequences_timed = self.seconds, self.sequences_timed
         grown.add_making(self.made_in)
-        beside.replace(self.path)
+
+
+def filling(path: Path) -> AbstractContextManager[None]:
+    """Holds a store while it is made and filled: rows move when it gets more images.
+
+    Whoever finds it taken waits, and then takes it up.
+    """
+    return owned_file(path, "another command that fills it", wait=True)
 
 
 def _allocate(
@@ -227,10 +241,23 @@ def _allocate(
     shard: Shard | None,
     software: str,
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".new")
+    with explained(path):
+        about = (settings, origin, ids, steps, candidates, shard, software)
+        write_atomically(path, lambda beside: _write_empty(beside, *about))
+
+
+def _write_empty(
+    path: Path,
+    settings: dict[str, Any],
+    origin: dict[str, Any],
+    ids: Tensor,
+    steps: int,
+    candidates: Tensor,
+    shard: Shard | None,
+    software: str,
+) -> None:
     count, places = len(ids), len(candidates)
-    with explained(path), h5py.File(beside, "w") as file:
+    with h5py.File(path, "w") as file:
         file.attrs["schema"] = SCHEMA
         file.attrs["software"] = software
         file.attrs["settings"] = json.dumps(settings, sort_keys=True)
@@ -246,7 +273,6 @@ def _allocate(
         file["entropy"] = np.zeros((count, steps + 1), np.float32)
         file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
-    beside.replace(path)
 
 
 def _require_readable(file: h5py.File, path: Path) -> None:

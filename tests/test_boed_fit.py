@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import boed.fitting.posterior_fit
 import boed.fitting.training
 import boed.search.adaptivity
 from boed.approximations import FILE, Approximations
+from boed.combination import Combination
 from boed.estimators.bank_belief import BankBelief
 from boed.fitting.fit import fit
 from boed.fitting.fit_log import LOG
@@ -24,6 +26,7 @@ from boed.search.codebook import partition
 from boed.search.designer import Designer, History
 from data.dataset import Split
 from data.errors import CheckpointError, SettingsError
+from data.owner import owned
 from data.retina import Retina
 
 TINY = {"iterations": 24, "width": 8}
@@ -66,13 +69,58 @@ def test_an_interrupted_fit_ends_with_the_same_approximations(
         assert not (tmp_path / FILE).exists()
     found = fit(DATASET, tmp_path, **TINY)
     assert found.digest() == straight.digest()
-    assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "adaptivity.json",
+    assert visible(tmp_path) == ["adaptivity.json", FILE, "bank.safetensors", "combination.json"]
+
+
+def visible(folder: Path) -> list[str]:
+    """Names of the files in a folder, but for those of its owner."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+
+
+@pytest.mark.parametrize("after", [FILE, "estimator-cross-entropy.safetensors"])
+def test_a_fit_that_ends_right_after_a_file_is_completed(
+    after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What belongs to the file is there before it, and what it stands for goes in any case."""
+    replace_path, amortised = Path.replace, Combination.of(estimator="amortised")
+
+    def interrupted(self: Path, target: Path) -> Path:
+        replaced = replace_path(self, target)
+        if replaced.name == after:
+            raise KeyboardInterrupt
+        return replaced
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Path, "replace", interrupted)
+        fit(DATASET, tmp_path, combination=amortised, **TINY)
+    assert after in visible(tmp_path)
+    fit(DATASET, tmp_path, combination=amortised, **TINY)
+    assert visible(tmp_path) == [
+        "adaptivity-amortised.json",
         FILE,
         "bank.safetensors",
         "combination.json",
+        "estimator-cross-entropy.safetensors",
         LOG,
     ]
+
+
+def test_who_finds_another_fit_in_the_folder_waits_and_takes_what_it_has_learned(
+    tmp_path: Path,
+    straight: Approximations,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = list[Approximations]()
+    with owned(tmp_path, "another fit"):
+        second = threading.Thread(target=lambda: found.append(fit(DATASET, tmp_path, **TINY)))
+        second.start()
+        second.join(0.5)
+        assert not found and "in use by another fit (process" in capsys.readouterr().err
+        monkeypatch.setattr("boed.fitting.fit.learn", None)
+        straight.save(tmp_path)
+    second.join(60)
+    assert [each.digest() for each in found] == [straight.digest()]
 
 
 def saved_of(iterations: int) -> int:

@@ -102,7 +102,7 @@ def test_a_combination_fits_and_is_found_again(root: Path, combination: Combinat
     """With the same digest and the same designs; nothing is learned twice."""
     folder = root / combination.posterior
     learned = fitted(folder, combination)
-    there = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    there = {path: path.stat().st_mtime_ns for path in folder.iterdir()}  # nor is it locked any more
     again = fitted(folder, combination)
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == there
     assert learned.combination == again.combination == combination

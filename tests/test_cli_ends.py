@@ -1,6 +1,7 @@
 """How commands end: interrupted they promise what they keep, and without streams they do their work."""
 
 import os
+import signal
 import subprocess
 import sys
 from importlib import import_module
@@ -38,6 +39,34 @@ def test_an_interrupted_command_says_whether_it_is_taken_up(name: str, message: 
     group = Commands("all", places={each: f"{__name__}:{each}" for each in ("keeps", "forgets")})
     result = CliRunner().invoke(group, [name])
     assert (result.exit_code, result.stdout, result.stderr.splitlines()) == (130, "", [message])
+
+
+@click.command(cls=Command, resumable=True)
+@click.argument("number", type=int)
+def struck(number: int) -> None:
+    os.kill(os.getpid(), number)
+    click.echo("went on")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_command_in_order(number: int, code: int) -> None:
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    result = CliRunner().invoke(
+        Commands("all", places={"struck": f"{__name__}:struck"}), ["struck", f"{number}"]
+    )
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert result.stderr == "interrupted; the same command takes it up again\n"
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_signal_that_is_ignored_stays_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        group = Commands("all", places={"struck": f"{__name__}:struck"})
+        result = CliRunner().invoke(group, ["struck", f"{signal.SIGTERM.value}"])
+        assert (result.exit_code, result.stdout) == (0, "went on\n")
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.parametrize("program", RESUMABLE)

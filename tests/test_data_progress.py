@@ -118,6 +118,20 @@ def test_no_work_fails_for_want_of_standard_error(
     assert capsys.readouterr().out == "" and bar.n == 1
 
 
+def test_a_bar_does_not_stand_still_when_the_clock_is_set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    steady, day, screen = Clock(), Clock(), io.StringIO()
+    monkeypatch.setattr(screen, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("time.monotonic", steady)
+    monkeypatch.setattr("tqdm.std.time", day)
+    with progress_bar(desc="fit", total=4) as bar:
+        for _ in range(4):
+            steady.now += 1
+            day.now -= 3600
+            bar.update(1)
+    assert "3/4" in screen.getvalue() and "00:03" in screen.getvalue()
+
+
 def test_a_widget_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     class Widget:
         def __init__(self, iterable: object, **shown: object) -> None:

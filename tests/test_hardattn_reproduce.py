@@ -19,12 +19,14 @@ from data.coverage import coverage_table
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.registry import load
-from data.tensors import load_tensors
+from data.tensors import load_tensors, save_tensors
 from hardattn.cli.evaluate import table
 from hardattn.cli.main import main
-from hardattn.evaluation import evaluate
+from hardattn.evaluation import evaluate, known_or_evaluated
 from hardattn.experiments.reproduce.settings import Training, chosen, read_table, trainings
 from hardattn.experiments.reproduce.trainings import reproduce
+from hardattn.runs import train
+from hardattn.training.budget import Budget
 from hardattn.training.checkpoint import read_json
 
 GEOMETRIES = """
@@ -172,13 +174,42 @@ def test_figures_of_other_weights_or_of_several_trajectories_are_not_taken(
         return reproduce("tiny", None, tables / "out", minutes=0.004, only="random").rows[0]
 
     first, run = row(), tables / "out" / "random-places-0"
-    later = (run / "evaluation.json").stat().st_mtime + 5
-    os.utime(run / "model.safetensors", (later, later))
-    assert row() == first and len(looks) == 2
-    os.utime(run / "model.safetensors", (0, 0))
     evaluate(run, trajectories=2)
-    assert row() == first and len(looks) == 3
-    assert row() == first and len(looks) == 3
+    assert row() == first and len(looks) == 2
+    assert row() == first and len(looks) == 2
+
+
+def one_iteration(folder: Path) -> Path:
+    return train(load("digits"), folder, method="random", glimpses=1, budget=Budget(epochs=0.01))
+
+
+def test_whether_figures_are_of_the_weights_is_not_told_by_a_clock(tmp_path: Path, looks: list[str]) -> None:
+    run = one_iteration(tmp_path / "run")
+    known_or_evaluated(run, device="cpu")
+    weights, now = run / "model.safetensors", (run / "evaluation.json").stat().st_mtime
+    for number, later in enumerate((1e9, -1e9), 1):
+        os.utime(weights, (now + later, now + later))
+        known_or_evaluated(run, device="cpu")
+        assert len(looks) == number
+        tensors, about = load_tensors(weights, "")
+        save_tensors(weights, {name: value / 2 for name, value in tensors.items()}, about)
+        os.utime(weights, (now + later, now + later))
+        known_or_evaluated(run, device="cpu")
+        assert len(looks) == number + 1
+
+
+def test_an_evaluation_that_is_there_has_all_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(load("digits"), tmp_path / "run", method="random", glimpses=1, budget=Budget(epochs=0.01))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hardattn.evaluation.write_csv", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(run)
+    assert not (run / "evaluation.json").exists()
 
 
 def test_another_time_in_the_same_folder_is_refused_before_anything_is_made(tables: Path) -> None:

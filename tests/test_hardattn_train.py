@@ -70,6 +70,20 @@ def test_resumed_run_has_the_same_bytes(
     assert seconds == sorted(seconds)
 
 
+def test_the_last_line_has_the_terms_of_its_own_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it is no multiple of what is between checks, and a run was taken up after the last."""
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 5)
+    whole = train(tiny_dataset(), tmp_path / "whole", **SHORT)
+    with interrupted_after(5, monkeypatch):
+        train(tiny_dataset(), tmp_path / "parts", **SHORT)
+    parts = train(tiny_dataset(), tmp_path / "parts", **SHORT)
+    assert without_seconds(whole) == without_seconds(parts)
+    terms = [line.get("loss_classification") for line in read_log(parts / checkpoint.LOG)]
+    assert terms[0] is None and len({*terms}) == len(terms) == 3
+
+
 FORMS: list[dict[str, Any]] = [
     {"optimizer": "sgd", "momentum": 0.9, "schedule": "decay=0.5", "clip": None},
     {"optimizer": "adam", "schedule": "none", "select": "accuracy"},

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from boed_tiny import timeless
 from store_tiny import CANDIDATES, IDS, SETTINGS, STEPS, fill, open_store, sequences_of
 
 from data.errors import StoreError
-from supervision.store import TIMES, SequenceStore
+from supervision.store import TIMES, SequenceStore, filling
 
 
 @pytest.fixture
@@ -187,6 +188,50 @@ def test_more_images_keep_what_is_done(path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_a_store_that_cannot_grow_stays_as_it_is(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = open_store(path, IDS[:2])
+    fill(store, torch.arange(2))
+    before = path.read_bytes()
+    full = OSError(errno.ENOSPC, "No space left")
+    with monkeypatch.context() as patch, pytest.raises(StoreError, match="no room is left"):
+        patch.setattr(h5py.File, "flush", lambda self: (_ for _ in ()).throw(full))
+        open_store(path)
+    assert [each.name for each in path.parent.iterdir()] == [path.name] and path.read_bytes() == before
+
+
+def test_who_fills_a_store_is_waited_for(path: Path) -> None:
+    """Rows move when a store grows: what another writes meanwhile would come to lie at other images."""
+
+    def grow() -> None:
+        with filling(path):
+            store = open_store(path)
+            fill(store, store.pending())
+
+    with filling(path):
+        store = open_store(path, IDS[1::2])
+        other = threading.Thread(target=grow)
+        other.start()
+        other.join(0.3)
+        fill(store, store.pending())
+    other.join(30)
+    found = SequenceStore.read(path)
+    assert found.done.all() and torch.equal(found.load().locations, sequences_of(IDS).locations)
+
+
+def test_who_has_a_store_open_for_a_moment_is_waited_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, calls, opened = open_store(path), list[str](), h5py.File
+
+    def taken_twice(name: Path, mode: str) -> h5py.File:
+        calls.append(mode)
+        if len(calls) < 3:
+            raise BlockingIOError(errno.EAGAIN, "unavailable")
+        return opened(name, mode)
+
+    monkeypatch.setattr(h5py, "File", taken_twice)
+    fill(store, torch.tensor([1]))
+    assert calls == ["r+"] * 3
+
+
 def test_fewer_images_leave_the_file_as_it_is(path: Path) -> None:
     fill(open_store(path), torch.tensor([1, 4]))
     before = path.read_bytes()
@@ -273,7 +318,9 @@ def test_a_store_in_use_is_not_called_damaged(path: Path) -> None:
     with h5py.File(path, "r+"):
         code = f"""
 from pathlib import Path
+import supervision.hdf5
 from supervision.store import TIMES, SequenceStore
+supervision.hdf5.PATIENCE = 0.1
 SequenceStore.read(Path({str(path)!r}))
 """
         root = Path(__file__).resolve().parents[1]

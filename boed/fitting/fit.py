@@ -14,6 +14,7 @@ With `balanced` classes all these samples are of as many images of each class (`
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -31,7 +32,7 @@ from boed.fitting.augmentation import Augmentation
 from boed.fitting.fit_log import fit_followed
 from boed.fitting.parts import Unseen, add_parts, nothing_learned
 from boed.fitting.posterior_fit import STATES, calibrate, learn_posterior
-from boed.part_files import COMBINATION, PARTS, POSTERIOR
+from boed.part_files import COMBINATION, PART_STATES, PARTS, POSTERIOR, files_of, states_of
 from boed.posteriors.registry import POSTERIORS
 from boed.saved import TaskFacts, read_posterior, saved_combination, saved_geometry, saved_settings
 from boed.search.balance import balanced, require_every_class
@@ -44,6 +45,7 @@ from data.device import at_device, choose_device, one_thread
 from data.errors import CheckpointError, DataError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
+from data.owner import LOCK, owned
 from data.places import whole_image
 from data.tracking.registry import require_tracker
 from data.tracking.tracker import Tracker
@@ -134,9 +136,9 @@ def _fit(
     tracker: Tracker | str | None,
 ) -> Approximations:
     """See `fit`."""
-    there, place = (folder / POSTERIOR).exists(), _device(device)
+    place = _device(device)
     defaults = {"glimpses": dataset.glimpses}
-    if not there and "iterations" not in chosen:
+    if not (folder / POSTERIOR).exists() and "iterations" not in chosen:
         defaults["iterations"] = min(MOST_ITERATIONS, max(FEWEST_ITERATIONS, len(dataset["train"]) // 5))
     known = [field.name for field in fields(FitSettings)]
     unknown = sorted(set(chosen) - set(known))
@@ -157,8 +159,12 @@ def _fit(
         "target": dataset.target,
     }
     about = {"combination": asdict(combination)} | asdict(settings) | fixed
-    with seeded_apart(), fit_followed(tracker, folder, lambda: about):
-        if there:
+    with (
+        fitting(folder, combination),
+        seeded_apart(),
+        fit_followed(tracker, folder, lambda: about),
+    ):
+        if (folder / POSTERIOR).exists():
             require_settings(folder, fixed | chosen, geometry)
             learned = Approximations.load(folder, dataset, place)
         else:
@@ -166,9 +172,29 @@ def _fit(
             learned = learn(dataset, folder, asked, geometry or dataset.geometry, place)
             finish(learned, folder)
         complete(learned, combination, dataset, folder)
-    for name in STATES:
-        (folder / name).unlink(missing_ok=True)
+        for name in (*STATES, *states_of(combination)):
+            (folder / name).unlink(missing_ok=True)
     return learned
+
+
+@contextmanager
+def fitting(folder: Path, combination: Combination) -> Iterator[None]:
+    """Holds the folder of a fit while parts of a combination are missing there.
+
+    Whoever finds it taken waits, and then has what the other has learned. Settings that turn out impossible
+    leave no folder that was not there before.
+    """
+    if all((folder / name).exists() for name in (*files_of(combination), COMBINATION)):
+        yield
+        return
+    made = not folder.exists()
+    try:
+        with owned(folder, "another fit", wait=True):
+            yield
+    except SettingsError:
+        if made and {path.name for path in folder.iterdir()} == {LOCK}:
+            shutil.rmtree(folder)
+        raise
 
 
 def complete(
@@ -239,7 +265,7 @@ def finish(learned: Approximations, folder: Path) -> None:
     """Calibrates q and saves it; what is left of another q in the folder is removed."""
     if not POSTERIORS.require(learned.settings.posterior).exact:
         calibrate(learned, learned.settings.seed)
-    for part in [path for pattern in PARTS for path in folder.glob(pattern)]:
+    for part in [path for pattern in (*PARTS, PART_STATES) for path in folder.glob(pattern)]:
         part.unlink()  # of another q, whose file is gone
     learned.save_posterior(folder)
 

@@ -24,6 +24,7 @@ from data.dataset import DataSet
 from data.errors import SettingsError
 from data.files import write_atomically
 from data.geometry import Geometry
+from data.owner import owned
 from data.tracking.registry import require_tracker
 from data.tracking.tracker import Tracker
 
@@ -81,7 +82,7 @@ def fit_jointly(
         if (folder_of(name) / POSTERIOR).exists():
             asked = fixed | {"target": name, "together": dataset.target} | chosen
             require_settings(folder_of(name), asked, geometry)
-    with seeded_apart():
+    with owned(folder, "another fit", wait=True), seeded_apart():
         if (folder / POSTERIOR).exists():
             require_settings(folder, fixed | chosen, geometry)
             shared = Approximations.load(folder, dataset, device)

@@ -16,6 +16,7 @@ from rich_click import RichCommand, RichGroup, RichOption
 
 from data.cli.config import config_options, save_config, words_of_file
 from data.cli.help import plain_help
+from data.cli.interrupts import KEPT, LOST, end, terminable
 from data.errors import GlimpseError, on_one_line
 from data.stages import Profile, profiled
 from data.system_errors import advice
@@ -41,9 +42,8 @@ def one_line_errors() -> Iterator[None]:
         found = on_one_line(f"expected files that can be read and written, found: {error}{todo}")
         click.echo(f"error: {found}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        end(interrupt)
 
 
 @contextmanager
@@ -68,8 +68,9 @@ def one_line_refusals() -> Iterator[None]:
         message = " ".join(line.strip() for line in error.format_message().splitlines())
         click.echo(f"error: expected options as in --help, found otherwise: {on_one_line(message)}", err=True)
         sys.exit(2)
-    except click.Abort:
-        sys.exit(130)
+    except click.Abort as error:
+        before = error.__cause__  # what came before the command itself ran
+        end(before if isinstance(before, KeyboardInterrupt) else KeyboardInterrupt())
 
 
 def command_line() -> list[str] | None:
@@ -177,11 +178,8 @@ class Command(RichCommand):
         try:
             with profile_said(ctx):
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
-            if self.resumable:
-                click.echo("interrupted; the same command takes it up again", err=True)
-                sys.exit(130)
-            raise
+        except KeyboardInterrupt as interrupt:
+            end(interrupt, KEPT if self.resumable else LOST)
 
 
 class Commands(RichGroup):
@@ -211,5 +209,5 @@ class Commands(RichGroup):
         run: Callable[..., Any] = partial(click.Group.main, self)  # of rich-click, errors have several lines
         if not standalone_mode:
             return run(*args, standalone_mode=False, **extra)
-        with standing_in(), one_line_refusals():
+        with standing_in(), terminable(), one_line_refusals():
             sys.exit(run(*args, standalone_mode=False, **extra))

@@ -29,7 +29,7 @@ from hardattn.baselines.networks import make_baseline
 from hardattn.baselines.resolution import at_resolution, seen_at
 from hardattn.model.looking import look_of
 from hardattn.model.rollout import Look
-from hardattn.training.budget import Budget, TimeLimit, is_check
+from hardattn.training.budget import Budget, TimeLimit
 from hardattn.training.distributed import Division, Part
 from hardattn.training.learner import accuracy_and_nll
 from hardattn.training.run_folder import Tracker, open_run, require_seed, run_to_the_end

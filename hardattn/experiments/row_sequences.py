@@ -15,7 +15,7 @@ from data.dataset import DataSet
 from data.geometry import Geometry
 from data.registry import reopen
 from supervision.parts import write_parts
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 PARTS = "parts-"
 RECORDED = "recorded"
@@ -75,7 +75,8 @@ def designed(
         return store_designs(path, designer, dataset, glimpses=glimpses, images=IMAGES, source=source)
     finally:
         if path.exists():
-            SequenceStore.read(path).add_making(time.perf_counter() - start)
+            with filling(path):
+                SequenceStore.read(path).add_making(time.perf_counter() - start)
 
 
 def made_in(path: Path) -> float:

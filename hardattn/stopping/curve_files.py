@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.drawing import figure_of
-from data.files import write_rows
+from data.files import write_atomically, write_rows
 from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Point
 
@@ -26,7 +26,7 @@ def draw_curve(points: Sequence[Point], title: str, path: Path) -> None:
     axes.set(xlabel="MFLOPs per image", ylabel="accuracy, %")
     axes.set_title(title, fontsize=10, parse_math=False)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150)
+    write_atomically(path, lambda beside: figure.savefig(beside, dpi=150, format="png"))
 
 
 def write_csv(points: Sequence[Point], path: Path) -> None:

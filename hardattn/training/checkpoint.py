@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from torch import nn  # slow to import, and no file needs it
+    from torch import Tensor, nn  # slow to import, and no file needs it
 
 RUN, MODEL, LAST, LOG = "run.json", "model.safetensors", "last.safetensors", "log.jsonl"
 COMMAND = "hardattn train"
@@ -69,7 +69,12 @@ def weights_digest(network: nn.Module) -> str:
     >>> weights_digest(one) == weights_digest(one), weights_digest(one) == weights_digest(other)
     (True, False)
     """
+    return tensors_digest(network.state_dict())
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """The same of the tensors that a file of weights has."""
     hasher = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         hasher.update(name.encode() + value.cpu().contiguous().numpy().tobytes())
     return hasher.hexdigest()

@@ -47,13 +47,15 @@ def open_run(
 
     Raises:
         CheckpointError: the run that is there has other settings; the message has both values.
+        DataError: another training has the folder.
     """
     path = folder / checkpoint.RUN
-    if path.exists():
-        checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
-        return
-    noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
-    write_json(path, noted.to_json())
+    if not path.exists():
+        with owned(folder, "another training"):
+            if not path.exists():
+                noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
+                write_json(path, noted.to_json())
+    checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
 
 
 def _completed(kept: Mapping[str, Any], settings: RunSettings) -> dict[str, Any]:
@@ -88,7 +90,7 @@ def run_to_the_end(
         TrainingError: the loss or a figure is no number any more.
         CheckpointError: what is there is damaged.
     """
-    last, division = folder / checkpoint.LAST, learner.division
+    last, division, learner.total = folder / checkpoint.LAST, learner.division, total
     if division.agreed(_ended(folder, budget, total, learner.recipe.select)):
         if division.first:
             _tell_the_rest(tracker, folder)
@@ -109,7 +111,7 @@ def run_to_the_end(
                 _leave(learner, folder, total, limit)
             learner.step(next(stream), _fraction(learner, budget, total))
             bar.update(_done(learner, budget) - bar.n)
-            if is_check(learner.iteration) or learner.iteration == total:
+            if learner.is_due:
                 _checked(bar, learner, validate, folder, total, tell)
 
 

@@ -141,6 +141,7 @@ class Trainer(ABC):
         terms: of the loss, for the log.
         division: of every batch into parts.
         precision: of products, see `data.gpu.mixed_precision`.
+        total: iterations of the whole training, where they are known.
         saved: seconds of training when its state was last saved: whether a budget of minutes is spent is
             decided by them, so that a finished run is found finished.
     """
@@ -163,11 +164,17 @@ class Trainer(ABC):
         self.iteration, self.best, self.saved, self.fraction = 0, math.inf, 0.0, 0.0
         self.terms: dict[str, float] = {}
         self.division, self.precision = Division(), "auto"
+        self.total: int | None = None
 
     @property
     def average(self) -> nn.Module:
         """The network with averaged weights."""
         return self.averaged.module
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the iteration that was done is to be checked, and its terms to be noted."""
+        return is_check(self.iteration) or self.iteration == self.total
 
     @abstractmethod
     def step(self, batch: Batch, fraction: float) -> None:
@@ -191,7 +198,7 @@ class Trainer(ABC):
         self.optimiser.step()
         self.iteration += 1
         self.averaged.update_parameters(self.network)
-        if is_check(self.iteration):
+        if self.is_due:
             self._note(terms)
 
     def _gradient(self, parts: Iterable[Mapping[str, Tensor]]) -> list[dict[str, Tensor]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from data.drawing import figure_of
+from data.files import write_atomically
 from hardattn.experiments.frontier.grid import ATTENTION
 from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers, within
 from hardattn.experiments.frontier.sweep import Frontier
@@ -105,7 +106,7 @@ def draw(result: Frontier, path: Path) -> None:
     axes.minorticks_off()
     axes.set_title(f"{result.dataset} {result.target}", fontsize=10, parse_math=False)
     axes.legend(frameon=False, fontsize=8)
-    figure.savefig(path, dpi=150)
+    write_atomically(path, lambda beside: figure.savefig(beside, dpi=150, format="png"))
 
 
 def _places(points: Sequence[FrontierPoint]) -> tuple[list[float], list[float]]:
