@@ -69,7 +69,7 @@ def test_an_interrupted_fit_ends_with_the_same_approximations(
         assert not (tmp_path / FILE).exists()
     found = fit(DATASET, tmp_path, **TINY)
     assert found.digest() == straight.digest()
-    assert visible(tmp_path) == ["adaptivity.json", FILE, "bank.safetensors", "combination.json"]
+    assert visible(tmp_path) == ["adaptivity.json", FILE, "bank.safetensors", "combination.json", LOG]
 
 
 def visible(folder: Path) -> list[str]:
