@@ -162,7 +162,7 @@ def _digest(store: SequenceStore) -> str:
 def _require_disjoint(shards: Sequence[SequenceStore]) -> None:
     """Raises StoreError for an image in two stores."""
     ids = torch.cat([store.ids for store in shards])
-    if len(np.unique(ids.numpy())) == len(ids):
+    if len(torch.unique(ids)) == len(ids):
         return
     owner: dict[int, Path] = {}
     for store in shards:

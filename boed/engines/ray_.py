@@ -22,8 +22,12 @@ R = TypeVar("R")
 
 RETRIES = 3  # of a thing whose worker was lost
 _WORK: dict[str, Callable[[Any], Any]] = {}  # the work that this process has, if it is a worker
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-"""No word of its use is sent anywhere, and accelerators are left as they are."""
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # no word of its use is sent anywhere
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # accelerators are left as they are
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".",  # a lost worker is no result: nothing of it on standard output
+}
+"""Settings of Ray, some of which it reads when it is imported; what the user has set stays."""
 
 
 @ENGINES.register("ray")
@@ -88,8 +92,6 @@ def _cluster(ray: ModuleType, workers: int | None, address: str | None) -> Itera
     if ray.is_initialized():
         yield
         return
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
     cores = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **cores)
@@ -118,6 +120,8 @@ def _first_line(error: Exception) -> str:
 
 
 def _ray() -> ModuleType:
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         return import_module("ray")
     except ImportError as error:
