@@ -14,7 +14,17 @@ import torch
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.estimators.bank import Bank
-from boed.fitting.fit import LEVELS, complete, finish, fit, learn, of_split, require_settings, seeded_apart
+from boed.fitting.fit import (
+    LEVELS,
+    complete,
+    finish,
+    fit,
+    fitting,
+    learn,
+    of_split,
+    require_settings,
+    seeded_apart,
+)
 from boed.fitting.posterior_fit import STATES
 from boed.part_files import POSTERIOR
 from boed.search.prediction import of_attribute
@@ -123,9 +133,10 @@ def _of_attribute(
         learned = fit(dataset, own, device=shared.places.device, combination=combination)
     else:
         learned = shared.of_attribute(number, dataset.target)
-        finish(learned, own)
-        _share_completions(folder, own)
-        complete(learned, combination, dataset, own, lambda: _labelled(unseen(learned), learned, dataset))
+        with fitting(own, combination):
+            finish(learned, own)
+            _share_completions(folder, own)
+            complete(learned, combination, dataset, own, lambda: _labelled(unseen(learned), learned, dataset))
     _share_completions(own, folder)
     return learned
 
