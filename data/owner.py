@@ -105,10 +105,10 @@ def _acquire(lock: FileLock, place: Path, owner: Path, what: str, wait: bool) ->
     try:
         lock.acquire()
     except Timeout:
-        taken = f"{place} to be free, found it in use by {what} ({_read(owner)})"
+        taken = f"expected {place} to be free, found it in use by {what} ({_read(owner)})"
         if not wait:
-            raise DataError(f"expected {taken}; wait for that, or name another") from None
-        say(f"expected {taken}; waiting for that")
+            raise DataError(f"{taken}; wait for that, or name another") from None
+        say(f"{taken}; waiting for that")
         lock.acquire(timeout=-1)
 
 

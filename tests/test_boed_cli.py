@@ -54,7 +54,9 @@ def run_copy(run_dir: Path, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    """Of all files but the hidden ones, which say who works there."""
+    files = [file for file in folder.rglob("[!.]*") if file.is_file()]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 
 
 def test_the_pipeline_makes_its_files(run_dir: Path, photos: Path) -> None:

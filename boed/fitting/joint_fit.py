@@ -14,7 +14,17 @@ import torch
 from boed.approximations import Approximations
 from boed.combination import Combination, require_sensor
 from boed.estimators.bank import Bank
-from boed.fitting.fit import LEVELS, complete, finish, fit, learn, of_split, require_settings, seeded_apart
+from boed.fitting.fit import (
+    LEVELS,
+    complete,
+    finish,
+    fit,
+    fitting,
+    learn,
+    of_split,
+    require_settings,
+    seeded_apart,
+)
 from boed.fitting.fit_log import fit_followed
 from boed.fitting.posterior_fit import STATES
 from boed.part_files import POSTERIOR
@@ -130,9 +140,9 @@ def _of_attribute(
         learned = fit(dataset, own, device=shared.places.device, combination=combination, tracker=tracker)
     else:
         learned = shared.of_attribute(number, dataset.target)
-        finish(learned, own)
-        _share_completions(folder, own)
-        with fit_followed(tracker, own, learned.settings.to_json):
+        with fitting(own, combination), fit_followed(tracker, own, learned.settings.to_json):
+            finish(learned, own)
+            _share_completions(folder, own)
             complete(learned, combination, dataset, own, lambda: _labelled(unseen(learned), learned, dataset))
     _share_completions(own, folder)
     return learned
