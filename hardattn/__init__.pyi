@@ -1,6 +1,7 @@
 """Hard-attention networks: train, evaluate, predict, load."""
 
 from .evaluation import Evaluation
+from .exporting.export import Exported
 from .models import Model, load, train
 from .prediction import Answers
 from .stopping.stop import (
@@ -28,6 +29,7 @@ __all__ = [
     "Confidence",
     "Entropy",
     "Evaluation",
+    "Exported",
     "Fixed",
     "Gain",
     "Halting",

@@ -39,7 +39,7 @@ HELP = [
 ]
 VERSION = ("boed --version", "hardattn --version")
 REFUSED = {
-    "boed fit --nonsense": "'--nonsense'",
+    "boed fit --nonsense": "--nonsense",
     "boed desing": "'desing'",
     "boed fit --posterior nonsense": "'nonsense' is not one of 'glimpse-set'",
     "boed fit --iterations many": "'many' is not a valid integer",
