@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hardattn_tiny import tiny_dataset
 
+import hardattn
+from data.errors import SettingsError
 from hardattn.baselines.training import train_baseline
 from hardattn.runs import train
 from hardattn.training.budget import Budget
@@ -43,6 +46,8 @@ def trainings(folder: Path) -> None:
             accumulate=2,
             **COMMON,
         )
+        with pytest.raises(SettingsError, match="folder= where several processes train together"):
+            hardattn.train(tiny_dataset(), budget=BRIEF, device="cpu")
         train_baseline(tiny_dataset(), folder / "clock", "fc", budget=Budget(minutes=0.002), **COMMON)
 
 

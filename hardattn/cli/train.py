@@ -42,7 +42,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --supervise
       hardattn train --method random --minutes 1
       hardattn train --method ram --compile
-      torchrun --nproc-per-node 2 -m hardattn train --supervise
+      torchrun --nproc-per-node 2 -m -- hardattn train --supervise
       hardattn train --baseline fc --hidden 64
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise

@@ -76,7 +76,7 @@ class Division:
     device: str | torch.device = "cpu"
 
     @classmethod
-    def here(cls, accumulate: int, device: torch.device) -> Division:
+    def here(cls, accumulate: int = 1, device: str | torch.device = "cpu") -> Division:
         """Among the processes of the group of `torch.distributed` that this one is in, if it is in one.
 
         Raises:
