@@ -121,8 +121,8 @@ class Division:
             module.training = mode
         if normed:
             raise SettingsError(
-                "expected a network without batch norm in a batch that is divided, found one, whose "
-                "statistics are of the whole batch; train in one process, without --accumulate"
+                "expected a network without batch norm in a batch that is divided, found one; its "
+                "statistics are of the whole batch: train in one process, without --accumulate"
             )
 
     def parts(self, batch: Batch) -> Iterator[Part]:
