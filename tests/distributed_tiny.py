@@ -17,7 +17,7 @@ import pytest
 from hardattn_tiny import tiny_dataset
 
 import hardattn
-from data.errors import SettingsError, TrainingError
+from data.errors import CheckpointError, SettingsError, TrainingError
 from hardattn.baselines.training import train_baseline
 from hardattn.runs import train
 from hardattn.training.budget import Budget
@@ -47,6 +47,12 @@ def trainings(folder: Path) -> None:
             accumulate=2,
             **COMMON,
         )
+        first = os.environ["RANK"] == "0"  # which finds another run there; the others hear of it
+        with pytest.raises(
+            CheckpointError if first else TrainingError,
+            match="with budget = " if first else "process 0 to go on, found that it has failed",
+        ):
+            train(tiny_dataset(), folder / "alone", store=store, budget=BRIEF, **COMMON)
         with pytest.raises(SettingsError, match="folder= where several processes train together"):
             hardattn.train(tiny_dataset(), budget=BRIEF, device="cpu")
         train_baseline(tiny_dataset(), folder / "clock", "fc", budget=Budget(minutes=0.002), **COMMON)
