@@ -93,7 +93,7 @@ def training(dataset: DataSet, device: torch.device, images: int) -> Figures:
     losses, gradients = list[Tensor](), list[Tensor]()
     for each in (CPU, device):
         learner, batches = learner_of(dataset, each, images)
-        with patch("hardattn.training.learner.is_check", return_value=True):  # notes its terms
+        with patch("hardattn.training.trainer.is_check", return_value=True):  # notes its terms
             learner.step(next(iter(batches)), 0.5)
         weights = learner.network.parameters()
         gradients.append(torch.cat([w.grad.flatten().cpu() for w in weights if w.grad is not None]))

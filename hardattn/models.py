@@ -30,6 +30,7 @@ from hardattn.stopping.stop import Stop
 from hardattn.stopping.trajectories import require_trajectories
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
+from hardattn.training.distributed import Division
 from hardattn.training.run_folder import Tracker, open_run
 from supervision.source import SequenceSource
 from supervision.store import SequenceStore
@@ -227,5 +228,7 @@ def _kept_in(folder: str | PathLike[str] | None, name: str) -> Iterator[Path]:
     if folder is not None:
         yield Path(folder)
         return
+    if Division.here().processes > 1:
+        raise SettingsError("expected folder= where several processes train together, found none; name one")
     with TemporaryDirectory(prefix="hardattn-") as temporary:
         yield Path(temporary) / name

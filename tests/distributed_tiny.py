@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hardattn_tiny import tiny_dataset
 
+import hardattn
+from data.errors import CheckpointError, SettingsError, TrainingError
 from hardattn.baselines.training import train_baseline
 from hardattn.runs import train
 from hardattn.training.budget import Budget
@@ -43,6 +47,14 @@ def trainings(folder: Path) -> None:
             accumulate=2,
             **COMMON,
         )
+        first = os.environ["RANK"] == "0"  # which finds another run there; the others hear of it
+        with pytest.raises(
+            CheckpointError if first else TrainingError,
+            match="with budget = " if first else "process 0 to go on, found that it has failed",
+        ):
+            train(tiny_dataset(), folder / "alone", store=store, budget=BRIEF, **COMMON)
+        with pytest.raises(SettingsError, match="folder= where several processes train together"):
+            hardattn.train(tiny_dataset(), budget=BRIEF, device="cpu")
         train_baseline(tiny_dataset(), folder / "clock", "fc", budget=Budget(minutes=0.002), **COMMON)
 
 
@@ -55,8 +67,8 @@ def rank(number: int, port: int) -> Iterator[None]:
         yield
 
 
-def second(folder: Path, port: int) -> None:
-    """The second process, which ends with 3 if it opens a file of the folder to write."""
+def second(folder: Path, ports: tuple[int, int]) -> None:
+    """The second process, which ends with 3 if it opens a file of the folder to write; then it is gone."""
 
     def refuse(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open" and str(arguments[0]).startswith(str(folder)):
@@ -65,20 +77,30 @@ def second(folder: Path, port: int) -> None:
                 os._exit(3)
 
     sys.addaudithook(refuse)
-    with rank(1, port):
+    with rank(1, ports[0]):
         trainings(folder)
+    with rank(1, ports[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
 
 
 def together(folder: Path) -> int:
-    """Two processes train together, this being the first; gives the exit code of the second."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    other = get_context("spawn").Process(target=second, args=(folder, port))
+    """Two processes train together, this being the first; gives the exit code of the second, which is killed
+    at the beginning of another training."""
+    ports = free_port(), free_port()
+    other = get_context("spawn").Process(target=second, args=(folder, ports))
     other.start()
     try:
-        with rank(0, port):
+        with rank(0, ports[0]):
             trainings(folder)
+        with pytest.raises(TrainingError, match="found one gone .* takes the training up"), rank(0, ports[1]):
+            train(tiny_dataset(), folder / "alone-at-last", budget=BRIEF, **COMMON)
         other.join(30)
     finally:
         other.kill()

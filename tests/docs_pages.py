@@ -23,6 +23,8 @@ FENCE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 COMMAND = re.compile(r"(?:boed|hardattn|python -m benchmarks\.\w+) .*")
+LAUNCHER = re.compile(r"^(torchrun|accelerate launch) .*?-m (-- )?")
+"""Starts several processes of the command that follows."""
 NOT_RUN = "not run here: "
 
 
@@ -62,7 +64,7 @@ def command_lines(page: Path) -> Iterator[str]:
     for block in blocks(page):
         lines = block.body.replace("\\\n", " ").splitlines()
         if block.language == "console":
-            yield from (line.removeprefix("$ ") for line in lines if line.startswith("$ "))
+            yield from (LAUNCHER.sub("", line.removeprefix("$ ")) for line in lines if line.startswith("$ "))
         elif block.language == "bash":
             yield from (line for line in lines if COMMAND.fullmatch(line))
     text = FENCE.sub("", text)

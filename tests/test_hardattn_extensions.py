@@ -88,7 +88,7 @@ def learner_of(method: str, batches: MixedBatches, **chosen: Any) -> Learner:
 
 
 def test_a_differentiable_policy_learns_by_the_cross_entropy_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hardattn.training.learner.is_check", lambda iteration: True)
+    monkeypatch.setattr("hardattn.training.trainer.is_check", lambda iteration: True)
     batches = MixedBatches(DATASET["train"], 3, 48)
     learner, found = learner_of("end-to-end", batches), list[float]()
     for batch, _ in zip(batches, range(60), strict=False):

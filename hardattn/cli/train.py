@@ -44,7 +44,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --method ram --compile
       hardattn train --supervise --patience 10 --tracker tensorboard
       hardattn train --supervise --epochs 200 --time-limit 55
-      torchrun --nproc-per-node 2 -m hardattn train --supervise
+      torchrun --nproc-per-node 2 -m -- hardattn train --supervise
       hardattn train --baseline fc --hidden 64
       hardattn train --baseline separable --width 0.5 --resolution 20
       hardattn train --method ps-fixed --supervise

@@ -17,6 +17,7 @@ Shapes: B images, n of them in a part.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -76,7 +77,7 @@ class Division:
     device: str | torch.device = "cpu"
 
     @classmethod
-    def here(cls, accumulate: int, device: torch.device) -> Division:
+    def here(cls, accumulate: int = 1, device: str | torch.device = "cpu") -> Division:
         """Among the processes of the group of `torch.distributed` that this one is in, if it is in one.
 
         Raises:
@@ -120,8 +121,8 @@ class Division:
             module.training = mode
         if normed:
             raise SettingsError(
-                "expected a network without batch norm in a batch that is divided, found one, whose "
-                "statistics are of the whole batch; train in one process, without --accumulate"
+                "expected a network without batch norm in a batch that is divided, found one; its "
+                "statistics are of the whole batch: train in one process, without --accumulate"
             )
 
     def parts(self, batch: Batch) -> Iterator[Part]:
@@ -132,11 +133,12 @@ class Division:
             yield _part(batch, *sizes)
 
     def add(self, tensors: Sequence[Tensor]) -> None:
-        """Adds up what the processes have, in place: as one vector."""
+        """Adds up what the processes have, in place: as one vector; raises TrainingError if one is gone."""
         if self.processes == 1 or not tensors:
             return
         whole = torch.cat([tensor.flatten() for tensor in tensors])
-        distributed.all_reduce(whole)
+        with _others():
+            distributed.all_reduce(whole)
         for tensor, values in zip(tensors, whole.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(values.view_as(tensor))
 
@@ -145,7 +147,8 @@ class Division:
         if self.processes == 1:
             return value
         told = torch.tensor([value], dtype=torch.float64, device=self.device)
-        distributed.broadcast(told, 0)
+        with _others():
+            distributed.broadcast(told, 0)
         return told.item()
 
     def by_first(self, work: Callable[[], R]) -> R | None:
@@ -165,6 +168,18 @@ class Division:
             raise
         self.agreed(1)
         return done
+
+
+@contextmanager
+def _others() -> Iterator[None]:
+    """Raises TrainingError where another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise TrainingError(
+            f"expected all processes to go on, found one gone ({error}); the same command "
+            "takes the training up"
+        ) from None
 
 
 def _part(batch: Batch, plain: Rows, guided: Rows) -> Part:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from data.errors import SettingsError
+
 PATIENCE = timedelta(hours=2)
 """How long processes wait for the first one, which validates and writes."""
 
@@ -19,6 +21,9 @@ def process_group(device: str) -> Iterator[bool]:
 
     Args:
         device: auto, cpu or cuda; of several GPUs of a machine it is the process's own from here on.
+
+    Raises:
+        SettingsError: the others are not there.
 
     >>> with process_group("cpu") as first:
     ...     first
@@ -37,7 +42,13 @@ def process_group(device: str) -> Iterator[bool]:
         torch.cuda.set_device(own % gpus)
         if int(os.environ.get("LOCAL_WORLD_SIZE", "1")) <= gpus:
             backend = "nccl"
-    distributed.init_process_group(backend, timeout=PATIENCE)
+    try:
+        distributed.init_process_group(backend, timeout=PATIENCE)
+    except (RuntimeError, ValueError) as error:
+        raise SettingsError(
+            f"expected the processes that WORLD_SIZE in the environment counts, found: {error}; start them "
+            "with torchrun or accelerate launch, or unset it"
+        ) from None
     try:
         yield distributed.get_rank() == 0
         distributed.barrier()  # nobody leaves before all have got what was sent last
