@@ -10,10 +10,10 @@ import torch
 from distributed_tiny import BRIEF, CHECK_EVERY, COMMON, WHOLE, together
 from hardattn_tiny import interrupted_after, tiny_dataset, tiny_store
 
+from data.logs import read_log
 from data.tensors import load_tensors
 from hardattn.runs import train
 from hardattn.training.checkpoint import LAST, MODEL
-from hardattn.training.run_folder import read_log
 
 FIGURES = ("nll", "accuracy", "loss_classification", "loss_imitation", "loss_reinforce", "loss_gain")
 

@@ -7,11 +7,9 @@ from data.errors import DataError
 
 
 def made_of(thing: int) -> tuple[int, int]:
-    """A number doubled, and who did it; some numbers are refused, never done, or the end of the worker."""
+    """A number doubled, and who did it; some numbers are refused, or never done."""
     if thing == 7:
         raise DataError("expected another number, found 7; take it")
     if thing == 9:
         time.sleep(600)
-    if thing == 13:
-        os._exit(1)
     return 2 * thing, os.getpid()
