@@ -107,6 +107,7 @@ class Survival:
         return seconds
 
     def _run(self, words: str, folder: Path, blow: Blow | None, limit: float) -> tuple[int | None, float]:
+        self.log.write_text("")
         return run(words.split(), folder, self.log, self.tables, blow, limit)
 
     def live(self, number: int, most: int) -> Life:
@@ -120,11 +121,11 @@ class Survival:
             code, _ = self._run(self.command.words, folder, blow, PATIENCE + 10 * self.whole.seconds)
             if code == 0:
                 break
-            if blow is None or code != self.means.code:
+            if blow is None or code not in self.means.codes:
                 life.trouble.append(f"ended with {code} after saying: {self.log.read_text()[-1000:]}")
                 break
             life.kills += 1
-            life.trouble += self._lost(folder, before, rows)
+            life.trouble += self._lost(folder, before, rows) + self._unsaid(code)
             life.survived += not life.trouble
         life.trouble += differing(contents(folder), self.whole.result) if not life.trouble else []
         life.equal = not life.trouble
@@ -140,7 +141,7 @@ class Survival:
     def _lost(
         self, folder: Path, before: Mapping[str, str], rows: Mapping[tuple[str, int], bytes]
     ) -> list[str]:
-        """What was there before and is not any more, or cannot be opened; what a signal should have said."""
+        """What was there before and is not any more, or cannot be opened."""
         lost = damaged(folder)
         if lost:
             return lost
@@ -151,10 +152,13 @@ class Survival:
             for (name, image), row in rows.items()
             if now.get((name, image)) != row
         ]
-        said = self.log.read_text()
-        if "Traceback" in said or self.means.says not in said:
-            lost.append(f"said: {said[-1000:]}")
         return lost
+
+    def _unsaid(self, code: int) -> list[str]:
+        """What a command said instead of the one line that it should have."""
+        said = self.log.read_text()
+        wrong = "Traceback" in said or (code > 0 and self.means.says not in said)
+        return [f"said: {said[-1000:]}"] if wrong else []
 
     @staticmethod
     def _anew(folder: Path, start: Path) -> None:

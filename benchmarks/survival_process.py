@@ -33,23 +33,24 @@ class Means:
     Attributes:
         sign: the signal.
         error: the number of the error.
-        code: the exit code, as `multiprocessing` says it, of a command that it ends.
-        says: what the command then says.
+        codes: exit codes, as `multiprocessing` says them, of a command that it ends: those below 0 are of one
+            that had no time to say anything.
+        says: what the command says otherwise.
     """
 
-    code: int
+    codes: tuple[int, ...]
     says: str = ""
     sign: int | None = None
     error: int | None = None
 
 
-TAKEN_UP = "interrupted; the same command takes it up again\n"
+INTERRUPTED = "interrupted"
 MEANS: Mapping[str, Means] = {
-    "KILL": Means(-signal.SIGKILL, sign=signal.SIGKILL),
-    "TERM": Means(143, TAKEN_UP, sign=signal.SIGTERM),
-    "INT": Means(130, TAKEN_UP, sign=signal.SIGINT),
-    "FULL": Means(2, "no room is left", error=errno.ENOSPC),
-    "READONLY": Means(2, "the disk is read-only", error=errno.EROFS),
+    "KILL": Means((-signal.SIGKILL,), sign=signal.SIGKILL),
+    "TERM": Means((143, -signal.SIGTERM), INTERRUPTED, sign=signal.SIGTERM),
+    "INT": Means((130, -signal.SIGINT), INTERRUPTED, sign=signal.SIGINT),
+    "FULL": Means((2,), "no room is left", error=errno.ENOSPC),
+    "READONLY": Means((2,), "the disk is read-only", error=errno.EROFS),
 }
 
 
