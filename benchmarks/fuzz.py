@@ -114,7 +114,7 @@ def inputs_of(case: Case, house: House) -> st.SearchStrategy[Input]:
 
 def generated(case: Case, house: House, count: int, start: int) -> Iterator[Input]:
     """So many inputs of a case, always the same ones."""
-    made: list[Input] = []
+    made, known = list[Input](), set[bytes]()
     quiet = settings(
         max_examples=count,
         database=None,
@@ -123,16 +123,17 @@ def generated(case: Case, house: House, count: int, start: int) -> Iterator[Inpu
         suppress_health_check=list(HealthCheck),
     )
 
-    @seed(start)
     @quiet
     @given(inputs_of(case, house))
     def note(one: Input) -> None:
-        made.append(one)
+        if one.content not in known:
+            known.add(one.content)
+            made.append(one)
 
-    while len(made) < count:
-        note()
-        start += 1
-        note = seed(start)(note)
+    for another in range(10):
+        seed(start + another)(note)()
+        if len(made) >= count:
+            break
     yield from made[:count]
 
 
@@ -258,7 +259,7 @@ def fuzzed(house: House, every: Sequence[Case], inputs: int, own: int, start: in
     """So many inputs, tried one after the other."""
     tally, worker, number = Tally(), Worker(house, every, whole_answers(house, every)), 0
     for at, (case, count) in enumerate(zip(every, shares(every, inputs), strict=True)):
-        for made in generated(case, house, count, start) if count else ():
+        for made in generated(case, house, count, 1000 * start + 20 * at) if count else ():
             tally.add(case, made, worker.outcome(at, made))
             number += 1
             if own and number % max(1, inputs // own) == 0 and (wrong := apart(house, case, made)):

@@ -14,10 +14,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+import torch
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load, save
+from torch import Tensor
 
 from benchmarks.fuzz_bytes import Input, damaged, made_up
+from data.tensors import digest_of
 
 DEEP = 100_000  # brackets within one another
 BOMB = 1 << 33  # bytes that a small file claims to hold
@@ -136,46 +140,64 @@ def toml_inputs(whole: bytes) -> Strategy:
 
 
 def safetensors_inputs(whole: bytes) -> Strategy:
-    """The header with a value replaced, a tensor of other numbers or another shape; and raw bytes."""
+    """What is noted with tensors, or a tensor, replaced, with and without a right digest; and raw bytes."""
     size = struct.unpack("<Q", whole[:8])[0]
-    header, data = json.loads(whole[8 : 8 + size]), whole[8 + size :]
+    header = json.loads(whole[8 : 8 + size])
     about = json.loads(header["__metadata__"]["about"])
+    tensors = load(whole)
 
-    def packed(new: Any) -> bytes:
+    def resealed(new: Any) -> bytes:
+        noted = json.dumps(new)
+        return save(tensors, {"about": noted, "digest": digest_of(tensors, noted)})
+
+    def with_header(new: Any) -> bytes:
         text = json.dumps(new).encode()
-        return struct.pack("<Q", len(text)) + text + data
+        return struct.pack("<Q", len(text)) + text + whole[8 + size :]
 
-    def told(new: Any) -> bytes:
-        metadata = {**header["__metadata__"], "about": json.dumps(new)}
-        return packed({**header, "__metadata__": metadata})
-
-    deep = st.just(packed({**header, "__metadata__": {"about": "[" * DEEP}}))
+    deep = st.just(save(tensors, {"about": "[" * DEEP, "digest": digest_of(tensors, "[" * DEEP)}))
     sizes = st.sampled_from([0, 2**31, 2**62, 2**64 - 1]).map(lambda n: struct.pack("<Q", n) + whole[8:])
     return (
-        _sealed(replaced(header).map(packed), "header")
-        | _sealed(replaced(about).map(told), "about")
+        _sealed(replaced(about).map(resealed), "about")
         | _sealed(deep, "deep")
-        | sizes.map(lambda content: Input(content, "size"))
-        | _numbers(header, data, size)
+        | _unsealed(replaced(header).map(with_header), "header")
+        | _unsealed(sizes, "size")
+        | _tensors(tensors, json.dumps(about))
         | damaged(whole)
         | made_up((struct.pack("<Q", 2) + b"{}", struct.pack("<Q", 40)))
     )
 
 
-def _numbers(header: dict[str, Any], data: bytes, size: int) -> Strategy:
-    """A tensor whose numbers are all the same, as NaN; nobody has counted them, so no seal."""
-    floats = [name for name, its in header.items() if name != "__metadata__" and its["dtype"] == "F32"]
+def _unsealed(contents: st.SearchStrategy[bytes], how: str) -> Strategy:
+    return contents.map(lambda content: Input(content, how))
 
-    def fill(found: tuple[str, float]) -> bytes:
-        start, end = header[found[0]]["data_offsets"]
-        new = data[:start] + struct.pack("<f", found[1]) * ((end - start) // 4) + data[end:]
-        text = json.dumps(header).encode()
-        return struct.pack("<Q", len(text)) + text + new
 
-    if not floats:
-        return st.nothing()
-    pair = st.tuples(st.sampled_from(floats), st.sampled_from([float("nan"), float("inf"), 1e38, -1e38]))
-    return pair.map(fill).map(lambda content: Input(content, "numbers"))
+def _tensors(tensors: dict[str, Tensor], noted: str) -> Strategy:
+    """One of the tensors is another or gone; with a right digest, or with that of the whole ones."""
+
+    def change(found: tuple[str, str, bool]) -> Input:
+        name, how, right = found
+        other = dict(tensors)
+        del other[name]
+        if how != "gone":
+            other[name] = TENSORS[how](tensors[name]).contiguous()
+        digest = digest_of(other if right else tensors, noted)
+        return Input(save(other, {"about": noted, "digest": digest}), f"tensor, {how}", sealed=right)
+
+    triple = st.tuples(st.sampled_from(sorted(tensors)), st.sampled_from(["gone", *TENSORS]), st.booleans())
+    return triple.map(change)
+
+
+TENSORS: dict[str, Callable[[Tensor], Tensor]] = {
+    "NaN": lambda tensor: torch.full_like(tensor, torch.nan if tensor.is_floating_point() else 0),
+    "infinite": lambda tensor: torch.full_like(tensor, torch.inf if tensor.is_floating_point() else 1),
+    "large": lambda tensor: torch.full_like(tensor, 1e38 if tensor.is_floating_point() else 100),
+    "flat": lambda tensor: tensor.reshape(-1),
+    "shorter": lambda tensor: tensor[:-1] if tensor.ndim else tensor.reshape(1),
+    "double": lambda tensor: tensor.double(),
+    "whole numbers": lambda tensor: tensor.long(),
+    "empty": lambda tensor: tensor.reshape(-1)[:0],
+    "negative": lambda tensor: -tensor - 1 if tensor.dtype != torch.uint8 else tensor // 2,
+}
 
 
 def hdf5_inputs(whole: bytes, victim: str) -> Strategy:

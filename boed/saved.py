@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,8 @@ from boed.part_files import BANK, POSTERIOR
 from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
-from data.errors import CheckpointError, SettingsError
+from data.errors import CheckpointError, SettingsError, one_line
+from data.files import parse_json
 from data.geometry import Geometry
 from data.registry import load
 from data.settings import from_json
@@ -54,6 +54,7 @@ def read_posterior(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = folder / POSTERIOR
     tensors, about = load_tensors(path, COMMAND)
     _require_parts(path, about, ("settings", "geometry", "train_fingerprint"))
+    _require_text(path, about, "train_fingerprint")
     _require_parts(path, tensors, ("places", "bank_ids"))
     return tensors, about
 
@@ -62,6 +63,7 @@ def read_bank(folder: Path) -> Split:
     """The bank that was saved with a fit; raises CheckpointError where anything is missing or damaged."""
     tensors, about = load_tensors(folder / BANK, COMMAND)
     _require_parts(folder / BANK, about, ("fingerprint",))
+    _require_text(folder / BANK, about, "fingerprint")
     _require_parts(folder / BANK, tensors, ("images", "labels", "ids"))
     images, labels, ids = (tensors[name] for name in ("images", "labels", "ids"))
     return Split(images, labels, ids, about["fingerprint"], tensors.get("groups"))
@@ -70,7 +72,7 @@ def read_bank(folder: Path) -> Split:
 def saved_combination(path: Path) -> Combination:
     """The combination that a file has; raises CheckpointError where it is damaged or another version's."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes())
         if not isinstance(values, dict):
             raise TypeError(f"{type(values).__name__} instead of an object")
         return from_json(Combination, values, path=path)
@@ -87,6 +89,14 @@ def _require_parts(path: Path, values: object, names: Sequence[str]) -> None:
     if missing:
         raise CheckpointError(
             f"expected {', '.join(names)} in {path}, found no {', '.join(missing)}; move it away and run "
+            f"`{COMMAND}` again"
+        )
+
+
+def _require_text(path: Path, about: Mapping[str, Any], name: str) -> None:
+    if not isinstance(about[name], str):
+        raise CheckpointError(
+            f"expected {name} in {path} as text, found {one_line(about[name])}; move it away and run "
             f"`{COMMAND}` again"
         )
 

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from data.errors import CheckpointError
-from data.files import write_atomically
+from data.files import parse_json, write_atomically
 from data.system_errors import advice
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Writes tensors with a JSON header; an interrupted write leaves the old file."""
+    """Writes tensors with a JSON header and a digest of both; an interrupted write leaves the old file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"about": json.dumps(about)}
+    noted = json.dumps(about)
+    metadata = {"about": noted, "digest": digest_of(plain, noted)}
     write_atomically(path, lambda beside: save_file(plain, beside, metadata=metadata))
+
+
+def digest_of(tensors: Mapping[str, Tensor], noted: str) -> str:
+    """SHA-256 of tensors on the CPU, with their names, types and shapes, and of what is noted with them.
+
+    >>> import torch
+    >>> digest_of({"a": torch.zeros(2)}, "") == digest_of({"a": torch.zeros(2, 1)}, "")
+    False
+    """
+    hasher = hashlib.sha256(noted.encode())
+    for name, tensor in sorted(tensors.items()):
+        hasher.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return hasher.hexdigest()
 
 
 def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,9 +60,21 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
     try:
         with safe_open(path, "pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            return tensors, json.loads((file.metadata() or {})["about"])
+            metadata = file.metadata() or {}
+        _require_digest(tensors, metadata)
+        about = parse_json(metadata["about"])
+        if not isinstance(about, dict):
+            raise ValueError(f"{type(about).__name__} instead of an object")
+        return tensors, about
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"expected whole safetensors in {path}, found damaged ones ({error}); "
             f"move it away and run `{command}` again"
         ) from None
+
+
+def _require_digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Raises ValueError where tensors or what is noted with them have changed; older files have no digest."""
+    kept = metadata.get("digest")
+    if kept is not None and kept != digest_of(tensors, metadata["about"]):
+        raise ValueError("their checksum is another")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from data.dataset import DataSet
 from data.device import choose_device
@@ -154,7 +155,17 @@ def _with_weights(
         raise CheckpointError(
             f"expected weights of the network of {run_folder / checkpoint.RUN}, found others ({reason})"
         ) from None
+    _require_finite(network, run_folder / checkpoint.MODEL)
     return network, about
+
+
+def _require_finite(network: nn.Module, path: Path) -> None:
+    """Raises CheckpointError for weights that are no numbers: all answers would be none."""
+    wrong = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
+    if wrong:
+        raise CheckpointError(
+            f"expected finite weights in {path}, found others in {wrong[0]}; bring back a copy, or train again"
+        )
 
 
 def build(settings: NetworkSettings) -> HardAttention:

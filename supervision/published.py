@@ -7,12 +7,10 @@ pixels: `celebhq/ATTRIBUTE/IMAGE.txt` for CelebA-HQ, where ATTRIBUTE is a number
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +24,7 @@ from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.places import places_at
 from data.sequences import Sequences
+from data.unpacking import DAMAGE, unpacked
 from supervision.store import SequenceStore
 
 _NAMES = """
@@ -44,6 +43,7 @@ GEOMETRIES = {
 }
 _PLACE = re.compile(r" *([0-9]{1,6}) *, *([0-9]{1,6}) *")
 _IMAGE = re.compile(r"(?:.*/)?([0-9]{1,9})\.(?:png|jpg)\s*")
+LARGEST, LONGEST_TEXT = 1 << 28, 1 << 20  # bytes of an archive, unpacked, and of one of its files
 _END = bytes(2 * tarfile.BLOCKSIZE)  # every whole tar archive ends with so many zeros
 
 
@@ -192,6 +192,7 @@ def _texts(path: Path, attribute: int | None) -> Iterator[tuple[str, str]]:
 def _folder_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for file in sorted(path.rglob("*.txt")):
         if file.is_file() and _numbered(file.name):
+            _require_text(file.as_posix(), file.stat().st_size)
             yield file.as_posix(), file.read_bytes
 
 
@@ -199,26 +200,37 @@ def _archive_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with tarfile.open(fileobj=io.BytesIO(_whole(path)), mode="r:") as archive:
         for member in archive:
             if member.isfile() and _numbered(PurePosixPath(member.name).name):
+                _require_text(member.name, member.size)
                 file = archive.extractfile(member)
                 yield member.name, file.read if file else bytes
 
 
-def _whole(path: Path) -> bytes:
+def _require_text(name: str, size: int) -> None:
+    """Raises DataError for a file that no sequence fills; in an archive a size may be made of holes."""
+    if size > LONGEST_TEXT:
+        raise DataError(f"expected lines 'row, col' in {name}, found {size:,} bytes; fetch it again")
+
+
+def _whole(path: Path) -> bytes | bytearray:
     """The bytes of a tar archive, unpacked; DataError unless it is whole."""
     if not path.is_file():
         raise DataError(f"expected published sequences at {path}, found none; give a .tar.gz or a folder")
-    content = path.read_bytes()
     try:
-        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        content = unpacked(path, LARGEST) if _is_packed(path) else path.read_bytes()
         if not content.endswith(_END):  # of an archive cut between two files tarfile says nothing
             raise EOFError("its end is missing")
         tarfile.open(fileobj=io.BytesIO(content), mode="r:").close()
-    except (EOFError, OSError, zlib.error, tarfile.TarError) as error:
+    except (*DAMAGE, ValueError, tarfile.TarError) as error:
         raise DataError(
             f"expected a .tar.gz, a .tar or a folder of sequences, found {path} damaged or of another kind "
             f"({error}); fetch it again"
         ) from None
     return content
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _numbered(name: str) -> bool:

@@ -21,10 +21,12 @@ import torch
 from torch import Tensor
 
 from data.errors import StoreError
+from data.files import parse_json
 from data.places import with_sides
 from data.sequences import Sequences
 from data.version import SOFTWARE
 from supervision.hdf5 import explained, opened
+from supervision.layout import require_layout
 from supervision.source import SequenceSource, geometry_in
 from supervision.times_beside import times_beside
 
@@ -71,7 +73,8 @@ class SequenceStore(SequenceSource):
         with opened(path, "r") as file:
             try:
                 _require_readable(file, path)
-                settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
+                settings, origin = (_object(file, name) for name in ("settings", "origin"))
+                require_layout(file)
                 arrays = {name: file[name][()] for name in ("image_id", "done")}
                 arrays["candidates"] = _with_sides(file["candidates"][()], settings, path)
                 arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
@@ -79,7 +82,7 @@ class SequenceStore(SequenceSource):
                 software = str(file.attrs.get("software", ""))
                 beside = times_beside(path)
                 times = {name: float(file.attrs.get(name, beside[name])) for name in TIMES}
-            except (KeyError, TypeError, ValueError) as error:
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
                     f"its parts ({error}); name another file, or make it with `boed generate`"
@@ -177,12 +180,26 @@ class SequenceStore(SequenceSource):
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
         with opened(self.path, "r") as file:
             places = _with_sides(file[_places_name(file)][()][chosen], self.settings, self.path)
+            self._require_inside(places)
             maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
                 torch.from_numpy(places.astype(np.int64)),
                 torch.from_numpy(file["epe"][()][chosen]),
                 torch.from_numpy(file["entropy"][()][chosen]),
                 torch.from_numpy(maps.astype(np.float32)),
+            )
+
+    def _require_inside(self, places: np.ndarray) -> None:
+        """Raises StoreError for squares that are none, or that begin outside of the images."""
+        row, col, side = np.moveaxis(places.astype(np.int64), -1, 0)
+        stray = (row < 0) | (col < 0) | (side < 1)
+        if "geometry" in self.settings:
+            height, width = self.geometry.image_size
+            stray |= (row >= height) | (col >= width) | (side > max(height, width))
+        if stray.any():
+            raise StoreError(
+                f"expected places of squares in the images of {self.path}, found {places[stray][0].tolist()}; "
+                "bring back a copy, or move it away and generate again"
             )
 
     def _rearrange(self, ids: Tensor) -> None:
@@ -224,6 +241,14 @@ def _allocate(
         file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
     beside.replace(path)
+
+
+def _object(file: h5py.File, name: str) -> dict[str, Any]:
+    """An attribute that holds a JSON object."""
+    value = parse_json(file.attrs[name])
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is {type(value).__name__} instead of an object")
+    return value
 
 
 def _require_readable(file: h5py.File, path: Path) -> None:

@@ -41,6 +41,12 @@ def one_line_errors() -> Iterator[None]:
         found = on_one_line(f"expected files that can be read and written, found: {error}{todo}")
         click.echo(f"error: {found}", err=True)
         sys.exit(2)
+    except MemoryError:
+        click.echo(
+            "error: expected enough memory, found too little; take smaller files or settings, or another machine",
+            err=True,
+        )
+        sys.exit(2)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(130)

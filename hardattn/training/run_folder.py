@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
-from data.errors import SettingsError, TrainingError
-from data.files import write_json, write_text
+from data.errors import CheckpointError, SettingsError, TrainingError, one_line
+from data.files import parse_json, write_json, write_text
 from data.owner import owned
 from data.progress import Progress, progress_bar
 from data.tensors import load_tensors, save_tensors
@@ -24,6 +24,7 @@ from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
 
 LARGEST_SEED = 2**31
+FIGURES = ("iteration", "seconds", "nll", "accuracy")  # that every line of a log has
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
 
@@ -122,7 +123,19 @@ def _ended(last: Path, budget: Budget, total: int | None) -> bool:
     if not last.exists():
         return False
     about = load_tensors(last, checkpoint.COMMAND)[1]
-    return budget.spent(about["iteration"], about["seconds"], total)
+    iteration, seconds = (_noted(about, name, last) for name in ("iteration", "seconds"))
+    return budget.spent(int(iteration), seconds, total)
+
+
+def _noted(about: Mapping[str, Any], name: str, path: Path) -> float:
+    """A number that is noted with weights; raises CheckpointError where it is none."""
+    value = about.get(name)
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise CheckpointError(
+            f"expected {name} of a training in {path}, found {one_line(value)}; move it away and run "
+            f"`{checkpoint.COMMAND}` again"
+        )
+    return value
 
 
 def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
@@ -181,7 +194,7 @@ def _refuse_divergence(learner: Trainer, line: Mapping[str, Any], folder: Path) 
 def _has_learned(folder: Path) -> bool:
     """Whether the weights that are kept are of a later iteration than the first."""
     path = folder / checkpoint.MODEL
-    return path.exists() and load_tensors(path, checkpoint.COMMAND)[1]["iteration"] > 0
+    return path.exists() and _noted(load_tensors(path, checkpoint.COMMAND)[1], "iteration", path) > 0
 
 
 def _metrics(line: Mapping[str, Any]) -> dict[str, float]:
@@ -201,12 +214,29 @@ def log_text(lines: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_log(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of log.jsonl; a half-written last line is left out."""
-    for line in path.read_text().splitlines() if path.exists() else []:
+    """The lines of log.jsonl; a half-written last line is left out.
+
+    Raises:
+        CheckpointError: a line before the last is damaged.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
         try:
-            yield json.loads(line)
-        except ValueError:
-            return
+            values = parse_json(line)
+            if not isinstance(values, dict) or not all(_is_figure(values.get(name)) for name in FIGURES):
+                raise ValueError(f"no {', '.join(FIGURES)}")
+        except ValueError as error:
+            if number == len(lines):
+                return
+            raise CheckpointError(
+                f"expected a check of the training in line {number} of {path}, found damage ({error}); bring "
+                "back a copy, or train again"
+            ) from None
+        yield values
+
+
+def _is_figure(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def require_seed(seed: int) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import SettingsError
+from data.files import read_toml
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.experiments.reproduce.settings import in_words
@@ -82,11 +83,11 @@ def read_grid(dataset: str, path: Path | None = None) -> list[Member]:
     Raises:
         SettingsError: there is no such file, or it does not say what to train.
     """
-    text = _own(dataset) if path is None else path.read_text()
+    written = tomllib.loads(_own(dataset)) if path is None else read_toml(path)
     try:
-        families = tomllib.loads(text)["families"]
+        families = written["families"]
         members = [_member(family, sizes) for family in families for sizes in family["sizes"]]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"expected families with a name and sizes in {path or dataset}, found otherwise ({error}); "
             "see hardattn/experiments/frontier/grids"
