@@ -75,6 +75,8 @@ class Tally:
         self.counts[case.kind, outcome.verdict] += 1
         self.megabytes = max(self.megabytes, outcome.megabytes)
         self.seconds = max(self.seconds, outcome.seconds)
+        if os.environ.get("FZ") and outcome.verdict == CHANGED:
+            print("CHANGED", case.kind, case.name, made.how, made.sealed, file=sys.stderr)
         if outcome.verdict == FAULT:
             self.faults.append({"kind": case.kind, "name": case.name, "how": made.how, "told": outcome.told})
 

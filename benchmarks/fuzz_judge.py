@@ -23,6 +23,7 @@ from data.cli.commands import one_line_errors
 
 SECONDS = 10.0  # that an answer may take
 MEGABYTES = 1024  # of memory that an answer may take, beside what the process has
+WARNED = r"\.py:[0-9]+: \w+Warning: "
 RIGHT, CHANGED, REFUSED, FAULT = "right", "changed", "refused", "fault"
 Answer = Callable[[str], object]
 
@@ -202,7 +203,7 @@ def _answered(case: Case) -> tuple[str, str, str]:
     if code != 0:
         lines = traceback.format_exception(*error) if error and error[1] else []
         return FAULT, f"exit code {code}: {' '.join(lines[-1:]).strip()}\n{''.join(lines[-3:])}", ""
-    if re.search(r"Warning: |Traceback", err):
+    if re.search(rf"{WARNED}|Traceback \(", err):
         return FAULT, f"a warning: {err.strip()[-300:]}", ""
     try:
         return RIGHT, "", str(case.answer(out))
@@ -214,8 +215,8 @@ def _refusal(out: str, err: str) -> tuple[str, str, str]:
     """Whether a refusal is one line that says what is wrong."""
     lines = [line for line in re.split(r"[\r\n]+", err) if line.strip()]
     last = lines[-1] if lines else ""
-    told = last.startswith("error: expected ") and sum("error: " in line for line in lines) == 1
-    if out or not told or "Traceback" in err or "found" not in last:
+    told = last.startswith("error: ") and "expected" in last and sum("error: " in line for line in lines) == 1
+    if out or not told or "Traceback (" in err or "found" not in last:
         return FAULT, f"no refusal in one line: {out[-200:]!r} {err[-500:]!r}", ""
     if len(last) > 3000:
         return FAULT, f"a line of {len(last)} characters: {last[:200]}", ""

@@ -32,6 +32,7 @@ from boed.saved import (
     TaskFacts,
     read_posterior,
     restore,
+    rows_of_bank,
     saved_facts,
     saved_geometry,
     saved_settings,
@@ -254,7 +255,7 @@ class Approximations:
             attributes=facts.attributes,
         )
         restore(q, tensors, folder)
-        rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
+        rows = rows_of_bank(folder / POSTERIOR, train, tensors["bank_ids"])
         bank = train.take(rows).to(device)
         return cls(q.eval().to(device), bank, places.to(device), geometry, settings, facts=facts)
 

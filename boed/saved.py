@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from boed.combination import Combination
@@ -66,7 +67,23 @@ def read_bank(folder: Path) -> Split:
     _require_text(folder / BANK, about, "fingerprint")
     _require_parts(folder / BANK, tensors, ("images", "labels", "ids"))
     images, labels, ids = (tensors[name] for name in ("images", "labels", "ids"))
+    _require_images(folder / BANK, tensors)
     return Split(images, labels, ids, about["fingerprint"], tensors.get("groups"))
+
+
+def _require_images(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises CheckpointError where images, labels and ids are none, or not as many as each other."""
+    images, labels, ids = (tensors[name] for name in ("images", "labels", "ids"))
+    groups = tensors.get("groups", ids)
+    counted = images.ndim == 4 and len({len(images), len(labels), ids.numel(), groups.numel()}) == 1
+    typed = images.dtype == torch.uint8 and labels.dtype == ids.dtype == groups.dtype == torch.int64
+    ordered = counted and typed and bool((ids.diff() > 0).all()) and bool((labels >= 0).all())
+    if not ordered:
+        shapes = ", ".join(f"{name} {value.dtype} {tuple(value.shape)}" for name, value in tensors.items())
+        raise CheckpointError(
+            f"expected images, labels from 0 on and increasing ids in {path}, found others ({shapes}); move it "
+            f"away and run `{COMMAND}` again"
+        )
 
 
 def saved_combination(path: Path) -> Combination:
@@ -94,7 +111,7 @@ def _require_parts(path: Path, values: object, names: Sequence[str]) -> None:
 
 
 def _require_text(path: Path, about: Mapping[str, Any], name: str) -> None:
-    if not isinstance(about[name], str):
+    if not isinstance(about[name], str) or not about[name].isprintable():
         raise CheckpointError(
             f"expected {name} in {path} as text, found {one_line(about[name])}; move it away and run "
             f"`{COMMAND}` again"
@@ -140,6 +157,17 @@ def training_images(
             f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
         )
     return train
+
+
+def rows_of_bank(path: Path, train: Split, ids: Tensor) -> Tensor:
+    """Where the images of the bank are among the training images; raises CheckpointError for one that is not."""
+    known = train.ids.cpu()
+    rows = torch.searchsorted(known, ids).clamp(max=len(known) - 1) if ids.dtype == known.dtype else None
+    if rows is None or not torch.equal(known[rows], ids):
+        raise CheckpointError(
+            f"expected training images as the bank of {path}, found others; move it away and run `{COMMAND}` again"
+        )
+    return rows
 
 
 def restore(q: Posterior, tensors: dict[str, Tensor], folder: Path) -> None:

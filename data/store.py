@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -147,10 +148,10 @@ def _whole(folder: Path, shape: tuple[int, ...]) -> tuple[Tensor, str]:
     """Images and fingerprint of a complete store; raises DataError where they are damaged."""
     try:
         fingerprint = parse_json((folder / "store.json").read_bytes())["fingerprint"]
-        if not isinstance(fingerprint, str):
-            raise TypeError("a fingerprint that is no text")
+        if not re.fullmatch("[0-9a-f]{64}", fingerprint):
+            raise ValueError("a fingerprint that is none")
         return _mapped(folder / "images.npy", shape), fingerprint
-    except (ValueError, TypeError, KeyError, EOFError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise DataError(
             f"expected whole decoded images in {folder}, found them damaged ({' '.join(str(error).split())}); "
             "remove that folder, they are decoded again"
@@ -182,7 +183,7 @@ def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]
             _mapped(path, shape)
             if 0 <= done <= shape[0]:
                 return np.lib.format.open_memmap(path, mode="r+"), done
-        except (ValueError, EOFError):
+        except ValueError:
             pass  # what is damaged is decoded from the beginning
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     _reserve(path)
@@ -202,7 +203,12 @@ def _reserve(path: Path) -> None:
 
 def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
     """Images of this shape in a file; raises ValueError for anything else."""
-    array = np.load(path, mmap_mode="r")
+    try:
+        array = np.load(path, mmap_mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # of a broken header numpy raises nearly anything
+        raise ValueError(f"{type(error).__name__}: {error}") from None
     if array.shape != shape or array.dtype != np.uint8:
         raise ValueError(f"{array.dtype} of {array.shape} instead of {shape}")
     with warnings.catch_warnings():

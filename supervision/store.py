@@ -81,7 +81,7 @@ class SequenceStore(SequenceSource):
                 arrays["schema"] = np.asarray(file.attrs["schema"])
                 software = str(file.attrs.get("software", ""))
                 beside = times_beside(path)
-                times = {name: float(file.attrs.get(name, beside[name])) for name in TIMES}
+                times = {name: _seconds(file.attrs.get(name, beside[name])) for name in TIMES}
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
@@ -241,6 +241,14 @@ def _allocate(
         file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
     beside.replace(path)
+
+
+def _seconds(value: Any) -> float:
+    """A time, or a number of timed sequences."""
+    seconds = float(value)
+    if not 0 <= seconds < np.inf:
+        raise ValueError(f"{seconds} instead of a time")
+    return seconds
 
 
 def _object(file: h5py.File, name: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from typing import Any
 
 from data.errors import SettingsError
 from data.files import read_toml
+from data.settings import mistyped
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.experiments.reproduce.settings import in_words
@@ -125,8 +126,12 @@ def _member(family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
     sensor = {key: value for key, value in sizes.items() if method and key in SENSOR}
     own = {key: value for key, value in sizes.items() if key not in sensor}
     recipe = {**family.get("recipe", {}), **own}
-    (Recipe if method else BaselineRecipe)(**recipe)  # an unknown field is a TypeError
-    return Member(family["name"], baseline, method, sequences, sensor, recipe, sizes)
+    kind = Recipe if method else BaselineRecipe
+    kind(**recipe)  # an unknown field is a TypeError
+    member = Member(family["name"], baseline, method, sequences, sensor, recipe, sizes)
+    for name, wanted in {**mistyped(kind, recipe), **mistyped(Member, vars(member))}.items():
+        raise TypeError(f"{name} that is not {wanted}")
+    return member
 
 
 def _own(dataset: str) -> str:
