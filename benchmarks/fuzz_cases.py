@@ -122,8 +122,13 @@ def _trained(house: House, folder: Path) -> Iterator[Case]:
     evaluation = run / "evaluation.json"
     evaluate = _hardattn("evaluate", run, "--json")
     _done(evaluate)
-    yield Case("JSON beside", evaluation.name, evaluation, evaluation.read_bytes(), evaluate, _same, weight=0.4, own=run)
-    log = run / "log.jsonl"
+    page = house.run / "r.html"
+    report = _hardattn("report", run, "--out", page)
+    yield Case(
+        "JSON beside", evaluation.name, evaluation, evaluation.read_bytes(), report, lambda said: page.read_text(), weight=0.5, own=run
+    )
+    about, log = run / "run.json", run / "log.jsonl"
+    yield Case("JSON beside", "run.json, evaluated", about, about.read_bytes(), evaluate, _same, weight=0.4, own=run)
     yield Case("JSON beside", "log.jsonl, evaluated", log, log.read_bytes(), evaluate, _same, weight=0.3, own=run)
 
 

@@ -208,7 +208,7 @@ def hdf5_inputs(whole: bytes, victim: str) -> Strategy:
     """
     with h5py.File(io.BytesIO(whole), "r") as file:
         names, attributes = list(file), list(file.attrs)
-        settings = json.loads(file.attrs["settings"])
+        objects = {name: json.loads(file.attrs[name]) for name in ("settings", "origin")}
 
     def edited(edit: Callable[[h5py.File], None]) -> Input:
         buffer = io.BytesIO(whole)
@@ -231,11 +231,12 @@ def hdf5_inputs(whole: bytes, victim: str) -> Strategy:
         return edit
 
     values = st.sampled_from([None, 0, 1, -1, 3.5, float("nan"), "", "{}", "[]", "null", "[" * DEEP, b"\xff", [1]])
-    told = replaced(settings).map(json.dumps)
+    told = {name: replaced(value).map(json.dumps) for name, value in objects.items()}
     return (
         st.builds(array, st.sampled_from(names), st.sampled_from(ARRAYS)).map(edited)
         | st.builds(attribute, st.sampled_from(attributes), values).map(edited)
-        | st.builds(attribute, st.just("settings"), told).map(edited)
+        | st.builds(attribute, st.just("settings"), told["settings"]).map(edited)
+        | st.builds(attribute, st.just("origin"), told["origin"]).map(edited)
         | damaged(whole)
         | made_up((b"\x89HDF\r\n\x1a\n",))
     )

@@ -75,15 +75,19 @@ def mistyped(kind: type[Any], values: Mapping[str, Any]) -> dict[str, str]:
 def fits(option: Any, value: Any) -> bool:
     """Whether a value of JSON can be one of a type; of a mapping, a literal and the like all but None can.
 
-    >>> fits(float, 1), fits(int, 1.5), fits(int, True), fits(tuple[int, ...], [1]), fits(type(None), 0)
-    (True, False, False, True, False)
+    >>> fits(float, 1), fits(int, 1.5), fits(int, True), fits(type(None), 0)
+    (True, False, False, False)
+    >>> fits(tuple[int, ...], [1]), fits(tuple[int, ...], ["1"])
+    (True, False)
     """
     if option in (int, float):
         return isinstance(value, int | option) and not isinstance(value, bool)
     if option in (bool, str, NoneType):
         return isinstance(value, option)
     if get_origin(option) is tuple:
-        return isinstance(value, list | tuple)
+        inner, *more = get_args(option)
+        each = value if more == [...] and isinstance(value, list | tuple) else ()
+        return isinstance(value, list | tuple) and all(any(fits(o, v) for o in _options(inner)) for v in each)
     if is_dataclass(option):
         return isinstance(value, Mapping)
     return value is not None or option is Any or None in get_args(option)

@@ -74,6 +74,8 @@ class SequenceStore(SequenceSource):
             try:
                 _require_readable(file, path)
                 settings, origin = (_object(file, name) for name in ("settings", "origin"))
+                if not isinstance(settings.get("design", {}), dict):
+                    raise TypeError("the design in its settings is no object")
                 require_layout(file)
                 arrays = {name: file[name][()] for name in ("image_id", "done")}
                 arrays["candidates"] = _with_sides(file["candidates"][()], settings, path)
