@@ -20,29 +20,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
 from hypothesis import HealthCheck, Phase, given, seed, settings
-from hypothesis import strategies as st
 
-from benchmarks.fuzz_bytes import Input
+from benchmarks.fuzz_archives import gzip_inputs, tar_inputs
+from benchmarks.fuzz_bytes import Input, Strategy, damaged, made_up
 from benchmarks.fuzz_cases import VICTIM, cases
-from benchmarks.fuzz_formats import (
-    gzip_inputs,
-    hdf5_inputs,
-    image_inputs,
-    json_inputs,
-    safetensors_inputs,
-    tar_inputs,
-    text_inputs,
-    toml_inputs,
-)
-from benchmarks.fuzz_bytes import damaged, made_up
+from benchmarks.fuzz_images import image_inputs
 from benchmarks.fuzz_judge import (
     CHANGED,
     FAULT,
@@ -56,6 +47,9 @@ from benchmarks.fuzz_judge import (
     limit_memory,
     tried,
 )
+from benchmarks.fuzz_stores import hdf5_inputs
+from benchmarks.fuzz_tensors import safetensors_inputs
+from benchmarks.fuzz_text import json_inputs, text_inputs, toml_inputs
 
 PATIENCE = 6  # times the seconds that an answer may take, on a clock that other work slows down
 HEADROOM = 3  # times the memory that an answer may take, as addresses
@@ -75,8 +69,6 @@ class Tally:
         self.counts[case.kind, outcome.verdict] += 1
         self.megabytes = max(self.megabytes, outcome.megabytes)
         self.seconds = max(self.seconds, outcome.seconds)
-        if os.environ.get("FZ") and outcome.verdict == CHANGED:
-            print("CHANGED", case.kind, case.name, made.how, made.sealed, file=sys.stderr)
         if outcome.verdict == FAULT:
             self.faults.append({"kind": case.kind, "name": case.name, "how": made.how, "told": outcome.told})
 
@@ -91,22 +83,26 @@ class Tally:
         return "\n".join([head, *lines])
 
 
-def inputs_of(case: Case, house: House) -> st.SearchStrategy[Input]:
-    """The inputs that suit the format of a case."""
+def inputs_of(case: Case, house: House, *, large: bool = True) -> Strategy:
+    """The inputs that suit the format of a case.
+
+    Args:
+        large: whether files are among them that unpack to hundreds of megabytes.
+    """
     name, whole = case.path.name, case.whole
     if name.endswith(".h5"):
         return hdf5_inputs(whole, str(house.outside / VICTIM))
-    by_ending: dict[str, Callable[[bytes], st.SearchStrategy[Input]]] = {
+    by_ending: dict[str, Callable[[bytes], Strategy]] = {
         ".safetensors": safetensors_inputs,
         ".json": json_inputs,
         ".jsonl": json_inputs,
         ".toml": toml_inputs,
         ".txt": text_inputs,
-        ".tar": tar_inputs,
-        ".tar.gz": tar_inputs,
-        ".gz": gzip_inputs,
-        ".png": image_inputs,
-        ".jpg": image_inputs,
+        ".tar": partial(tar_inputs, large=large),
+        ".tar.gz": partial(tar_inputs, large=large),
+        ".gz": partial(gzip_inputs, large=large),
+        ".png": partial(image_inputs, large=large),
+        ".jpg": partial(image_inputs, large=large),
     }
     for ending, inputs in by_ending.items():
         if name.endswith(ending):
@@ -114,8 +110,8 @@ def inputs_of(case: Case, house: House) -> st.SearchStrategy[Input]:
     return damaged(whole) | made_up((whole[:16],))
 
 
-def generated(case: Case, house: House, count: int, start: int) -> Iterator[Input]:
-    """So many inputs of a case, always the same ones."""
+def generated(inputs: Strategy, count: int, start: int) -> list[Input]:
+    """So many inputs, always the same ones."""
     made, known = list[Input](), set[bytes]()
     quiet = settings(
         max_examples=count,
@@ -126,7 +122,7 @@ def generated(case: Case, house: House, count: int, start: int) -> Iterator[Inpu
     )
 
     @quiet
-    @given(inputs_of(case, house))
+    @given(inputs)
     def note(one: Input) -> None:
         if one.content not in known:
             known.add(one.content)
@@ -136,7 +132,7 @@ def generated(case: Case, house: House, count: int, start: int) -> Iterator[Inpu
         seed(start + another)(note)()
         if len(made) >= count:
             break
-    yield from made[:count]
+    return made[:count]
 
 
 def shares(every: Sequence[Case], inputs: int) -> list[int]:
@@ -238,7 +234,9 @@ def _around() -> dict[str, str]:
 @click.command()
 @click.option("--inputs", default=2000, show_default=True, help="How many in all.")
 @click.option("--only", help="Kinds and names that begin so.")
-@click.option("--own", default=20, show_default=True, help="How many are tried in processes of their own too.")
+@click.option(
+    "--own", default=20, show_default=True, help="How many are tried in processes of their own too."
+)
 @click.option("--seed", "start", default=0, show_default=True, help="Of the inputs.")
 @click.option("--report", type=click.Path(path_type=Path), help="JSON lines of the faults.")
 def main(inputs: int, only: str | None, own: int, start: int, report: Path | None) -> None:
@@ -261,7 +259,7 @@ def fuzzed(house: House, every: Sequence[Case], inputs: int, own: int, start: in
     """So many inputs, tried one after the other."""
     tally, worker, number = Tally(), Worker(house, every, whole_answers(house, every)), 0
     for at, (case, count) in enumerate(zip(every, shares(every, inputs), strict=True)):
-        for made in generated(case, house, count, 1000 * start + 20 * at) if count else ():
+        for made in generated(inputs_of(case, house), count, 1000 * start + 20 * at) if count else ():
             tally.add(case, made, worker.outcome(at, made))
             number += 1
             if own and number % max(1, inputs // own) == 0 and (wrong := apart(house, case, made)):

@@ -1,4 +1,4 @@
-"""Inputs for `benchmarks.fuzz` that know nothing of a format: bytes flipped, cut, swapped, put in, or made up."""
+"""Inputs for `benchmarks.fuzz` that know no format: bytes flipped, cut, swapped, put in, or made up."""
 
 from __future__ import annotations
 
@@ -24,12 +24,21 @@ class Input:
     sealed: bool = False
 
 
-def damaged(whole: bytes) -> st.SearchStrategy[Input]:
-    """Whole bytes with one kind of damage.
+Strategy = st.SearchStrategy[Input]
 
-    >>> {damaged(b"whole").example().how for _ in range(3)} <= set(DAMAGES)  # doctest: +SKIP
-    True
-    """
+
+def sealed(contents: st.SearchStrategy[bytes], how: str) -> Strategy:
+    """Inputs whose format has no checksums, or whose checksums are right."""
+    return contents.map(lambda content: Input(content, how, sealed=True))
+
+
+def unsealed(contents: st.SearchStrategy[bytes], how: str) -> Strategy:
+    """Inputs whose checksums, where their format has any, are those of the whole file."""
+    return contents.map(lambda content: Input(content, how))
+
+
+def damaged(whole: bytes) -> st.SearchStrategy[Input]:
+    """Whole bytes with one kind of damage."""
     return st.sampled_from(sorted(DAMAGES)).flatmap(
         lambda how: DAMAGES[how](whole).map(lambda content: Input(content, how))
     )
@@ -58,7 +67,9 @@ def _flipped(whole: bytes) -> st.SearchStrategy[bytes]:
 
 
 def _cut(whole: bytes) -> st.SearchStrategy[bytes]:
-    return _place(whole).map(lambda end: whole[:end]) | _place(whole).map(lambda end: whole[: len(whole) - end])
+    return _place(whole).map(lambda end: whole[:end]) | _place(whole).map(
+        lambda end: whole[: len(whole) - end]
+    )
 
 
 def _beheaded(whole: bytes) -> st.SearchStrategy[bytes]:

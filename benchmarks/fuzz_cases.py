@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import shutil
 import struct
 import tarfile
@@ -16,10 +15,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 import boed
-from benchmarks.fuzz_formats import packed
+from benchmarks.fuzz_archives import packed
 from benchmarks.fuzz_judge import Answer, Case, House
 from boed.cli.main import main as boed_command
-from data.cli.config import read_config
 from data.dataset import DataSet
 from data.layouts import CELEBAHQ_ANNOTATIONS, CELEBAHQ_IMAGES
 from hardattn.cli.main import main as hardattn_command
@@ -31,14 +29,18 @@ PHOTOS = 12
 VICTIM = "victim.h5"
 
 
-def cases(house: House) -> list[Case]:
-    """All of them, whose files are in `house.root / "inputs"`."""
+def cases(house: House, *, fitted: bool = True) -> list[Case]:
+    """All of them, whose files are in `house.root / "inputs"`.
+
+    Args:
+        fitted: whether approximations are among them, which take seconds to make.
+    """
     inputs = house.root / "inputs"
     (house.outside / "victim.txt").write_text("20, 20\n")
     made = [
         *_stores(house, inputs / "stores"),
         *_trained(house, inputs / "runs"),
-        *_fitted(inputs / "fit"),
+        *(_fitted(inputs / "fit") if fitted else ()),
         *_faces(house, inputs / "faces"),
         *_birds(house, inputs / "birds"),
         *_folders(house, inputs / "folder"),
@@ -99,7 +101,9 @@ def _stores(house: House, folder: Path) -> Iterator[Case]:
     yield Case("store", "imitated", one, one.read_bytes(), imitated, _same, weight=0.5)
     picture = house.run / "p.png"
     drawn = _boed("show", maps, "--image", 213, "--out", picture)
-    yield Case("store", "drawn", maps, maps.read_bytes(), drawn, lambda said: picture.read_bytes(), weight=0.3)
+    yield Case(
+        "store", "drawn", maps, maps.read_bytes(), drawn, lambda said: picture.read_bytes(), weight=0.3
+    )
 
 
 def _training(folder: Path, name: str) -> list[object]:
@@ -112,7 +116,11 @@ def _trained(house: House, folder: Path) -> Iterator[Case]:
     run, photo = folder / "hardattn-t-0", folder / "photo.png"
     _noise(photo, 40, 40, seed=0)
     predict = _hardattn("predict", run, photo, "--json", "--device", "cpu")
-    for name, kind, weight in (("model.safetensors", "weights", 4), ("run.json", "JSON beside", 4), ("log.jsonl", "JSON beside", 1)):
+    for name, kind, weight in (
+        ("model.safetensors", "weights", 4),
+        ("run.json", "JSON beside", 4),
+        ("log.jsonl", "JSON beside", 1),
+    ):
         path = run / name
         yield Case(kind, name, path, path.read_bytes(), predict, _same, name == "model.safetensors", weight)
     last = run / "last.safetensors"
@@ -125,11 +133,22 @@ def _trained(house: House, folder: Path) -> Iterator[Case]:
     page = house.run / "r.html"
     report = _hardattn("report", run, "--out", page)
     yield Case(
-        "JSON beside", evaluation.name, evaluation, evaluation.read_bytes(), report, lambda said: page.read_text(), weight=0.5, own=run
+        "JSON beside",
+        evaluation.name,
+        evaluation,
+        evaluation.read_bytes(),
+        report,
+        lambda said: page.read_text(),
+        weight=0.5,
+        own=run,
     )
     about, log = run / "run.json", run / "log.jsonl"
-    yield Case("JSON beside", "run.json, evaluated", about, about.read_bytes(), evaluate, _same, weight=0.4, own=run)
-    yield Case("JSON beside", "log.jsonl, evaluated", log, log.read_bytes(), evaluate, _same, weight=0.3, own=run)
+    yield Case(
+        "JSON beside", "run.json, evaluated", about, about.read_bytes(), evaluate, _same, weight=0.4, own=run
+    )
+    yield Case(
+        "JSON beside", "log.jsonl, evaluated", log, log.read_bytes(), evaluate, _same, weight=0.3, own=run
+    )
 
 
 def _fitted(folder: Path) -> Iterator[Case]:
@@ -175,9 +194,13 @@ def _faces(house: House, root: Path) -> Iterator[Case]:
         return _boed("import", path, "--attribute", "Male", "--data-root", root, "--out", out)
 
     face, text = root / CELEBAHQ_IMAGES / "1.jpg", root / "texts/celebhq/20/1.txt"
-    yield Case("annotations", "attributes", annotations, annotations.read_bytes(), imported(plain), answer, weight=3)
+    yield Case(
+        "annotations", "attributes", annotations, annotations.read_bytes(), imported(plain), answer, weight=3
+    )
     yield Case("image", "face", face, face.read_bytes(), imported(plain), answer)
-    yield Case("annotations", "sequences", text, text.read_bytes(), imported(root / "texts"), answer, weight=2)
+    yield Case(
+        "annotations", "sequences", text, text.read_bytes(), imported(root / "texts"), answer, weight=2
+    )
     yield Case("archive", plain.name, plain, plain.read_bytes(), imported(plain), answer, weight=2)
     yield Case("archive", zipped.name, zipped, zipped.read_bytes(), imported(zipped), answer, True, 2)
 
@@ -204,7 +227,9 @@ def _birds(house: House, root: Path) -> Iterator[Case]:
         "train_test_split.txt": [f"{i} {int(i % 4 > 0)}" for i in ids],
         "bounding_boxes.txt": [f"{i} 3.0 4.0 20.0 21.5" for i in ids],
         "parts/parts.txt": ["1 beak", "2 left eye", "3 tail"],
-        "parts/part_locs.txt": [f"{i} {p} {5.5 * p} 12.0 {int(i % 3 > 0 or p == 1)}" for i in ids for p in (1, 2, 3)],
+        "parts/part_locs.txt": [
+            f"{i} {p} {5.5 * p} 12.0 {int(i % 3 > 0 or p == 1)}" for i in ids for p in (1, 2, 3)
+        ],
     }
     (root / "parts").mkdir()
     for file, lines in texts.items():
@@ -226,8 +251,21 @@ def _folders(house: House, root: Path) -> Iterator[Case]:
         _noise(root / "masks" / name, 36, 33, seed + 100, "L")
     classes, parts, out = root / "classes.txt", root / "parts.txt", house.run / "f.h5"
     classes.write_text("# three of them\ncat\ndog\nemu\n")
-    parts.write_text("".join(f"{i} beak {i % 30}.5 7 1\n{i} tail 3 {i % 20} {i % 2}\n" for i in range(len(names))))
-    data = ("--dataset", "folder", "--data-root", root, "--image-size", SIDE, "--split", "train", "--out", out)
+    parts.write_text(
+        "".join(f"{i} beak {i % 30}.5 7 1\n{i} tail 3 {i % 20} {i % 2}\n" for i in range(len(names)))
+    )
+    data = (
+        "--dataset",
+        "folder",
+        "--data-root",
+        root,
+        "--image-size",
+        SIDE,
+        "--split",
+        "train",
+        "--out",
+        out,
+    )
     salient = _hardattn("saliency", *data, "--saliency", root / "masks", "--images", 4)
     answer = _stored(out)
     listed = (salient[0], [*salient[1], "--classes", str(classes)])
@@ -275,9 +313,19 @@ def _settings(house: House, folder: Path) -> Iterator[Case]:
     """Options in a file, and the networks of a frontier."""
     folder.mkdir()
     options, grid = folder / "o.toml", folder / "g.toml"
-    options.write_text('dataset = "digits"\nimages = 3\nglimpses = 2\nsides = "8,16"\ndata-seed = 0\nfirst-glance = false\n')
+    options.write_text(
+        'dataset = "digits"\nimages = 3\nglimpses = 2\nsides = "8,16"\ndata-seed = 0\nfirst-glance = false\n'
+    )
     out = house.run / "o.h5"
-    yield Case("TOML", "options", options, options.read_bytes(), _hardattn("parts", "--config", options, "--out", out), _stored(out), weight=2)
+    yield Case(
+        "TOML",
+        "options",
+        options,
+        options.read_bytes(),
+        _hardattn("parts", "--config", options, "--out", out),
+        _stored(out),
+        weight=2,
+    )
     own = Path(__file__).parents[1] / "hardattn/experiments/frontier/grids/digits.toml"
     shutil.copy(own, grid)
     yield Case("TOML", "frontier", grid, grid.read_bytes(), lambda: repr(read_grid("digits", grid)), str)

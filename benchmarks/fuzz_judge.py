@@ -128,7 +128,9 @@ class House:
                 Path(name).parent.mkdir(parents=True, exist_ok=True)
                 Path(name).write_bytes(self._contents[name])
                 os.utime(name, ns=(self._facts[name][1],) * 2)
-        for folder in [folder for folder in self.cache.iterdir() if folder.is_dir() and not any(folder.iterdir())]:
+        for folder in [
+            folder for folder in self.cache.iterdir() if folder.is_dir() and not any(folder.iterdir())
+        ]:
             folder.rmdir()
         shutil.rmtree(self.run, ignore_errors=True)
         self.run.mkdir()
@@ -142,7 +144,9 @@ class House:
             self.wrote.append(event)
         elif event == "open" and _writes(details) and not self._allowed(details[0]):
             self.wrote.append(f"open {details[0]!r}")
-        elif event in ("os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod") and not self._allowed(details[0]):
+        elif event in ("os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.chmod") and not self._allowed(
+            details[0]
+        ):
             self.wrote.append(f"{event} {details[0]!r}")
         elif event in ("os.rename", "os.link", "os.symlink") and not all(map(self._allowed, details[:2])):
             self.wrote.append(f"{event} {details[:2]!r}")
@@ -182,9 +186,8 @@ def tried(house: House, case: Case, made: Input, whole: str | None) -> Outcome:
         verdict = CHANGED
         if case.checked and not made.sealed:
             verdict, told = FAULT, f"another answer, although the bytes are damaged: {answer[:200]}"
-    for wrong, what in ((wrote, "touched"), (changed, "changed")):
-        if wrong:
-            verdict, told = FAULT, f"{what} {', '.join(wrong)[:300]}"
+    if wrote or changed:
+        verdict, told = FAULT, f"touched {', '.join([*wrote, *changed])[:300]}"
     if megabytes > MEGABYTES:
         verdict, told = FAULT, f"took {megabytes:.0f} MB; {told}"
     return Outcome(verdict, told, megabytes, seconds, answer)

@@ -81,8 +81,8 @@ def _require_images(path: Path, tensors: Mapping[str, Tensor]) -> None:
     if not ordered:
         shapes = ", ".join(f"{name} {value.dtype} {tuple(value.shape)}" for name, value in tensors.items())
         raise CheckpointError(
-            f"expected images, labels from 0 on and increasing ids in {path}, found others ({shapes}); move it "
-            f"away and run `{COMMAND}` again"
+            f"expected images, labels from 0 on and increasing ids in {path}, found others ({shapes}); move "
+            f"it away and run `{COMMAND}` again"
         )
 
 
@@ -160,12 +160,13 @@ def training_images(
 
 
 def rows_of_bank(path: Path, train: Split, ids: Tensor) -> Tensor:
-    """Where the images of the bank are among the training images; raises CheckpointError for one that is not."""
+    """Where the images of the bank are among the training images; CheckpointError for one that is not."""
     known = train.ids.cpu()
     rows = torch.searchsorted(known, ids).clamp(max=len(known) - 1) if ids.dtype == known.dtype else None
     if rows is None or not torch.equal(known[rows], ids):
         raise CheckpointError(
-            f"expected training images as the bank of {path}, found others; move it away and run `{COMMAND}` again"
+            f"expected training images as the bank of {path}, found others; move it away and run "
+            f"`{COMMAND}` again"
         )
     return rows
 

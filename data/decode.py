@@ -18,7 +18,10 @@ from data.modes import shown, upright_extent
 from data.store import ImageStore, cached_store, threaded
 from data.system_errors import advice
 
-MOST_PIXELS, LONGEST = 89_478_485, 65_535  # a quarter of a gigabyte in three channels, and a JPEG's longest side
+MOST_PIXELS, LONGEST = (
+    89_478_485,
+    65_535,
+)  # a quarter of a gigabyte in three channels, and a JPEG's longest side
 _ONE_THREAD = Lock()
 
 
@@ -83,8 +86,8 @@ def _require_small(image: Image.Image) -> None:
     """Raises DataError for what would take gigabytes of memory: a small file may claim to be any size."""
     if image.width * image.height > MOST_PIXELS or max(image.size) > LONGEST:
         raise DataError(
-            f"expected an image of at most {MOST_PIXELS:,} pixels, {LONGEST:,} a side, found {image.width:,} x "
-            f"{image.height:,}; make it smaller"
+            f"expected an image of at most {MOST_PIXELS:,} pixels, {LONGEST:,} a side, found "
+            f"{image.width:,} x {image.height:,}; make it smaller"
         )
 
 

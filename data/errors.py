@@ -3,7 +3,6 @@
 import re
 import reprlib
 
-
 LONGEST = 1500  # signs of a message
 
 

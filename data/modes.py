@@ -48,9 +48,7 @@ def _is_turned(image: Image.Image) -> bool:
     return image.getexif().get(ORIENTATION, 1) != 1
 
 
-def _in_strips(
-    image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]
-) -> Image.Image:
+def _in_strips(image: Image.Image, mode: str, change: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """What strips of an image become, together: the memory is that of the image and of the result."""
     whole = Image.new(mode, image.size)
     for top in range(0, image.height, STRIP):

@@ -167,8 +167,8 @@ def reopen(origin: Mapping[str, Any], data_root: Path | None, asked_by: str) -> 
         value = origin.get(name)
         if value is not None and not fits(kind, value):
             raise DataError(
-                f"expected {asked_by} to say what its images were opened with, found {name} {one_line(value)}; "
-                "give the images, or the data set, from Python"
+                f"expected {asked_by} to say what its images were opened with, found {name} "
+                f"{one_line(value)}; give the images, or the data set, from Python"
             )
     moved = {"data_root": data_root} if data_root else {}
     return load(**{**origin, **moved})

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import DataError
+from data.errors import DataError, one_line
 from data.files import parse_json, write_text
 from data.owner import owned
 from data.progress import progress_bar
@@ -153,7 +153,7 @@ def _whole(folder: Path, shape: tuple[int, ...]) -> tuple[Tensor, str]:
         return _mapped(folder / "images.npy", shape), fingerprint
     except (ValueError, TypeError, KeyError) as error:
         raise DataError(
-            f"expected whole decoded images in {folder}, found them damaged ({' '.join(str(error).split())}); "
+            f"expected whole decoded images in {folder}, found them damaged ({one_line(str(error))}); "
             "remove that folder, they are decoded again"
         ) from None
 

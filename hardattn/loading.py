@@ -164,7 +164,8 @@ def _require_finite(network: nn.Module, path: Path) -> None:
     wrong = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
     if wrong:
         raise CheckpointError(
-            f"expected finite weights in {path}, found others in {wrong[0]}; bring back a copy, or train again"
+            f"expected finite weights in {path}, found others in {wrong[0]}; bring back a copy, or train "
+            "again"
         )
 
 

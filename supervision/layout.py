@@ -1,4 +1,4 @@
-"""What the data sets of a store have to be: of which type and shape, in the file itself, and no larger than it."""
+"""What the data sets of a store have to be: of which type and shape, and in the file itself."""
 
 from __future__ import annotations
 

@@ -164,8 +164,8 @@ def import_published(
     kept = published if dataset is None else _of_images(published, dataset[split].ids, path, split)
     if len(kept.ids) < len(published.ids):
         say(
-            f"left out {len(published.ids) - len(kept.ids)} of {len(published.ids)} sequences, of images that "
-            f"are not in the {split} split"
+            f"left out {len(published.ids) - len(kept.ids)} of {len(published.ids)} sequences, of images "
+            f"that are not in the {split} split"
         )
     steps, nowhere = kept.locations.shape[1], torch.zeros(0, 3, dtype=torch.int64)
     store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)

@@ -200,8 +200,8 @@ class SequenceStore(SequenceSource):
             stray |= (row >= height) | (col >= width) | (side > max(height, width))
         if stray.any():
             raise StoreError(
-                f"expected places of squares in the images of {self.path}, found {places[stray][0].tolist()}; "
-                "bring back a copy, or move it away and generate again"
+                f"expected places of squares in the images of {self.path}, found "
+                f"{places[stray][0].tolist()}; bring back a copy, or move it away and generate again"
             )
 
     def _rearrange(self, ids: Tensor) -> None:

@@ -43,7 +43,7 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(2)
     except MemoryError:
         click.echo(
-            "error: expected enough memory, found too little; take smaller files or settings, or another machine",
+            "error: expected enough memory, found too little; take smaller files or settings",
             err=True,
         )
         sys.exit(2)
