@@ -14,6 +14,10 @@ class DataError(GlimpseError):
     """Images, labels or annotation files are missing, unreadable or inconsistent."""
 
 
+class NoImagesError(DataError):
+    """A split is not there, or has no image."""
+
+
 class TrainingError(GlimpseError):
     """A training has diverged: its loss, or what it makes, is no number any more."""
 
