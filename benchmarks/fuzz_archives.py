@@ -124,5 +124,5 @@ def _add_sparse(archive: tarfile.TarFile, name: str) -> None:
     header[483 : 483 + 12] = b"\x80" + (BOMB).to_bytes(11, "big")
     header[148:156] = b"        "
     header[148:156] = b"%06o\0 " % sum(header)
-    archive.fileobj.write(bytes(header))  # type: ignore[union-attr]
+    archive.fileobj.write(bytes(header))
     archive.offset += len(header)

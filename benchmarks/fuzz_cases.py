@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import h5py
 import numpy as np
 from click.testing import CliRunner
@@ -51,17 +52,17 @@ def cases(house: House, *, fitted: bool = True) -> list[Case]:
     return made
 
 
-def _boed(*words: object) -> tuple[object, list[str]]:
+def _boed(*words: object) -> tuple[click.Command, list[str]]:
     return boed_command, [str(word) for word in words]
 
 
-def _hardattn(*words: object) -> tuple[object, list[str]]:
+def _hardattn(*words: object) -> tuple[click.Command, list[str]]:
     return hardattn_command, [str(word) for word in words]
 
 
-def _done(command: tuple[object, list[str]]) -> str:
+def _done(command: tuple[click.Command, list[str]]) -> str:
     """Runs what makes a whole file."""
-    result = CliRunner().invoke(command[0], command[1])  # type: ignore[arg-type]
+    result = CliRunner().invoke(command[0], command[1])
     if result.exit_code:
         raise RuntimeError(f"{command[1]}: {result.output}") from result.exception
     return result.stdout
@@ -190,16 +191,22 @@ def _faces(house: House, root: Path) -> Iterator[Case]:
     zipped.write_bytes(packed(_tar(texts)))
     out, answer = house.run / "i.h5", _stored(house.run / "i.h5")
 
-    def imported(path: Path) -> tuple[object, list[str]]:
+    def imported(path: Path) -> tuple[click.Command, list[str]]:
         return _boed("import", path, "--attribute", "Male", "--data-root", root, "--out", out)
 
-    face, text = root / CELEBAHQ_IMAGES / "1.jpg", root / "texts/celebhq/20/1.txt"
+    face, sequences = root / CELEBAHQ_IMAGES / "1.jpg", root / "texts/celebhq/20/1.txt"
     yield Case(
         "annotations", "attributes", annotations, annotations.read_bytes(), imported(plain), answer, weight=3
     )
     yield Case("image", "face", face, face.read_bytes(), imported(plain), answer)
     yield Case(
-        "annotations", "sequences", text, text.read_bytes(), imported(root / "texts"), answer, weight=2
+        "annotations",
+        "sequences",
+        sequences,
+        sequences.read_bytes(),
+        imported(root / "texts"),
+        answer,
+        weight=2,
     )
     yield Case("archive", plain.name, plain, plain.read_bytes(), imported(plain), answer, weight=2)
     yield Case("archive", zipped.name, zipped, zipped.read_bytes(), imported(zipped), answer, True, 2)

@@ -108,7 +108,7 @@ def _replace(file: h5py.File, name: str, how: str, victim: str) -> None:
 def _other(old: np.ndarray, how: str) -> Any:
     plain = np.asarray(old)
     with np.errstate(all="ignore"):
-        return {
+        others: dict[str, Callable[[], Any]] = {
             "float": lambda: plain.astype(float) + 0.5,
             "text": lambda: np.full(plain.shape, b"x", "S3"),
             "shorter": lambda: plain[:-1],
@@ -122,4 +122,5 @@ def _other(old: np.ndarray, how: str) -> Any:
             "scalar": lambda: np.float32(1),
             "int64": lambda: plain.astype(np.int64) + 2**40,
             "unsorted": lambda: plain[::-1].copy(),
-        }[how]()
+        }
+        return others[how]()

@@ -36,7 +36,7 @@ def digest_of(tensors: Mapping[str, Tensor], noted: str) -> str:
     hasher = hashlib.sha256(noted.encode())
     for name, tensor in sorted(tensors.items()):
         hasher.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return hasher.hexdigest()
 
 

@@ -32,9 +32,9 @@ def require_layout(file: h5py.File) -> None:
     """
     places = "places" if "places" in file else "locations"
     names = ("image_id", places, "candidates", "epe", "entropy", "epe_map", "done")
-    shapes = {name: _own(file, name).shape for name in names}
-    count, steps, options = *shapes[places][:2], shapes["candidates"][0]
-    corner = shapes[places][2]
+    shapes: dict[str, tuple[int, ...]] = {name: _own(file, name).shape for name in names}
+    count, steps, corner = shapes[places]
+    options = shapes["candidates"][0]
     expected: Mapping[str, tuple[int, ...]] = {
         "image_id": (count,),
         "candidates": (options, corner),

@@ -60,7 +60,7 @@ class Other:
 
 
 SLIPS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "an error": (lambda root: {}["missing"], "KeyError"),
+    "an error": (lambda root: dict[str, int]()["missing"], "KeyError"),
     "a refusal in other words": (lambda root: refused("error: no"), "no refusal in one line"),
     "a refusal in two lines": (
         lambda root: refused("error: expected a, found b\nerror: expected a, found b"),
