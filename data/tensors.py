@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,18 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
         raise CheckpointError(
             f"expected whole safetensors in {path}, found damaged ones ({error}); "
             f"move it away and run `{command}` again"
+        ) from None
+
+
+@contextmanager
+def sizes_of(path: Path) -> Iterator[None]:
+    """While a network is made of the sizes that a file says: CheckpointError where torch cannot make it."""
+    try:
+        yield
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(
+            f"expected sizes of a network in {path}, found others ({' '.join(str(error).split())[:200]}); bring "
+            "back a copy"
         ) from None
 
 

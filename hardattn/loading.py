@@ -15,7 +15,7 @@ from data.device import choose_device
 from data.errors import CheckpointError, SettingsError
 from data.registry import reopen
 from data.settings import from_json
-from data.tensors import load_tensors
+from data.tensors import load_tensors, sizes_of
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.registry import BASELINES
@@ -147,7 +147,10 @@ def _with_weights(
     """The network with its best weights, and what was noted with them."""
     tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # what is drawn is overwritten
-        network = whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
+        with sizes_of(run_folder / checkpoint.RUN):
+            network = (
+                whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
+            )
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:

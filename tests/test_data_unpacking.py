@@ -17,7 +17,7 @@ from data.decode import decode_square
 from data.errors import CheckpointError, DataError, SettingsError, on_one_line
 from data.files import parse_json, read_toml
 from data.mnist import read_idx
-from data.tensors import load_tensors, save_tensors
+from data.tensors import load_tensors, save_tensors, sizes_of
 from data.unpacking import unpacked
 from supervision.published import read_published
 
@@ -116,3 +116,8 @@ def test_the_largest_image_takes_no_copies() -> None:
 
     levels = np.random.default_rng(0).integers(0, 65536, (600, 3), dtype=np.uint16)
     assert np.array_equal(np.asarray(shown(Image.fromarray(levels), "L")), (levels.astype(int) + 128) // 257)
+
+
+def test_sizes_that_no_network_has_are_refused() -> None:
+    with pytest.raises(CheckpointError, match=r"sizes of a network in run\.json"), sizes_of(Path("run.json")):
+        torch.nn.Linear(10**30, 1)
