@@ -81,8 +81,8 @@ def sizes_of(path: Path) -> Iterator[None]:
         yield
     except (TypeError, RuntimeError, OverflowError) as error:
         raise CheckpointError(
-            f"expected sizes of a network in {path}, found others ({' '.join(str(error).split())[:200]}); bring "
-            "back a copy"
+            f"expected sizes of a network in {path}, found others ({' '.join(str(error).split())[:200]}); "
+            "bring back a copy"
         ) from None
 
 

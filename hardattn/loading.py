@@ -146,11 +146,9 @@ def _with_weights(
 ) -> tuple[HardAttention | Baseline, dict[str, Any]]:
     """The network with its best weights, and what was noted with them."""
     tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # what is drawn is overwritten
-        with sizes_of(run_folder / checkpoint.RUN):
-            network = (
-                whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
-            )
+    devices = range(torch.cuda.device_count())
+    with sizes_of(run_folder / checkpoint.RUN), torch.random.fork_rng(devices=devices):
+        network = whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
