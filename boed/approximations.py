@@ -32,6 +32,7 @@ from boed.saved import (
     TaskFacts,
     read_posterior,
     restore,
+    rows_of_bank,
     saved_facts,
     saved_geometry,
     saved_settings,
@@ -43,7 +44,7 @@ from data.files import write_json
 from data.geometry import Geometry
 from data.places import with_sides, without_sides
 from data.stages import stage
-from data.tensors import save_tensors
+from data.tensors import save_tensors, sizes_of
 from data.version import SOFTWARE
 
 FILE = POSTERIOR
@@ -250,15 +251,16 @@ class Approximations:
         train = training_images(folder, settings, about, dataset, facts)
         geometry, places = saved_geometry(folder / POSTERIOR, about), tensors["places"]
         places = places if places.shape[1] == 3 else with_sides(places, geometry)
-        q = POSTERIORS.require(settings.posterior).new(
-            geometry,
-            replace(settings, pretrained=False),  # published weights would be overwritten
-            places,
-            classes=facts.classes,
-            attributes=facts.attributes,
-        )
+        with sizes_of(folder / POSTERIOR):
+            q = POSTERIORS.require(settings.posterior).new(
+                geometry,
+                replace(settings, pretrained=False),  # published weights would be overwritten
+                places,
+                classes=facts.classes,
+                attributes=facts.attributes,
+            )
         restore(q, tensors, folder)
-        rows = torch.searchsorted(train.ids.cpu(), tensors["bank_ids"])
+        rows = rows_of_bank(folder / POSTERIOR, train, tensors["bank_ids"])
         bank = train.take(rows).to(device)
         return cls(q.eval().to(device), bank, places.to(device), geometry, settings, facts=facts)
 

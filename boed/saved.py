@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from boed.combination import Combination
@@ -15,7 +15,8 @@ from boed.part_files import BANK, POSTERIOR
 from boed.posteriors.posterior import Posterior
 from boed.settings import FittedSettings
 from data.dataset import DataSet, Split
-from data.errors import CheckpointError, SettingsError
+from data.errors import CheckpointError, SettingsError, one_line
+from data.files import parse_json
 from data.geometry import Geometry
 from data.registry import load
 from data.settings import from_json
@@ -54,6 +55,7 @@ def read_posterior(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     path = folder / POSTERIOR
     tensors, about = load_tensors(path, COMMAND)
     _require_parts(path, about, ("settings", "geometry", "train_fingerprint"))
+    _require_text(path, about, "train_fingerprint")
     _require_parts(path, tensors, ("places", "bank_ids"))
     return tensors, about
 
@@ -62,15 +64,32 @@ def read_bank(folder: Path) -> Split:
     """The bank that was saved with a fit; raises CheckpointError where anything is missing or damaged."""
     tensors, about = load_tensors(folder / BANK, COMMAND)
     _require_parts(folder / BANK, about, ("fingerprint",))
+    _require_text(folder / BANK, about, "fingerprint")
     _require_parts(folder / BANK, tensors, ("images", "labels", "ids"))
     images, labels, ids = (tensors[name] for name in ("images", "labels", "ids"))
+    _require_images(folder / BANK, tensors)
     return Split(images, labels, ids, about["fingerprint"], tensors.get("groups"))
+
+
+def _require_images(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Raises CheckpointError where images, labels and ids are none, or not as many as each other."""
+    images, labels, ids = (tensors[name] for name in ("images", "labels", "ids"))
+    groups = tensors.get("groups", ids)
+    counted = images.ndim == 4 and len({len(images), len(labels), ids.numel(), groups.numel()}) == 1
+    typed = images.dtype == torch.uint8 and labels.dtype == ids.dtype == groups.dtype == torch.int64
+    ordered = counted and typed and bool((ids.diff() > 0).all()) and bool((labels >= 0).all())
+    if not ordered:
+        shapes = ", ".join(f"{name} {value.dtype} {tuple(value.shape)}" for name, value in tensors.items())
+        raise CheckpointError(
+            f"expected images, labels from 0 on and increasing ids in {path}, found others ({shapes}); move "
+            f"it away and run `{COMMAND}` again"
+        )
 
 
 def saved_combination(path: Path) -> Combination:
     """The combination that a file has; raises CheckpointError where it is damaged or another version's."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_bytes())
         if not isinstance(values, dict):
             raise TypeError(f"{type(values).__name__} instead of an object")
         return from_json(Combination, values, path=path)
@@ -87,6 +106,14 @@ def _require_parts(path: Path, values: object, names: Sequence[str]) -> None:
     if missing:
         raise CheckpointError(
             f"expected {', '.join(names)} in {path}, found no {', '.join(missing)}; move it away and run "
+            f"`{COMMAND}` again"
+        )
+
+
+def _require_text(path: Path, about: Mapping[str, Any], name: str) -> None:
+    if not isinstance(about[name], str) or not about[name].isprintable():
+        raise CheckpointError(
+            f"expected {name} in {path} as text, found {one_line(about[name])}; move it away and run "
             f"`{COMMAND}` again"
         )
 
@@ -130,6 +157,18 @@ def training_images(
             f"({about['train_fingerprint'][:12]}); use another --run folder or fit again"
         )
     return train
+
+
+def rows_of_bank(path: Path, train: Split, ids: Tensor) -> Tensor:
+    """Where the images of the bank are among the training images; CheckpointError for one that is not."""
+    known = train.ids.cpu()
+    rows = torch.searchsorted(known, ids).clamp(max=len(known) - 1) if ids.dtype == known.dtype else None
+    if rows is None or not torch.equal(known[rows], ids):
+        raise CheckpointError(
+            f"expected training images as the bank of {path}, found others; move it away and run "
+            f"`{COMMAND}` again"
+        )
+    return rows
 
 
 def restore(q: Posterior, tensors: dict[str, Tensor], folder: Path) -> None:

@@ -11,6 +11,7 @@ from data.errors import DataError, one_line
 from data.layouts import CELEBAHQ as LAYOUT
 
 VALUES = ("-1", "1")
+DIGITS = 15
 FIRST = 3  # line of the first image
 
 
@@ -30,7 +31,7 @@ def read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
             f"expected the annotation file {path}, found none; set --data-root to the folder that holds it"
         )
     lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    if not lines or not lines[0].strip().isdecimal():
+    if not lines or not _is_number(lines[0].strip()):
         raise _other(path, 1, "the number of images", lines[0] if lines else "nothing")
     names = lines[1].split() if len(lines) > 1 else []
     rows = [(number, line.split()) for number, line in enumerate(lines[2:], FIRST) if line.strip()]
@@ -49,10 +50,15 @@ def read_annotations(path: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def _require_row(path: Path, number: int, row: list[str], names: list[str]) -> None:
     stem = row[0].removesuffix(".jpg")
-    if not (stem.isdecimal() and stem.isascii()):
+    if not _is_number(stem):
         raise _other(path, number, "an image N.jpg", " ".join(row))
     if len(row) != 1 + len(names) or any(value not in VALUES for value in row[1:]):
         raise _other(path, number, f"N.jpg and {len(names)} values of -1 or 1", " ".join(row))
+
+
+def _is_number(word: str) -> bool:
+    """Whether a word is a number from 0 on, of no more digits than an array takes."""
+    return word.isascii() and word.isdecimal() and len(word) <= DIGITS
 
 
 def _require_once(path: Path, ids: np.ndarray) -> None:

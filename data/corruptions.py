@@ -16,11 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data.arrays import whole_number
 from data.corruption_names import CORRUPTIONS, SEVERITIES
 from data.dataset import Split
 from data.errors import SettingsError
 from data.vision import torchvision_transforms
 
+LARGEST_SEED = 2**31
 AT_ONCE = 128  # images that are floats at the same time
 SHIFTS = (0.04, 0.08, 0.12, 0.16, 0.2)  # of the side
 DEGREES = (10, 20, 30, 40, 50)
@@ -45,7 +47,7 @@ def corrupted(split: Split, name: str, severity: int, seed: int = 0) -> Split:
         seed: of the draws, from 0 on.
 
     Raises:
-        SettingsError: no such corruption or severity, or torchvision is missing for it.
+        SettingsError: no such corruption or severity, an impossible seed, or torchvision is missing for it.
 
     >>> images, number = torch.full((1, 8, 8, 1), 99, dtype=torch.uint8), torch.tensor([0])
     >>> grey = Split(images, number, number, "")
@@ -56,6 +58,9 @@ def corrupted(split: Split, name: str, severity: int, seed: int = 0) -> Split:
     corrupt: Corruption = CORRUPTIONS.require(name)
     if not 0 <= severity <= SEVERITIES:
         raise SettingsError(f"expected a severity from 0 to {SEVERITIES}, found {severity}; change it")
+    whole_number(seed, "seed", 0)
+    if seed >= LARGEST_SEED:
+        raise SettingsError(f"expected a seed below {LARGEST_SEED}, found {seed}; change it")
     if severity == 0:
         return split
     parts = zip(split.images.split(AT_ONCE), split.ids.split(AT_ONCE), strict=True)

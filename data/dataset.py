@@ -23,7 +23,7 @@ from data.arrays import (
     own_name,
     whole_number,
 )
-from data.errors import DataError, one_line
+from data.errors import NoImagesError, one_line
 from data.geometry import Geometry
 from data.stages import stage
 from data.store import ImageStore
@@ -259,14 +259,14 @@ class DataSet:
 
     def __getitem__(self, split: str) -> Split:
         if split not in self:
-            raise DataError(
+            raise NoImagesError(
                 f"expected a split of {self.name}: {', '.join(self)}; found {one_line(split)}, choose one"
             )
         if split not in self._splits:
             with stage("images"):
                 opened = self._openers[split]()
             if len(opened) == 0:
-                raise DataError(
+                raise NoImagesError(
                     f"expected images in the {split} split of {self.name}, found none; "
                     "point --data-root at a folder that has them"
                 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from PIL import Image
@@ -15,6 +17,12 @@ from data.errors import DataError
 from data.modes import shown, upright_extent
 from data.store import ImageStore, cached_store, threaded
 from data.system_errors import advice
+
+MOST_PIXELS, LONGEST = (
+    89_478_485,
+    65_535,
+)  # a quarter of a gigabyte in three channels, and a JPEG's longest side
+_ONE_THREAD = Lock()
 
 
 def photo_store(
@@ -66,11 +74,21 @@ def squared(image: Image.Image, size: int, mode: str) -> np.ndarray:
     >>> squared(Image.new("RGB", (40, 30)), 16, "L").shape
     (16, 16)
     """
-    image.draft(mode, (size, size))
+    image.draft(mode, (size, size))  # of a JPEG, decoded smaller
+    _require_small(image)
     upright = shown(image, mode)
     (left, top), side = central_square(np.array(upright.size))
     box = (left, top, left + side[0], top + side[0])
     return np.asarray(upright.resize((size, size), Image.Resampling.LANCZOS, box))
+
+
+def _require_small(image: Image.Image) -> None:
+    """Raises DataError for what would take gigabytes of memory: a small file may claim to be any size."""
+    if image.width * image.height > MOST_PIXELS or max(image.size) > LONGEST:
+        raise DataError(
+            f"expected an image of at most {MOST_PIXELS:,} pixels, {LONGEST:,} a side, found "
+            f"{image.width:,} x {image.height:,}; make it smaller"
+        )
 
 
 def central_square(extents: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -115,6 +133,13 @@ def photo_extents(paths: Sequence[Path]) -> np.ndarray:
     return extents
 
 
+def _unwarned(path: Path) -> Image.Image:
+    """Opens an image; of a large one Pillow only warns, and filters of warnings are those of all threads."""
+    with _ONE_THREAD, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
 @contextmanager
 def opened_photo(path: Path) -> Iterator[Image.Image]:
     """The image of a file; whatever goes wrong while it is read is a DataError that names it.
@@ -122,7 +147,7 @@ def opened_photo(path: Path) -> Iterator[Image.Image]:
     A decoder that meets a broken file may raise nearly anything, so no list of errors would be whole.
     """
     try:
-        with Image.open(path) as image:
+        with _unwarned(path) as image:
             yield image
     except DataError as error:
         raise DataError(f"{path}: {error}") from None

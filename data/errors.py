@@ -3,6 +3,8 @@
 import re
 import reprlib
 
+LONGEST = 1500  # signs of a message
+
 
 class GlimpseError(Exception):
     """Base of every error that this project raises on bad input."""
@@ -10,6 +12,10 @@ class GlimpseError(Exception):
 
 class DataError(GlimpseError):
     """Images, labels or annotation files are missing, unreadable or inconsistent."""
+
+
+class NoImagesError(DataError):
+    """A split is not there, or has no image."""
 
 
 class TrainingError(GlimpseError):
@@ -48,8 +54,11 @@ def one_line(value: object) -> str:
 def on_one_line(text: str) -> str:
     """A message such that it is one line that can be printed: blanks stay, for they may be part of a name.
 
+    Of a very long one the middle is left out: what is found in a file may be anything.
+
     >>> print(on_one_line("IMG\\n 0  copy \\udcf1.jpg"))
     IMG\\n 0  copy \\udcf1.jpg
     """
     shown = text.encode(errors="backslashreplace").decode()
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in shown)
+    line = "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in shown)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}"

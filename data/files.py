@@ -5,9 +5,44 @@ from __future__ import annotations
 import csv
 import io
 import json
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from data.errors import SettingsError
+
+LARGEST_TOML = 1 << 16  # bytes; the time to read keys within keys grows as the square of them
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A value of JSON; raises ValueError for what is none, also where it is nested too deep.
+
+    >>> parse_json('{"width": 3}')
+    {'width': 3}
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a file, which editors may have begun with a byte order mark.
+
+    Raises:
+        SettingsError: no TOML, or more of it than settings can be.
+        OSError: it cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+        if len(content) > LARGEST_TOML:
+            raise ValueError(f"{len(content):,} bytes")
+        return tomllib.loads(content.decode("utf-8-sig"))
+    except RecursionError:
+        raise SettingsError(f"expected TOML in {path}, found it nested too deep; mend it") from None
+    except ValueError as error:
+        raise SettingsError(f"expected TOML in {path}, found otherwise ({error}); mend it") from None
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

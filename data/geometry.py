@@ -16,6 +16,7 @@ from data.places import normalise
 from data.retina import Retina
 from data.side_names import ALL_SIDES, MAGNIFICATION
 
+LARGEST = 2**15 - 1  # of what a store keeps of places
 SMALLEST = 2  # what two strided convolutions can take
 LATER = ("first_glance", "sides", "affine")  # what files say nothing of where it is not used, as ever
 
@@ -62,8 +63,10 @@ class Geometry:
     def __post_init__(self) -> None:
         for name in ("height", "width", "channels", "glimpse_size", "scales", "per_axis"):
             value = getattr(self, name)
-            if not _is_whole_number(value):
-                raise SettingsError(f"expected {name} as a whole number, found {value!r}")
+            if not _is_whole_number(value) or value > LARGEST:
+                raise SettingsError(
+                    f"expected {name} as a whole number up to {LARGEST:,}, found {one_line(value)}; change it"
+                )
         if self.scales < 1 or self.per_axis < 1:
             raise SettingsError(
                 f"expected at least 1 scale and 1 grid position, found {self.scales} and {self.per_axis}"

@@ -7,10 +7,8 @@ the official file.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import math
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -26,9 +24,11 @@ from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.layouts import MNIST as LAYOUT
 from data.store import ImageStore, cached_store
+from data.unpacking import DAMAGE, unpacked
 
 FOLDERS = ("MNIST/raw", "raw", ".")
 SIDE = 28
+LARGEST = 1 << 29  # bytes of a file, unpacked; the official one has 47 million
 Official = Callable[[str], tuple[np.ndarray, np.ndarray]]  # "train" or "t10k" -> images, labels
 
 
@@ -224,8 +224,8 @@ def read_idx(path: Path) -> np.ndarray:
         DataError: bad gzip, no IDX file of bytes, or another length than its header says.
     """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
+        content = unpacked(path, LARGEST) if path.suffix == ".gz" else path.read_bytes()
+    except (*DAMAGE, ValueError) as error:
         raise DataError(
             f"expected a whole gzip file, found {path} damaged ({error}); fetch it again"
         ) from None

@@ -85,7 +85,8 @@ class Registry(Mapping[str, T], Generic[T]):
         return self._known[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._modules or name in self._known or name in self._installed
+        known = (self._modules, self._known, self._installed)
+        return isinstance(name, str) and any(name in names for names in known)
 
     def __iter__(self) -> Iterator[str]:
         return iter(dict.fromkeys([*self._modules, *self._known, *self._installed]))

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from data import layouts
-from data.errors import DataError, SettingsError
+from data.errors import DataError, SettingsError, one_line
 from data.plugins import Registry, deferred
 from data.scatter_settings import scattering_of
+from data.settings import fits
 
 if TYPE_CHECKING:
     from data.dataset import DataSet  # torch, for which names do not wait
@@ -48,6 +49,13 @@ class Entry:
     options: tuple[str, ...] = ()
     check: Callable[[Mapping[str, Any]], object] | None = None
 
+
+OPENED_WITH = {
+    **dict.fromkeys(("name", "data_root", "attribute", "region"), str),
+    **dict.fromkeys(("canvas", "placements", "size", "seed"), int),
+    **{"scatter": bool, "face_widths": tuple[int, ...], "classes": tuple[str, ...]},
+}
+"""Types of the arguments of `load`, as files keep them."""
 
 DATASETS: Registry[Entry] = Registry("data set")
 
@@ -147,13 +155,21 @@ def reopen(origin: Mapping[str, Any], data_root: Path | None, asked_by: str) -> 
         asked_by: the file that says so, for the message.
 
     Raises:
-        DataError: it was not opened by name but made from arrays, or is not in that folder.
+        DataError: it was not opened by name but made from arrays, is not in that folder, or the file says
+            something else.
     """
     if "name" not in origin:
         raise DataError(
             f"expected {asked_by} to say what its images were opened with, found that it does not, as of "
             "arrays; give the images, or the data set, from Python"
         )
+    for name, kind in OPENED_WITH.items():
+        value = origin.get(name)
+        if value is not None and not fits(kind, value):
+            raise DataError(
+                f"expected {asked_by} to say what its images were opened with, found {name} "
+                f"{one_line(value)}; give the images, or the data set, from Python"
+            )
     moved = {"data_root": data_root} if data_root else {}
     return load(**{**origin, **moved})
 

@@ -46,27 +46,48 @@ def from_json(kind: type[T], values: Mapping[str, Any], *, path: Path, software:
                 f"written by {software or 'an older version'}; open it with that version, or make it again"
             )
     hints = get_type_hints(kind)
-    for name, value in values.items():
-        if not any(fits(option, value) for option in _options(hints[name])):
-            raise CheckpointError(
-                f"expected {name} in {path} as {_shown(hints[name])}, found {one_line(value)}, written by "
-                f"{software or 'an older version'}; open it with that version, or make it again"
-            )
+    for name, wanted in mistyped(kind, values).items():
+        raise CheckpointError(
+            f"expected {name} in {path} as {wanted}, found {one_line(values[name])}, written by "
+            f"{software or 'an older version'}; open it with that version, or make it again"
+        )
     return kind(**{name: _value(hints[name], value, path, software) for name, value in values.items()})
+
+
+def mistyped(kind: type[Any], values: Mapping[str, Any]) -> dict[str, str]:
+    """Names of values of another type than their fields, with what the field takes, in words.
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass
+    ... class Sizes:
+    ...     width: int | None
+    >>> mistyped(Sizes, {"width": "3"}), mistyped(Sizes, {"width": None})
+    ({'width': 'int or null'}, {})
+    """
+    hints = get_type_hints(kind)
+    return {
+        name: _shown(hints[name])
+        for name, value in values.items()
+        if not any(fits(option, value) for option in _options(hints[name]))
+    }
 
 
 def fits(option: Any, value: Any) -> bool:
     """Whether a value of JSON can be one of a type; of a mapping, a literal and the like all but None can.
 
-    >>> fits(float, 1), fits(int, 1.5), fits(int, True), fits(tuple[int, ...], [1]), fits(type(None), 0)
-    (True, False, False, True, False)
+    >>> fits(float, 1), fits(int, 1.5), fits(int, True), fits(type(None), 0)
+    (True, False, False, False)
+    >>> fits(tuple[int, ...], [1]), fits(tuple[int, ...], ["1"])
+    (True, False)
     """
     if option in (int, float):
         return isinstance(value, int | option) and not isinstance(value, bool)
     if option in (bool, str, NoneType):
         return isinstance(value, option)
     if get_origin(option) is tuple:
-        return isinstance(value, list | tuple)
+        inner, *more = get_args(option)
+        each = value if more == [...] and isinstance(value, list | tuple) else ()
+        return isinstance(value, list | tuple) and all(any(fits(o, v) for o in _options(inner)) for v in each)
     if is_dataclass(option):
         return isinstance(value, Mapping)
     return value is not None or option is Any or None in get_args(option)

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -18,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from data.errors import DataError
-from data.files import write_text
+from data.errors import DataError, one_line
+from data.files import parse_json, write_text
 from data.owner import owned
 from data.progress import progress_bar
 from data.system_errors import advice
@@ -103,12 +104,9 @@ def cached_store(
                 except DataError:  # another file in its place makes another key: this one would be left over
                     shutil.rmtree(folder, ignore_errors=True)
                     raise
-    meta = json.loads((folder / "store.json").read_text())
+    images, fingerprint = _whole(folder, (len(ids), *shape))
     return ImageStore(
-        _mapped(folder / "images.npy"),
-        torch.from_numpy(np.load(folder / "labels.npy")),
-        torch.from_numpy(np.load(folder / "ids.npy")),
-        meta["fingerprint"],
+        images, torch.from_numpy(_columns(labels)), torch.from_numpy(ids.astype(np.int64)), fingerprint
     )
 
 
@@ -143,9 +141,21 @@ def _decode_all(
             images.flush()
             write_text(folder / "done.txt", str(rows.stop))
             bar.update(len(rows))
-    np.save(folder / "labels.npy", _columns(labels))
-    np.save(folder / "ids.npy", ids.astype(np.int64))
     write_text(folder / "store.json", json.dumps({"fingerprint": _fingerprint(images, labels, ids)}))
+
+
+def _whole(folder: Path, shape: tuple[int, ...]) -> tuple[Tensor, str]:
+    """Images and fingerprint of a complete store; raises DataError where they are damaged."""
+    try:
+        fingerprint = parse_json((folder / "store.json").read_bytes())["fingerprint"]
+        if not re.fullmatch("[0-9a-f]{64}", fingerprint):
+            raise ValueError("a fingerprint that is none")
+        return _mapped(folder / "images.npy", shape), fingerprint
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"expected whole decoded images in {folder}, found them damaged ({one_line(str(error))}); "
+            "remove that folder, they are decoded again"
+        ) from None
 
 
 def _columns(labels: np.ndarray) -> np.ndarray:
@@ -168,7 +178,13 @@ def _explained(folder: Path) -> Iterator[None]:
 def _open_partial(folder: Path, shape: tuple[int, ...]) -> tuple[np.memmap, int]:
     path, progress = folder / "images.npy", folder / "done.txt"
     if path.exists() and progress.exists():
-        return np.lib.format.open_memmap(path, mode="r+"), int(progress.read_text())
+        try:
+            done = int(progress.read_bytes())
+            _mapped(path, shape)
+            if 0 <= done <= shape[0]:
+                return np.lib.format.open_memmap(path, mode="r+"), done
+        except ValueError:
+            pass  # what is damaged is decoded from the beginning
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     try:
         _reserve(path)
@@ -189,10 +205,19 @@ def _reserve(path: Path) -> None:
         os.posix_fallocate(file.fileno(), 0, size)
 
 
-def _mapped(path: Path) -> Tensor:
+def _mapped(path: Path, shape: tuple[int, ...]) -> Tensor:
+    """Images of this shape in a file; raises ValueError for anything else."""
+    try:
+        array = np.load(path, mmap_mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # of a broken header numpy raises nearly anything
+        raise ValueError(f"{type(error).__name__}: {error}") from None
+    if array.shape != shape or array.dtype != np.uint8:
+        raise ValueError(f"{array.dtype} of {array.shape} instead of {shape}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch has no read-only tensors; nothing here writes
-        return torch.from_numpy(np.load(path, mmap_mode="r"))
+        return torch.from_numpy(array)
 
 
 def _fingerprint(images: np.ndarray, labels: np.ndarray, ids: np.ndarray) -> str:

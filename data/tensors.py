@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,23 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from data.errors import CheckpointError
-from data.files import write_atomically
+from data.files import parse_json, write_atomically
 from data.system_errors import advice
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
-    """Writes tensors with a JSON header; an interrupted write leaves the old file.
+    """Writes tensors with a JSON header and a digest of both; an interrupted write leaves the old file.
 
     Raises:
         OSError: it cannot be written.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    metadata = {"about": json.dumps(about)}
+    noted = json.dumps(about)
+    metadata = {"about": noted, "digest": digest_of(plain, noted)}
 
     def save(beside: Path) -> None:
         try:
@@ -47,6 +50,20 @@ def _system_error(error: SafetensorError, path: Path) -> Exception:
     return OSError(int(number[1]), os.strerror(int(number[1])), str(path)) if number else error
 
 
+def digest_of(tensors: Mapping[str, Tensor], noted: str) -> str:
+    """SHA-256 of tensors on the CPU, with their names, types and shapes, and of what is noted with them.
+
+    >>> import torch
+    >>> digest_of({"a": torch.zeros(2)}, "") == digest_of({"a": torch.zeros(2, 1)}, "")
+    False
+    """
+    hasher = hashlib.sha256(noted.encode())
+    for name, tensor in sorted(tensors.items()):
+        hasher.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        hasher.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
+
+
 def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `save_tensors` wrote.
 
@@ -59,6 +76,7 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
     """
     with _opened(path, command) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        _require_digest(tensors, file.metadata() or {})
         return tensors, _about(file)
 
 
@@ -69,7 +87,9 @@ def load_about(path: Path, command: str) -> dict[str, Any]:
 
 
 def _about(file: Any) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((file.metadata() or {})["about"])
+    about = parse_json((file.metadata() or {})["about"])
+    if not isinstance(about, dict):
+        raise ValueError(f"{type(about).__name__} instead of an object")
     return about
 
 
@@ -91,3 +111,22 @@ def _opened(path: Path, command: str) -> Iterator[Any]:
             f"expected whole safetensors in {path}, found damaged ones ({error}); "
             f"move it away and run `{command}` again"
         ) from None
+
+
+@contextmanager
+def sizes_of(path: Path) -> Iterator[None]:
+    """While a network is made of the sizes that a file says: CheckpointError where torch cannot make it."""
+    try:
+        yield
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise CheckpointError(
+            f"expected sizes of a network in {path}, found others ({' '.join(str(error).split())[:200]}); "
+            "bring back a copy"
+        ) from None
+
+
+def _require_digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Raises ValueError where tensors or what is noted with them have changed; older files have no digest."""
+    kept = metadata.get("digest")
+    if kept is not None and kept != digest_of(tensors, metadata["about"]):
+        raise ValueError("their checksum is another")

@@ -16,6 +16,7 @@ from data.decode import opened_photo, squared
 from data.errors import DataError
 from data.folder import SUFFIXES
 from data.geometry import Geometry
+from data.modes import shown, upright_extent
 from data.progress import progress
 
 ImageLike = np.ndarray | Tensor | str | PathLike[str]
@@ -126,12 +127,13 @@ def _fitted(image: np.ndarray | Path, geometry: Geometry) -> np.ndarray:
 
 def _sized(image: Image.Image, geometry: Geometry, name: str) -> np.ndarray:
     height, width, channels = geometry.height, geometry.width, geometry.channels
-    exact = image.size == (width, height)
+    extent = upright_extent(image)
+    exact = extent == (height, width)
     if channels not in MODES or not (exact or height == width):
         raise DataError(
             f"expected images of {height} x {width} with {channels} channels, as in training, found {name} "
-            f"of {image.height} x {image.width}; crop and resize it"
+            f"of {extent[0]} x {extent[1]}; crop and resize it"
         )
     mode = MODES[channels]
-    array = np.asarray(image.convert(mode)) if exact else squared(image, height, mode)
+    array = np.asarray(shown(image, mode)) if exact else squared(image, height, mode)
     return array.reshape(height, width, channels)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from data.dataset import DataSet
 from data.device import choose_device
@@ -15,7 +16,7 @@ from data.errors import CheckpointError, SettingsError
 from data.logs import read_log
 from data.registry import reopen
 from data.settings import from_json
-from data.tensors import load_tensors
+from data.tensors import load_tensors, sizes_of
 from hardattn.baselines import training as whole_image
 from hardattn.baselines.layers import Baseline
 from hardattn.baselines.registry import BASELINES
@@ -145,7 +146,8 @@ def _with_weights(
 ) -> tuple[HardAttention | Baseline, dict[str, Any]]:
     """The network with its best weights, and what was noted with them."""
     tensors, about = load_tensors(run_folder / checkpoint.MODEL, checkpoint.COMMAND)
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):  # what is drawn is overwritten
+    devices = range(torch.cuda.device_count())
+    with sizes_of(run_folder / checkpoint.RUN), torch.random.fork_rng(devices=devices):
         network = whole_image.build(settings) if isinstance(settings, BaselineSettings) else build(settings)
     try:
         network.load_state_dict(tensors)
@@ -154,7 +156,18 @@ def _with_weights(
         raise CheckpointError(
             f"expected weights of the network of {run_folder / checkpoint.RUN}, found others ({reason})"
         ) from None
+    _require_finite(network, run_folder / checkpoint.MODEL)
     return network, about
+
+
+def _require_finite(network: nn.Module, path: Path) -> None:
+    """Raises CheckpointError for weights that are no numbers: all answers would be none."""
+    wrong = [name for name, value in network.state_dict().items() if not bool(value.isfinite().all())]
+    if wrong:
+        raise CheckpointError(
+            f"expected finite weights in {path}, found others in {wrong[0]}; bring back a copy, or train "
+            "again"
+        )
 
 
 def build(settings: NetworkSettings) -> HardAttention:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from data.dataset import Split
 from data.device import one_thread
-from data.errors import SettingsError
+from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.places import whole_image
 from data.pool import ImagePool
@@ -144,6 +144,10 @@ def _glimpsed(run: TrainedNetwork, images: Tensor, stop: Stop | None) -> Answers
 
 def _answers(settings: RunSettings, stops: Stops, places: Tensor, geometry: Geometry) -> Answers:
     """What is said where images stopped, at places (N, T, 3)."""
+    if bool(stops.log_probs.isnan().any()):
+        raise CheckpointError(
+            "expected probabilities, found none: the weights of the network are too large; train it again"
+        )
     later = torch.arange(places.shape[1]) >= stops.taken[:, None]
     return Answers(
         labels=stops.log_probs.argmax(1).numpy(),

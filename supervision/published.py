@@ -2,17 +2,16 @@
 
 Harvey, Teng and Wood (arXiv 1906.05462) publish one text file per image, T lines `row, col` of top-left
 pixels: `celebhq/ATTRIBUTE/IMAGE.txt` for CelebA-HQ, where ATTRIBUTE is a number of `ATTRIBUTES`, and
-`birds/N.txt` for birds (CUB-200-2011), where one more line names the image, `.../K.png`.
+`birds/N.txt` for birds (CUB-200-2011), where one more line names the image, `.../K.png`: K is its number in
+CUB's images.txt.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import re
 import tarfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -26,6 +25,8 @@ from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.places import places_at
 from data.sequences import Sequences
+from data.unpacking import DAMAGE, unpacked
+from supervision.choices import SPLITS
 from supervision.store import SequenceStore, filling
 
 _NAMES = """
@@ -42,8 +43,12 @@ GEOMETRIES = {
     "celebahq": Geometry(224, 224, 3, glimpse_size=16, per_axis=50, last_excluded=True),
     "birds": Geometry(128, 128, 3, glimpse_size=32, per_axis=13),
 }
+DATA_SETS = {"celebahq": "celebahq", "birds": "cub"}
+"""Names of sequences -> those of the data sets whose images they are for."""
+DESIGN = SPLITS[0]
 _PLACE = re.compile(r" *([0-9]{1,6}) *, *([0-9]{1,6}) *")
 _IMAGE = re.compile(r"(?:.*/)?([0-9]{1,9})\.(?:png|jpg)\s*")
+LARGEST, LONGEST_TEXT = 1 << 28, 1 << 20  # bytes of an archive, unpacked, and of one of its files
 _END = bytes(2 * tarfile.BLOCKSIZE)  # every whole tar archive ends with so many zeros
 
 
@@ -121,41 +126,47 @@ def import_published(
     *,
     attribute: str | None = None,
     dataset: DataSet | None = None,
+    split: str = DESIGN,
     origin: dict[str, Any] | None = None,
+    say: Callable[[str], object] = lambda line: None,
 ) -> SequenceStore:
     """Reads published sequences into the store `out`, with neither scores nor maps; returns the store.
 
     Args:
         attribute: of CelebA-HQ, by name; None for the birds.
-        dataset: its design images must have the sequences, and the store gets their fingerprint, so that it
-            can be trained on and compared; sequences of images that are not there are left out. Without a
-            data set the fingerprint is null.
+        dataset: celebahq, or cub for the birds. Images of its split must have the sequences, and the store
+            gets their fingerprint, so that it can be trained on and compared; sequences of images that are
+            not there are left out. Without a data set the fingerprint is null.
+        split: design or train.
         origin: how the data set was opened.
+        say: is told how many sequences were left out.
 
     Raises:
         DataError: see `read_published`; or a location is off the grid, or none of the images is there.
         SettingsError: an unknown attribute, or a data set of another task.
         StoreError: `out` is there with other settings, or damaged.
     """
-    name = "birds" if attribute is None else "celebahq"
+    name, target = "birds" if attribute is None else "celebahq", attribute or "label"
     geometry = GEOMETRIES[name]
     number = None if attribute is None else attribute_number(attribute)
-    if dataset is not None and (dataset.name, dataset.target) != (name, attribute):
-        raise SettingsError(
-            f"expected images of {name} {attribute}, found {dataset.name} {dataset.target}; "
-            "open the data set of the sequences"
-        )
+    if dataset is not None:
+        _require_task(dataset, DATA_SETS[name], target, geometry)
     published = read_published(path, number)
     _require_on_grid(published, geometry, path)
     settings = {
-        "dataset": name,
-        "target": attribute or "label",
-        "fingerprint": dataset and dataset["design"].fingerprint,
+        "dataset": name if dataset is None else dataset.name,
+        "target": target,
+        "fingerprint": dataset and dataset[split].fingerprint,
         "geometry": geometry.to_json(),
         "design": {"source": "published"},
         "sequences": _digest(published),
     }
-    kept = published if dataset is None else _of_images(published, dataset["design"].ids, path)
+    kept = published if dataset is None else _of_images(published, dataset[split].ids, path, split)
+    if len(kept.ids) < len(published.ids):
+        say(
+            f"left out {len(published.ids) - len(kept.ids)} of {len(published.ids)} sequences, of images "
+            f"that are not in the {split} split"
+        )
     steps, nowhere = kept.locations.shape[1], torch.zeros(0, 3, dtype=torch.int64)
     with filling(out):
         store = SequenceStore.write_to(out, settings, kept.ids, steps, nowhere, origin=origin)
@@ -163,6 +174,18 @@ def import_published(
         corners = kept.locations[torch.searchsorted(kept.ids, store.ids[rows])]
         store.write(rows, Sequences.unscored(places_at(corners, geometry.glimpse_size)))
     return store
+
+
+def _require_task(dataset: DataSet, name: str, target: str, geometry: Geometry) -> None:
+    """Raises SettingsError for a data set, or a size of its images, that the sequences were not made for."""
+    if (dataset.name, dataset.target) != (name, target):
+        raise SettingsError(
+            f"expected images of {name} {target}, found {dataset.name} {dataset.target}; "
+            "open the data set of the sequences"
+        )
+    if dataset.geometry.image_size != geometry.image_size:
+        wanted, found = (f"{one.height} x {one.width}" for one in (geometry, dataset.geometry))
+        raise SettingsError(f"expected images of {wanted}, found {found}; open the data set at that size")
 
 
 def _digest(published: PublishedSequences) -> str:
@@ -193,6 +216,7 @@ def _texts(path: Path, attribute: int | None) -> Iterator[tuple[str, str]]:
 def _folder_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     for file in sorted(path.rglob("*.txt")):
         if file.is_file() and _numbered(file.name):
+            _require_text(file.as_posix(), file.stat().st_size)
             yield file.as_posix(), file.read_bytes
 
 
@@ -200,26 +224,37 @@ def _archive_files(path: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
     with tarfile.open(fileobj=io.BytesIO(_whole(path)), mode="r:") as archive:
         for member in archive:
             if member.isfile() and _numbered(PurePosixPath(member.name).name):
+                _require_text(member.name, member.size)
                 file = archive.extractfile(member)
                 yield member.name, file.read if file else bytes
 
 
-def _whole(path: Path) -> bytes:
+def _require_text(name: str, size: int) -> None:
+    """Raises DataError for a file that no sequence fills; in an archive a size may be made of holes."""
+    if size > LONGEST_TEXT:
+        raise DataError(f"expected lines 'row, col' in {name}, found {size:,} bytes; fetch it again")
+
+
+def _whole(path: Path) -> bytes | bytearray:
     """The bytes of a tar archive, unpacked; DataError unless it is whole."""
     if not path.is_file():
         raise DataError(f"expected published sequences at {path}, found none; give a .tar.gz or a folder")
-    content = path.read_bytes()
     try:
-        content = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+        content = unpacked(path, LARGEST) if _is_packed(path) else path.read_bytes()
         if not content.endswith(_END):  # of an archive cut between two files tarfile says nothing
             raise EOFError("its end is missing")
         tarfile.open(fileobj=io.BytesIO(content), mode="r:").close()
-    except (EOFError, OSError, zlib.error, tarfile.TarError) as error:
+    except (*DAMAGE, ValueError, tarfile.TarError) as error:
         raise DataError(
             f"expected a .tar.gz, a .tar or a folder of sequences, found {path} damaged or of another kind "
             f"({error}); fetch it again"
         ) from None
     return content
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 def _numbered(name: str) -> bool:
@@ -240,12 +275,12 @@ def _require_on_grid(published: PublishedSequences, geometry: Geometry, path: Pa
         )
 
 
-def _of_images(published: PublishedSequences, ids: Tensor, path: Path) -> PublishedSequences:
+def _of_images(published: PublishedSequences, ids: Tensor, path: Path, split: str) -> PublishedSequences:
     """The sequences of the images that are there."""
     here = torch.isin(published.ids, ids.cpu())
     if not bool(here.any()):
         raise DataError(
-            f"expected design images with a sequence in {path}, found none of its {len(here)}; "
-            "use another --data-root, or none"
+            f"expected {split} images with a sequence in {path}, found none of its {len(here)}; "
+            "use another --data-root or --split, or none"
         )
     return PublishedSequences(published.ids[here], published.locations[here])

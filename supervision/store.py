@@ -23,13 +23,14 @@ import torch
 from torch import Tensor
 
 from data.errors import SettingsError, StoreError
-from data.files import write_atomically
+from data.files import parse_json, write_atomically
 from data.owner import owned_file
 from data.places import with_sides
 from data.sequences import Sequences
 from data.shards import Shard
 from data.version import SOFTWARE
 from supervision.hdf5 import explained, opened
+from supervision.layout import require_layout
 from supervision.source import SequenceSource, geometry_in
 from supervision.times_beside import times_beside
 
@@ -79,7 +80,10 @@ class SequenceStore(SequenceSource):
         with opened(path, "r") as file:
             try:
                 _require_readable(file, path)
-                settings, origin = (json.loads(file.attrs[name]) for name in ("settings", "origin"))
+                settings, origin = (_object(file, name) for name in ("settings", "origin"))
+                if not isinstance(settings.get("design", {}), dict):
+                    raise TypeError("the design in its settings is no object")
+                require_layout(file)
                 arrays = {name: file[name][()] for name in ("image_id", "done")}
                 arrays["candidates"] = _with_sides(file["candidates"][()], settings, path)
                 arrays["steps"] = np.asarray(file[_places_name(file)].shape[1])
@@ -87,8 +91,8 @@ class SequenceStore(SequenceSource):
                 software = str(file.attrs.get("software", ""))
                 shard = Shard.parse(str(file.attrs["shard"])) if "shard" in file.attrs else None
                 beside = times_beside(path)
-                times = {name: float(file.attrs.get(name, beside[name])) for name in TIMES}
-            except (KeyError, TypeError, ValueError, SettingsError) as error:
+                times = {name: _seconds(file.attrs.get(name, beside[name])) for name in TIMES}
+            except (AttributeError, KeyError, TypeError, ValueError, SettingsError) as error:
                 raise StoreError(
                     f"expected a store of glimpse sequences (schema {SCHEMA}), found {path} without "
                     f"its parts ({error}); name another file, or make it with `boed generate`"
@@ -198,12 +202,26 @@ class SequenceStore(SequenceSource):
         chosen = (self.done.nonzero().view(-1) if rows is None else rows).numpy()
         with opened(self.path, "r") as file:
             places = _with_sides(file[_places_name(file)][()][chosen], self.settings, self.path)
+            self._require_inside(places)
             maps = file["epe_map"][chosen] if len(self.candidates) else np.zeros((len(chosen), self.steps, 0))
             return Sequences(
                 torch.from_numpy(places.astype(np.int64)),
                 torch.from_numpy(file["epe"][()][chosen]),
                 torch.from_numpy(file["entropy"][()][chosen]),
                 torch.from_numpy(maps.astype(np.float32)),
+            )
+
+    def _require_inside(self, places: np.ndarray) -> None:
+        """Raises StoreError for squares that are none, or that begin outside of the images."""
+        row, col, side = np.moveaxis(places.astype(np.int64), -1, 0)
+        stray = (row < 0) | (col < 0) | (side < 1)
+        if "geometry" in self.settings:
+            height, width = self.geometry.image_size
+            stray |= (row >= height) | (col >= width) | (side > max(height, width))
+        if stray.any():
+            raise StoreError(
+                f"expected places of squares in the images of {self.path}, found "
+                f"{places[stray][0].tolist()}; bring back a copy, or move it away and generate again"
             )
 
     def _rearrange(self, ids: Tensor) -> None:
@@ -273,6 +291,22 @@ def _write_empty(
         file["entropy"] = np.zeros((count, steps + 1), np.float32)
         file["epe_map"] = np.zeros((count, steps, places), np.float32)
         file["done"] = np.zeros(count, bool)
+
+
+def _seconds(value: Any) -> float:
+    """A time, or a number of timed sequences."""
+    seconds = float(value)
+    if not 0 <= seconds < np.inf:
+        raise ValueError(f"{seconds} instead of a time")
+    return seconds
+
+
+def _object(file: h5py.File, name: str) -> dict[str, Any]:
+    """An attribute that holds a JSON object."""
+    value = parse_json(file.attrs[name])
+    if not isinstance(value, dict):
+        raise TypeError(f"{name} is {type(value).__name__} instead of an object")
+    return value
 
 
 def _require_readable(file: h5py.File, path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from data.files import parse_json
 
 
 def times_beside(store: Path) -> dict[str, float]:
@@ -24,6 +25,6 @@ def times_beside(store: Path) -> dict[str, float]:
 
 def _read(path: Path) -> dict[str, float]:
     try:
-        return {name: float(value) for name, value in json.loads(path.read_text()).items()}
+        return {name: float(value) for name, value in parse_json(path.read_bytes()).items()}
     except (OSError, ValueError, AttributeError, TypeError):
         return {}

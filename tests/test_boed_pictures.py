@@ -1,5 +1,6 @@
 """What the picture of a store shows: maps of what is gained, in nats, and the sensor's values below."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.collections
@@ -78,3 +79,11 @@ def test_an_image_of_another_split_is_refused(designs: Designs, tmp_path: Path) 
     arguments = (designs.sequences, designs.candidates, GEOMETRY)
     with pytest.raises(SettingsError, match="expected an image of the design split, found id 99"):
         boed.pictures.sequences.draw_sequences(tmp_path / "s.png", DESIGN, [99, 1], *arguments)
+
+
+def test_scores_without_an_entropy_are_drawn_as_they_are(designs: Designs, tmp_path: Path) -> None:
+    """As those of saliency, which no entropy belongs to."""
+    own = replace(designs.sequences, entropy=torch.full_like(designs.sequences.entropy, torch.nan))
+    path, ids = tmp_path / "s.png", designs.ids.tolist()
+    boed.pictures.sequences.draw_sequences(path, DESIGN, ids, own, designs.candidates, GEOMETRY)
+    assert path.stat().st_size > 0

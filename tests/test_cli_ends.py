@@ -1,5 +1,6 @@
 """How commands end: interrupted they promise what they keep, and without streams they do their work."""
 
+import io
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from data.cli.commands import Command, Commands
+from data.cli.commands import Command, Commands, standing_in
 
 ROOT = Path(__file__).resolve().parents[1]
 RESUMABLE = {
@@ -96,3 +97,15 @@ def test_without_streams_a_command_does_its_work(closed: str, words: str, code: 
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "kept.h5").is_file() == ("kept.h5" in words)
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", b"a\xf1o"), ("ascii", b"a\\udcf1o")])
+def test_names_that_are_no_text_are_printed(
+    encoding: str, shown: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding, errors="strict")
+    monkeypatch.setattr("sys.stdout", stream)
+    with standing_in():
+        print("a\udcf1o", flush=True)
+    assert raw.getvalue() == shown + b"\n" and stream.errors == "strict"

@@ -63,7 +63,9 @@ def test_what_becomes_of_the_arrays_later_does_not_matter() -> None:
 
 @pytest.mark.parametrize("value", [2.5, "3", True])
 def test_a_geometry_is_of_whole_numbers(value: Any) -> None:
-    with pytest.raises(SettingsError, match=f"expected per_axis as a whole number, found {value!r}"):
+    with pytest.raises(
+        SettingsError, match=f"expected per_axis as a whole number up to 32,767, found {value!r}"
+    ):
         Geometry(20, 24, 3, glimpse_size=4, per_axis=value)
 
 

@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -166,3 +167,11 @@ def test_without_torchvision_there_is_noise(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(SettingsError, match=r"torchvision for corruptions other than noise.*\[vision\]"):
         corrupted(noise(), "blur", 1)
     assert len(corrupted(noise(), "noise", 1)) == 4
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 0.5])
+def test_a_seed_that_no_generator_takes_is_refused(seed: Any) -> None:
+    number = torch.tensor([0])
+    split = Split(torch.full((1, 8, 8, 1), 99, dtype=torch.uint8), number, number, "")
+    with pytest.raises(SettingsError, match="seed"):
+        corrupted(split, "noise", 1, seed)

@@ -125,3 +125,22 @@ def test_a_split_moves_to_a_device_and_back() -> None:
     split = Split.of(ImageStore.from_arrays(IMAGES[:2], LABELS[:2], IDS[:2]))
     assert split.to("cpu") is split
     assert split.to("meta").images.device.type == "meta"
+
+
+@pytest.mark.parametrize("name", ["images.npy", "store.json"])
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY\x01\x00v\x00{(", b"[" * 100_000, b'{"fingerprint": 3}'])
+def test_a_damaged_cache_is_refused(cache: Path, name: str, content: bytes) -> None:
+    store_of(recording([]))
+    (path,) = cache.glob(f"*/{name}")
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="found them damaged .*remove that folder"):
+        store_of(recording([]))
+
+
+def test_a_damaged_beginning_is_decoded_again(cache: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        store_of(recording([], fail_at=COUNT - 1))
+    (progress,) = cache.glob("*/done.txt")
+    progress.write_text("x")
+    again: list[int] = []
+    assert np.array_equal(store_of(recording(again)).images.numpy(), IMAGES) and len(again) == COUNT

@@ -231,7 +231,7 @@ def test_the_command_line_on_the_digits(tmp_path: Path, grid: Path) -> None:
     [
         ("", ("families with a name", "found otherwise ('families')")),
         ("families = 3", ("families with a name", "'int' object")),
-        ("= not toml", ("families with a name", "line 1")),
+        ("= not toml", ("expected TOML", "line 1")),
         ('[[families]]\nname = "x"\nsizes = [{}]', ("baseline or a method for the family x, found none",)),
         (
             '[[families]]\nname = "x"\nbaseline = "mlp"\nsizes = [{}]',

@@ -91,3 +91,10 @@ def test_images_of_a_task_that_is_not_square_are_not_squeezed() -> None:
     assert np.array_equal(batch_of(images, wide), images)
     with pytest.raises(DataError, match="8 x 16 with 3 channels, as in training, found an array of 16 x 16"):
         batch_of(noise(2, 16, 16, 3), wide)
+
+
+def test_an_image_of_the_size_of_the_task_is_seen_as_any_other(tmp_path: Path) -> None:
+    levels = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1028
+    Image.fromarray(levels).save(tmp_path / "deep.png")
+    found = batch_of(tmp_path / "deep.png", Geometry(8, 8, 1, glimpse_size=2))
+    assert found.flatten().tolist() == [4 * n for n in range(64)]

@@ -25,7 +25,7 @@ from hardattn.cli.main import main
 from hardattn.cli.robustness import table
 from hardattn.evaluation import evaluate, looks_at
 from hardattn.loading import Trained, open_trained
-from hardattn.robustness.attack import attacked, descended, predictor
+from hardattn.robustness.attack import attacked, descended, predictor, require_attack
 from hardattn.robustness.measure import accuracy_of, measured, names_of, point_of, robustness
 from hardattn.runs import train
 from hardattn.training.budget import Budget
@@ -251,3 +251,9 @@ def test_the_head_of_the_table_has_the_images_of_every_run(runs: dict[str, Path]
 )
 def test_the_command_refuses_in_one_line(options: tuple[object, ...], word: str, digits: Path) -> None:
     assert_refused(call("robustness", digits, *options), word)
+
+
+def test_an_epsilon_beyond_white_is_refused() -> None:
+    require_attack(255, 1)
+    with pytest.raises(SettingsError, match="at most 255, found 100000"):
+        require_attack(100_000, 1)

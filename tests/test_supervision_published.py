@@ -14,6 +14,7 @@ from data.places import places_at
 from data.registry import load
 from data.store import ImageStore
 from hardattn.training.geometries import geometry_for
+from hardattn.training.guidance import guided_images
 from supervision.batches import supervised_split
 from supervision.published import (
     ATTRIBUTES,
@@ -261,3 +262,39 @@ def test_published_faces_go_with_the_real_images(real_data: Callable[[str], Path
     store.require({"fingerprint": dataset["design"].fingerprint})
     split, locations = supervised_split(store, dataset["design"], 5)
     assert len(split) == 600 and locations.shape == (600, 5, 3)
+
+
+def birds(root: Path, write_photo: Callable[..., None], size: int = 128) -> DataSet:
+    """Ten photographs in CUB's layout, of which number 10 is a test image."""
+    names = {i: f"{1 + i % 2:03}.Bird/{i}.jpg" for i in range(1, 11)}
+    for i, name in names.items():
+        write_photo(root / "images" / name, i, (40, 40))
+    lines = {
+        "images.txt": [f"{i} {name}" for i, name in names.items()],
+        "image_class_labels.txt": [f"{i} {1 + i % 2}" for i in names],
+        "train_test_split.txt": [f"{i} {int(i < 10)}" for i in names],
+        "bounding_boxes.txt": [f"{i} 1 1 20 20" for i in names],
+    }
+    for file, its in lines.items():
+        (root / file).write_text("\n".join(its))
+    return load("cub", root, size=size)
+
+
+def test_birds_go_with_cub_by_its_numbers(tmp_path: Path, write_photo: Callable[..., None]) -> None:
+    dataset, said = birds(tmp_path / "cub", write_photo), list[str]()
+    train = dataset["train"].ids.tolist()
+    texts = {f"birds/{i}.txt": f"40, 48\n{8 * i}, 0\ndata/birds/{i}.png" for i in range(1, 11)}
+    store = import_published(
+        packed(texts, tmp_path, "tar"), tmp_path / "b.h5", dataset=dataset, split="train", say=said.append
+    )
+    assert store.ids.tolist() == train and f"left out {10 - len(train)} of 10 sequences" in said[0]
+    assert store.load().locations[:, 1, 0].tolist() == [8 * i for i in train]
+    assert geometry_for(dataset, store, dataset.geometry) == dataset.geometry
+    guided = guided_images(dataset, store, dataset.geometry, 2, None, "categorical")
+    assert guided is not None and guided[0].ids.tolist() == train
+
+
+def test_birds_of_another_size_are_refused(tmp_path: Path, write_photo: Callable[..., None]) -> None:
+    dataset = birds(tmp_path / "cub", write_photo, size=64)
+    with pytest.raises(SettingsError, match="128 x 128, found 64 x 64"):
+        import_published(packed(BIRDS, tmp_path, "tar"), tmp_path / "b.h5", dataset=dataset)

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -328,3 +329,35 @@ SequenceStore.read(Path({str(path)!r}))
             [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
         )
     assert "found it in use by another process" in reader.stderr
+
+
+def other_places(file: h5py.File) -> None:
+    file["places"][...] = -3
+
+
+def elsewhere(file: h5py.File) -> None:
+    del file["epe"]
+    file["epe"] = h5py.ExternalLink("other.h5", "epe")
+
+
+def endless(file: h5py.File) -> None:
+    del file["epe_map"]
+    file.create_dataset("epe_map", (5, 3, 2**28), np.float32, chunks=True)
+
+
+def text_ids(file: h5py.File) -> None:
+    del file["image_id"]
+    file["image_id"] = np.full(5, b"x")
+
+
+def twice(file: h5py.File) -> None:
+    file["image_id"][1] = file["image_id"][0]
+
+
+@pytest.mark.parametrize("change", [other_places, elsewhere, endless, text_ids, twice])
+def test_what_no_design_wrote_is_refused(path: Path, change: Callable[[h5py.File], None]) -> None:
+    fill(open_store(path), torch.arange(5))
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(StoreError, match="expected"):
+        SequenceStore.read(path).load()

@@ -42,7 +42,7 @@ from boed.settings import FEWEST_ITERATIONS, MOST_ITERATIONS, FitSettings, Fitte
 from boed.simulation import ImageModel, task_of
 from data.dataset import DataSet
 from data.device import at_device, choose_device, one_thread
-from data.errors import CheckpointError, DataError, SettingsError
+from data.errors import CheckpointError, NoImagesError, SettingsError
 from data.files import write_json
 from data.geometry import Geometry
 from data.owner import LOCK, owned
@@ -224,7 +224,7 @@ def of_split(learned: Approximations, dataset: DataSet) -> Unseen:
         try:
             split = dataset[LEVELS]
             return embedded(learned, split), split.fingerprint
-        except DataError:  # training images alone do for a fit; its table says what is missing
+        except NoImagesError:  # training images alone do for a fit; its table says what is missing
             return None
 
     return opened

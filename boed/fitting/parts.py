@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from math import isfinite
 from pathlib import Path
@@ -32,6 +31,7 @@ from boed.search.levels import set_levels
 from data.dataset import Split
 from data.device import at_device
 from data.errors import CheckpointError, one_line
+from data.files import parse_json
 from data.stages import stage
 from data.tensors import load_tensors
 
@@ -188,7 +188,7 @@ def _add_adaptivity(learned: Approximations, training: Training, unseen: Unseen,
 
 def _read_adaptivity(learned: Approximations, path: Path) -> None:
     try:
-        kept, steps = json.loads(path.read_text()), learned.glimpses
+        kept, steps = parse_json(path.read_bytes()), learned.glimpses
         reads = [Calibration(**each) for each in kept["calibrations"]]
         levels = kept.get("levels", {})  # fits of a development version have none
         weights, shifts = _numbers(kept["weights"], steps), levels.get("shifts", ())

@@ -110,12 +110,14 @@ def _draw_map(
 ) -> None:
     """The places coloured by what they are expected to gain, with a mark at the chosen one.
 
-    The colour bar says gains on its right and expected entropies on its left. Of several sides each centre
-    has the value of the best square around it, and the chosen square is framed.
+    The colour bar says gains on its right and expected entropies on its left; of scores without an entropy,
+    as those of saliency, the scores alone. Of several sides each centre has the value of the best square
+    around it, and the chosen square is framed.
     """
     from matplotlib.patches import Rectangle
 
-    before, chosen = float(own.entropy[0, step]), own.locations[0, step]
+    known, chosen = bool(own.entropy[0, step].isfinite()), own.locations[0, step]
+    before = float(own.entropy[0, step]) if known else 0.0
     draw_image(axes, image, alpha=0.35)
     scores = own.epe_map[0, step]
     shown = scores.isfinite() & (~is_whole(candidates, geometry) | bool(geometry.sides))
@@ -130,11 +132,13 @@ def _draw_map(
         axes.plot(col, row, "r+", markersize=8)
     bar = axes.figure.colorbar(dots, ax=axes, fraction=0.046, pad=0.12)
     other = bar.ax.secondary_yaxis("left", functions=(partial(np.subtract, before),) * 2)
-    for scale, name in ((bar.ax, "gain"), (other, "EPE")):
+    for scale, name in ((bar.ax, "gain"), (other, "EPE")) if known else ((other, "score"),):
         scale.tick_params(labelsize=5)
         scale.set_ylabel(name, fontsize=5, labelpad=1)
+    bar.ax.tick_params(labelright=known)
     epe = float(own.epe[0, step])
-    axes.set_title(f"t = {step + 1}: H {before:.2f}, EPE {epe:.2f}, gain {before - epe:.2f}", fontsize=7)
+    figures = f": H {before:.2f}, EPE {epe:.2f}, gain {before - epe:.2f}" if known else ""
+    axes.set_title(f"t = {step + 1}{figures}", fontsize=7)
 
 
 def _draw_crop(axes: Axes, values: Tensor, place: Tensor, geometry: Geometry, step: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -42,17 +43,30 @@ def one_line_errors() -> Iterator[None]:
         found = on_one_line(f"expected files that can be read and written, found: {error}{todo}")
         click.echo(f"error: {found}", err=True)
         sys.exit(2)
+    except MemoryError:
+        click.echo(
+            "error: expected enough memory, found too little; take smaller files or settings",
+            err=True,
+        )
+        sys.exit(2)
     except KeyboardInterrupt as interrupt:
         end(interrupt)
 
 
 @contextmanager
 def standing_in() -> Iterator[None]:
-    """While it lasts there is a standard output and a standard error, to nowhere if there was none."""
+    """While it lasts there is a standard output and a standard error, to nowhere if there was none.
+
+    Both take names that are no text of their encoding: in UTF-8 their bytes go out as they came in.
+    """
     with ExitStack() as stack:
         for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
             if stream is None or stream.closed:
                 stack.enter_context(redirect(stack.enter_context(open(os.devnull, "w"))))
+            elif isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+                utf_8 = stream.encoding.lower().replace("-", "") == "utf8"
+                stream.reconfigure(errors="surrogateescape" if utf_8 else "backslashreplace")
+                stack.callback(stream.reconfigure, errors="strict")
         yield
 
 

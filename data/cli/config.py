@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from click.core import ParameterSource
 from rich_click import RichOption
 
 from data.errors import SettingsError
-from data.files import write_text
+from data.files import read_toml, write_text
 
 _SAVE = "data.cli.save"  # where to, in what a context has for others
 
@@ -118,11 +117,8 @@ def _take(context: click.Context, _: click.Parameter, paths: tuple[Path, ...]) -
 
 
 def _toml(path: Path) -> dict[str, Any]:
-    """The values of a file, which editors may have begun with a byte order mark."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"expected TOML in {path}, found otherwise ({error}); mend it") from None
+        return read_toml(path)
     except OSError as error:
         raise SettingsError(f"expected a file to read for --config, found: {error}; name another") from None
 

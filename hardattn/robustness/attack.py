@@ -24,6 +24,7 @@ from hardattn.model.rollout import explore
 from hardattn.objectives.registry import METHODS
 
 AT_ONCE = 50  # images that are attacked together
+LEVELS = 255
 STRIDE = 2.5  # times epsilon, in all steps together
 Predict = Callable[[Tensor], Tensor]
 """Pixels (B, H, W, C), floats in grey levels -> logits (B, K), through which a gradient flows back."""
@@ -50,7 +51,7 @@ def attacked(
         steps: of the descent; the last x counts.
 
     Raises:
-        SettingsError: no such severity, or an epsilon or number of steps below 1.
+        SettingsError: no such severity, an epsilon below 1 or above 255, or a number of steps below 1.
     """
     if not 0 <= severity <= SEVERITIES:
         raise SettingsError(f"expected a severity from 0 to {SEVERITIES}, found {severity}; change it")
@@ -69,10 +70,12 @@ def attacked(
 
 
 def require_attack(epsilon: int, steps: int) -> None:
-    """Raises SettingsError for an epsilon or a number of steps below 1."""
+    """Raises SettingsError for an epsilon that is no step between grey levels, or no step of descent."""
     for name, found in (("epsilon", epsilon), ("steps", steps)):
         if found < 1:
             raise SettingsError(f"expected --{name} of at least 1, found {found}; change it")
+    if epsilon > LEVELS:
+        raise SettingsError(f"expected --epsilon of at most {LEVELS}, found {epsilon}; change it")
 
 
 def descended(

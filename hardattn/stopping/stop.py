@@ -40,6 +40,8 @@ class Stop:
         object.__setattr__(self, "threshold", _number(self.rule, self.threshold))
         if self.rule == "fixed" and not (self.threshold >= 1 and self.threshold.is_integer()):
             raise SettingsError(f"expected a whole number of glimpses from 1 on, found {self.threshold:g}")
+        if self.rule == "halting" and not 0 <= self.threshold <= 1:
+            raise SettingsError(f"expected a sum of probabilities from 0 to 1, found {self.threshold:g}")
         if self.rule in WITH_COST and self.threshold not in PONDER_COSTS:
             costs = ", ".join(f"{cost:g}" for cost in PONDER_COSTS)
             raise SettingsError(f"expected {self.rule} with a cost of {costs}; found {self.threshold:g}")

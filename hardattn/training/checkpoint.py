@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import CheckpointError
+from data.files import parse_json
 
 if TYPE_CHECKING:
     from torch import Tensor, nn  # slow to import, and no file needs it
@@ -34,7 +35,7 @@ def read_json(
         raise CheckpointError(f"expected {what}, found no {path}; make it with `{command}`")
     again = f"make it again with `{command}`"
     try:
-        value = json.loads(path.read_text())
+        value = parse_json(path.read_bytes())
     except ValueError as error:
         raise CheckpointError(f"expected JSON in {path}, found damage ({error}); {again}") from None
     if not isinstance(value, dict):

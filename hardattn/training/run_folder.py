@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
-from data.errors import SettingsError, TrainingError, UnfinishedError
+from data.errors import CheckpointError, SettingsError, TrainingError, UnfinishedError, one_line
 from data.files import write_json, write_text
 from data.logs import append, log_text, metrics_of, read_log
 from data.owner import owned
@@ -28,6 +28,7 @@ from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
 
 LARGEST_SEED = 2**31
+FIGURES = ("iteration", "seconds", "nll", "accuracy")  # that every line of a log has
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
 
@@ -141,9 +142,10 @@ def _ended(folder: Path, budget: Budget, total: int | None, select: str) -> bool
     if not last.exists():
         return False
     about = load_tensors(last, checkpoint.COMMAND)[1]
-    if budget.spent(about["iteration"], about["seconds"], total):
+    iteration, seconds = (_noted(about, name, last) for name in ("iteration", "seconds"))
+    if budget.spent(int(iteration), seconds, total):
         return True
-    checks = [line for line in read_log(folder / checkpoint.LOG) if line["iteration"] <= about["iteration"]]
+    checks = [line for line in read_log(folder / checkpoint.LOG) if line["iteration"] <= iteration]
     return budget.out_of_patience(checks, select)
 
 
@@ -165,6 +167,17 @@ def _fraction(learner: Trainer, budget: Budget, total: int | None) -> float:
     if budget.minutes is not None:
         seconds = learner.division.agreed(seconds)
     return budget.fraction(learner.iteration, seconds, total)
+
+
+def _noted(about: Mapping[str, Any], name: str, path: Path) -> float:
+    """A number that is noted with weights; raises CheckpointError where it is none."""
+    value = about.get(name)
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise CheckpointError(
+            f"expected {name} of a training in {path}, found {one_line(value)}; move it away and run "
+            f"`{checkpoint.COMMAND}` again"
+        )
+    return value
 
 
 def _bar(learner: Trainer, budget: Budget, total: int | None, title: str) -> Progress[None]:
@@ -239,7 +252,7 @@ def _refuse_divergence(learner: Trainer, line: Mapping[str, Any], folder: Path) 
 def _has_learned(folder: Path) -> bool:
     """Whether the weights that are kept are of a later iteration than the first."""
     path = folder / checkpoint.MODEL
-    return path.exists() and load_tensors(path, checkpoint.COMMAND)[1]["iteration"] > 0
+    return path.exists() and _noted(load_tensors(path, checkpoint.COMMAND)[1], "iteration", path) > 0
 
 
 def _cut_log(path: Path, iteration: int) -> None:

@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import SettingsError
+from data.files import read_toml
+from data.settings import mistyped
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.experiments.reproduce.settings import in_words
@@ -82,11 +84,11 @@ def read_grid(dataset: str, path: Path | None = None) -> list[Member]:
     Raises:
         SettingsError: there is no such file, or it does not say what to train.
     """
-    text = _own(dataset) if path is None else path.read_text()
+    written = tomllib.loads(_own(dataset)) if path is None else read_toml(path)
     try:
-        families = tomllib.loads(text)["families"]
+        families = written["families"]
         members = [_member(family, sizes) for family in families for sizes in family["sizes"]]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"expected families with a name and sizes in {path or dataset}, found otherwise ({error}); "
             "see hardattn/experiments/frontier/grids"
@@ -124,8 +126,12 @@ def _member(family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
     sensor = {key: value for key, value in sizes.items() if method and key in SENSOR}
     own = {key: value for key, value in sizes.items() if key not in sensor}
     recipe = {**family.get("recipe", {}), **own}
-    (Recipe if method else BaselineRecipe)(**recipe)  # an unknown field is a TypeError
-    return Member(family["name"], baseline, method, sequences, sensor, recipe, sizes)
+    kind = Recipe if method else BaselineRecipe
+    kind(**recipe)  # an unknown field is a TypeError
+    member = Member(family["name"], baseline, method, sequences, sensor, recipe, sizes)
+    for name, wanted in {**mistyped(kind, recipe), **mistyped(Member, vars(member))}.items():
+        raise TypeError(f"{name} that is not {wanted}")
+    return member
 
 
 def _own(dataset: str) -> str:
