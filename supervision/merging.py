@@ -15,7 +15,7 @@ from torch import Tensor
 from data.errors import StoreError
 from data.progress import progress
 from supervision.hdf5 import opened
-from supervision.store import SequenceStore
+from supervision.store import SequenceStore, filling
 
 BLOCK = 1000  # sequences that are copied at a time
 AGAIN = "run `boed generate` with its --shard again"
@@ -42,17 +42,18 @@ def merge(paths: Sequence[Path | str], out: Path | str) -> SequenceStore:
         _require_sealed(shard)
     _require_disjoint(shards)
     first, ids = shards[0], torch.cat([shard.ids for shard in shards])
-    merged = SequenceStore.write_to(
-        Path(out),
-        first.settings,
-        ids.sort().values,
-        first.steps,
-        first.candidates,
-        origin=first.origin,
-        software=first.software,
-    )
-    for shard in progress(shards, desc="merge", unit="shard"):
-        _copy(shard, merged)
+    with filling(Path(out)):
+        merged = SequenceStore.write_to(
+            Path(out),
+            first.settings,
+            ids.sort().values,
+            first.steps,
+            first.candidates,
+            origin=first.origin,
+            software=first.software,
+        )
+        for shard in progress(shards, desc="merge", unit="shard"):
+            _copy(shard, merged)
     return merged
 
 

@@ -28,7 +28,6 @@ from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
 
 LARGEST_SEED = 2**31
-FIGURES = ("iteration", "seconds", "nll", "accuracy")  # that every line of a log has
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
 
