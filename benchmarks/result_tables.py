@@ -24,7 +24,7 @@ def source(about: Mapping[str, Any]) -> str:
     seeds, hours = ", ".join(map(str, about["seeds"])), about["seconds"] / 3600
     return (
         f"`{about['command']} --data-root DIR`, seeds {seeds}, {about['date']}, "
-        f"commit {about['commit'][:7]}, {about['machine']}, {hours:.1f} hours."
+        f"commit {about['commit'][:7]}, {about['machine']}, {hours:.1f} hours of training."
     )
 
 
@@ -83,26 +83,28 @@ def _inside(rows: Rows) -> str:
 
 
 def case_study(found: Mapping[str, Any]) -> str:
-    """Test error of each geometry by each way of training, and what size, number and scales do."""
-    ways = list(dict.fromkeys(row["way"] for row in found["rows"] if row["way"]))
-    rows = by(found["rows"], "task")
+    """Test error of each geometry by each way of training; and of what has no ways."""
+    named = [{**row, "geometry": row["method"].removeprefix(f"{row['way']}, ")} for row in found["rows"]]
+    ways = list(dict.fromkeys(row["way"] for row in named if row["way"]))
     lines = [
-        [
-            task,
-            published(next((row for row in own if published(row)), own[0])),
-            *(_of_way(own, way) for way in ways),
-            "; ".join(f"{row['method']} {row['error_percent']:.2f}" for row in own if not row["way"]),
-        ]
-        for task, own in rows.items()
+        [name, published(rows[0]), *(_of_way(rows, way) for way in ways)]
+        for name, rows in by([row for row in named if row["way"]], "geometry").items()
     ]
-    text = table(["task", "published", *ways, "others"], lines)
-    return f"{text}\n\n{source(found['about'])}"
+    others = [
+        [name, published(rows[0]), _of_way(rows, "")]
+        for name, rows in by([row for row in named if not row["way"]], "geometry").items()
+    ]
+    tables = [table(["glimpses", "published", *ways], lines), table(["beside", "published", "here"], others)]
+    return "\n\n".join([*tables, source(found["about"])])
 
 
 def _of_way(rows: Rows, way: str) -> str:
-    """Test error in % with the epoch of the best validation accuracy."""
-    own = [row for row in rows if row["way"] == way]
-    return "; ".join(f"{row['error_percent']:.2f} (epoch {row['best_epoch']:.1f})" for row in own)
+    """Test errors in %, with the epoch of the best validation accuracy and the iterations."""
+    return "; ".join(
+        f"{row['error_percent']:.2f} (epoch {row['best_epoch']:.1f}, {row['iterations']:,} iterations)"
+        for row in rows
+        if row["way"] == way
+    )
 
 
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {

@@ -77,11 +77,11 @@ def _require_images(path: Path, tensors: Mapping[str, Tensor]) -> None:
     groups = tensors.get("groups", ids)
     counted = images.ndim == 4 and len({len(images), len(labels), ids.numel(), groups.numel()}) == 1
     typed = images.dtype == torch.uint8 and labels.dtype == ids.dtype == groups.dtype == torch.int64
-    ordered = counted and typed and bool((ids.diff() > 0).all()) and bool((labels >= 0).all())
+    ordered = counted and typed and bool((ids.diff() >= 0).all()) and bool((labels >= 0).all())
     if not ordered:
         shapes = ", ".join(f"{name} {value.dtype} {tuple(value.shape)}" for name, value in tensors.items())
         raise CheckpointError(
-            f"expected images, labels from 0 on and increasing ids in {path}, found others ({shapes}); move "
+            f"expected images, labels from 0 on and ids in order in {path}, found others ({shapes}); move "
             f"it away and run `{COMMAND}` again"
         )
 

@@ -29,7 +29,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, 
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     noted = json.dumps(about)
-    metadata = {"about": noted, "digest": digest_of(plain, noted)}
+    metadata = sealed(noted, digest_of(plain, noted))
 
     def save(beside: Path) -> None:
         try:
@@ -48,6 +48,17 @@ def _system_error(error: SafetensorError, path: Path) -> Exception:
     """
     number = re.search(r"os error ([0-9]+)", str(error))
     return OSError(int(number[1]), os.strerror(int(number[1])), str(path)) if number else error
+
+
+def sealed(noted: str, digest: str) -> dict[str, str]:
+    """The header: what is noted, and below it the digest.
+
+    Under one name, as several are written in any order, and the same weights are to have the same bytes.
+
+    >>> sealed("{}", "ab")
+    {'about': '{}\\nab'}
+    """
+    return {"about": f"{noted}\n{digest}"}
 
 
 def digest_of(tensors: Mapping[str, Tensor], noted: str) -> str:
@@ -76,7 +87,9 @@ def load_tensors(path: Path, command: str) -> tuple[dict[str, Tensor], dict[str,
     """
     with _opened(path, command) as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        _require_digest(tensors, file.metadata() or {})
+        noted, _, kept = _header(file).partition("\n")
+        if kept and kept != digest_of(tensors, noted):  # older files have none
+            raise ValueError("their checksum is another")
         return tensors, _about(file)
 
 
@@ -86,8 +99,13 @@ def load_about(path: Path, command: str) -> dict[str, Any]:
         return _about(file)
 
 
+def _header(file: Any) -> str:
+    header: str = (file.metadata() or {})["about"]
+    return header
+
+
 def _about(file: Any) -> dict[str, Any]:
-    about = parse_json((file.metadata() or {})["about"])
+    about = parse_json(_header(file).partition("\n")[0])
     if not isinstance(about, dict):
         raise ValueError(f"{type(about).__name__} instead of an object")
     return about
@@ -123,10 +141,3 @@ def sizes_of(path: Path) -> Iterator[None]:
             f"expected sizes of a network in {path}, found others ({' '.join(str(error).split())[:200]}); "
             "bring back a copy"
         ) from None
-
-
-def _require_digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Raises ValueError where tensors or what is noted with them have changed; older files have no digest."""
-    kept = metadata.get("digest")
-    if kept is not None and kept != digest_of(tensors, metadata["about"]):
-        raise ValueError("their checksum is another")

@@ -215,9 +215,10 @@ class SequenceStore(SequenceSource):
         """Raises StoreError for squares that are none, or that begin outside of the images."""
         row, col, side = np.moveaxis(places.astype(np.int64), -1, 0)
         stray = (row < 0) | (col < 0) | (side < 1)
-        if "geometry" in self.settings:
-            height, width = self.geometry.image_size
-            stray |= (row >= height) | (col >= width) | (side > max(height, width))
+        about = self.settings.get("geometry")  # of another version it may have more than is known here
+        size = (about.get("height"), about.get("width")) if isinstance(about, dict) else (None, None)
+        if isinstance(size[0], int) and isinstance(size[1], int):
+            stray |= (row >= size[0]) | (col >= size[1]) | (side > max(size))
         if stray.any():
             raise StoreError(
                 f"expected places of squares in the images of {self.path}, found "

@@ -18,7 +18,7 @@ from boed.search.designer import Designer
 from boed.search.levels import FEWEST, crossed, set_levels, shrunk_shifts
 from boed.search.prediction import Step, embedded, steps_of
 from data.dataset import DataSet, Split
-from data.errors import DataError
+from data.errors import NoImagesError
 
 IMAGES = 200
 
@@ -112,7 +112,7 @@ def with_valid(dataset: DataSet, valid: Callable[[], Split]) -> DataSet:
 
 
 def missing() -> Split:
-    raise DataError("expected images, found none")
+    raise NoImagesError("expected images, found none")
 
 
 def test_a_fit_sets_its_level_on_the_valid_split_and_keeps_that(tmp_path: Path) -> None:

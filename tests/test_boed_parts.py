@@ -26,6 +26,7 @@ from boed.estimators.bank import Bank
 from boed.estimators.calibration import Calibration
 from boed.estimators.registry import ESTIMATORS
 from boed.fitting.fit import fit
+from boed.fitting.fit_log import LOG
 from boed.part_files import adaptivity_file
 from boed.search.adaptivity import Adaptivity
 from boed.search.designer import Designer, design_sequences
@@ -90,8 +91,8 @@ def same(one: Sequences, other: Sequences) -> bool:
 
 
 def files(folder: Path) -> set[str]:
-    """Names of all but the hidden ones, which say who works there."""
-    return {path.name for path in folder.glob("[!.]*")}
+    """Names of all but the hidden ones, which say who works there, and the log."""
+    return {path.name for path in folder.glob("[!.]*")} - {LOG}
 
 
 def test_these_are_all_combinations() -> None:

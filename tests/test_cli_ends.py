@@ -17,8 +17,8 @@ from data.cli.commands import Command, Commands, standing_in
 
 ROOT = Path(__file__).resolve().parents[1]
 RESUMABLE = {
-    "boed": {"benchmark", "fit", "generate"},
-    "hardattn": {"frontier", "record", "reproduce", "saliency", "train"},
+    "boed": {"benchmark", "fit", "generate", "merge"},
+    "hardattn": {"benchmark", "frontier", "record", "reproduce", "saliency", "train"},
 }
 
 

@@ -65,7 +65,7 @@ def test_families_side_by_side() -> None:
     assert "above 10 %" in verdict({ATTENTION: [0.9] * len(BUDGETS)}, 0.2)
 
 
-@pytest.mark.parametrize("dataset", grids())
+@pytest.mark.parametrize("dataset", [name for name in grids() if name != "folder"])  # a few, in minutes
 def test_grids_hold_hard_attention_and_all_its_rivals(dataset: str) -> None:
     members = read_grid(dataset)
     baselines = {member.baseline for member in members}

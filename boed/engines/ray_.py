@@ -11,6 +11,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import islice
+from signal import SIGTERM, getsignal, signal
+from threading import current_thread, main_thread
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -92,6 +94,7 @@ def _cluster(ray: ModuleType, workers: int | None, address: str | None) -> Itera
     if ray.is_initialized():
         yield
         return
+    before = getsignal(SIGTERM)
     cores = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
     try:
         ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **cores)
@@ -100,6 +103,8 @@ def _cluster(ray: ModuleType, workers: int | None, address: str | None) -> Itera
             f"expected a Ray cluster at {address or 'this machine'}, found: {_first_line(error)}; start one "
             "with `ray start --head` and name its --address"
         ) from None
+    if current_thread() is main_thread():  # Ray takes SIGTERM for itself, and keeps it
+        signal(SIGTERM, before)
     try:
         yield
     finally:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from data.dataset import Split
-from data.errors import DataError
+from data.errors import NoImagesError
 
 
 def balanced(labels: Tensor, each: int | None = None) -> Tensor:
@@ -64,10 +64,10 @@ def distinct(bank: Split, most: int, one_in: int = 1) -> Tensor:
 
 
 def require_every_class(labels: Tensor, classes: int, where: str) -> None:
-    """Raises DataError where a class has no image: then no sample is balanced."""
+    """Raises NoImagesError where a class has no image: then no sample is balanced."""
     missing = classes - len(labels.unique())
     if missing:
-        raise DataError(
+        raise NoImagesError(
             f"expected images of all {classes} classes for balanced classes, found none of {missing} in "
             f"{where}; add images, or leave --balanced out"
         )
