@@ -134,7 +134,7 @@ class House:
             folder.rmdir()
         shutil.rmtree(self.run, ignore_errors=True)
         self.run.mkdir()
-        return [name for name in names if not name.startswith((str(own), str(self.cache)))]
+        return [name for name in names if not name.startswith((*_own_of(own), str(self.cache)))]
 
     def _heard(self, event: str, details: tuple[Any, ...]) -> None:
         """Of the interpreter, before it does what the event says."""
@@ -157,7 +157,7 @@ class House:
         full = os.path.abspath(os.fsdecode(path))
         if os.path.isdir(full):
             return True  # asked for, and there already
-        inside = (str(self.run), str(self.cache), str(self._own), "/dev/null", "/proc/self/")
+        inside = (str(self.run), str(self.cache), *_own_of(self._own), "/dev/null", "/proc/self/")
         return full.startswith(inside)
 
 
@@ -236,6 +236,11 @@ def _called(function: Callable[[], object]) -> tuple[int, str, str, Any]:
 
     result = CliRunner().invoke(command, [])
     return result.exit_code, result.stdout, result.stderr, result.exc_info
+
+
+def _own_of(path: Path | None) -> tuple[str, ...]:
+    """How the paths begin that are a command's own: the file, and who it belongs to beside it."""
+    return () if path is None else (str(path), str(path.with_name(f".{path.name}.")))
 
 
 def _peak(*, reset: bool = False) -> float:

@@ -73,7 +73,7 @@ SLIPS: dict[str, tuple[Callable[[Path], object], str]] = {
     "a pickle": (lambda root: pickle.loads(pickle.dumps(Other())), "pickle.find_class"),
     "another answer": (lambda root: "2", "another answer"),
     "no answer": (lambda root: "none", "cannot be read"),
-    "memory": (lambda root: len(b"1" * (64 << 20)) >> 26, "took"),
+    "memory": (lambda root: len(b"1" * (512 << 20)) >> 29, "took"),
 }
 
 
