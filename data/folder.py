@@ -48,7 +48,7 @@ def load_folder(root: Path, size: int = 128, classes: Sequence[str] | None = Non
     """
     top = next((root / name for name in ("train", "val") if (root / name).is_dir()), None)
     if top is None:
-        found = "neither" if root.is_dir() else f"no folder {root}"
+        found = "neither" if root.is_dir() else "a file" if root.exists() else f"no folder {root}"
         raise DataError(f"expected {LAYOUT} in {root}, found {found}; set --data-root")
     names = _wanted(top, classes)
     listed = Listing.of(top, names)

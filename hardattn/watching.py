@@ -48,7 +48,7 @@ class Look:
     def newest(self) -> str:
         """The figures of the last check in a line, and those of the weights that are kept."""
         if not self.standing.log:
-            return "no check yet"
+            return "no check yet" if not self.standing.is_over else "its log is missing or empty"
         *_, line = self.standing.log
         best, select = kept_line(self.standing.log, self.standing.select), self.standing.select
         figures = ", ".join(f"{name} {value:.4g}" for name, value in _shown(line).items())

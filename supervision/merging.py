@@ -35,7 +35,7 @@ def merge(paths: Sequence[Path | str], out: Path | str) -> SequenceStore:
         StoreError: a shard is missing, there twice, unfinished or damaged; they are of different settings,
             approximations or numbers of images; or the store cannot be written. Nothing is written then.
     """
-    shards = [SequenceStore.read(path) for path in _files(paths)]
+    shards = [SequenceStore.read(path) for path in _files(paths, Path(out))]
     _require_alike(shards)
     _require_whole(shards)
     for shard in shards:
@@ -63,10 +63,13 @@ def seal(store: SequenceStore) -> None:
         file.attrs.modify("digest", np.bytes_(_digest(store)))
 
 
-def _files(paths: Sequence[Path | str]) -> list[Path]:
-    """The stores that are named, those of folders among them."""
+def _files(paths: Sequence[Path | str], out: Path) -> list[Path]:
+    """The stores that are named, those of folders among them but for the one that is made."""
     named = [Path(path) for path in paths]
-    found = [file for path in named for file in (sorted(path.glob("*.h5")) if path.is_dir() else [path])]
+    found = list[Path]()
+    for path in named:
+        inside = [file for file in sorted(path.glob("*.h5")) if file.resolve() != out.resolve()]
+        found += inside if path.is_dir() else [path]
     if not found:
         raise StoreError(
             f"expected stores of shards, found none in {', '.join(map(str, named)) or 'nothing'}; make them "

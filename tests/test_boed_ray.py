@@ -1,6 +1,7 @@
 """Ray on this machine: two workers, of which one is killed in the middle, make the bytes of one process."""
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -30,7 +31,9 @@ def two() -> Iterator[Engine]:
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        before = signal.getsignal(signal.SIGTERM)
         ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+        signal.signal(signal.SIGTERM, before)
         yield engine("ray", workers=2)
         ray.shutdown()
 
@@ -79,3 +82,24 @@ def test_no_cluster_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(WorkerError, match="a Ray cluster at auto, found: Could not .*; start one") as told:
         dict(engine("ray", address="auto")(square, [1]))
     assert "\n" not in str(told.value)
+
+
+def test_an_address_where_nobody_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(WorkerError, match=r"a Ray cluster at ray://127\.0\.0\.1:1, found: .*refused"):
+        dict(engine("ray", address="ray://127.0.0.1:1")(square, [1]))
+
+
+def test_without_anything_to_do_no_cluster_is_asked_for() -> None:
+    assert dict(engine("ray", address="ray://127.0.0.1:1")(square, [])) == {}
+
+
+def test_sigterm_is_answered_as_before(two: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray takes it for itself."""
+    before = signal.getsignal(signal.SIGTERM)
+    answers = iter([False])
+    monkeypatch.setattr(ray, "is_initialized", lambda: next(answers, True))
+    monkeypatch.setattr(ray, "init", lambda **_: signal.signal(signal.SIGTERM, signal.SIG_IGN))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    assert [made for made, _ in dict(two(square, [3])).values()] == [9]
+    assert signal.getsignal(signal.SIGTERM) == before

@@ -92,6 +92,18 @@ def test_from_photographs_to_a_sentence(
     assert_refused(other, "use the same --minutes", progress=None)
 
 
+def test_too_few_photographs_are_refused_before_the_fit(
+    tmp_path: Path, write_photo: Callable[..., None]
+) -> None:
+    for n in range(24):
+        write_photo(tmp_path / "few" / ("val" if n > 15 else "train") / "ab"[n % 2] / f"{n}.png", seed=n)
+    words = ["benchmark", str(tmp_path / "few"), "--image-size", "32", "--run", str(tmp_path / "run")]
+    assert_refused(CliRunner().invoke(main, words), "at least 4 images", "add photographs", progress=None)
+    assert not (tmp_path / "run").exists()
+    small = CliRunner().invoke(main, [*words[:2], "--image-size", "-3"])
+    assert_refused(small, "--image-size of at least 1")
+
+
 def test_what_is_no_folder_of_photographs_is_refused(tmp_path: Path) -> None:
     assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path)]), "train/CLASS")
     assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path), "--minutes", "0"]), "minutes")

@@ -7,10 +7,12 @@ project.
 from __future__ import annotations
 
 import os
+import re
+import socket
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from itertools import islice
+from itertools import chain, islice
 from signal import SIGTERM, getsignal, signal
 from threading import current_thread, main_thread
 from types import ModuleType
@@ -23,6 +25,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 RETRIES = 3  # of a thing whose worker was lost
+REACHED_WITHIN = 10.0  # seconds
 _WORK: dict[str, Callable[[Any], Any]] = {}  # the work that this process has, if it is a worker
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no word of its use is sent anywhere
@@ -52,9 +55,11 @@ class Ray:
         self.ray, self.workers, self.address = _ray(), workers, address
 
     def __call__(self, work: Callable[[T], R], things: Iterable[T]) -> Generator[tuple[int, R], None, None]:
-        with _cluster(self.ray, self.workers, self.address):
-            cores = int(self.ray.cluster_resources().get("CPU", 1))
-            yield from self._results(work, enumerate(things), self.workers or max(1, cores))
+        waiting = enumerate(things)
+        for first in waiting:  # without one no cluster is asked for
+            with _cluster(self.ray, self.workers, self.address):
+                cores = int(self.ray.cluster_resources().get("CPU", 1))
+                yield from self._results(work, chain([first], waiting), self.workers or max(1, cores))
 
     def _results(
         self, work: Callable[[T], R], waiting: Iterator[tuple[int, T]], most: int
@@ -94,6 +99,7 @@ def _cluster(ray: ModuleType, workers: int | None, address: str | None) -> Itera
     if ray.is_initialized():
         yield
         return
+    _require_reachable(address)
     before = getsignal(SIGTERM)
     cores = {"num_cpus": workers, "include_dashboard": False} if address is None else {}
     try:
@@ -109,6 +115,20 @@ def _cluster(ray: ModuleType, workers: int | None, address: str | None) -> Itera
         yield
     finally:
         ray.shutdown()
+
+
+def _require_reachable(address: str | None) -> None:
+    """Raises WorkerError where nobody answers at HOST:PORT, which Ray would ask for minutes."""
+    found = re.fullmatch(r"(?:ray://)?(?P<host>[^/]+):(?P<port>[0-9]+)", address or "")
+    if found is None:
+        return
+    try:
+        socket.create_connection((found["host"], int(found["port"])), REACHED_WITHIN).close()
+    except (OSError, OverflowError) as error:
+        raise WorkerError(
+            f"expected a Ray cluster at {address}, found: {_first_line(error)}; start one with `ray start "
+            "--head` and name its --address"
+        ) from None
 
 
 def _do(kept: list[Any], thing: Any) -> Any:

@@ -185,7 +185,7 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
         ),
         Option(
             ["--image-size"],
-            type=int,
+            type=AtLeast(1),
             help="Side that images are brought to, in pixels (cub, folder). [default: 128]",
         ),
         Option(

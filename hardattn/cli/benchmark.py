@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from data.cli.commands import Command, command_line
-from data.cli.options import PATH, Option, Within, device_option, json_option, open_task, panel
+from data.cli.options import PATH, AtLeast, Option, Within, device_option, json_option, open_task, panel
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 
 _LENGTH = panel(
@@ -27,7 +27,11 @@ _LENGTH = panel(
 )
 _IMAGES = panel(
     "Images",
-    Option(["--image-size"], type=int, help="Side that images are brought to, in pixels. [default: 128]"),
+    Option(
+        ["--image-size"],
+        type=AtLeast(1),
+        help="Side that images are brought to, in pixels. [default: 128]",
+    ),
     Option(["--classes"], type=PATH, help="Text file of the class folders to take. [default: all]"),
     Option(["--run"], type=PATH, help="Folder of everything. [default: runs/folder]"),
 )

@@ -72,6 +72,7 @@ def export(
         SettingsError: the network is a baseline, does not choose its places or has no head for the rule; a
             package is missing; or the file's step is not the network's.
     """
+    _require_suffix(file, kind)
     network, settings = run.glimpsing()
     form = _format(kind)
     if METHODS[settings.method].evaluation in BLIND:
@@ -91,6 +92,16 @@ def export(
     write_atomically(file, lambda beside: beside.write_bytes(content))
     write_json(about, facts)
     return Exported(file, about, facts, difference)
+
+
+def _require_suffix(file: Path, kind: str) -> None:
+    """Raises SettingsError for a file that is named as one of another format."""
+    others = [name for name, one in FORMATS.items() if name != kind and one.suffix == file.suffix]
+    if others and file.suffix != FORMATS.require(kind).suffix:
+        raise SettingsError(
+            f"expected a file {FORMATS[kind].suffix} of --format {kind}, found {file}; name another, or take "
+            f"--format {others[0]}"
+        )
 
 
 def _format(kind: str) -> Format:

@@ -23,9 +23,9 @@ from boed.fitting.fit import fit
 from boed.search.designer import Designer
 from boed.settings import FittedSettings
 from boed.stored_designs import store_designs
-from data.dataset import DataSet
+from data.dataset import SPLITS, DataSet
 from data.device import choose_device
-from data.errors import SettingsError
+from data.errors import DataError, NoImagesError, SettingsError
 from data.geometry import Geometry
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 from hardattn.experiments.frontier.grid import Member, read_grid
@@ -38,6 +38,7 @@ from supervision.choices import SEQUENCES
 FIT, JUDGE, NETWORKS = 0.3, 0.15, 0.45  # of the time; designs, evaluation and report have the rest
 SIDES = (1, 2, 4)  # times the side of a glimpse
 GLIMPSES, IMAGES = 4, 400
+FEWEST = 4  # images of a split, as a judge has to part them
 SOURCES = {"design": SEQUENCES, "fixed-order": f"{SEQUENCES}-fixed-order"}
 MOST_ITERATIONS = 4000
 JUDGES = 3.2  # what the trainings of two judges, one for each half of the images, cost in those of q
@@ -96,6 +97,7 @@ def benchmark(
     """
     if not minutes > 0:
         raise SettingsError(f"expected minutes above 0, found {minutes:g}; give it some")
+    _require_enough(dataset)
     dataset = copy(dataset)  # which shares its images
     dataset.geometry, dataset.glimpses = wide(dataset.geometry), GLIMPSES
     say("fit: posterior, completions, where to look")
@@ -116,6 +118,24 @@ def benchmark(
     return Benchmark(comparison, found, page)
 
 
+def _require_enough(dataset: DataSet) -> None:
+    """Raises DataError where the splits are too small for a judge, or to learn anything."""
+    short = [name for name in SPLITS if _count(dataset, name) < FEWEST]
+    if short:
+        raise DataError(
+            f"expected at least {FEWEST} images in each of {', '.join(SPLITS)}, found fewer in "
+            f"{', '.join(short)}: a tenth of the photographs in train/ is the design split, a tenth valid, "
+            f"those in val/ are the test split; add photographs, {10 * FEWEST} at least in train/"
+        )
+
+
+def _count(dataset: DataSet, split: str) -> int:
+    try:
+        return len(dataset[split])
+    except NoImagesError:
+        return 0
+
+
 def wide(geometry: Geometry) -> Geometry:
     """The same with squares of several sides, as far as the image has room for them.
 
@@ -124,6 +144,7 @@ def wide(geometry: Geometry) -> Geometry:
     >>> wide(Geometry(40, 40, 1, glimpse_size=16, per_axis=7)).sides
     (16, 32)
     """
+    geometry.grid()  # refuses images smaller than a glimpse
     sides = [factor * geometry.glimpse_size for factor in SIDES]
     return replace(geometry, sides=tuple(side for side in sides if side <= min(geometry.image_size)))
 
