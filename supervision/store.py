@@ -216,9 +216,9 @@ class SequenceStore(SequenceSource):
         row, col, side = np.moveaxis(places.astype(np.int64), -1, 0)
         stray = (row < 0) | (col < 0) | (side < 1)
         about = self.settings.get("geometry")  # of another version it may have more than is known here
-        size = (about.get("height"), about.get("width")) if isinstance(about, dict) else (None, None)
-        if isinstance(size[0], int) and isinstance(size[1], int):
-            stray |= (row >= size[0]) | (col >= size[1]) | (side > max(size))
+        height, width = (about.get("height"), about.get("width")) if isinstance(about, dict) else (None, None)
+        if isinstance(height, int) and isinstance(width, int):
+            stray |= (row >= height) | (col >= width) | (side > max(height, width))
         if stray.any():
             raise StoreError(
                 f"expected places of squares in the images of {self.path}, found "
