@@ -125,7 +125,9 @@ class SequenceStore(SequenceSource):
             StoreError: the file was made with other settings (both values are shown) or is damaged.
         """
         if not path.exists():
-            _allocate(path, settings, origin or {}, ids, steps, candidates, shard, software)
+            about = (settings, origin or {}, ids, steps, candidates, shard, software)
+            with explained(path):
+                write_atomically(path, lambda beside: _write_empty(beside, *about))
             return cls.read(path)
         store = cls.read(path)
         store.require(settings)
@@ -248,21 +250,6 @@ def filling(path: Path) -> AbstractContextManager[None]:
     Whoever finds it taken waits, and then takes it up.
     """
     return owned_file(path, "another command that fills it", wait=True)
-
-
-def _allocate(
-    path: Path,
-    settings: dict[str, Any],
-    origin: dict[str, Any],
-    ids: Tensor,
-    steps: int,
-    candidates: Tensor,
-    shard: Shard | None,
-    software: str,
-) -> None:
-    with explained(path):
-        about = (settings, origin, ids, steps, candidates, shard, software)
-        write_atomically(path, lambda beside: _write_empty(beside, *about))
 
 
 def _write_empty(

@@ -127,6 +127,17 @@ def device_option() -> RichOption:
     return Option(["--device"], type=Device(), default="auto", show_default=True, help="auto, cpu or cuda.")
 
 
+def workers_option() -> RichOption:
+    """`--workers`, of every command that trains several networks."""
+    return Option(
+        ["--workers"],
+        type=AtLeast(1),
+        default=1,
+        show_default=True,
+        help="Networks that are trained at a time, each by a process with one thread.",
+    )
+
+
 def tracker_option() -> RichOption:
     """`--tracker`, of every command that learns."""
     return Option(

@@ -10,7 +10,16 @@ from typing import Any
 import click
 
 from data.cli.commands import Command, command_line
-from data.cli.options import PATH, Option, data_options, device_option, json_option, open_task, panel
+from data.cli.options import (
+    PATH,
+    Option,
+    data_options,
+    device_option,
+    json_option,
+    open_task,
+    panel,
+    workers_option,
+)
 from hardattn.experiments.choices import MINUTES
 
 _NETWORKS = panel(
@@ -33,13 +42,7 @@ _NETWORKS = panel(
         help="Sequences to imitate. [default: those of the run, made by `boed` where they are missing]",
     ),
     Option(["--seed"], default=0, show_default=True, help="Of weights, batches and draws."),
-    Option(
-        ["--workers"],
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        help="Networks that are trained at a time, each by a process with one thread.",
-    ),
+    workers_option(),
     device_option(),
 )
 _DATA = data_options("All is written into its frontier/.")

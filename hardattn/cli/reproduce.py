@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from data.cli.commands import Command, command_line
-from data.cli.options import PATH, Name, Option, device_option, json_option, panel
+from data.cli.options import PATH, Name, Option, device_option, json_option, panel, workers_option
 from data.registry import DATASETS
 from hardattn.experiments.choices import MINUTES
 from hardattn.experiments.reproduce.settings import table_names
@@ -56,13 +56,7 @@ _ROWS = panel(
         type=float,
         help=f"Of training, all rows together. [default: the table's, or {MINUTES:g}]",
     ),
-    Option(
-        ["--workers"],
-        type=click.IntRange(min=1),
-        default=1,
-        show_default=True,
-        help="Networks that are trained at a time, each by a process with one thread.",
-    ),
+    workers_option(),
     device_option(),
 )
 
