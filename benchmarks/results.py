@@ -31,7 +31,10 @@ EXPERIMENTS = {
     "case-study": "hardattn reproduce case-study --minutes 105",
 }
 ROWS = {
-    "case-study": ("convolutions", "REINFORCE", "6 of 8 x 8", "6 of 16 x 16"),
+    "case-study": (
+        *("convolutions", "REINFORCE", "translated, 6 of 8 x 8, 1", "translated, 6 of 8 x 8, 2"),
+        *("translated, 6 of 12", "translated, 8 of 12", "translated, 6 of 16", "cluttered, 6 of 12 x 12, 3"),
+    ),
 }
 """Parts of the rows of an experiment that are run, of one that is too long to be run whole."""
 BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
