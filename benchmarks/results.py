@@ -91,7 +91,7 @@ def filled(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
 
     def fresh(match: re.Match[str]) -> str:
         name = match[2]
-        return f"{match[1]}{TABLES[name](results[name])}\n{match[3]}" if name in results else match[0]
+        return f"{match[1]}\n{TABLES[name](results[name])}\n\n{match[3]}" if name in results else match[0]
 
     return BLOCK.sub(fresh, text)
 
