@@ -38,7 +38,8 @@ def without_attention(result: Frontier) -> list[FrontierPoint]:
 
 def _costs(point: FrontierPoint) -> str:
     low, high = 100 * point.test_low, 100 * point.test_high
-    return f"{100 * point.test_accuracy:.1f} % ({low:.1f} to {high:.1f}) cost {point.mflops:.3g} MFLOPs"
+    right = f"{100 * point.test_accuracy:.1f} % right ({low:.1f} to {high:.1f})"
+    return f"{right} cost {point.mflops:.3g} MFLOPs"
 
 
 def _as_cheap(seeing: Sequence[FrontierPoint], looking: FrontierPoint) -> str:
