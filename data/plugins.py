@@ -75,7 +75,10 @@ class Registry(Mapping[str, T], Generic[T]):
     def require_name(self, name: str) -> None:
         """Raises SettingsError for a name that there is not; imports nothing."""
         if name not in self:
-            raise SettingsError(f"expected a {self.kind} of {', '.join(self)}; found {name!r}")
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise SettingsError(
+                f"expected {article} {self.kind} of {', '.join(self)}; found {name!r}, take one of them"
+            )
 
     def __getitem__(self, name: str) -> T:
         if name not in self._known and name in self._modules:

@@ -117,7 +117,7 @@ def test_workers_end_with_a_process_that_is_killed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("slurm", {}, "expected a engine of local, ray; found 'slurm'"),
+        ("slurm", {}, "expected an engine of local, ray; found 'slurm'"),
         ("local", {"workers": 0}, "expected workers of at least 1, found 0"),
         ("local", {"address": "auto"}, "expected --engine ray with --address auto, found local"),
         ("ray", {"workers": 0}, "expected workers of at least 1, found 0"),

@@ -60,7 +60,7 @@ REFUSED = {
     "boed generate --search nonsense": "'nonsense' is not one of 'greedy'",
     "boed generate --search beam --coarse": "expected --search greedy with --coarse",
     "boed generate --source nonsense": "'nonsense' is not one of 'design'",
-    "boed generate --engine nonsense": "expected a engine of local, ray",
+    "boed generate --engine nonsense": "expected an engine of local, ray",
     "boed generate --shard 5/4": "expected a shard I/N",
     "boed generate --address auto": "expected --engine ray with --address auto, found local",
     "boed generate --workers 0": "--workers of at least 1, found 0",
