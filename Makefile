@@ -1,4 +1,5 @@
 # make demo: the whole pipeline on the built-in data set. make test: linters, types, documentation and tests.
+# make results ROOT=folder NAME=frontier: what is behind figures of the documentation, and its tables; NAME=all: everything.
 # make docs: the documentation site, in site/.
 # make oldest, make newest: the tests with the oldest versions that pyproject.toml allows, and with the newest.
 # All others make .venv when it is missing or when pyproject.toml or constraints.txt have changed.
@@ -13,13 +14,14 @@ READY := .venv/.installed
 DATA ?= celebahq
 ROOT ?= data-root
 ARGS ?=
+NAME ?= all
 
 # make oldest TORCH=2.13.0: with another PyTorch than the oldest, for example the one that a machine has.
 TORCH ?= $(shell sed -n 's/^torch==//p' constraints-oldest.txt)
 TESTED := boed data hardattn supervision tests --ignore=tests/test_docs.py
 TRY := -m pytest -n 2 --dist loadfile -o filterwarnings=default -p no:cacheprovider
 
-.PHONY: demo test lint docs install table oldest newest clean
+.PHONY: demo test lint docs install table results oldest newest clean
 
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo
@@ -37,6 +39,9 @@ docs: $(READY)
 
 table: $(READY)
 	@$(BIN)/python -m benchmarks.table $(DATA) --data-root $(ROOT) $(ARGS)
+
+results: $(READY)
+	@$(BIN)/python -m benchmarks.results $(NAME) --data $(ROOT) --tables
 
 install: $(READY)
 

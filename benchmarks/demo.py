@@ -7,11 +7,13 @@ compares them.
 
 from __future__ import annotations
 
+import json
 import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,7 +37,8 @@ EXPECTED = {"fit": 35.0, "generate": 8.0, "train": 7.0, "evaluate": 1.0, "show":
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-def main() -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+def main(as_json: bool) -> None:
     """The whole pipeline on the built-in data set: designs, networks, and how they compare.
 
     Makes what is missing in runs/demo, with two commands at a time, then prints a table of three seeds of
@@ -45,6 +48,7 @@ def main() -> None:
     \b
     Example:
       python -m benchmarks.demo
+      python -m benchmarks.demo --json
     """
     began = time.monotonic()
     jobs = demo_jobs()
@@ -59,6 +63,9 @@ def main() -> None:
     except JobError as error:
         sys.exit(f"error: {error}")
     live.close()
+    if as_json:
+        click.echo(json.dumps({"rows": rows(runs_of(seconds))}))
+        return
     click.echo(summary(runs_of(seconds)))
     click.echo(f"\nmean and standard deviation over {len(SEEDS)} seeds of the networks; one set of designs")
     click.echo("chance is 10 %: in so few iterations REINFORCE alone does not get beyond it")
@@ -102,6 +109,21 @@ def summary(runs: Mapping[str, Sequence[Run]]) -> str:
     steps = list(next(iter(runs.values()))[0].evaluation["accuracy_at"])
     head = ["method", *(f"t={t} %" for t in steps), "iterations", "seconds", "glimpses", "there %", "MFLOPs"]
     return figures.markdown(head, [_cells(label, group, steps) for label, group in runs.items()])
+
+
+def rows(runs: Mapping[str, Sequence[Run]]) -> list[dict[str, Any]]:
+    """Accuracy after each glimpse, iterations and seconds of every network."""
+    return [
+        {
+            "method": label,
+            "seed": seed,
+            "accuracy_at": list(run.evaluation["accuracy_at"].values()),
+            "iterations": run.evaluation["iterations_to_convergence"],
+            "seconds": run.evaluation["seconds_to_convergence"],
+        }
+        for label, group in runs.items()
+        for seed, run in zip(SEEDS, group, strict=True)
+    ]
 
 
 def picture(row: str) -> Path:

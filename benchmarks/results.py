@@ -1,6 +1,6 @@
 """Experiments behind figures of the documentation, and its tables made from what they wrote.
 
-`python -m benchmarks.results NAME --data-root DIR` runs the experiment, or takes it up, and writes
+`python -m benchmarks.results NAME --data DIR` runs the experiment, or takes it up, and writes
 `docs/results/NAME.json`: its rows with seeds, command, commit, machine, date and time. `python -m
 benchmarks.results --tables` writes the tables of the pages from these files. In a page a table stands between
 `<!-- results: NAME -->` and `<!-- end of results -->`.
@@ -12,7 +12,8 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,78 +21,114 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.result_tables import TABLES
+from benchmarks.experiments import EXPERIMENTS, ROOT, Experiment, digests
 from benchmarks.stopwatch import machine
+from benchmarks.tables.registry import TABLES
+from data.cli.commands import one_line_errors
+from data.errors import SettingsError
 from data.files import write_json
 
-ROOT = Path(__file__).resolve().parents[1]
-RESULTS, PAGES = ROOT / "docs" / "results", ROOT / "docs"
-EXPERIMENTS = {
-    "recurrent-glimpsenet": "hardattn reproduce recurrent-glimpsenet --seeds 3 --minutes 120",
-    "case-study": "hardattn reproduce case-study --minutes 105",
-}
-ROWS = {
-    "case-study": (
-        *("convolutions", "REINFORCE", "translated, 6 of 8 x 8, 1", "translated, 6 of 8 x 8, 2"),
-        *("translated, 6 of 12", "translated, 8 of 12", "translated, 6 of 16", "cluttered, 6 of 12 x 12, 3"),
-    ),
-}
-"""Parts of the rows of an experiment that are run, of one that is too long to be run whole."""
-BLOCK = re.compile(r"(<!-- results: ([\w-]+) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+RESULTS, DOCS = ROOT / "docs" / "results", ROOT / "docs"
+BLOCK = re.compile(r"(<!-- results: ([^>]+?) -->\n).*?(<!-- end of results -->)", re.DOTALL)
+ALL = "all"
 PLACES = ("run",)  # of a row, which say where things were on that machine
 
 
-def provenance(command: str, seconds: float) -> dict[str, Any]:
-    """Where figures come from: command, commit, machine, date, versions, seconds of training."""
-    return {
-        "command": command,
-        "commit": _git("rev-parse", "HEAD"),
+def pages() -> list[Path]:
+    """The README and the pages of the documentation but for the log, whose figures are of their day."""
+    return [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if page.name != "log.md")]
+
+
+def made(experiment: Experiment, data: Path, run: Path | None, revision: str | None) -> dict[str, Any]:
+    """What an experiment prints, with where it comes from.
+
+    Args:
+        data: folder of all data sets.
+        run: folder of everything that it keeps; None: the command's own.
+        revision: the commit whose code trained, where it was trained before; None: this one.
+
+    Raises:
+        SettingsError: the sources are not those of a commit.
+    """
+    commit, began = _commit(revision), time.monotonic()
+    asked = [sys.executable, *experiment.words(data), *(["--run", str(run)] if run else [])]
+    parts = [["--row", part] for part in experiment.parts] or [[]]
+    printed = [_printed([*asked, *only]) for only in parts]
+    every = [_placeless(row) for found in printed for row in found.get("rows", ())]
+    rows = [row for at, row in enumerate(every) if row not in every[:at]]
+    seconds = [row["seconds"] for row in rows if "seconds" in row] or [time.monotonic() - began]
+    about = {
+        "command": experiment.command,
+        "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(torch.device("cpu")),
         "torch": torch.__version__,
-        "seconds": round(seconds),
+        "seconds": round(sum(seconds)),
+        "seeds": sorted({row["seed"] for row in rows if "seed" in row}),
+        "modules": digests(experiment.depends, commit),
     }
+    return {"about": about, **printed[0], **({"rows": rows} if rows else {})}
+
+
+def _placeless(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without where things were on the machine that made it."""
+    return {name: value for name, value in row.items() if name not in PLACES}
+
+
+def _printed(words: list[str]) -> dict[str, Any]:
+    """What a command prints as JSON; ends like it where it fails, which it has explained."""
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE)
+    if done.returncode:
+        sys.exit(done.returncode)
+    printed: dict[str, Any] = json.loads(done.stdout)
+    return printed
+
+
+def _commit(revision: str | None) -> str:
+    """The commit in full; raises SettingsError where the sources of now are asked for, and are of none."""
+    changed = _git("status", "--porcelain", "--", "*.py", "*.toml")
+    if revision is None and changed:
+        raise SettingsError(
+            f"expected the sources of a commit, found changes in "
+            f"{changed.splitlines()[0][3:]}; commit them first"
+        )
+    return _git("rev-parse", revision or "HEAD")
 
 
 def _git(*words: str) -> str:
-    return subprocess.run(
-        ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.strip()
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip(
+        "\n"
+    )
 
 
-def made(name: str, words: Sequence[str]) -> dict[str, Any]:
-    """What the experiment prints, with where it comes from.
+def stale(name: str, found: Mapping[str, Any]) -> list[str]:
+    """What an experiment depends on and has changed since, without a reason why that is all the same."""
+    known = dict(found["about"]["modules"])
+    for kept in found["about"].get("kept", ()):
+        known |= kept["modules"]
+    now = digests(EXPERIMENTS[name].depends)
+    return [module for module, digest in now.items() if known.get(module) != digest]
 
-    Args:
-        name: a key of `EXPERIMENTS`.
-        words: behind its command: where the data are, and the runs.
-    """
-    command = EXPERIMENTS[name]
-    package, *options = command.split()
-    asked = [sys.executable, "-m", package, *options, *words, "--json"]
-    found = dict[tuple[str, int], dict[str, Any]]()
-    for part in ROWS.get(name, ("",)):
-        only = ["--row", part] if part else []
-        printed = subprocess.run([*asked, *only], cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
-        for row in json.loads(printed)["rows"]:
-            found[row["method"], row["seed"]] = {k: v for k, v in row.items() if k not in PLACES}
-    rows = list(found.values())
-    about = provenance(command, sum(row["seconds"] for row in rows))
-    return {"about": about | {"seeds": sorted({row["seed"] for row in rows})}, "rows": rows}
+
+def excused(name: str, found: Mapping[str, Any], because: str) -> dict[str, Any]:
+    """Results with a reason why what has changed since does not change them."""
+    now = digests(EXPERIMENTS[name].depends)
+    kept = {"modules": {module: now[module] for module in stale(name, found)}, "because": because}
+    about = found["about"]
+    return {**found, "about": {**about, "kept": [*about.get("kept", ()), kept]}}
 
 
 def filled(text: str, results: Mapping[str, Mapping[str, Any]]) -> str:
     """A page with its tables as the results have them.
 
-    >>> from benchmarks.result_tables import TABLES
     >>> page = "<!-- results: none -->\\nold\\n<!-- end of results -->"
     >>> filled(page, {}) == page
     True
     """
 
     def fresh(match: re.Match[str]) -> str:
-        name = match[2]
-        return f"{match[1]}\n{TABLES[name](results[name])}\n\n{match[3]}" if name in results else match[0]
+        found = results.get(match[2].split(":")[0])
+        return f"{match[1]}\n{TABLES[match[2]](found)}\n\n{match[3]}" if found else match[0]
 
     return BLOCK.sub(fresh, text)
 
@@ -102,26 +139,41 @@ def known() -> dict[str, dict[str, Any]]:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.argument("names", type=click.Choice(list(EXPERIMENTS)), nargs=-1)
-@click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
-@click.option("--run", type=click.Path(path_type=Path), help="Folder of everything. [default: the command's]")
+@click.argument("names", type=click.Choice([*EXPERIMENTS, ALL]), nargs=-1)
+@click.option("--data", type=click.Path(path_type=Path), default="data-root", help="Folder of all data sets.")
+@click.option(
+    "--run", type=click.Path(path_type=Path), help="Folder of what it keeps. [default: the command's]"
+)
+@click.option("--trained-at", metavar="COMMIT", help="Whose code trained. [default: this one's]")
+@click.option(
+    "--same-because", metavar="REASON", help="Run nothing; why changed code makes no other figures."
+)
 @click.option("--tables", is_flag=True, help="Write the tables of the pages.")
-def main(names: tuple[str, ...], data_root: Path | None, run: Path | None, tables: bool) -> None:
+@one_line_errors()
+def main(
+    names: tuple[str, ...],
+    data: Path,
+    run: Path | None,
+    trained_at: str | None,
+    same_because: str | None,
+    tables: bool,
+) -> None:
     """Runs experiments, or takes them up, and makes the tables of the documentation from their figures.
 
     \b
     Examples:
-      python -m benchmarks.results recurrent-glimpsenet --data-root DIR
+      python -m benchmarks.results recurrent-glimpsenet --data DIR
       python -m benchmarks.results --tables
     """
-    places = {"--data-root": data_root, "--run": run}
-    words = [
-        word for name, path in places.items() if path is not None for word in (name, str(path.resolve()))
-    ]
-    for name in names:
-        write_json(RESULTS / f"{name}.json", made(name, words))
-        click.echo(f"wrote {RESULTS / name}.json")
-    for page in sorted(PAGES.rglob("*.md")) if tables else ():
+    for name in EXPERIMENTS if ALL in names else names:
+        path = RESULTS / f"{name}.json"
+        if same_because:
+            found = excused(name, json.loads(path.read_text()), same_because)
+        else:
+            found = made(EXPERIMENTS[name], data.resolve(), run and run.resolve(), trained_at)
+        write_json(path, found)
+        click.echo(f"wrote {path}")
+    for page in pages() if tables else ():
         text = page.read_text()
         if (fresh := filled(text, known())) != text:
             page.write_text(fresh)
