@@ -22,12 +22,17 @@ from benchmarks.jobs import JobError, run_all
 from benchmarks.plan import LONG, ROWS, SUPERVISED, Plan
 from data import DATASETS, GlimpseError, SettingsError
 
+DATA = ("attribute", "canvas", "canvas_seed", "data_root")
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("dataset", type=click.Choice(list(DATASETS)))
 @click.option("--data-root", type=click.Path(path_type=Path), help="Folder of the images.")
 @click.option("--attribute", help="What to predict (celebahq).")
 @click.option("--canvas", type=int, help="Side of the canvas in pixels (translated- and cluttered-mnist).")
+@click.option(
+    "--canvas-seed", type=int, help="Of placements of design and test images alone; see docs/data-sets.md."
+)
 @click.option("--scales", type=int, help="Scales of the retina. [default: the data set's]")
 @click.option("--glimpse-size", type=int, help="Side of a glimpse in pixels. [default: the data set's]")
 @click.option("--glimpses", type=int, help="Glimpses per image, T. [default: the data set's]")
@@ -66,7 +71,7 @@ def default_folder(settings: Mapping[str, Any]) -> Path:
     'runs/table-cluttered-mnist-canvas-60-scales-3'
     """
     parts = [settings["dataset"], *([settings["attribute"]] if settings.get("attribute") else [])]
-    named = ("canvas", "scales", "glimpse_size", "glimpses")
+    named = ("canvas", "canvas_seed", "scales", "glimpse_size", "glimpses")
     parts += [f"{name.replace('_', '-')}-{settings[name]}" for name in named if settings.get(name)]
     return Path("runs") / "-".join(["table", *parts])
 
@@ -88,7 +93,7 @@ def require_same(path: Path, settings: Mapping[str, Any]) -> None:
 
 def plans_of(settings: Mapping[str, Any], out: Path) -> list[Plan]:
     """One plan for each seed."""
-    data = ("--dataset", str(settings["dataset"]), *options_of(settings, "attribute", "canvas", "data_root"))
+    data = ("--dataset", str(settings["dataset"]), *options_of(settings, *DATA))
     return [
         Plan(
             out / f"seed-{seed}",

@@ -44,6 +44,7 @@ def load_celebahq(
     face_widths: tuple[int, int] | None = None,
     placements: int | None = None,
     seed: int | None = None,
+    canvas_seed: int | None = None,
 ) -> DataSet:
     """A binary attribute of CelebA-HQ at 224 x 224, 16-pixel glimpses on the published 50 x 50 grid.
 
@@ -53,14 +54,15 @@ def load_celebahq(
         root: folder in the official layout.
         attribute: one of the 40; several with commas between them, or "all", for a fit of them together.
         scatter: whether faces are scattered; the others say how, see `data.scatter_settings.Scattering`.
-        canvas, face_widths, placements, seed: of scattered faces alone.
+        canvas, face_widths, placements, seed, canvas_seed: of scattered faces alone.
 
     Raises:
         DataError: the folder or the annotation file is missing or damaged, or no annotated image exists; on
             opening a split, an image is unreadable, or there is none to put behind scattered faces.
         SettingsError: an attribute is none of the 40, or faces cannot be scattered so.
     """
-    asked = {"canvas": canvas, "face_widths": face_widths, "placements": placements, "seed": seed}
+    asked = {"canvas": canvas, "face_widths": face_widths, "placements": placements}
+    asked |= {"seed": seed, "canvas_seed": canvas_seed}
     scattering = scattering_of({"scatter": scatter, **asked})
     names, ids, labels = read_annotations(root / ANNOTATIONS)
     columns = _columns(names, attribute)

@@ -15,6 +15,7 @@ from torch import Tensor
 from data.canvas import digit_boxes, draws, place
 from data.dataset import SPLITS, DataSet, Saliency, Split
 from data.geometry import Geometry
+from data.placing import Placing
 from data.store import ImageStore
 
 CANVAS = 40
@@ -23,7 +24,7 @@ COUNTS = {"design": 300, "train": 1047, "valid": 150, "test": 300}
 COPIES = {"design": 2, "train": 6, "valid": 3, "test": 2}
 
 
-def load_digits(seed: int = 0) -> DataSet:
+def load_digits(seed: int = 0, canvas_seed: int = 0) -> DataSet:
     """Cluttered digits of 16 x 16 on 40 x 40, 8-pixel glimpses on a 9 x 9 grid, 5 of them.
 
     The handwritten digits are parted first, always in the same way, and then placed: no digit, nor a
@@ -32,28 +33,33 @@ def load_digits(seed: int = 0) -> DataSet:
 
     Args:
         seed: of the places and the clutter.
+        canvas_seed: other than 0: of other places and clutter in design and test, see `data.placing`.
+
+    Raises:
+        SettingsError: an impossible canvas_seed.
 
     >>> split = load_digits()["valid"]
     >>> tuple(split.images.shape), split.labels.unique().tolist() == list(range(10))
     ((450, 40, 40, 1), True)
     """
     geometry = Geometry(CANVAS, CANVAS, 1, glimpse_size=8, per_axis=9)
-    openers = {split: partial(_open_split, split, seed) for split in SPLITS}
-    saliency = partial(_saliency, seed)
+    placing = Placing(seed, canvas_seed)
+    openers = {split: partial(_open_split, split, placing) for split in SPLITS}
+    saliency = partial(_saliency, placing)
     return DataSet("digits", "label", tuple("0123456789"), geometry, 5, openers, saliency=saliency)
 
 
-def _drawn(split: str, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(split: str, placing: Placing, count: int) -> tuple[np.ndarray, np.ndarray]:
     """(N,) which of `count` digits each image shows, and (N, 2 + 5 P) where, see `data.canvas.place`."""
     own = np.tile(np.arange(count), COPIES[split])
-    return own, draws(len(own), PIECES, generator=np.random.default_rng([seed, SPLITS.index(split)]))
+    return own, draws(len(own), PIECES, generator=placing.generator(split))
 
 
-def _saliency(seed: int, split: str) -> Saliency:
+def _saliency(placing: Placing, split: str) -> Saliency:
     """Of rows of a split: their digits at their places, without clutter."""
     digits, _ = _handwritten()
     digits = digits[_rows(split, len(digits))]
-    own, drawn = _drawn(split, seed, len(digits))
+    own, drawn = _drawn(split, placing, len(digits))
 
     def digits_alone(rows: Tensor) -> Tensor:
         some = rows.cpu().numpy()
@@ -62,11 +68,11 @@ def _saliency(seed: int, split: str) -> Saliency:
     return digits_alone
 
 
-def _open_split(split: str, seed: int) -> Split:
+def _open_split(split: str, placing: Placing) -> Split:
     """Image id = number of the handwritten digit + 1,797 * number of its copy."""
     digits, labels = _handwritten()
     rows = _rows(split, len(digits))
-    own, drawn = _drawn(split, seed, len(rows))
+    own, drawn = _drawn(split, placing, len(rows))
     copy = np.repeat(np.arange(COPIES[split]), len(rows))
     images = place(digits[rows], own, drawn, CANVAS, PIECE_SIZE)
     store = ImageStore.from_arrays(images[..., None], labels[rows][own], rows[own] + copy * len(digits))

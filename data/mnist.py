@@ -23,6 +23,7 @@ from data.dataset import SPLITS, DataSet, Saliency, Split
 from data.errors import DataError, SettingsError
 from data.geometry import Geometry
 from data.layouts import MNIST as LAYOUT
+from data.placing import Placing
 from data.store import ImageStore, cached_store
 from data.unpacking import DAMAGE, unpacked
 
@@ -58,6 +59,7 @@ def load_mnist(
     seed: int = 0,
     region: str = "all",
     placements: int = 1,
+    canvas_seed: int = 0,
 ) -> DataSet:
     """MNIST as "mnist" (28 x 28), "translated-mnist" or "cluttered-mnist" (canvas x canvas).
 
@@ -68,11 +70,12 @@ def load_mnist(
         seed: of places and clutter; each canvas depends on the seed, its split and its id only.
         region: where on the canvas digits may lie, one of `data.canvas.REGIONS`; "mnist" has none.
         placements: of each training digit, each at a place and among clutter of its own; "mnist" has one.
+        canvas_seed: other than 0: of other places and clutter in design and test, see `data.placing`.
 
     Raises:
         DataError: no folder or no IDX file in it; on opening a split, its files are missing or damaged.
         SettingsError: unknown variant or region, a canvas too small for the digits or the region, less than
-            one placement.
+            one placement, or an impossible canvas_seed.
     """
     if variant not in VARIANTS:
         raise SettingsError(f"expected a variant of {', '.join(VARIANTS)}; found {variant!r}")
@@ -92,13 +95,13 @@ def load_mnist(
     per_axis = (side - shown.glimpse_size) // shown.stride + 1
     geometry = Geometry(side, side, 1, glimpse_size=shown.glimpse_size, per_axis=per_axis)
     official = cache(partial(_read_official, root))
+    placing = Placing(seed, canvas_seed)
+    shape = (variant, side, placing, region)
     openers = {
-        split: partial(
-            _open_split, official, split, variant, side, seed, region, placements if split == "train" else 1
-        )
+        split: partial(_open_split, official, split, *shape, placements if split == "train" else 1)
         for split in SPLITS
     }
-    saliency = partial(_saliency, official, variant, side, seed, region, placements)
+    saliency = partial(_saliency, official, *shape, placements)
     target = ("label", tuple("0123456789"))
     return DataSet(variant, *target, geometry, shown.glimpses, openers, saliency=saliency)
 
@@ -125,25 +128,25 @@ class _Placed:
 
 
 def _placed(
-    official: Official, split: str, variant: str, side: int, seed: int, region: str, placements: int
+    official: Official, split: str, variant: str, side: int, placing: Placing, region: str, placements: int
 ) -> _Placed:
     digits, labels = official("t10k" if split == "test" else "train")
     count, ids = len(digits), _ids(split, len(digits))
     digits, labels = np.ascontiguousarray(digits[ids]), labels[ids]
-    generator = np.random.default_rng([seed, SPLITS.index(split)])
     own = np.tile(np.arange(len(ids)), placements)
     ids = np.concatenate([ids + count * copy for copy in range(placements)])
+    generator = placing.generator(split)
     drawn = draws(int(ids.max(initial=-1)) + 1, VARIANTS[variant].pieces, generator=generator)[ids]
     drawn[:, :2] = confined(drawn[:, :2], side - SIDE + 1, region)
     return _Placed(digits, labels, count, own, ids, drawn)
 
 
 def _saliency(
-    official: Official, variant: str, side: int, seed: int, region: str, placements: int, split: str
+    official: Official, variant: str, side: int, placing: Placing, region: str, placements: int, split: str
 ) -> Saliency:
     """Of rows of a split: their digits at their places, without clutter, see `data.dataset.DataSet`."""
     copies = placements if split == "train" else 1
-    made = _placed(official, split, variant, side, seed, region, copies)
+    made = _placed(official, split, variant, side, placing, region, copies)
 
     def digits_alone(rows: Tensor) -> Tensor:
         some = rows.cpu().numpy()
@@ -154,10 +157,10 @@ def _saliency(
 
 
 def _open_split(
-    official: Official, split: str, variant: str, side: int, seed: int, region: str, placements: int
+    official: Official, split: str, variant: str, side: int, placing: Placing, region: str, placements: int
 ) -> Split:
     """Image id = number of the digit in its official file + their number * number of its placement."""
-    made = _placed(official, split, variant, side, seed, region, placements)
+    made = _placed(official, split, variant, side, placing, region, placements)
     digits, labels, count, own, ids = made.digits, made.labels, made.count, made.own, made.ids
     if not VARIANTS[variant].on_canvas:
         return Split.of(ImageStore.from_arrays(digits[..., None], labels, ids))
@@ -168,8 +171,9 @@ def _open_split(
         return place(digits, own[some], drawn[some], side, PIECE_SIZE)[..., None]
 
     content = hashlib.sha256(digits.tobytes() + labels.tobytes()).hexdigest()
-    key = [1, variant, side, seed, split, content, *([] if region == "all" else [region])]
+    key = [1, variant, side, placing.seed, split, content, *([] if region == "all" else [region])]
     key += [placements] if placements > 1 else []  # what was cached before there were several stays valid
+    key += [f"canvas seed {number}" for number in placing.beside_seed(split)]
     store = cached_store(key, (side, side, 1), ids, labels[own], canvases, title=f"place {split}")
     boxes = torch.from_numpy(digit_boxes(drawn, side, SIDE))
     return replace(Split.of(store), groups=store.ids % count if placements > 1 else None, boxes=boxes)

@@ -52,7 +52,7 @@ class Entry:
 
 OPENED_WITH = {
     **dict.fromkeys(("name", "data_root", "attribute", "region"), str),
-    **dict.fromkeys(("canvas", "placements", "size", "seed"), int),
+    **dict.fromkeys(("canvas", "placements", "size", "seed", "canvas_seed"), int),
     **{"scatter": bool, "face_widths": tuple[int, ...], "classes": tuple[str, ...]},
 }
 """Types of the arguments of `load`, as files keep them."""
@@ -77,8 +77,9 @@ def register(
     return add
 
 
-_MNIST, _ON_CANVAS = deferred("data.mnist:load_mnist"), ("canvas", "seed", "region", "placements")
-register("digits", "1,797 small digits among clutter, 40 x 40, built in", options=("seed",))(
+_MNIST, _SEEDS = deferred("data.mnist:load_mnist"), ("seed", "canvas_seed")
+_ON_CANVAS = ("canvas", "seed", "region", "placements", "canvas_seed")
+register("digits", "1,797 small digits among clutter, 40 x 40, built in", options=_SEEDS)(
     deferred("data.digits:load_digits")
 )
 register("mnist", "MNIST, 28 x 28", layout=layouts.MNIST)(partial(_MNIST, variant="mnist"))
@@ -92,7 +93,7 @@ register(
     "celebahq",
     "an attribute of faces, 224 x 224, or scattered over a canvas",
     layout=layouts.CELEBAHQ,
-    options=("attribute", "scatter", "canvas", "face_widths", "placements", "seed"),
+    options=("attribute", "scatter", "canvas", "face_widths", "placements", *_SEEDS),
     check=scattering_of,
 )(deferred("data.celebahq:load_celebahq"))
 register("cub", "birds with boxes and named parts, 128 x 128", layout=layouts.CUB, options=("size",))(
@@ -114,12 +115,14 @@ def load(name: str, data_root: str | Path | None = None, **options: Any) -> Data
         data_root: folder of the images, in the layout that the entry names.
         options: those that the entry names; what is None takes its default. Of the data sets here:
             attribute: what to predict (celebahq; default Male).
-            scatter: whether faces are scattered (celebahq; default no); canvas, face_widths, placements and
-            seed are of scattered faces.
+            scatter: whether faces are scattered (celebahq; default no); canvas, face_widths, placements,
+            seed and canvas_seed are of scattered faces.
             canvas: side in pixels (translated-mnist, cluttered-mnist; default 60; scattered faces: 128).
             face_widths: narrowest and widest face in pixels (scattered faces; default 56 and 100).
             seed: of places, clutter and backgrounds (digits, translated-mnist, cluttered-mnist, scattered
             faces), of splits (finite); default 0.
+            canvas_seed: other than 0: of other places, clutter and backgrounds in the splits that are judged,
+            design and test (digits, translated-mnist, cluttered-mnist, scattered faces), see `data.placing`.
             region: where on the canvas digits lie (translated-mnist, cluttered-mnist): all (default),
             inner or outer, see `data.canvas.confined`.
             placements: of each training digit or face on a canvas (translated-mnist, cluttered-mnist,

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from data.dataset import SPLITS, NamedParts, Split
+from data.dataset import NamedParts, Split
 from data.errors import DataError
+from data.placing import Placing
 from data.scatter_settings import Scattering
 from data.store import ImageStore, cached_store, threaded
 
@@ -40,17 +41,21 @@ def scattered_ids(ids: np.ndarray, split: str, scattering: Scattering) -> np.nda
     return np.concatenate([ids + COPIES * copy for copy in range(placements)])
 
 
-def canvas_numbers(ids: np.ndarray, split: str, seed: int) -> np.ndarray:
+def placing_of(scattering: Scattering) -> Placing:
+    """The draws of its places, widths and backgrounds."""
+    return Placing(scattering.seed, scattering.canvas_seed)
+
+
+def canvas_numbers(ids: np.ndarray, split: str, placing: Placing) -> np.ndarray:
     """(N, 4) numbers in [0, 1) that fix the canvases `ids` (N,) of a split, see `NUMBERS`.
 
-    A row depends on seed, split and id only, so a canvas does not depend on how many are made.
+    A row depends on seeds, split and id only, so a canvas does not depend on how many are made.
 
-    >>> few, many = (canvas_numbers(np.arange(n), "train", seed=0) for n in (2, 5))
+    >>> few, many = (canvas_numbers(np.arange(n), "train", Placing()) for n in (2, 5))
     >>> bool((few == many[:2]).all())
     True
     """
-    generator = np.random.default_rng([seed, SPLITS.index(split)])
-    return generator.random((int(ids.max(initial=-1)) + 1, NUMBERS))[ids]
+    return placing.generator(split).random((int(ids.max(initial=-1)) + 1, NUMBERS))[ids]
 
 
 def face_boxes(numbers: np.ndarray, canvas: int, widths: tuple[int, int]) -> np.ndarray:
@@ -130,8 +135,8 @@ def scattered_split(
     faces, behind = photographs(split), photographs("train")
     names, canvas = faces.ids.numpy(), scattering.canvas
     ids = scattered_ids(names, split, scattering)
-    row = np.searchsorted(names, ids % COPIES)
-    numbers = canvas_numbers(ids, split, scattering.seed)
+    row, placing = np.searchsorted(names, ids % COPIES), placing_of(scattering)
+    numbers = canvas_numbers(ids, split, placing)
     boxes = face_boxes(numbers, canvas, scattering.face_widths)
     source = _sources(numbers, names[row], behind.ids.numpy(), split)
 
@@ -141,6 +146,7 @@ def scattered_split(
 
     key = ["scattered", 1, split, canvas, scattering.face_widths, scattering.seed, len(ids)]
     key += [faces.fingerprint, behind.fingerprint]
+    key += [f"canvas seed {number}" for number in placing.beside_seed(split)]
     labels, shape = faces.labels.numpy()[row], (canvas, canvas, 3)
     store = cached_store(key, shape, ids, labels, threaded(canvas_of), title=f"scatter {split}")
     groups = store.ids % COPIES if len(ids) > len(names) else None
@@ -160,6 +166,6 @@ def _sources(numbers: np.ndarray, names: np.ndarray, known: np.ndarray, split: s
 
 def face_parts(ids: np.ndarray, split: str, scattering: Scattering) -> NamedParts:
     """Where the parts of the faces `ids` (N,) of a split are on their canvases."""
-    numbers = canvas_numbers(scattered_ids(ids, split, scattering), split, scattering.seed)
+    numbers = canvas_numbers(scattered_ids(ids, split, scattering), split, placing_of(scattering))
     boxes = face_boxes(numbers, scattering.canvas, scattering.face_widths)
     return NamedParts(tuple(PARTS), torch.from_numpy(part_places(boxes)), ORDER)

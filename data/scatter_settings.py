@@ -22,6 +22,7 @@ class Scattering:
         face_widths: narrowest and widest face in pixels, both of them possible.
         placements: of each training face, each with a place, a width and a background of its own.
         seed: of all of these.
+        canvas_seed: other than 0: of others in design and test, see `data.placing`.
 
     Raises:
         SettingsError: no whole numbers, no range of widths, or faces that do not fit.
@@ -36,6 +37,7 @@ canvas or other face_widths
     face_widths: tuple[int, int] = (56, 100)
     placements: int = 1
     seed: int = 0
+    canvas_seed: int = 0
 
     def __post_init__(self) -> None:
         widths = tuple(self.face_widths) if isinstance(self.face_widths, list | tuple) else ()
@@ -45,7 +47,7 @@ canvas or other face_widths
                 f"widest, as 56,100; found {one_line(self.face_widths)}"
             )
         object.__setattr__(self, "face_widths", widths)
-        for name, least in (("canvas", GLIMPSE_SIZE), ("placements", 1), ("seed", 0)):
+        for name, least in (("canvas", GLIMPSE_SIZE), ("placements", 1), ("seed", 0), ("canvas_seed", 0)):
             value = getattr(self, name)
             if not _is_whole(value) or value < least:
                 raise SettingsError(
@@ -66,7 +68,7 @@ def scattering_of(options: Mapping[str, Any]) -> Scattering | None:
         SettingsError: impossible ones, or some that say nothing without "scatter".
 
     >>> scattering_of({"scatter": True, "placements": 2, "attribute": "Male"})
-    Scattering(canvas=128, face_widths=(56, 100), placements=2, seed=0)
+    Scattering(canvas=128, face_widths=(56, 100), placements=2, seed=0, canvas_seed=0)
     """
     names = [field.name for field in fields(Scattering)]
     asked = {name: options[name] for name in names if options.get(name) is not None}

@@ -8,7 +8,9 @@ import pytest
 from reproduce_tiny import row
 
 from data.coverage import CoverageRow
+from hardattn.experiments.reproduce.known import best_known
 from hardattn.experiments.reproduce.outcome import Published, Reproduction, as_text
+from hardattn.experiments.reproduce.settings import Training, read_table, table_names, trainings
 
 
 def test_the_row_is_chosen_on_validation_among_those_that_learn_where_to_look() -> None:
@@ -58,6 +60,61 @@ def test_figures_beside_no_row_are_told_below_the_rows_and_choose_nothing() -> N
     assert lines[3:5] == ["published: best 0.94 %", "published: mean 13 % after 4,750 iterations"]
     assert lines[2].endswith("  a") and found.published_error_percent == 2.5
     assert found.to_json()["published"][1] == {"name": "mean", "error_percent": 13.0, "iterations": 4750}
+
+
+def test_the_best_figure_known_stands_beside_every_row_and_what_it_was_told() -> None:
+    known: dict[str, Any] = {"best_known_percent": 0.94, "best_known": "somebody"}
+    rows = [
+        row("parts", 1.0, told="boxes", **known),
+        row("designs", 2.0, published_error_percent=1.2, **known),
+    ]
+    found = Reproduction("made-up", rows, None, 1.0)
+    lines = as_text(found).splitlines()
+    at = lines[1].index("best known")
+    assert [line[at : at + 10].strip() for line in lines[2:4]] == ["0.94", "0.94"]
+    assert lines[2].endswith(" boxes  parts") and "boxes" not in lines[3]
+    assert "best known: somebody 0.94 %" in lines and lines.count("best known: somebody 0.94 %") == 1
+    assert any(line.startswith("told: ") for line in lines)
+    assert found.choices[0].method == "designs"  # published rows were not told either
+    assert lines[-1] == "chosen on validation: designs, 4.00 % error, published 1.20, best known 0.94"
+    alone = Reproduction("made-up", rows[:1], None, 1.0)
+    assert as_text(alone).endswith("parts, 2.00 % error, best known 0.94, told boxes")
+    written = found.to_json()
+    assert [one["told"] for one in written["rows"]] == ["boxes", ""]
+    assert written["methods"][0]["told"] == "boxes" and written["choices"][0]["best_known_percent"] == 0.94
+
+
+def tables() -> list[tuple[str, Training]]:
+    return [
+        (name, one)
+        for name in table_names()
+        for one in trainings(read_table(name), minutes=1.0, seed=0, seeds=1)
+    ]
+
+
+def test_no_row_of_any_table_is_behind_a_figure_that_is_known() -> None:
+    """What stands beside a row of the same images is never less than the best that is known of them."""
+    for name, one in tables():
+        best, own = best_known(one.row).error_percent, one.published("error_percent")
+        if best is not None and own is not None and "published_on" not in one.row:
+            assert best <= own, (name, one.name)
+        if name in ("mnist-28", "translated-60", "cluttered-60", "cluttered-100"):
+            assert best is not None
+
+
+def test_rows_that_imitate_parts_or_are_rewarded_by_boxes_were_told_boxes() -> None:
+    told = {(name, one.name) for name, one in tables() if one.told}
+    assert ("cluttered-100", "parts of the digit, all images") in told and ("rewards", "and box") in told
+    assert ("rewards", "and information") not in told and ("mnist-28", "one fixed order") not in told
+    untold = {
+        name for name, one in tables() if one.row["name"].startswith("designs with widths") and not one.told
+    }
+    assert untold == {"translated-60", "cluttered-60", "cluttered-100"}
+
+
+def test_tables_of_digits_on_canvases_are_tested_where_nothing_was_chosen() -> None:
+    canvases = ("translated-60", "translated-100", "cluttered-60", "cluttered-100")
+    assert {one.row.get("canvas_seed") for name, one in tables() if name in canvases} == {1}
 
 
 def test_a_method_is_compared_where_a_figure_is_published() -> None:

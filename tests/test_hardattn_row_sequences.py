@@ -16,12 +16,15 @@ import boed
 import boed.search.adaptivity
 from boed.approximations import Approximations
 from boed.cli.main import main
+from boed.combination import Combination
 from boed.part_files import POSTERIOR
 from boed.search.registry import SOURCES
 from data.dataset import DataSet
 from data.errors import SettingsError
+from data.geometry import Geometry
 from data.registry import load
 from hardattn.experiments import row_sequences
+from hardattn.experiments.reproduce import trainings
 from hardattn.experiments.reproduce.trainings import reproduce
 from hardattn.experiments.row_sequences import designed, made_in
 from hardattn.loading import open_trained
@@ -210,6 +213,61 @@ def test_designs_serve_training_digits_that_are_placed_several_times(
     assert once["train"].fingerprint != thrice["train"].fingerprint
     assert settings["supervision"]["images"] == len(once["design"]) == 4
     assert once["design"].fingerprint == thrice["design"].fingerprint
+
+
+WIDE = """
+dataset = "digits"
+glimpses = 3
+scales = 2
+canvas_seed = 1
+
+[[rows]]
+name = "designs with widths"
+method = "nogs-all"
+sequences = "design-train"
+images = 5
+glimpses = 2
+scales = 1
+first_glance = true
+sides = [8, 16]
+beside = { glimpses = 3, scales = 2 }
+fit = { posterior = "glimpse-max", estimator = "amortised", trial_images = 8 }
+features = "fit"
+recipe = { hidden = 8, policy = "product" }
+"""
+
+
+def test_a_row_imitates_designs_of_training_images_with_a_fit_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_table(monkeypatch, tmp_path, WIDE)
+    asked: dict[str, Any] = {}
+
+    def fit(dataset: DataSet, folder: Path, **chosen: Any) -> Geometry:
+        asked.update(chosen, fitted=dataset["train"].fingerprint, folder=folder)
+        return chosen["geometry"]
+
+    def design(path: Path, geometry: Geometry, dataset: DataSet, **chosen: Any) -> SequenceStore:
+        asked.update(chosen)
+        ids = dataset[chosen["split"]].ids[: chosen["images"]]
+        return write_parts(path, dataset, "train", glimpses=chosen["glimpses"], geometry=geometry, ids=ids)
+
+    monkeypatch.setattr(row_sequences, "fit", fit)
+    monkeypatch.setattr(row_sequences, "Designer", lambda fitted: fitted)
+    monkeypatch.setattr(row_sequences, "store_designs", design)
+    monkeypatch.setattr(trainings, "features_in", lambda folder: asked.update(features=folder))
+    found = reproduce("tiny", None, tmp_path / "out", minutes=0.004, designs=tmp_path / "fits", only="wid")
+    folder = tmp_path / "out" / "design-scales-1-first-glance-true-sides-8-16" / "approximations-glimpse-max"
+    assert asked["folder"] == asked["features"] == folder
+    assert asked["combination"] == Combination(posterior="glimpse-max", estimator="amortised")
+    assert (asked["split"], asked["images"], asked["source"]) == ("train", 5, "design")
+    assert (asked["trial_images"], asked["glimpses"]) == (8, 2) and asked["geometry"].sides == (8, 16)
+    assert asked["fitted"] == load("digits", canvas_seed=1)["train"].fingerprint
+    (wide,) = found.rows
+    assert wide.task == "digits, glimpses 3, scales 2" and wide.told == "" and wide.made_in > 0
+    assert wide.given["sides"] == [8, 16] and wide.given["canvas_seed"] == 1
+    settings = read_json(Path(wide.run) / "run.json")["settings"]
+    assert settings["supervision"]["images"] == 5 and settings["geometry"]["first_glance"]
 
 
 def test_designs_are_for_digits_in_the_region_of_the_task(

@@ -2,16 +2,27 @@
 
 import pytest
 
+from boed.settings import FitSettings
 from data.errors import SettingsError
 from data.registry import DATASETS
 from hardattn.baselines.registry import BASELINES
 from hardattn.baselines.training import BaselineRecipe
 from hardattn.experiments.reproduce.outcome import Published
-from hardattn.experiments.reproduce.settings import COMMON, LOADED_WITH, read_table, table_names, trainings
+from hardattn.experiments.reproduce.settings import (
+    COMMON,
+    LOADED_WITH,
+    SEEN,
+    read_table,
+    table_names,
+    trainings,
+)
+from hardattn.experiments.reproduce.trainings import FIT
+from hardattn.experiments.row_sequences import combination_in
 from hardattn.objectives.registry import METHODS
 from hardattn.training.recipe import Recipe
 
 ROW = {"name", "method", "baseline", "sequences", "features", "share", "recipe", *COMMON}
+DESIGNS = {"images", "fit", "beside"}
 PUBLISHED = {f"published_{figure}" for figure in ("error_percent", "iterations", "epoch")}
 TABLE = {"rows", "ways", "seeds", "minutes", "attributes", "reference", *COMMON}
 
@@ -21,7 +32,9 @@ def test_settings_name_what_there_is(name: str) -> None:
     table = read_table(name)
     assert set(table) <= TABLE | {"published_error_percent", "published"} and len(table["rows"]) >= 4
     for row in table["rows"]:
-        assert set(row) <= ROW | PUBLISHED
+        assert set(row) <= ROW | PUBLISHED | (DESIGNS if "fit" in row else set())
+        _, fit = combination_in(row.get("fit", {}))
+        assert FitSettings(**{"glimpses": 1, **fit}) and set(row.get("beside", {})) <= set(SEEN)
     every = trainings(table, minutes=60.0, seed=0, seeds=1)
     for row, recipe in ((one.row, one.recipe) for one in every):
         if "baseline" in row:
@@ -61,7 +74,9 @@ def test_tasks_are_of_known_data_and_have_files_of_their_own(name: str) -> None:
         assert {*LOADED_WITH} & {*one.row} <= {*DATASETS[one.row["dataset"]].options}
     assert len({one.run_name for one in every}) == len(every)
     looking = [one for one in every if "baseline" not in one.row]
-    assert len({one.task for one in looking}) == len({one.tag for one in looking})
+    apart = [one for one in looking if "beside" not in one.row]
+    assert len({one.task for one in looking}) == len({one.tag for one in apart})
+    assert {one.tag for one in apart}.isdisjoint(one.tag for one in looking if "beside" in one.row)
 
 
 def test_a_row_has_the_settings_of_the_table_where_it_has_none() -> None:
@@ -96,7 +111,7 @@ def test_features_are_those_of_a_row_that_is_there(name: str) -> None:
         *([read_table(name, "folder")] if name == "recurrent-glimpsenet" else []),
     ):
         names = {row["name"] for row in table["rows"]}
-        assert {row["features"] for row in table["rows"] if "features" in row} <= names
+        assert {row["features"] for row in table["rows"] if "features" in row} <= names | {FIT}
 
 
 def test_the_published_variants_are_all_there_and_of_other_images() -> None:

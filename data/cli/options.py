@@ -211,6 +211,12 @@ def data_options(run: str = "Folder of everything a run makes.") -> list[click.P
             help="Of places, clutter and splits (digits, finite, translated-mnist, cluttered-mnist, "
             "--scatter). [default: 0]",
         ),
+        Option(
+            ["--canvas-seed"],
+            type=AtLeast(0),
+            help="Of places and clutter that no choice has met, in design and test alone (digits, "
+            "translated-mnist, cluttered-mnist, --scatter). [default: 0, as --data-seed has them]",
+        ),
         Option(["--data-root"], type=PATH, help="Folder of the images, in the official layout."),
         Option(["--run", "run_dir"], type=PATH, help=f"{run} [default: runs/DATASET[-TARGET]]"),
     )
@@ -329,6 +335,7 @@ LOADED_WITH = {  # option of `data.registry.load` -> parameter of the command
     "size": "image_size",
     "classes": "classes",
     "seed": "data_seed",
+    "canvas_seed": "canvas_seed",
 }
 
 

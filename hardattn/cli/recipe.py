@@ -50,7 +50,7 @@ NAMES = (
 WITH_BASELINE = (
     *ONLY_BASELINE,
     *("name", "attribute", "canvas", "region", "placements", "data_root", "run_dir", "device"),
-    *("image_size", "classes", "data_seed", "scatter", "face_widths"),
+    *("image_size", "classes", "data_seed", "canvas_seed", "scatter", "face_widths"),
     *("baseline", "run_name", "seed", "epochs", "minutes", "accumulate", "precision"),
     *("patience", "time_limit", "tracker"),
     *("hidden", "augment", "batch_size", "clip", *OPTIMISER),

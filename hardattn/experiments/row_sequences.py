@@ -7,29 +7,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from boed.combination import CHOICES, Combination
 from boed.fitting.fit import fit
-from boed.part_files import POSTERIOR
+from boed.part_files import FOLDER, POSTERIOR
 from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.dataset import DataSet
 from data.geometry import Geometry
 from data.registry import reopen
+from hardattn.experiments.sequence_kinds import PARTS, source_and_split
 from supervision.parts import write_parts
 from supervision.store import SequenceStore, filling
 
-PARTS = "parts-"
-RECORDED = "recorded"
 IMAGES = 600  # that are designed for, as by `boed generate`
 NOT_OF_DESIGNS = ("placements",)  # options of data that concern training digits alone
-
-
-def is_designed(kind: str) -> bool:
-    """Whether sequences of this kind are made by `designed`.
-
-    >>> is_designed("fixed-order"), is_designed("parts-train"), is_designed("")
-    (True, False, False)
-    """
-    return kind not in ("", RECORDED) and not kind.startswith(PARTS)
 
 
 def parts(
@@ -42,22 +33,27 @@ def parts(
 
 def designed(
     path: Path,
-    source: str,
+    kind: str,
     run: Path,
     geometry: Geometry,
     glimpses: int,
     opened: Mapping[str, Any],
     device: str = "auto",
+    images: int | None = None,
+    how: Mapping[str, Any] | None = None,
 ) -> SequenceStore:
-    """Sequences of a source for design images, as `boed generate` makes them, with what was fitted in `run`.
+    """Sequences of a kind, as `boed generate` makes them, with what was fitted in `run`.
 
     What has not been fitted is fitted there. Both always have seed 0: networks of all seeds imitate the same
     sequences. Placements are those of training digits alone: design images are the same for any number of
-    them, and what is fitted is fitted on one.
+    them, and what is fitted for these is fitted on one.
 
     Args:
         path: of the store; what is there already is not made again.
+        kind: see `hardattn.experiments.sequence_kinds`.
         opened: what `data.registry.load` was called with.
+        images: how many are designed for; default `IMAGES`.
+        how: of the fit, what is not as usual: fields of `boed.settings.FitSettings` and of a combination.
 
     Raises:
         GlimpseError: what was fitted, or is in the store, is of another task.
@@ -65,18 +61,42 @@ def designed(
     if path.exists() and bool(SequenceStore.read(path).done.all()):
         return SequenceStore.read(path)
     start = time.perf_counter()
-    kept = {name: value for name, value in opened.items() if name not in NOT_OF_DESIGNS}
+    source, split = source_and_split(kind)
+    left_out = NOT_OF_DESIGNS if split == "design" else ()
+    kept = {name: value for name, value in opened.items() if name not in left_out}
     dataset = reopen(kept, None, "a data set to design for")
-    folder = run / "approximations"
-    there = (folder / POSTERIOR).exists()
-    asked: dict[str, Any] = {} if there else {"glimpses": glimpses}  # fewer than were fitted will do
-    designer = Designer(fit(dataset, folder, device=device, geometry=geometry, **asked))
+    combination, asked = combination_in(how or {})
+    folder = approximations_in(run, how or {})
+    if not (folder / POSTERIOR).exists():
+        asked["glimpses"] = glimpses  # of what is there fewer than were fitted will do
+    designer = Designer(
+        fit(dataset, folder, device=device, geometry=geometry, combination=combination, **asked)
+    )
+    count = IMAGES if images is None else images
     try:
-        return store_designs(path, designer, dataset, glimpses=glimpses, images=IMAGES, source=source)
+        return store_designs(
+            path, designer, dataset, split=split, glimpses=glimpses, images=count, source=source
+        )
     finally:
         if path.exists():
             with filling(path):
                 SequenceStore.read(path).add_making(time.perf_counter() - start)
+
+
+def combination_in(how: Mapping[str, Any]) -> tuple[Combination, dict[str, Any]]:
+    """The combination that a row names, and the rest of what it says of its fit.
+
+    >>> combination_in({"estimator": "amortised", "iterations": 9})
+    (Combination(posterior='glimpse-set', completion='retrieval', estimator='amortised', \
+score='cross-entropy', bank=None), {'iterations': 9})
+    """
+    parts = {name: value for name, value in how.items() if name in CHOICES}
+    return Combination.of(**parts), {name: value for name, value in how.items() if name not in CHOICES}
+
+
+def approximations_in(run: Path, how: Mapping[str, Any]) -> Path:
+    """Where the approximations of a row are, as `boed fit --run` has them."""
+    return run / f"{FOLDER}{Combination.of(posterior=how.get('posterior')).tag}"
 
 
 def made_in(path: Path) -> float:

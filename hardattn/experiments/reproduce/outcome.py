@@ -19,13 +19,17 @@ class Choice:
 
     Attributes:
         error_percent: of the test images, mean over its seeds.
-        published_error_percent: the least that is known for the task, None where nothing is.
+        published_error_percent: the least of those beside its rows, None where there is none.
+        best_known_percent: see `Row`.
+        told: see `Row`.
     """
 
     task: str
     method: str
     error_percent: float
     published_error_percent: float | None
+    best_known_percent: float | None = None
+    told: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,14 @@ class Reproduction:
 
     @property
     def choices(self) -> list[Choice]:
-        """Of each task, from the rows that learn where to look, or from all where none does."""
+        """Of each task, from the rows that learn where to look, or from all where none does.
+
+        Rows that were told more than labels choose only where there are no others: published figures are of
+        networks that were not.
+        """
         looking = [row for row in self.rows if row.chooses] or self.rows
-        return [_choice(rows) for rows in grouped(looking, lambda row: row.task)]
+        tasks = grouped(looking, lambda row: row.task)
+        return [_choice([row for row in rows if not row.told] or rows) for rows in tasks]
 
     @property
     def error_percent(self) -> float:
@@ -123,7 +132,8 @@ def _choice(rows: Sequence[Row]) -> Choice:
     own = [row.published_error_percent for row in rows if not row.published_on]
     known = [figure for figure in own if figure is not None]
     error = mean(row.error_percent for row in best)
-    return Choice(best[0].task, best[0].method, error, min(known, default=None))
+    beside = best[0].best_known_percent, best[0].told
+    return Choice(best[0].task, best[0].method, error, min(known, default=None), *beside)
 
 
 def as_text(result: Reproduction) -> str:
@@ -137,6 +147,10 @@ def as_text(result: Reproduction) -> str:
         f"* published on {name}, other images" for name in dict.fromkeys(map(_elsewhere, result.rows)) if name
     ]
     lines += [str(figure) for figure in result.published]
+    lines += dict.fromkeys(
+        f"best known: {row.best_known} {row.best_known_percent:g} %" for row in result.rows if row.best_known
+    )
+    lines += [TOLD] if any(row.told for row in result.rows) else []
     lines += [str(one) for one in result.summaries if one.trainings > 1 or one.times_sooner is not None]
     held = [(one.method, one.coverage) for one in result.summaries if one.coverage]
     lines += [coverage_table(held)] if held else []
@@ -144,6 +158,8 @@ def as_text(result: Reproduction) -> str:
         task = f" of {choice.task}" if len(result.choices) > 1 else ""
         known = choice.published_error_percent
         beside = "" if known is None else f", published {known:.2f}"
+        beside += "" if choice.best_known_percent is None else f", best known {choice.best_known_percent:.2f}"
+        beside += choice.told and f", told {choice.told}"
         error = f"{choice.error_percent:.2f} % error"
         lines.append(f"chosen on validation{task}: {choice.method}, {error}{beside}")
     lines += [str(one) for one in (*result.effects, *result.gaps)]
@@ -153,6 +169,7 @@ def as_text(result: Reproduction) -> str:
 COLUMNS: Sequence[tuple[str, int, Callable[[Row], str]]] = (
     ("error %", 8, lambda row: f"{row.error_percent:.2f}"),
     ("published", 10, lambda row: _known(row.published_error_percent, ".2f") + _star(row)),
+    ("best known", 11, lambda row: _known(row.best_known_percent, ".2f")),
     ("valid. %", 9, lambda row: f"{row.validation_percent:.2f}"),
     ("best epoch", 11, lambda row: f"{row.best_epoch:.2f}"),
     ("published", 10, lambda row: _known(row.published_epoch, "g")),
@@ -161,8 +178,12 @@ COLUMNS: Sequence[tuple[str, int, Callable[[Row], str]]] = (
     ("MFLOPs", 8, lambda row: f"{row.mflops:.2f}"),
     ("parameters", 11, lambda row: f"{row.parameters:,}"),
     ("seed", 5, lambda row: str(row.seed)),
+    ("told", 6, lambda row: row.told),
 )
 """Title, width, and what a row has there."""
+
+
+TOLD = "told: what a row knows of training images beside their labels; no published row does"
 
 
 def _known(value: float | None, digits: str) -> str:

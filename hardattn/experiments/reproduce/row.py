@@ -21,6 +21,9 @@ class Row:
         published_iterations: to convergence, of that row.
         published_epoch: after which its weights were best, by validation accuracy.
         published_on: the data set that its error is of, where that is another one; else "".
+        best_known_percent: the least published error on these images, of whatever network; None: not known.
+        best_known: whose that is.
+        told: what it knew of training images beside their labels, as "boxes" of the objects; "" for nothing.
         unseen_error_percent: of test images of a kind that it was never trained on, where the table has any.
         validation_percent: error of the validation images, which chooses.
         seconds, iterations: of training.
@@ -59,4 +62,7 @@ class Row:
     chooses: bool
     run: str
     published_on: str = ""
+    best_known_percent: float | None = None
+    best_known: str = ""
+    told: str = ""
     coverage: list[CoverageRow] = field(default_factory=list)

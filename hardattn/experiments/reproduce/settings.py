@@ -6,6 +6,12 @@ without method and baseline is trained in each of the table's `ways`, which have
 list `published` has the published figures that no row stands beside, and `published_on` the data set that
 those of its rows are of, where that is another one.
 
+Where its own glimpses are part of what a row does, `beside` has those of the rows among which it is chosen.
+
+A row that imitates designs may say how its `fit` is not as usual: fields of `FitSettings`, and parts of a
+`Combination`. With `sequences = "design-train"` designs are made for as many training images as its `images`
+says; with `features = "fit"` its encoder begins with what that fit has learned.
+
 A row's `magnification` says how wide a glimpse is, see `data.geometry.affine_crops`: also of a method with
 plain glimpses, after a first glance then. Its `features` name the row whose encoder it begins with. What
 `elsewhere.NAME` of a table says holds on the data set of that name instead, with the rows that it lists.
@@ -22,12 +28,13 @@ from pathlib import Path
 from typing import Any
 
 from data.errors import CheckpointError, SettingsError
+from hardattn.experiments.sequence_kinds import PARTS
 from hardattn.objectives.registry import METHODS
 from hardattn.training import checkpoint
 from hardattn.training.choices import UNCLIPPED
 
-LOADED_WITH = ("canvas", "attribute", "region", "placements", "size")
-SENSOR = ("glimpse_size", "scales", "sides")
+LOADED_WITH = ("canvas", "attribute", "region", "placements", "size", "canvas_seed")
+SENSOR = ("glimpse_size", "scales", "first_glance", "sides")
 SEEN = ("glimpses", *SENSOR, "magnification")
 TASK = ("dataset", *LOADED_WITH, *SEEN)
 COMMON = (*TASK, "unseen", "published_on")
@@ -122,14 +129,18 @@ class Training:
         return "baseline" not in self.row and METHODS[self.row["method"]].crops
 
     @property
+    def told(self) -> str:
+        """What it knows of training images beside their labels: "boxes" of the objects, or nothing."""
+        box = dict(self.recipe.get("rewards", {})).get("box", 0)
+        return "boxes" if box or str(self.row.get("sequences", "")).startswith(PARTS) else ""
+
+    @property
     def task(self) -> str:
         """Its task in words; that of a baseline has no glimpses."""
         sensor = () if "baseline" in self.row else SEEN
-        named = [
-            f"{key.replace('_', ' ')} {in_words(self.row[key])}"
-            for key in ("canvas", "size", *sensor)
-            if key in self.row
-        ]
+        said = {key: self.row[key] for key in ("canvas", "size") if key in self.row}
+        said |= {key: value for key, value in self.row.get("beside", self.row).items() if key in sensor}
+        named = [f"{key.replace('_', ' ')} {in_words(said[key])}" for key in COMMON if key in said]
         parts = [self.row["dataset"], self.row.get("attribute"), self.row.get("region"), *named]
         return ", ".join(part for part in parts if part)
 

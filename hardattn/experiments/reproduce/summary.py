@@ -33,7 +33,7 @@ class Summary:
         least_times_sooner: the smallest of them.
         seconds_times_sooner: the same of seconds, median, with the time of making the sequences counted.
         reached: of how many the reference got there; the others are lower bounds.
-        published_on: see `Row`.
+        published_on, best_known_percent, told: see `Row`.
         coverage: mean over trainings, of those with boxes.
     """
 
@@ -52,6 +52,8 @@ class Summary:
     seconds_times_sooner: float | None
     reached: int | None
     published_on: str = ""
+    best_known_percent: float | None = None
+    told: str = ""
     coverage: list[CoverageRow] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -60,6 +62,10 @@ class Summary:
         if self.published_error_percent is not None:
             known = f"{self.published_error_percent:.2f}{self.published_on and f' on {self.published_on}'}"
             parts.append(f"{self.error_percent_beside:.2f} where published {known}")
+        if self.best_known_percent is not None:
+            parts.append(f"best known {self.best_known_percent:.2f}")
+        if self.told:
+            parts.append(f"told {self.told}")
         if self.unseen_error_percent is not None:
             parts.append(f"unseen {self.unseen_error_percent:.2f}")
         parts.append(f"converged after {self.iterations_to_convergence:,.0f} iterations")
@@ -103,6 +109,8 @@ def _summary(own: Sequence[Row], rows: Sequence[Row], reference: str) -> Summary
         seconds_times_sooner=median(one.seconds_counted for one in compared) if compared else None,
         reached=sum(one.reached for one in compared) if compared else None,
         published_on=own[0].published_on,
+        best_known_percent=_mean([row.best_known_percent for row in own]),
+        told=own[0].told,
         coverage=mean_coverage([row.coverage for row in own if row.coverage]),
     )
 

@@ -26,6 +26,7 @@ from data.runs import default_run
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import known_or_evaluated
 from hardattn.experiments.choices import MINUTES
+from hardattn.experiments.reproduce.known import best_known
 from hardattn.experiments.reproduce.outcome import Published, Reproduction
 from hardattn.experiments.reproduce.row import Row
 from hardattn.experiments.reproduce.settings import (
@@ -36,7 +37,8 @@ from hardattn.experiments.reproduce.settings import (
     require_minutes,
     trainings,
 )
-from hardattn.experiments.row_sequences import PARTS, RECORDED, designed, is_designed, made_in, parts
+from hardattn.experiments.row_sequences import approximations_in, designed, made_in, parts
+from hardattn.experiments.sequence_kinds import PARTS, RECORDED, is_designed
 from hardattn.experiments.workers import spread
 from hardattn.loading import settings_of
 from hardattn.recording import record
@@ -49,6 +51,8 @@ from hardattn.training.settings import read_run
 from hardattn.warm_start import features_in
 from supervision.store import SequenceStore
 
+OWN_DESIGNS = {"images": "images", "how": "fit"}  # argument of `designed` -> what a row says
+FIT = "fit"  # of a row's `features`: what the fit of its designs has learned
 CURVE = ("iteration", "seconds", "nll", "accuracy")
 Say = Callable[[str], None]
 
@@ -158,7 +162,7 @@ class Work:
         seen = known_or_evaluated(run, device=self.device, trajectories=1)
         recipe = settings_of(read_run(run), run).recipe
         best = kept_line(log, recipe.select)
-        images = len(self._dataset(training.row)["train"])
+        images, best_elsewhere = len(self._dataset(training.row)["train"]), best_known(training.row)
         return Row(
             method=training.name,
             task=training.task,
@@ -183,6 +187,9 @@ class Work:
             chooses=training.chooses,
             run=str(run),
             published_on=training.row.get("published_on", ""),
+            best_known_percent=best_elsewhere.error_percent,
+            best_known=best_elsewhere.name,
+            told=training.told,
             coverage=[CoverageRow(**line) for line in seen.get("coverage", [])],
         )
 
@@ -198,7 +205,7 @@ class Work:
         if "sequences" in row:
             options["store"] = self.sequences(training)
         if "features" in row:
-            options["features"] = features_in(self.trained(self._named(row["features"], training)))
+            options["features"] = features_in(self._learned(training))
         if training.crops:
             options["magnification"] = row.get("magnification")
         else:
@@ -214,9 +221,9 @@ class Work:
         opened = self._opened(training.row)
         if kind.startswith(PARTS):
             return parts(path, kind, dataset, geometry, training.row["glimpses"], opened)
-        own = self.folder / f"design{training.sensor_tag}"
-        run = self.designs / default_run(dataset).name if self.designs else own
-        return designed(path, kind, run, geometry, self._longest(training), opened, self.device)
+        run, longest = self._fit_of(training), self._longest(training)
+        own = {name: training.row[key] for name, key in OWN_DESIGNS.items() if key in training.row}
+        return designed(path, kind, run, geometry, longest, opened, self.device, **own)
 
     def levels(self, wanted: Sequence[Training]) -> list[list[Training]]:
         """These trainings and those that they need, each behind what it needs."""
@@ -234,7 +241,19 @@ class Work:
         """What has to be trained before it."""
         row = training.row
         needed = [self._reinforced(training)] if row.get("sequences") == RECORDED else []
-        return needed + ([self._named(row["features"], training)] if "features" in row else [])
+        return needed + ([self._named(row["features"], training)] if row.get("features", FIT) != FIT else [])
+
+    def _fit_of(self, training: Training) -> Path:
+        """Run folder of the fit of its designs: among those that are there, unless it has one of its own."""
+        if self.designs and "fit" not in training.row:
+            return self.designs / default_run(self._dataset(training.row)).name
+        return self.folder / f"design{training.sensor_tag}"
+
+    def _learned(self, training: Training) -> Path:
+        """Folder of what its encoder begins with: the fit of its designs, or another row."""
+        if training.row["features"] == FIT:
+            return approximations_in(self._fit_of(training), training.row.get("fit", {}))
+        return self.trained(self._named(training.row["features"], training))
 
     def _longest(self, training: Training) -> int:
         """The most glimpses of any row that looks alike and imitates designs: fewer are their beginning."""
