@@ -1,43 +1,43 @@
-"""Any photographs in folders named by class, as in ImageNet: train/CLASS/*.jpg and val/CLASS/*.jpg.
+"""Any photographs in folders named by class: CLASS/*.jpg, or train/CLASS/*.jpg and val/CLASS/*.jpg.
 
-The validation folder is the test split. Training files are parted by a hash of their relative path into
-design (10 %), valid (10 %) and train (80 %), so that a file stays in its split when others come or go.
+The latter are as in ImageNet: the validation folder is the test split, and training files are parted by a
+hash of their relative path into design (10 %), valid (10 %) and train (80 %), so that a file stays in its
+split when others come or go. Where there is neither train/ nor val/, all files are parted by a hash of their
+bytes, see `data.parting`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from data.class_folders import SUFFIXES, Listing, class_folders
 from data.dataset import SPLITS, DataSet, Split
 from data.decode import photo_store
 from data.errors import DataError
 from data.geometry import Geometry
 from data.layouts import FOLDER as LAYOUT
+from data.parting import PARTED, first_copies, part_of_bytes
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
-)
 GLIMPSE_SIZE, STRIDE = 16, 4
-FEW = 5  # names in a note
+ABOVE = "give the folder above those of the classes"  # what to do
 
 
 def load_folder(root: Path, size: int = 128, classes: Sequence[str] | None = None) -> DataSet:
     """Photographs in class folders at size x size, 16-pixel glimpses about every 4 pixels, 5 of them.
 
     Classes are the sorted folder names of train/, or of val/ where there is no train/. An image's id is
-    its position in the sorted list of all image files of these classes in train/ or val/.
+    its position in the sorted list of all image files of these classes in train/ or val/, or in `root`.
 
     Args:
-        root: folder that holds train/ and val/, or one of them.
+        root: folder that holds train/ and val/, or one of them, or else the class folders themselves.
         size: side in pixels to which the central square of every photograph is resampled.
         classes: names of the folders to take; None: all of them.
 
@@ -46,28 +46,110 @@ def load_folder(root: Path, size: int = 128, classes: Sequence[str] | None = Non
             opening a split, its folder is missing or an image is unreadable.
         SettingsError: `size` is smaller than a glimpse (on taking the grid).
     """
-    top = next((root / name for name in ("train", "val") if (root / name).is_dir()), None)
-    if top is None:
-        found = "neither" if root.is_dir() else "a file" if root.exists() else f"no folder {root}"
-        raise DataError(f"expected {LAYOUT} in {root}, found {found}; set --data-root")
-    names = _wanted(top, classes)
-    listed = Listing.of(top, names)
-    _require_task(top, listed, wanted=classes is not None)
-    geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
-    only = names if classes is not None else None
-    openers = {split: partial(_open_split, root, split, names, size, only) for split in SPLITS}
+    _require_folder(root)
     parts = [part for part in ("train", "val") if (root / part).is_dir()]
-    told = {part: Listing.of(root / part, only).told(names) for part in parts}
-    notes = "; ".join(f"{part}/: {note}" for part, note in told.items() if note)
-    files = partial(_files, root, only)
-    return DataSet("folder", "label", names, geometry, 5, openers, notes, symmetric=True, files=files)
+    top = root / parts[0] if parts else root
+    names = _wanted(top, classes, plain=not parts)
+    listed = Listing.of(top, names)
+    _require_task(top, listed, wanted=classes is not None, tested_alone=parts == ["val"])
+    geometry = Geometry(size, size, 3, GLIMPSE_SIZE, per_axis=max(1, (size - GLIMPSE_SIZE) // STRIDE + 1))
+    photographs = Photographs(root, names, names if classes is not None or not parts else None, not parts)
+    openers = {split: partial(photographs.open, split, size) for split in SPLITS}
+    return DataSet(
+        "folder",
+        "label",
+        names,
+        geometry,
+        5,
+        openers,
+        photographs.told(parts),
+        symmetric=True,
+        files=photographs.files,
+    )
 
 
-def _wanted(top: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
-    """Sorted names of the class folders to take."""
-    there = _classes(top)
+@dataclass(frozen=True)
+class Photographs:
+    """The files of the four splits.
+
+    Attributes:
+        root: see `load_folder`.
+        classes: names of the K classes.
+        only: the folders to take; None: all, which have to be of these classes.
+        plain: whether the class folders lie in `root` itself.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    only: tuple[str, ...] | None
+    plain: bool
+
+    def open(self, split: str, size: int) -> Split:
+        """Its images and labels.
+
+        Raises:
+            DataError: its folder is missing, has other classes or an image that is unreadable.
+        """
+        top = self._top(split)
+        if not top.is_dir():
+            raise DataError(f"expected the {split} images in {top}/CLASS/, found no such folder; add it")
+        strangers = sorted(set(class_folders(top)) - set(self.classes))
+        if strangers and self.only is None:
+            raise DataError(
+                f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it"
+            )
+        files = Listing.of(top, self.only).images
+        chosen = self._rows(split, files)
+        labels = np.array([self.classes.index(files[n].split("/")[0]) for n in chosen], np.int64)
+        paths, ids = [top / files[n] for n in chosen], np.array(chosen, np.int64)
+        opened = Split.of(photo_store(paths, ids, labels, size, title=f"decode {split}"))
+        if not self.plain:
+            return opened
+        return replace(opened, groups=torch.from_numpy(ids[first_copies(paths)]))
+
+    def files(self, split: str) -> list[str]:
+        """Paths of the images of a split from the root, see `data.dataset.DataSet`."""
+        top = self._top(split)
+        files = Listing.of(top, self.only).images
+        inside = "" if self.plain else f"{top.name}/"
+        return [f"{inside}{files[n]}" for n in self._rows(split, files)]
+
+    def told(self, parts: Sequence[str]) -> str:
+        """What was left out, of each part, and how files are parted where they are."""
+        wanted = self.classes if self.only is None or self.plain else self.only
+        known = {f"{part}/": Listing.of(self.root / part, self.only) for part in parts}
+        known |= {"here": Listing.of(self.root)} if self.plain else {}
+        notes = [f"{part}: {note}" for part, its in known.items() if (note := its.told(wanted))]
+        return "; ".join([*notes, *([PARTED] if self.plain else [])])
+
+    def _top(self, split: str) -> Path:
+        return self.root if self.plain else self.root / ("val" if split == "test" else "train")
+
+    def _rows(self, split: str, files: Sequence[str]) -> list[int]:
+        """Positions of the files of a split in the sorted list."""
+        if self.plain:
+            parts = part_of_bytes([self.root / name for name in files])
+            return [n for n, part in enumerate(parts) if part == split]
+        return [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
+
+
+def _require_folder(root: Path) -> None:
+    """Raises DataError for what cannot be the folder above those of the classes."""
+    if not root.is_dir():
+        found = "a file" if root.exists() else f"no folder {root}"
+        raise DataError(f"expected {LAYOUT} in {root}, found {found}; {ABOVE}")
+    if not any(entry.is_dir() and entry.name[0] != "." for entry in root.iterdir()):
+        images = sum(entry.suffix.lower() in SUFFIXES for entry in root.iterdir())
+        found = f"{images} images in no folder of a class" if images else "none of them"
+        raise DataError(f"expected {LAYOUT} in {root}, found {found}; {ABOVE}")
+
+
+def _wanted(top: Path, classes: Sequence[str] | None, *, plain: bool) -> tuple[str, ...]:
+    """Sorted names of the class folders to take; where nobody has parted them, those with an image."""
+    there = class_folders(top)
     if classes is None:
-        return there
+        seen = Listing.of(top).classes if plain else set()
+        return tuple(sorted(seen)) or there
     missing = sorted(set(classes) - set(there))
     if missing:
         more = f" and of {len(missing) - 1} more" if missing[1:] else ""
@@ -77,109 +159,20 @@ def _wanted(top: Path, classes: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(sorted(set(classes)))
 
 
-def _top(root: Path, split: str) -> Path:
-    return root / ("val" if split == "test" else "train")
+def _require_task(top: Path, listed: Listing, *, wanted: bool, tested_alone: bool) -> None:
+    """Raises DataError where there is nothing to tell apart, by a list of wanted classes or without one.
 
-
-def _of_split(files: Sequence[str], split: str) -> list[int]:
-    """Positions of the files of a split in the sorted list."""
-    return [n for n, name in enumerate(files) if split == "test" or part_of_training(name) == split]
-
-
-def _files(root: Path, only: Sequence[str] | None, split: str) -> list[str]:
-    """Paths of the images of a split from the root, see `data.dataset.DataSet`."""
-    top = _top(root, split)
-    files = Listing.of(top, only).images
-    return [f"{top.name}/{files[n]}" for n in _of_split(files, split)]
-
-
-def _open_split(
-    root: Path, split: str, classes: tuple[str, ...], size: int, only: Sequence[str] | None
-) -> Split:
-    top = _top(root, split)
-    if not top.is_dir():
-        raise DataError(f"expected the {split} images in {top}/CLASS/, found no such folder; set --data-root")
-    strangers = sorted(set(_classes(top)) - set(classes))
-    if strangers and only is None:
-        raise DataError(f"expected only classes of train/ in {top}, found {strangers[0]}; move or remove it")
-    files = Listing.of(top, only).images
-    chosen = _of_split(files, split)
-    labels = [classes.index(files[n].split("/")[0]) for n in chosen]
-    paths = [top / files[n] for n in chosen]
-    store = photo_store(
-        paths, np.array(chosen, np.int64), np.array(labels, np.int64), size, title=f"decode {split}"
-    )
-    return Split.of(store)
-
-
-def _classes(top: Path) -> tuple[str, ...]:
-    names = sorted(entry.name for entry in top.iterdir() if entry.is_dir() and entry.name[0] != ".")
-    if not names:
-        raise DataError(f"expected one folder per class in {top}, found none; set --data-root")
-    return tuple(names)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """What the class folders of train/ or val/ hold.
-
-    Attributes:
-        images: sorted "CLASS/file"; names with a leading dot are no images.
-        others: how many files of each other suffix.
-        hidden: files with a leading dot.
-        folders: inside of class folders.
+    Args:
+        tested_alone: there are test images alone, and these may be of one class.
     """
-
-    images: list[str]
-    others: Counter[str]
-    hidden: int
-    folders: int
-
-    @classmethod
-    def of(cls, top: Path, classes: Sequence[str] | None = None) -> Listing:
-        """Reads names alone, of these classes or of all."""
-        images, others, hidden, folders = list[str](), Counter[str](), 0, 0
-        for name in (each for each in _classes(top) if classes is None or each in classes):
-            for entry in (top / name).iterdir():
-                if entry.name[0] == ".":
-                    hidden += 1
-                elif entry.is_dir():
-                    folders += 1
-                elif entry.suffix.lower() in SUFFIXES:
-                    images.append(f"{name}/{entry.name}")
-                else:
-                    others[entry.suffix.lower() or "no suffix"] += 1
-        return cls(sorted(images), others, hidden, folders)
-
-    @property
-    def classes(self) -> set[str]:
-        """Those with an image."""
-        return {name.split("/")[0] for name in self.images}
-
-    def told(self, classes: Sequence[str]) -> str:
-        """What was left out, and which of the classes have no image; "" if nothing."""
-        missing = sorted(set(classes) - self.classes)
-        kinds = ", ".join(f"{suffix} {count}" for suffix, count in self.others.most_common(FEW))
-        parts = [
-            f"{self.others.total()} files left out that are no images ({kinds})" if self.others else "",
-            f"{self.hidden} hidden files left out" if self.hidden else "",
-            f"{self.folders} folders inside of class folders left out" if self.folders else "",
-            f"no image of {len(missing)} classes ({', '.join(missing[:FEW])})" if missing else "",
-        ]
-        return ", ".join(part for part in parts if part)
-
-
-def _require_task(top: Path, listed: Listing, *, wanted: bool) -> None:
-    """Raises DataError where there is nothing to tell apart, by a list of wanted classes or without one."""
     if not listed.images:
         suffixes = ", ".join(SUFFIXES)
         found = listed.told(()) or "none"
-        raise DataError(f"expected images in {top}/CLASS/ ({suffixes}), found {found}; set --data-root")
-    if len(listed.classes) < 2 and top.name == "train":  # images of one class can be tested
-        cure = "set --data-root to the folder above the class folders' own"
+        raise DataError(f"expected images in {top}/CLASS/ ({suffixes}), found {found}; {ABOVE}")
+    if len(listed.classes) < 2 and not tested_alone:
         raise DataError(
             f"expected images of two classes at least in {top}/CLASS/, found those of "
-            f"{', '.join(listed.classes)} alone; {'name another in the list of classes' if wanted else cure}"
+            f"{', '.join(listed.classes)} alone; {'name another in the list of classes' if wanted else ABOVE}"
         )
 
 

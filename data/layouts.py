@@ -7,5 +7,5 @@ CUB = (
     "CUB_200_2011/{images/,images.txt,image_class_labels.txt,train_test_split.txt,bounding_boxes.txt,"
     "parts/parts.txt,parts/part_locs.txt}"
 )
-FOLDER = "train/CLASS/*.jpg and val/CLASS/*.jpg (or .png, .webp, .tif, ..)"
+FOLDER = "CLASS/*.jpg, or train/CLASS/*.jpg and val/CLASS/*.jpg (or .png, .webp, .tif, ..)"
 MNIST = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte.gz"

@@ -1,102 +1,180 @@
-"""The pooled comparison of stopping rules: by hand, and on a tiny run."""
+"""The comparison of stopping rules: costs, choice and means by hand, and on tiny runs."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
-from hardattn_tiny import tiny_dataset
+from hardattn_tiny import tiny_dataset, tiny_store
 
-from benchmarks.stopping import Sweep, grid, main, pooled, report, verdict, write
+from benchmarks.stopping import main
+from benchmarks.stopping_costs import Study, at_cost, shares, wanted_costs
+from benchmarks.stopping_enough import alike, all_steps, enough
+from benchmarks.stopping_outcomes import Looked, Network
+from benchmarks.stopping_rows import rows_of
+from benchmarks.tables.stopping import tables
 from data.errors import SettingsError
-from data.measures import Measure
 from hardattn.runs import train
-from hardattn.stopping.registry import RULES
+from hardattn.stopping.flops import Costs
+from hardattn.stopping.rules import Predictions
 from hardattn.training.budget import Budget
 from hardattn.training.recipe import Recipe
 
-STEPS = 3
+STEPS, COUNT = 3, 200
+COSTS = Costs(look=0.1, classify=0.02, heads={"gain": 0.01, "halting": 0.0}, asked={})
 
 
-def sweep(share: float, count: int = 400) -> Sweep:
-    """Right at a half of the images after one glimpse, then at `share`: with 1.5 glimpses by the gain."""
-    number = np.arange(count)
-    known = [(number % 100 < 100 * part).astype(float) for part in (0.5, share, share)]
-    fixed = np.stack([np.full(count, float(t)) for t in (1, 2, 3)])
-    gain = np.stack([np.ones(count), 1.0 + (number % 2)])
-    taken = {"fixed": fixed, "gain": gain, "act": np.full((1, count), 2.0)}
-    right = {"fixed": np.stack(known), "gain": np.stack([known[0], known[1]]), "act": known[1][None]}
-    return Sweep(number, taken, right, STEPS)
+def looked(*shares_right: float, hard: float = 0.5, **said: torch.Tensor) -> Looked:
+    """Right after t glimpses at a share of the images; the last `hard` of them are predicted to gain."""
+    number = torch.arange(COUNT) / COUNT
+    right = torch.stack([number < share for share in shares_right], 1).long()
+    gain = (number * (number >= 1 - hard))[:, None].expand(-1, STEPS)
+    log_probs = torch.tensor([[0.1, 0.9], [0.9, 0.1]]).log()[right]  # (N, T, 2): class 0 where it is right
+    predictions = Predictions(log_probs, {"gain": gain, **said})
+    return Looked(predictions, torch.zeros(COUNT, dtype=torch.long), torch.arange(COUNT), COSTS)
 
 
-def test_accuracy_is_interpolated_and_averaged_over_networks() -> None:
-    found = pooled([sweep(0.7), sweep(0.9)])
-    assert grid(STEPS) == [1.25, 1.5, 1.75, 2, 2.5]
-    assert found["fixed"].value.tolist() == pytest.approx([0.575, 0.65, 0.725, 0.8, 0.8])
-    assert found["gain"].value.tolist() == pytest.approx([0.65, 0.8, 0.8, 0.8, 0.8])
-    assert np.isnan(found["act"].value).tolist() == [True, True, True, False, False]
-    assert found["all"].value.tolist() == pytest.approx([0.8])
+def network(seed: int = 0, attribute: str = "a", name: str = "PS-NOGS", **both: Looked) -> Network:
+    its = both.get("its", looked(0.5, 0.9, 0.9))
+    return Network(attribute, seed, name, 1.0, 10, both.get("valid", its), both.get("test", its))
 
 
-def test_intervals_are_those_of_images_drawn_alike_for_all_networks() -> None:
-    one, two = pooled([sweep(0.7)]), pooled([sweep(0.7), sweep(0.7)])
-    np.testing.assert_allclose(one["fixed"].samples, two["fixed"].samples)  # not narrower: the same images
-    low, high = one["all"].interval()
-    assert high[0] - low[0] == pytest.approx(2 * 1.96 * (0.7 * 0.3 / 400) ** 0.5, rel=0.1)
+def halts(reach: float) -> torch.Tensor:
+    """(N, T) what is said before each glimpse by a network that halts after the first one, or never."""
+    return torch.full((COUNT, STEPS), reach)
 
 
-def measure(*values: float, width: float = 0.01) -> Measure:
-    middle = np.array(values)
-    return Measure(middle, np.stack([middle - width, middle + width]))
-
-
-def test_the_goal_is_met_only_where_intervals_do_not_overlap_and_two_glimpses_are_enough() -> None:
-    fixed, act = measure(0.6, 0.6, 0.6, 0.6, 0.6), measure(np.nan, np.nan, 0.7, 0.7, 0.7)
-    good = {"fixed": fixed, "act": act, "gain": measure(*[0.8] * 5), "all": measure(0.8)}
-    assert verdict(good, STEPS)["gain"]["met"] and "gain: goal met; above fixed and act" in report(
-        good, STEPS
+def test_a_coin_between_the_nearest_two_thresholds_meets_a_mean_cost() -> None:
+    costs, wanted = np.array([3.0, 1.0, 1.0, 2.5]), [1.0, 1.3, 2.6, 3.0]
+    taken = shares(costs, wanted)
+    assert (taken @ costs).tolist() == pytest.approx(wanted) and taken.sum(1).tolist() == pytest.approx(
+        [1] * 4
     )
-    close = verdict(good | {"act": measure(np.nan, np.nan, 0.7, 0.79, 0.7)}, STEPS)["gain"]
-    assert close["not above"] == {"fixed": [], "act": [2.0]} and not close["met"]
-    less = verdict(good | {"all": measure(0.81)}, STEPS)["gain"]
-    assert not less["as good as all at 2"] and not less["met"]
-    absent = verdict(good | {"gain": measure(np.nan, 0.8, 0.8, 0.8, 0.8)}, STEPS)["gain"]
-    assert absent["not above"]["fixed"] == [1.25] and not absent["met"]
+    assert ((taken > 0).sum(1) <= 2).all()
+    assert np.isnan(shares(costs, [0.9])).all() and shares(costs, [9.0]).tolist() == [[1, 0, 0, 0]]
 
 
-def test_paired_differences_tell_apart_what_intervals_beside_each_other_do_not() -> None:
-    """Rules that are right at the same images but for a few: intervals overlap, the difference is above 0."""
-    found = pooled([sweep(0.54)])  # of 400 images 16 more are right with the second glimpse
-    places, by = grid(STEPS), found["gain"].minus(found["fixed"])
-    assert by.value[places.index(1.5)] == pytest.approx(0.02)
-    said = verdict(found, STEPS)["gain"]
-    assert said["not above"]["fixed"] == places and 1.5 not in said["paired"]["fixed"]
-    assert 2.5 in said["paired"]["fixed"]  # as many right after two glimpses as after three
-    assert said["paired"]["act"] == [2.0, 2.5]  # level there, and act takes at least two
-    assert "gain - fixed" in report(found, STEPS) and "image by image not above fixed at" in report(
-        found, STEPS
-    )
+def test_rules_are_compared_at_the_cost_that_validation_images_meet() -> None:
+    study = Study([network()])
+    assert wanted_costs(study) == {
+        "glimpses": [1.25, 1.5, 2, 3],
+        "MFLOPs": pytest.approx([0.145, 0.17, 0.22, 0.32]),
+    }
+    fixed, gain = (at_cost(study, rule, "glimpses", [1.5, 2.0]) for rule in ("fixed", "gain"))
+    cell = ("a", 0)
+    assert fixed.right[cell].mean(1).tolist() == pytest.approx([0.7, 0.9])
+    assert fixed.above[cell] == pytest.approx(np.zeros((2, COUNT)))
+    assert gain.right[cell].mean(1).tolist() == pytest.approx(
+        [0.65, 0.9], abs=0.01
+    )  # the last 1/4 or 1/2, 3 times
 
 
-def test_runs_on_other_images_are_refused() -> None:
+def test_the_cost_on_test_images_is_told_and_fixed_is_held_against_that() -> None:
+    """Of the test images more are predicted to gain than of those of validation."""
+    study = Study([network(valid=looked(0.5, 0.9, 0.9), test=looked(0.5, 0.9, 0.9, hard=0.75))])
+    found, cell = at_cost(study, "gain", "glimpses", [2.0]), ("a", 0)
+    assert found.spent[cell].mean() == pytest.approx(2.5)
+    assert found.right[cell].mean() - found.above[cell].mean() == pytest.approx(0.9)  # fixed with 2.5
+
+
+def test_of_networks_that_halt_validation_takes_one() -> None:
+    """The worse one is better on the test images, which is not seen."""
+    good, bad = looked(0.5, 0.9, 0.9, halting=halts(0.3)), looked(0.5, 0.6, 0.6, halting=halts(0.3))
+    ones = [network(name="X", valid=bad, test=good), network(name="Y", valid=good, test=bad)]
+    study = Study([network(), *ones])
+    assert study.rules() == ["fixed", "gain", "entropy", "confidence", "halting"]
+    found = at_cost(study, "halting", "glimpses", [2.0])
+    assert found.right["a", 0].mean() == pytest.approx(0.6)
+    assert found.right["a", 0].mean() - found.above["a", 0].mean() == pytest.approx(
+        0.9
+    )  # of the other network
+    assert [set(group) for group in alike(study, "halting")] == [{("a", 0)}] * 2
+
+
+def test_intervals_are_wider_where_seeds_differ() -> None:
+    same = [network(seed, its=looked(0.5, 0.9, 0.9)) for seed in range(3)]
+    other = [network(seed, its=looked(0.5, share, share)) for seed, share in enumerate((0.8, 0.9, 1.0))]
+    widths = []
+    for networks in (same, other):
+        study = Study(networks)
+        low, high = study.mean({cell: all_steps(its.test) for cell, its in study.cells.items()}).interval()
+        widths.append(float(high[0] - low[0]))
+    assert widths[0] == pytest.approx(2 * 1.96 * (0.9 * 0.1 / COUNT) ** 0.5, rel=0.15)
+    assert widths[1] > 1.5 * widths[0]
+
+
+def test_means_are_over_attributes_however_many_seeds_each_has() -> None:
+    right = [np.full((1, COUNT), value) for value in (0.2, 0.4, 0.9)]
+    cells = [("a", 0), ("a", 1), ("b", 0)]
+    study = Study([network(seed, attribute) for attribute, seed in cells])
+    assert study.mean(dict(zip(cells, right, strict=True))).value == pytest.approx([(0.3 + 0.9) / 2])
+
+
+def test_one_threshold_for_all_networks_is_enough() -> None:
+    """Of one attribute a tenth of the images gain, of the other nearly all: a number for both takes more."""
+    easy, hard = looked(0.9, 1.0, 1.0, hard=0.1), looked(0.1, 0.1, 1.0, hard=0.9)
+    study = Study([network(attribute="easy", its=easy), network(attribute="hard", its=hard)])
+    found = enough(study, "gain")
+    assert found is not None and found.valid_below == pytest.approx(0) and found.threshold > 0
+    assert found.valid_glimpses == pytest.approx((1.2 + 2.8) / 2)
+    assert [its.mean() for its in found.spent.values()] == pytest.approx([1.2, 2.8])
+    assert [its.mean() for its in found.below.values()] == pytest.approx([0, 0])
+    fixed = enough(study, "fixed")
+    assert fixed is not None and fixed.valid_glimpses == pytest.approx(3.0)
+    worse = network(attribute="easy", name="X", its=looked(0.5, 0.5, 0.5, halting=halts(0.3)))
+    alone = Study([network(attribute="easy", its=easy), worse])
+    assert enough(alone, "halting") is None
+
+
+def test_runs_that_cannot_be_compared_are_refused() -> None:
+    its = looked(0.5, 0.9, 0.9)
+    with pytest.raises(SettingsError, match="expected one run of a and seed 0, found two"):
+        Study([network(), network()])
+    with pytest.raises(SettingsError, match="expected a run that does not halt"):
+        Study([network(its=looked(0.5, 0.9, 0.9, halting=halts(0.3)))])
     with pytest.raises(SettingsError, match="expected runs on the same test images"):
-        pooled([sweep(0.7), sweep(0.7, 300)])
+        Study([network(), network(1, its=replace(its, originals=its.originals + 1))])
 
 
-def test_finished_runs_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = Recipe(batch_size=16, hidden=16)
-    folder = train(tiny_dataset(), tmp_path / "run", recipe=recipe, budget=Budget(epochs=2), device="cpu")
-    monkeypatch.setattr("hardattn.loading.reopen", lambda *_: tiny_dataset())
-    options = ["--of", str(folder), "--of", str(folder), "--device", "cpu", "--out", str(tmp_path / "out")]
-    done = CliRunner().invoke(main, options)
+def test_rows_are_flat_and_make_a_table() -> None:
+    networks = [network(seed, attribute) for attribute in "ab" for seed in range(2)]
+    worse = looked(0.5, 0.8, 0.9, halting=halts(0.3))
+    rows = rows_of([*networks, *(network(0, each, "PS-ACT 0.01", its=worse) for each in "ab")])
+    json.dumps(rows, allow_nan=False)
+    assert len({(row["method"], row["seed"]) for row in rows}) == len(rows)
+    assert sum(row["seconds"] for row in rows) == 6
+    [row] = [row for row in rows if row["method"] == "gain, glimpses of 2" and row["seed"] == 1]
+    assert row["accuracy"] == pytest.approx(0.9) and row["spent"] == pytest.approx(2.0)
+    said = tables(rows)
+    assert "PS-ACT 0.01: 2 networks of 2 attributes and 1 seeds" in said and "ACT, trained end to end" in said
+    assert "| fixed | 2 | 2.00 | 2.00 | 90.0 | +0.00 (+0.00, +0.00) |" in said.splitlines()
+
+
+def test_finished_runs_are_compared_and_those_that_halt_are_trained_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tiny_store(tmp_path / "s.h5", tiny_dataset())
+    recipe = Recipe(batch_size=16, hidden=12)
+    options = {"recipe": recipe, "budget": Budget(epochs=2), "device": "cpu", "store": store}
+    folder = train(tiny_dataset(), tmp_path / "run", **options)
+    for module in ("hardattn.loading", "benchmarks.stopping_networks"):
+        monkeypatch.setattr(f"{module}.reopen", lambda *_: tiny_dataset())
+    words = ["--of", str(folder), "--device", "cpu", "--jobs", "1", "--run", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, [*words, "--ponder-cost", "0.1", "--json"])
     assert done.exit_code == 0, done.output
-    assert "All 3 glimpses" in done.stdout and "goal" in done.stdout
-    found = json.loads((tmp_path / "out" / "stopping.json").read_text())
-    assert set(found["curves"]) == {*RULES, "all"} - {"halting"} and found["glimpses"] == grid(STEPS)
-    assert (tmp_path / "out" / "stopping.md").read_text() == done.stdout
-    alone = Sweep.of(folder, dataset=tiny_dataset(), device="cpu")
-    assert write([alone], [folder], tmp_path / "one") == done.stdout.rstrip("\n")
+    rows = json.loads(done.stdout)["rows"]
+    names = {row["method"]: row for row in rows if row["kind"] == "network"}
+    assert set(names) == {"PS-NOGS label", "PS-ACT 0.1 label"}
+    assert names["PS-ACT 0.1 label"]["iterations"] == names["PS-NOGS label"]["iterations"] == 6
+    made = tmp_path / "out" / "halting" / "label-ps-act-0.1-0"
+    recipe_of = json.loads((made / "run.json").read_text())["settings"]["recipe"]
+    assert recipe_of["hidden"] == 12 and recipe_of["ponder_cost"] == 0.1
+    again = CliRunner().invoke(main, [*words, "--of", str(made), "--halting-iterations", "0", "--json"])
+    assert json.loads(again.stdout)["rows"] == rows
+    assert json.loads((tmp_path / "out" / "stopping.json").read_text())["rows"] == rows
 
 
 def test_a_missing_run_is_one_line(tmp_path: Path) -> None:

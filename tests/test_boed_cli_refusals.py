@@ -18,7 +18,7 @@ BAD: list[Case] = [
     ),
     (
         ["--dataset", "folder", "--data-root", "nowhere"],
-        ("train/CLASS/*.jpg", "no folder nowhere", "--data-root"),
+        ("train/CLASS/*.jpg", "no folder nowhere", "folder above"),
     ),
     (["--dataset", "mnist", "--data-root", "."], ("MNIST/raw", "none of them", "--data-root")),
     (["--data-root", "."], ("no data root for digits", "found .;")),

@@ -74,15 +74,67 @@ def test_a_training_folder_alone_has_no_test(tmp_path: Path, write_photo: Write)
 
 
 def test_missing_parts_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"found no folder .*absent; set --data-root"):
+    with pytest.raises(DataError, match=r"found no folder .*absent; give the folder above"):
         load_folder(tmp_path / "absent")
-    with pytest.raises(DataError, match="found neither; set --data-root"):
+    with pytest.raises(DataError, match="found none of them; give the folder above"):
         load_folder(tmp_path)
     (tmp_path / "train").mkdir()
     with pytest.raises(DataError, match=r"one folder per class in .*train, found none"):
         load_folder(tmp_path)
     (tmp_path / "train" / "ant").mkdir()
     with pytest.raises(DataError, match=r"expected images in .*train/CLASS/.* found none"):
+        load_folder(tmp_path)
+
+
+@pytest.fixture
+def plain(tmp_path: Path, write_photo: Write) -> Path:
+    """Sixty photographs in folders of two classes, which nobody has parted."""
+    for n in range(60):
+        write_photo(tmp_path / "plain" / "bd"[n % 2] / f"{n}.jpg", n)
+    return tmp_path / "plain"
+
+
+def members(root: Path) -> dict[str, set[str]]:
+    """Split -> names of its files."""
+    opened = load_folder(root, size=20)
+    assert opened.files is not None
+    for split in SPLITS:
+        assert len(opened[split]) == len(opened.files(split))
+    return {split: {Path(name).name for name in opened.files(split)} for split in SPLITS}
+
+
+def test_plain_class_folders_are_parted_by_the_bytes_of_their_files(plain: Path) -> None:
+    opened, parts = load_folder(plain, size=20), members(plain)
+    assert opened.classes == ("b", "d") and "a hash of the bytes of each file" in opened.note
+    assert sum(map(len, parts.values())) == len(set.union(*parts.values())) == 60
+    assert len(parts["train"]) > len(parts["test"]) > 0
+    names = sorted(f"{path.parent.name}/{path.name}" for path in plain.glob("*/*"))
+    for split in SPLITS:
+        assert opened[split].labels.tolist() == ["bd".index(names[n][0]) for n in opened[split].ids.tolist()]
+    (plain / "owl").mkdir()  # nothing in it: no class
+    assert load_folder(plain, size=20).classes == ("b", "d")
+
+
+def test_a_name_decides_nothing_and_copies_stay_together(plain: Path) -> None:
+    before = members(plain)
+    for n in range(0, 60, 7):  # of one class copies lie in the folder of the other
+        copy = plain / "db"[n % 2] / f"{n}.jpg"
+        copy.write_bytes((plain / "bd"[n % 2] / f"{n}.jpg").read_bytes())
+    (plain / "b" / "58.jpg").rename(plain / "b" / "new name.jpg")
+    after, opened = members(plain), load_folder(plain, size=20)
+    assert {
+        split: {name.replace("new name", "58") for name in each} for split, each in after.items()
+    } == before
+    copies = sum(len(opened[split]) - len(opened[split].originals.unique()) for split in SPLITS)
+    assert copies == 9
+
+
+def test_photographs_in_no_class_folder_are_refused(tmp_path: Path, write_photo: Write) -> None:
+    write_photo(tmp_path / "1.png", 0)
+    with pytest.raises(DataError, match="found 1 images in no folder of a class; give the folder above"):
+        load_folder(tmp_path)
+    write_photo(tmp_path / "ant" / "1.png", 0)
+    with pytest.raises(DataError, match="two classes at least .* found those of ant alone; give the folder"):
         load_folder(tmp_path)
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 
 from boed.completions.canvas_state import CHUNK
+from data.class_folders import SUFFIXES
 from data.dataset import Split
 from data.decode import photo_store
 from data.errors import DataError, SettingsError
-from data.folder import SUFFIXES
 from data.geometry import Geometry
 
 
