@@ -170,6 +170,7 @@ def _batches(
     if guided is not None:
         guidance |= {"supervised": _beside(guided[0], dataset["train"], images), "locations": guided[1]}
     drawn: dict[str, Any] = {"supervised_share": recipe.supervised_share, "seed": settings.seed}
+    drawn["repeats"] = recipe.trajectories
     return MixedBatches(images, settings.glimpses, recipe.batch_size, **drawn, **guidance)
 
 
@@ -201,6 +202,11 @@ def _require_possible(name: str, recipe: Recipe, geometry: Geometry, steps: int)
 
 def _require_divisible(division: Division, recipe: Recipe) -> None:
     """Raises SettingsError for gradients that have to know the whole batch."""
+    if division.count > 1 and recipe.trajectories > 1:
+        raise SettingsError(
+            f"expected no --trajectories in a batch that is divided, found {recipe.trajectories}; train in one "
+            "process, without --accumulate"
+        )
     if division.count > 1 and recipe.gradient_equilibrium is not None:
         raise SettingsError(
             "expected no --gradient-equilibrium in a batch that is divided, whose gradients are compared "

@@ -70,9 +70,15 @@ class MixedBatches:
         gains: (M, T) expected information gain of the glimpses of these images; None: it is not wanted.
         supervised_share: share of each batch that is supervised.
         seed: fixes the order.
+        repeats: how many times in a row each unsupervised image of a batch comes, which divides B.
 
     Raises:
         SettingsError: the share is not in [0, 1], or the sequences do not fit the images or T.
+
+    >>> images = Split(torch.zeros(4, 8, 8, 1), torch.arange(4), torch.arange(4), "")
+    >>> index = next(iter(MixedBatches(images, 1, 4, repeats=2))).index
+    >>> len(index.unique()), bool((index[::2] == index[1::2]).all())
+    (2, True)
     """
 
     def __init__(
@@ -87,10 +93,11 @@ class MixedBatches:
         gains: Tensor | None = None,
         supervised_share: float = 0.25,
         seed: int = 0,
+        repeats: int = 1,
     ) -> None:
         _require_share(supervised_share, batch_size)
         self.pool = ImagePool([unsupervised] if supervised is None else [unsupervised, supervised])
-        self.glimpses, self.seed = glimpses, seed
+        self.glimpses, self.seed, self.repeats = glimpses, seed, repeats
         self.unsupervised_count = len(unsupervised)
         self.sizes = sizes(batch_size, supervised_share if supervised is not None else None)
         device = unsupervised.images.device
@@ -104,10 +111,10 @@ class MixedBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(self.seed)
-        plain = _shuffled(self.unsupervised_count, self.sizes[0], generator)
+        plain = _shuffled(self.unsupervised_count, self.sizes[0] // self.repeats, generator)
         guided = _shuffled(len(self.locations), self.sizes[1], generator)
         while True:
-            yield self._batch(next(plain), next(guided))
+            yield self._batch(next(plain).repeat_interleave(self.repeats), next(guided))
 
     def _batch(self, plain: Tensor, guided: Tensor) -> Batch:
         device = self.locations.device

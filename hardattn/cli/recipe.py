@@ -38,6 +38,7 @@ NAMES = (
     "gain_target",
     "classification_weight",
     "discount",
+    "trajectories",
     "auxiliary",
     "ponder_cost",
     "frozen",

@@ -284,6 +284,13 @@ def _objective_options() -> list[click.Parameter]:
             help="Of a reward, for every glimpse that it comes later; above 0 to 1. [default: 1]",
         ),
         Option(
+            ["--trajectories"],
+            type=click.IntRange(min=1),
+            help="Of each image of a batch, for REINFORCE alone; of several, what the others earn is what each "
+            "is compared with, in place of what the network expects. A batch has so many times fewer images. "
+            "[default: 1]",
+        ),
+        Option(
             ["--classification-weight"],
             type=float,
             help="Of the cross-entropy; 0: the classifier is not learned. [default: 1]",

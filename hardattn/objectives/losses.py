@@ -129,7 +129,11 @@ def saliency(rollout: Rollout, maps: Tensor | None) -> Tensor:
 
 
 def reinforce(
-    rollout: Rollout, returns: Tensor, unsupervised: Tensor, normaliser: Tensor | None = None
+    rollout: Rollout,
+    returns: Tensor,
+    unsupervised: Tensor,
+    normaliser: Tensor | None = None,
+    expected: Tensor | None = None,
 ) -> Tensor:
     """-(R_t - b_t) log pi(l_t), summed over glimpses: its gradient is an unbiased estimate of -grad E[R_1].
 
@@ -141,8 +145,9 @@ def reinforce(
             log pi is taken by log pi less the normaliser, about -|l_t - mu_t|^2 / (2 sigma^2) where no
             border is near. The gradient to the means is the same; that to a learned deviation is no longer
             that of the expected return.
+        expected: (B, T) the baseline; None: the network's own.
     """
-    advantage = returns - rollout.baseline.detach().float()
+    advantage = returns - (rollout.baseline.float() if expected is None else expected).detach()
     score = rollout.log_prob if normaliser is None else rollout.log_prob - normaliser
     return mean_over((-advantage * score)[:, rollout.chosen].sum(1), unsupervised)
 

@@ -289,6 +289,8 @@ class Objective:
             `hardattn.objectives.stopping.gain`.
         ponder_cost: tau in nats for each glimpse, of a network that halts.
         auxiliary: share of the auxiliary classifier in the cross-entropies, of a method that has one.
+        trajectories: M successive rows of a batch that are of the same image; of several, the mean return of
+            the others is the baseline of each, see `hardattn.objectives.rewards.of_the_others`.
     """
 
     loss_at: LossAt = "every"
@@ -300,6 +302,7 @@ class Objective:
     discount: float = 1.0
     auxiliary: float = 0.0
     ponder_cost: float = PONDER_COST
+    trajectories: int = 1
 
     def __post_init__(self) -> None:
         losses.require_loss_at(self.loss_at)

@@ -28,7 +28,8 @@ TERMS: Registry[Any] = Registry(
 REWARDS: Registry[Any] = Registry(
     "reward",
     dict.fromkeys(
-        ("final", "correct", "log-likelihood", "information", "box"), "hardattn.objectives.rewards"
+        ("final", "correct", "log-likelihood", "information", "entropy", "box"),
+        "hardattn.objectives.rewards",
     ),
 )
 """What a glimpse earns: (rollout, labels, boxes) -> (B, T), see `hardattn.objectives.rewards`."""

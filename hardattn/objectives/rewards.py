@@ -54,6 +54,17 @@ def information(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tenso
     return -entropy(_all_logits(rollout)).diff(dim=1).detach()
 
 
+@REWARDS.register("entropy")
+def surprise(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
+    r"""How unlikely the place was, $-\log \pi(l_t)$ in nats, 0 of a first glance.
+
+    Its mean is the entropy of the policy, and REINFORCE by it climbs the gradient of that without bias: a
+    bonus for exploring (Williams and Peng 1991, Function optimization using connectionist reinforcement
+    learning algorithms), for policies whose entropy has no closed form too.
+    """
+    return -rollout.log_prob.detach().float()
+
+
 @REWARDS.register("box")
 def box(rollout: Rollout, labels: Tensor, boxes: Tensor | None) -> Tensor:
     """Minus the distance from a glimpse to the object's box, as a share of the side of the image.
@@ -101,6 +112,19 @@ def require_rewards(weights: Mapping[str, float]) -> None:
     endless = [weight for weight in weights.values() if not math.isfinite(weight)]
     if endless:
         raise SettingsError(f"expected finite weights of rewards, found {endless[0]}; change --reward")
+
+
+def of_the_others(values: Tensor, trajectories: int) -> Tensor:
+    """Mean over the other trajectories of the same image, of values (B, T): M successive rows are one image's.
+
+    As a baseline of returns it does not depend on the trajectory's own places, so the gradient stays unbiased
+    (Kool, van Hoof, Welling 2019, Buy 4 REINFORCE samples, get a baseline for free!).
+
+    >>> of_the_others(torch.tensor([[1.0], [2.0], [6.0]]), 3).flatten().tolist()
+    [4.0, 3.5, 1.5]
+    """
+    each = values.unflatten(0, (-1, trajectories))
+    return ((each.sum(1, keepdim=True) - each) / (trajectories - 1)).flatten(0, 1)
 
 
 def require_discount(discount: float) -> None:

@@ -14,7 +14,7 @@ from hardattn.model.rollout import Rollout
 from hardattn.objectives import losses, stopping
 from hardattn.objectives.methods import Method, Objective
 from hardattn.objectives.registry import TERMS
-from hardattn.objectives.rewards import returns
+from hardattn.objectives.rewards import of_the_others, returns
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class LossInputs:
         objective = self.objective
         return returns(self.rollout, self.labels, objective.rewards, self.boxes, objective.discount)
 
+    def expected(self, earned: Tensor) -> Tensor | None:
+        """(B, T) what returns (B, T) are compared with; None: what the network expects."""
+        many = self.objective.trajectories
+        return of_the_others(earned, many) if many > 1 else None
+
 
 @dataclass(frozen=True)
 class Term:
@@ -99,7 +104,9 @@ def _saliency(inputs: LossInputs) -> Tensor:
 
 
 def _reinforce(inputs: LossInputs) -> Tensor:
-    return losses.reinforce(inputs.rollout, inputs.returns, inputs.unsupervised, inputs.normaliser)
+    earned = inputs.returns
+    expected = inputs.expected(earned)
+    return losses.reinforce(inputs.rollout, earned, inputs.unsupervised, inputs.normaliser, expected)
 
 
 def _baseline(inputs: LossInputs) -> Tensor:

@@ -41,7 +41,7 @@ class Recipe(TrainingRecipe):
         hidden, dropout, policy_shapes_state, encoder, combine, batch_norm, core, policy, deviation, frozen,
             halts, infers: see `HardAttention`.
         loss_at, rewards, supervision_weight, anneal_supervision, classification_weight, discount, auxiliary,
-            ponder_cost: see `hardattn.objectives.methods.Objective`.
+            ponder_cost, trajectories: see `hardattn.objectives.methods.Objective`.
         reinforce_loss: REINFORCE with the "likelihood" of a location, or of a Gaussian policy with its
             "distance" from the mean alone, see `hardattn.objectives.losses.reinforce`.
         gain_target: what the predicted information gain is regressed on: the drop of the cross-entropy that
@@ -76,6 +76,7 @@ class Recipe(TrainingRecipe):
     halts: bool = False
     infers: bool = False
     ponder_cost: float = PONDER_COST
+    trajectories: int = 1
     gradient_equilibrium: Sequence[float] | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +101,7 @@ class Recipe(TrainingRecipe):
             )
         require_rewards(self.rewards)
         require_discount(self.discount)
+        require_trajectories(self.trajectories, self.batch_size)
         if not 0 <= self.auxiliary <= 1:
             raise SettingsError(f"expected a share in [0, 1] for --auxiliary, found {self.auxiliary}")
         if self.reinforce_loss == "distance" and not POLICIES[self.policy].distance:
@@ -124,6 +126,7 @@ class Recipe(TrainingRecipe):
             *(self.classification_weight, self.discount),
             auxiliary=self.auxiliary,
             ponder_cost=self.ponder_cost,
+            trajectories=self.trajectories,
         )
 
     @classmethod
@@ -183,6 +186,11 @@ NEEDS: Mapping[str, Need] = {
     "imitate_for": Need("--imitate-for", "nogs-finetuned", lambda method: bool(method.then)),
     "rewards": _reinforcing("--reward"),
     "discount": _reinforcing("--discount"),
+    "trajectories": Need(
+        "--trajectories",
+        "a method of REINFORCE alone",
+        lambda method: "reinforce" in method.weights and not method.supervised,
+    ),
     "classification_weight": Need(
         "--classification-weight",
         "a method that learns where to look",
@@ -201,6 +209,18 @@ NEEDS: Mapping[str, Need] = {
         "--gain-target", "a method that regresses the gain", lambda method: method.has("gain")
     ),
 }
+
+
+def require_trajectories(count: int, batch_size: int) -> None:
+    """Raises SettingsError for a number of trajectories that does not divide the batch.
+
+    >>> require_trajectories(4, 128)
+    """
+    if type(count) is not int or count < 1 or batch_size % count:
+        raise SettingsError(
+            f"expected a number of --trajectories that divides --batch-size {batch_size}, found {count!r}; "
+            "change one of the two"
+        )
 
 
 def require_ratios(ratios: Sequence[float]) -> None:
