@@ -48,8 +48,11 @@ def designed(
     glimpses: int,
     opened: Mapping[str, Any],
     device: str = "auto",
+    *,
+    split: str = "design",
+    images: int = IMAGES,
 ) -> SequenceStore:
-    """Sequences of a source for design images, as `boed generate` makes them, with what was fitted in `run`.
+    """Sequences of a source for images of a split, as `boed generate` makes them by a fit in `run`.
 
     What has not been fitted is fitted there. Both always have seed 0: networks of all seeds imitate the same
     sequences. Placements are those of training digits alone: design images are the same for any number of
@@ -58,6 +61,7 @@ def designed(
     Args:
         path: of the store; what is there already is not made again.
         opened: what `data.registry.load` was called with.
+        split, images: how many of which, a fair sample; at most those that there are.
 
     Raises:
         GlimpseError: what was fitted, or is in the store, is of another task.
@@ -72,7 +76,9 @@ def designed(
     asked: dict[str, Any] = {} if there else {"glimpses": glimpses}  # fewer than were fitted will do
     designer = Designer(fit(dataset, folder, device=device, geometry=geometry, **asked))
     try:
-        return store_designs(path, designer, dataset, glimpses=glimpses, images=IMAGES, source=source)
+        return store_designs(
+            path, designer, dataset, split=split, glimpses=glimpses, images=images, source=source
+        )
     finally:
         if path.exists():
             with filling(path):
