@@ -198,7 +198,7 @@ def measured(
     images, held = at_home(split, run.network.device), list[CoverageRow]()
     labels, counts = images.labels.cpu(), resampling(images.originals, seed=0, resamples=RESAMPLES)
     if isinstance(run.network, Baseline):
-        every, costs = _whole_images(run, images, trajectories)
+        every, costs = whole_images(run, images, trajectories)
         logits, cost = every[:, -1:], costs[-1]
         points = exit_curve(every, labels, costs, run.about["thresholds"], counts, whole_image_read(run))
         within = list[Point]()
@@ -320,7 +320,9 @@ def whole_image_read(run: TrainedNetwork) -> dict[str, int]:
     """
     settings = run.whole_image()[1]
     values = whole_image.seen_geometry(settings).retina().pixels()
-    return dict(zip(READ, (values, values, math.prod(settings.geometry.image_size)), strict=True))
+    pixels = math.prod(settings.geometry.image_size)
+    added = pixels if values < pixels else 0
+    return dict(zip(READ, (values, values, pixels, added), strict=True))
 
 
 def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:
@@ -333,7 +335,7 @@ def output_files(run_folder: Path, data_root: Path | None) -> list[Path]:
     return own if data_root is None else [path.with_stem(f"{path.stem}-other") for path in own]
 
 
-def _whole_images(run: TrainedNetwork, split: Split, trajectories: int) -> tuple[Tensor, list[float]]:
+def whole_images(run: TrainedNetwork, split: Split, trajectories: int = 1) -> tuple[Tensor, list[float]]:
     """Logits (N, E, K) at every exit of a network on the whole image, and the MFLOPs up to each."""
     if trajectories > 1:
         raise SettingsError(f"expected 1 trajectory of a baseline, which has no choice, found {trajectories}")

@@ -1,49 +1,106 @@
-"""Frontiers of several tasks, averaged."""
+"""Frontiers of several tasks: means, intervals over images and seeds, and who is ahead where."""
 
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 
-from benchmarks.frontiers import averaged, main
+from benchmarks.frontier_picture import main as picture
+from benchmarks.frontiers import main
+from benchmarks.tables.frontier import frontier as markdown
 from data.files import write_json
+from hardattn.experiments.frontier.measuring import ORIGINALS, RIGHT
 from hardattn.experiments.frontier.pareto import FrontierPoint
-from hardattn.experiments.frontier.sweep import Frontier
+from hardattn.experiments.frontier.result import Frontier
+
+IMAGES = 40
 
 
-def point(family: str, mflops: float, accuracy: float) -> FrontierPoint:
-    ends = (accuracy - 0.02, accuracy + 0.02)
+def point(folder: Path, family: str, seed: int, right: int) -> FrontierPoint:
+    """A network that is right about the first images, so many of `IMAGES`."""
+    run = f"{family}-{seed}".replace(" ", "-")
+    (folder / run).mkdir(parents=True)
+    np.save(folder / run / RIGHT, np.packbits(np.arange(IMAGES) < right)[None])
+    share, about = right / IMAGES, {"software_mflops": 0.3, "valid_software_mflops": 0.3}
     return FrontierPoint(
-        family, family, "fixed", 1.0, mflops, 512.0, mflops, accuracy, accuracy, *ends, 0.3, 60.0, "run"
-    )
+        *(family, family, "fixed", 1.0, 0.09, 512.0, 0.09, share, share, share, share, 0.3, 60.0, run),
+        **about, seed=seed, row=0, capped=seed == 0,
+    )  # fmt: skip
+
+
+def write_frontier(folder: Path, target: str, own: tuple[int, ...], rival: tuple[int, ...]) -> str:
+    folder.mkdir()
+    points = [
+        point(folder, family, seed, right)
+        for family, numbers in (("attention", own), ("cnn", rival))
+        for seed, right in enumerate(numbers)
+    ]
+    found = Frontier("celebahq", target, 224 * 224, list(range(len(own))), points)
+    np.save(folder / ORIGINALS, np.arange(IMAGES))
+    write_json(folder / "frontier.json", found.to_json())
+    return str(folder / "frontier.json")
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
     """Two tasks; hard attention is ahead on the mean, though not in the second."""
-    accuracies = {"Male": (0.95, 0.85), "Smiling": (0.8, 0.84)}
-    for task, (own, rival) in accuracies.items():
-        points = [point("attention", 0.09, own), point("cnn", 0.09, rival)]
-        found = Frontier("celebahq", task, 224 * 224, 60.0, 0, points)
-        write_json(tmp_path / f"{task}.json", found.to_json())
-    return [str(tmp_path / f"{task}.json") for task in accuracies]
+    return [
+        write_frontier(tmp_path / "a", "Male", (40, 40), (20, 20)),
+        write_frontier(tmp_path / "b", "Smiling", (30, 30), (32, 32)),
+    ]
+
+
+def printed(*arguments: str) -> dict[str, object]:
+    done = CliRunner().invoke(main, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    return dict(json.loads(done.stdout))
 
 
 def test_the_mean_over_tasks_and_whether_hard_attention_is_ahead(files: list[str]) -> None:
-    found = json.loads(CliRunner().invoke(main, [*files, "--json"]).stdout)
+    found = printed(*files)
     assert found["tasks"] == ["celebahq Male", "celebahq Smiling"]
-    assert found["accuracy"]["attention"][:2] == [None, pytest.approx(0.875)]
-    assert found["behind"] == [] and found["pixel_share"] == pytest.approx(512 / 224**2)
-    alone = json.loads(CliRunner().invoke(main, [files[1], "--json"]).stdout)
-    assert alone["behind"] == [0.1, 0.2, 0.4, 0.8, 1.5, 3.0]
-    people = CliRunner().invoke(main, files).stdout
-    assert "celebahq Smiling" in people and "behind no rival" in people
+    assert found["behind"] == {"binning": [], "software": []}
+    assert found["pixel_share"] == pytest.approx(512 / 224**2)
+    assert "behind no rival" in str(found["verdict"]) and "at 6 of 6 by binning" in str(found["verdict"])
+    rows = [row for row in found["rows"] if row["count"] == "binning" and row["family"] == "attention"]
+    assert [row["budget"] for row in rows] == [0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 10.0]
+    assert rows[0]["accuracy"] == pytest.approx((40 + 30) / 2 / IMAGES)
+    assert rows[0]["rival"] == "cnn" and rows[0]["difference"] == pytest.approx((20 - 2) / 2 / IMAGES)
+    assert rows[0]["low"] < rows[0]["accuracy"] < rows[0]["high"]
+    assert rows[0]["seconds"] == 4 * 60 and rows[0]["capped"] == 0.5 and rows[1]["seconds"] == 0
+    alone = printed(files[1])
+    assert alone["behind"] == {"binning": [0.1, 0.2, 0.4, 0.8, 1.5, 3.0], "software": [0.4, 0.8, 1.5, 3.0]}
+    assert alone["crossings"] == {"binning": [[0.09, "cnn"]], "software": [[0.3, "cnn"]]}
+    assert "celebahq Smiling" in CliRunner().invoke(main, files).stdout
 
 
-def test_a_budget_that_one_task_has_no_point_for_has_no_mean() -> None:
-    assert averaged([{"cnn": [0.5, 1.0]}, {"cnn": [None, 0.5]}]) == {"cnn": [None, 0.75]}
+def test_intervals_cover_seeds_as_well_as_images(tmp_path: Path) -> None:
+    """Of the same mean, seeds that differ have a wider interval."""
+    alike = printed(write_frontier(tmp_path / "alike", "Male", (30, 30, 30), (9, 9, 9)))
+    apart = printed(write_frontier(tmp_path / "apart", "Male", (20, 30, 40), (9, 9, 9)))
+    (first, *_), (second, *_) = alike["rows"], apart["rows"]
+    assert first["accuracy"] == pytest.approx(second["accuracy"])
+    assert second["high"] - second["low"] > 1.3 * (first["high"] - first["low"])
+
+
+def test_tables_and_picture_are_made_from_the_file(files: list[str], tmp_path: Path) -> None:
+    found = printed(*files)
+    about = {
+        "command": "c",
+        "commit": "0123456789",
+        "date": "d",
+        "machine": "m",
+        "seconds": 60,
+        "seeds": [0, 1],
+    }
+    text = markdown(found | {"about": about})
+    assert "| attention | 87.5 (" in text and "| attention, above the best rival | 22.5 (" in text
+    write_json(tmp_path / "found.json", found)
+    done = CliRunner().invoke(picture, [str(tmp_path / "found.json"), str(tmp_path / "found.png")])
+    assert done.exit_code == 0 and (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
 
 
 @pytest.mark.parametrize(
@@ -54,3 +111,8 @@ def test_other_files_are_refused_in_one_line(text: str, words: str, tmp_path: Pa
     (tmp_path / "other.json").write_text(text)
     result = CliRunner().invoke(main, [str(tmp_path / "other.json")])
     assert_refused(result, f"in {tmp_path / 'other.json'}", words, "hardattn frontier")
+
+
+def test_a_frontier_without_its_runs_is_refused(files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a" / "cnn-1" / RIGHT).unlink()
+    assert_refused(CliRunner().invoke(main, [files[0]]), str(tmp_path / "a" / "cnn-1"), "hardattn frontier")

@@ -18,7 +18,7 @@ from hardattn.experiments.benchmark.answer import adaptive, answer, with_attenti
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.frontier.grid import read_grid
 from hardattn.experiments.frontier.pareto import FrontierPoint
-from hardattn.experiments.frontier.sweep import Frontier
+from hardattn.experiments.frontier.result import Frontier
 
 POINT = FrontierPoint(
     *("attention", "attention hidden 8", "fixed", 1.0, 0.1, 100.0, 0.1, 0.7, 0.71, 0.7, 0.72, 0.5, 3.0, "a")

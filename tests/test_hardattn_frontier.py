@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from hardattn_tiny import tiny_dataset, tiny_store
 
 import hardattn.baselines.training
-import hardattn.experiments.frontier.sweep
+import hardattn.experiments.frontier.work
 import hardattn.runs
 import hardattn.training.learner
 from data.dataset import DataSet
@@ -20,10 +20,14 @@ from data.geometry import Geometry
 from data.tensors import load_tensors
 from hardattn.baselines.training import train_baseline
 from hardattn.cli.main import main
+from hardattn.experiments.frontier.drawing import draw
 from hardattn.experiments.frontier.grid import read_grid
+from hardattn.experiments.frontier.measuring import right_of
 from hardattn.experiments.frontier.pareto import frontiers
-from hardattn.experiments.frontier.summary import as_text, draw
-from hardattn.experiments.frontier.sweep import Frontier, frontier
+from hardattn.experiments.frontier.result import Frontier
+from hardattn.experiments.frontier.summary import as_text
+from hardattn.experiments.frontier.sweep import frontier
+from hardattn.experiments.frontier.terms import Terms
 from hardattn.loading import open_trained
 from supervision.store import SequenceStore
 
@@ -84,8 +88,12 @@ def test_every_network_is_trained_measured_and_drawn(tmp_path: Path, grid: Path)
     assert {(p.values_read, p.pixels_read) for p in found.points if p.family == "glance"} == {(64, 256)}
     assert [p.values_read for p in fixed] == [p.pixels_read for p in fixed] == [16, 32, 48]
     assert {p.rule for p in found.points if p.family == "early exit"} == {"fixed", "exit", "confidence"}
+    test = tiny_dataset()["test"]
     for point in found.points:
         assert point.test_low <= point.test_accuracy <= point.test_high and point.mflops > 0
+        assert right_of(folder, point, len(test)).mean() == pytest.approx(point.test_accuracy)
+        added = 256 / 1e6 if point.family == "glance" else 0.0  # of 16 x 16 grey pixels
+        assert point.software_mflops == pytest.approx(point.mflops + added) and point.capped is None
         assert load_tensors(folder / point.run / "model.safetensors", "")[0] and point.seconds > 0
     assert Frontier.read(folder / "frontier.json") == found
     with (folder / "frontier.csv").open() as table:
@@ -120,15 +128,15 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, grid: Path, monkeypatch:
     def never(*_arguments: Any, **_options: Any) -> Path:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "train_baseline", interrupted)
+    monkeypatch.setattr(hardattn.experiments.frontier.work, "train_baseline", interrupted)
     with pytest.raises(KeyboardInterrupt):
         found_in(tmp_path, grid)
     assert not (tmp_path / "run" / "frontier" / "frontier.json").exists()
-    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "train", never)
+    monkeypatch.setattr(hardattn.experiments.frontier.work, "train", never)
     first, said = found_in(tmp_path, grid)
     assert trained == ["cnn", "early-exit", "early-exit"]
-    assert said[-1].startswith("early exit width 0.25: ")
-    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "train_baseline", never)
+    assert said[-1].startswith("early exit width 0.25, seed 0: ")
+    monkeypatch.setattr(hardattn.experiments.frontier.work, "train_baseline", never)
     again, said = found_in(tmp_path, grid)
     assert again == first and len(said) == 1  # one network is left out
 
@@ -146,13 +154,13 @@ def test_sequences_that_are_missing_are_asked_of_boed(
     asked = list[tuple[Path, str, Path, int]]()
 
     def designed(
-        path: Path, source: str, run: Path, _geometry: Geometry, steps: int, *_: Any
+        path: Path, source: str, run: Path, _geometry: Geometry, steps: int, *_: Any, **__: Any
     ) -> SequenceStore:
         asked.append((path, source, run, steps))
         path.parent.mkdir(parents=True, exist_ok=True)
         return tiny_store(path, tiny_dataset(), steps=steps)
 
-    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "designed", designed)
+    monkeypatch.setattr(hardattn.experiments.frontier.work, "designed", designed)
     grid.write_text(GRID.replace("glimpses = 9", "glimpses = 2"))
     run = tmp_path / "run"
     networks = [member for member in read_grid("tiny", grid) if member.method]
@@ -168,11 +176,11 @@ def test_sequences_that_are_missing_are_asked_of_boed(
 def test_a_first_glance_is_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = list[tuple[Path, Geometry]]()
 
-    def designed(_: Path, __: str, run: Path, geometry: Geometry, *___: Any) -> SequenceStore:
+    def designed(_: Path, __: str, run: Path, geometry: Geometry, *___: Any, **____: Any) -> SequenceStore:
         calls.append((run, geometry))
         raise StoreError("expected designs, found none")
 
-    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "designed", designed)
+    monkeypatch.setattr(hardattn.experiments.frontier.work, "designed", designed)
     grid.write_text(GRID.replace("glimpses = 9", "first_glance = true"))
     networks = [member for member in read_grid("tiny", grid) if member.method]
     for network in networks:
@@ -185,11 +193,11 @@ def test_a_first_glance_is_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch
 def test_sides_are_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = list[tuple[Path, Geometry]]()
 
-    def designed(_: Path, __: str, run: Path, geometry: Geometry, *___: Any) -> SequenceStore:
+    def designed(_: Path, __: str, run: Path, geometry: Geometry, *___: Any, **____: Any) -> SequenceStore:
         calls.append((run, geometry))
         raise StoreError("expected designs, found none")
 
-    monkeypatch.setattr(hardattn.experiments.frontier.sweep, "designed", designed)
+    monkeypatch.setattr(hardattn.experiments.frontier.work, "designed", designed)
     grid.write_text(GRID.replace("glimpses = 9", "sides = [4, 8, 16]"))
     wide = next(member for member in read_grid("tiny", grid) if "sides" in member.sensor)
     assert wide.name == "attention hidden 8 sides 4,8,16" and wide.folder == "attention-hidden-8-sides-4-8-16"
@@ -197,6 +205,37 @@ def test_sides_are_asked_of_boed(tmp_path: Path, grid: Path, monkeypatch: pytest
         frontier(tiny_dataset(), [wide], tmp_path, minutes=MINUTES, device="cpu", say=lambda _: None)
     assert calls[0][1].sides == (4, 8, 16)
     assert calls[0][0] == tmp_path / "frontier" / "design-4-8-16-3"
+
+
+def glance_nll(folder: Path, ending: str) -> float:
+    """On the validation images, of the weights that a run keeps."""
+    run = folder / "run" / "frontier" / f"glance-resolution-8-width-0.5-{ending}"
+    return float(load_tensors(run / "model.safetensors", "")[1]["nll"])
+
+
+def test_the_first_seed_chooses_the_learning_rate_of_the_others(tmp_path: Path, grid: Path) -> None:
+    """Of two, by the validation NLL of the weights that are kept."""
+    grid.write_text(GRID[GRID.index('[[families]]\nname = "glance"') :])
+    terms = Terms(iterations=7, patience=2, learning_rates=(1e-3, 0.03))
+    found, said = found_in(tmp_path, grid, terms=terms, seeds=2, seed=3)
+    assert list(found.seeds) == [3, 4] and len(said) == 2 * 2 + 2
+    nll = {rate: glance_nll(tmp_path, f"at-{rate:g}-3") for rate in terms.learning_rates}
+    rates = {(p.seed, p.learning_rate) for p in found.points if p.family == "glance"}
+    assert rates == {(seed, min(nll, key=lambda rate: nll[rate])) for seed in (3, 4)}
+    assert {(p.iterations, p.capped) for p in found.points} <= {(7, True), (6, False)}
+    assert Frontier.read(tmp_path / "run" / "frontier" / "frontier.json") == found
+    again, said = found_in(tmp_path, grid, terms=terms, seeds=1, seed=3)
+    assert not said and again.points == [p for p in found.points if p.seed == 3]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--learning-rates", "0.1,0.1"), ("--learning-rates", "a"), ("--iterations", "3", "--minutes", "1")],
+)
+def test_terms_that_do_not_go_together_are_refused(
+    tmp_path: Path, grid: Path, words: tuple[str, ...]
+) -> None:
+    assert_refused(call("--grid", grid, "--run", tmp_path / "run", *words), "expected")
 
 
 @pytest.mark.parametrize("changed", [{"minutes": 0.0}, {"minutes": float("nan")}])

@@ -1,5 +1,7 @@
 """Frontiers, intervals and the comparison of families; and the grids that come with the project."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,9 +9,10 @@ from hypothesis import strategies as some
 
 from data.geometry import Geometry
 from hardattn.baselines.networks import make_baseline
-from hardattn.experiments.frontier.grid import ATTENTION, grids, read_grid
-from hardattn.experiments.frontier.pareto import FrontierPoint, frontiers, pareto, within
-from hardattn.experiments.frontier.summary import BUDGETS, at_budgets, behind, verdict
+from hardattn.experiments.frontier.grid import grids, read_grid
+from hardattn.experiments.frontier.names import ATTENTION
+from hardattn.experiments.frontier.pareto import COUNTS, FrontierPoint, pareto, within
+from hardattn.experiments.frontier.summary import BUDGETS, at_budgets, behind, leaders, verdict
 from hardattn.stopping.flops import mflops
 
 
@@ -55,14 +58,48 @@ def test_families_side_by_side() -> None:
         point(0.04, 0.7, "cnn", test=0.7),
         point(0.7, 0.95, "cnn", test=0.95),
     ]
-    table = at_budgets(frontiers(points))
+    table = at_budgets(points)
     assert dict(zip(BUDGETS, table[ATTENTION], strict=True)) == {
         budget: None if budget < 0.3 else 0.9 for budget in BUDGETS
     }
     assert behind(table) == [0.05, 0.1, 0.2, 0.8, 1.5, 3.0]
-    assert "behind a rival at 0.05" in verdict(table, 0.02) and "within 10 %" in verdict(table, 0.02)
-    assert "behind no rival" in verdict({ATTENTION: [0.9] * len(BUDGETS)}, 0.2)
-    assert "above 10 %" in verdict({ATTENTION: [0.9] * len(BUDGETS)}, 0.2)
+    both = dict.fromkeys(COUNTS, table)
+    assert "by software behind a rival at 0.05" in verdict(both, 0.02) and "within 10 %" in verdict(
+        both, 0.02
+    )
+    ahead = {ATTENTION: [0.9] * len(BUDGETS)}
+    assert "behind no rival" in verdict(dict.fromkeys(COUNTS, ahead), 0.2)
+    assert "above 10 %" in verdict(dict.fromkeys(COUNTS, ahead), 0.2)
+    assert "no rival" not in verdict({"binning": ahead, "software": table}, 0.2)
+    assert leaders([points]) == [(0.04, "cnn"), (0.3, ATTENTION), (0.7, "cnn")]
+    assert leaders([points], most=0.5) == [(0.04, "cnn"), (0.3, ATTENTION)]
+
+
+def test_additions_of_averages_count_by_one_of_the_counts() -> None:
+    """What is cheap for a sensor that bins is dear in software, and what does not average stays."""
+    thumbnail = replace(point(0.1, 0.9, "cnn", test=0.9), valid_software_mflops=0.5)
+    points = [thumbnail, point(0.2, 0.8, ATTENTION, test=0.8)]
+    own, rival = ({count: at_budgets(points, count)[name] for count in COUNTS} for name in (ATTENTION, "cnn"))
+    assert own["binning"] == own["software"] and own["software"][3] == 0.8
+    assert rival["binning"][2] == 0.9 and rival["software"][2:6] == [None, None, None, 0.9]
+    assert leaders([points], "software") == [(0.2, ATTENTION), (0.5, "cnn")]
+
+
+def test_seeds_choose_for_themselves_and_are_averaged() -> None:
+    points = [point(0.05, 0.8, test=0.7), replace(point(0.1, 0.8, test=0.9), seed=1)]
+    assert at_budgets(points)["cnn"][1:3] == [None, pytest.approx(0.8)]
+
+
+def test_families_that_look_are_also_measured_together() -> None:
+    names = (
+        "attention, designed widths",
+        "attention, designed widths after a glance",
+        "attention, fixed places",
+    )
+    points = [point(0.1, 0.5 + 0.1 * at, name, test=0.5 + 0.1 * at) for at, name in enumerate(names)]
+    table = at_budgets([*points, point(0.1, 0.65, test=0.65)])
+    assert table["any attention, designed widths"][2] == 0.6 and table["any attention"][2] == 0.7
+    assert behind(table) == [0.1, 0.2, 0.4, 0.8, 1.5, 3.0]  # designed widths are what is claimed
 
 
 @pytest.mark.parametrize("dataset", [name for name in grids() if name != "folder"])  # a few, in minutes

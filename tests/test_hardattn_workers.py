@@ -55,7 +55,8 @@ def test_a_frontier_of_two_workers_is_one_of_one(tmp_path: Path) -> None:
     networks = read_grid("digits", path)
     options: dict[str, Any] = {"minutes": 0.001, "device": "cpu", "say": said.append}
     found = frontier(load("digits"), networks, tmp_path, workers=2, **options)
-    assert sorted(said) == [f"fc hidden {hidden} resolution 8: 0.0 minutes, done" for hidden in (4, 8)]
+    words = "resolution 8, seed 0: 0.0 minutes, done"
+    assert sorted(said) == [f"fc hidden {hidden} {words}" for hidden in (4, 8)]
     assert frontier(load("digits"), networks, tmp_path, **options) == found and len(said) == 2
     assert [point.run for point in found.points if point.rule == "fixed"] == [
         f"fc-hidden-{hidden}-resolution-8-0" for hidden in (4, 8)

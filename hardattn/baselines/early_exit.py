@@ -135,16 +135,21 @@ def exit_curve(
         counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
         read: of an image, each of `data.readout.READ`; None: not known.
     """
-    last = logits.shape[1]
-    numbered = [("fixed", 1.0, last), *(("exit", float(number), number) for number in range(1, last))]
-    taken = [(rule, value, torch.full_like(labels, number)) for rule, value, number in numbered]
-    taken += [("confidence", value, exits_taken(logits, value)) for value in thresholds]
+    last, taken = logits.shape[1], ways_out(logits, thresholds)
     left = [left_at(logits, exits, costs, read) for *_, exits in taken]
     measured = zip(taken, left, figures(left, labels, counts), strict=True)
     return [
         replace(_brief(rule, value, its, labels), stopped_at=stopped_at(exits, last), **known)
         for (rule, value, exits), its, known in measured
     ]
+
+
+def ways_out(logits: Tensor, thresholds: Sequence[float]) -> list[tuple[str, float, Tensor]]:
+    """(rule, threshold, exit (B,) that each image takes) of every way of `exit_curve`."""
+    count, last = logits.shape[:2]
+    numbered = [("fixed", 1.0, last), *(("exit", float(number), number) for number in range(1, last))]
+    taken = [(rule, value, torch.full((count,), number)) for rule, value, number in numbered]
+    return taken + [("confidence", value, exits_taken(logits, value)) for value in thresholds]
 
 
 def left_at(

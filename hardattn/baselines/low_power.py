@@ -65,13 +65,13 @@ class InvertedResidual(nn.Module):
     torch.Size([2, 24, 4, 4])
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int, factor: int) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, factor: int, *, kernel: int = 3) -> None:
         super().__init__()
         wide = inputs * factor
         expand = [] if factor == 1 else [*convolution(inputs, wide, 1, kernel=1), nn.ReLU6()]
         self.layers = nn.Sequential(
             *expand,
-            *convolution(wide, wide, stride, groups=wide),
+            *convolution(wide, wide, stride, kernel=kernel, groups=wide),
             nn.ReLU6(),
             *convolution(wide, outputs, 1, kernel=1),
         )

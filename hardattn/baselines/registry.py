@@ -13,6 +13,8 @@ BASELINES: Registry[Any] = Registry(
     {
         **dict.fromkeys(("fc", "conv", "conv-dropout", "resnet", "cnn"), "hardattn.baselines.networks"),
         **dict.fromkeys(("separable", "mobilenet_v2", "shufflenet_v2"), _LOW_POWER),
+        "micronet": "hardattn.baselines.micronet",
+        "mcunet": "hardattn.baselines.mcunet",
         "local": "hardattn.baselines.local",
         "early-exit": "hardattn.baselines.early_exit",
     },

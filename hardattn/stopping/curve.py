@@ -33,7 +33,8 @@ def thresholds_of(predicted: Predictions) -> Settings:
 
 def brief_curve(predicted: Predictions, labels: Tensor, costs: Costs) -> list[dict[str, Any]]:
     """The sweep of validation images that is kept with a network: `BRIEF` of every point."""
-    points = [_point(predicted, labels, costs, *setting)[0] for setting in thresholds_of(predicted)]
+    settings = thresholds_of(predicted)
+    points = [_brief(*each, outcome_at(predicted, costs, {}, *each), labels) for each in settings]
     return [{name: getattr(point, name) for name in BRIEF} for point in points]
 
 
@@ -55,13 +56,23 @@ def curve(
         read: (B, T) each of the first t glimpses, see `data.readout.read_by_image`.
         counts: (R, B) how often each image is in each resample, see `data.measures.resampling`.
     """
-    points = [_point(predicted, labels, costs, *setting) for setting in settings]
-    outcomes = [Outcome(stops, spent, _until(stops, read)) for _, stops, spent in points]
-    measured = figures(outcomes, labels, counts)
+    outcomes = [outcome_at(predicted, costs, read, *setting) for setting in settings]
+    measured = zip(settings, outcomes, figures(outcomes, labels, counts), strict=True)
+    steps = predicted.log_probs.shape[1]
     return [
-        replace(point, stopped_at=stopped_at(stops.taken, predicted.log_probs.shape[1]), **known)
-        for (point, stops, _), known in zip(points, measured, strict=True)
+        replace(_brief(*setting, its, labels), stopped_at=stopped_at(its.stops.taken, steps), **known)
+        for setting, its, known in measured
     ]
+
+
+def outcome_at(
+    predicted: Predictions, costs: Costs, read: Mapping[str, Tensor], rule: str, threshold: float
+) -> Outcome:
+    """What a rule with a threshold makes of B images, see `curve`."""
+    made = RULES[rule]
+    stops = made.stops(predicted, threshold)
+    spent = costs.spent(stops.taken, predicted.log_probs.shape[1], made.head, made.classifies)
+    return Outcome(stops, spent, _until(stops, read))
 
 
 def stopped_at(taken: Tensor, steps: int) -> list[int]:
@@ -73,22 +84,16 @@ def stopped_at(taken: Tensor, steps: int) -> list[int]:
     return torch.bincount(taken - 1, minlength=steps).tolist()
 
 
-def _point(
-    predicted: Predictions, labels: Tensor, costs: Costs, rule: str, threshold: float
-) -> tuple[Point, Stops, Tensor]:
-    """The brief figures, where it stops, and the MFLOPs (B,) that this takes."""
-    made = RULES[rule]
-    stops = made.stops(predicted, threshold)
-    spent = costs.spent(stops.taken, predicted.log_probs.shape[1], made.head, made.classifies)
-    point = Point(
+def _brief(rule: str, threshold: float, its: Outcome, labels: Tensor) -> Point:
+    """The brief figures."""
+    return Point(
         rule,
         threshold,
-        mean_glimpses=stops.taken.double().mean().item(),
-        mflops=spent.mean().item(),
-        accuracy=right_at(stops, labels).mean().item(),
-        nll=nll_loss(stops.log_probs, labels).item(),
+        mean_glimpses=its.stops.taken.double().mean().item(),
+        mflops=its.mflops.mean().item(),
+        accuracy=right_at(its.stops, labels).mean().item(),
+        nll=nll_loss(its.stops.log_probs, labels).item(),
     )
-    return point, stops, spent
 
 
 def _until(stops: Stops, read: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -64,7 +64,7 @@ class Point:
         accuracy, nll: of the prediction where it stopped; nats.
         balanced_accuracy: mean over classes of the share of their images that are right.
         calibration_error: expected calibration error of the largest class probability.
-        pixels, values_read, pixels_read: see `data.readout.read_by_image`.
+        pixels, values_read, pixels_read, additions: see `data.readout.read_by_image`.
         stopped_at: how many images were looked at once, twice, ..., T times; of a network with exits, how
             many left at each.
         intervals: name of a figure above -> lower and upper end of the central 95 % of bootstrap resamples of
@@ -82,6 +82,7 @@ class Point:
     pixels: float | None = None
     values_read: float | None = None
     pixels_read: float | None = None
+    additions: float | None = None
     stopped_at: Sequence[int] | None = None
     intervals: Mapping[str, Sequence[float]] | None = None
 

@@ -41,6 +41,17 @@ class Budget:
                 f"expected a --patience of at least 1 check, found {self.patience!r}; change it"
             )
 
+    @classmethod
+    def of_iterations(
+        cls, iterations: int, images: int, batch_size: int, patience: int | None = None
+    ) -> Budget:
+        """So many iterations at most, as epochs of so many images.
+
+        >>> Budget.of_iterations(50, 1000, 128).total(1000, 128)
+        50
+        """
+        return cls(epochs=(iterations - 0.5) * batch_size / images, patience=patience)
+
     def total(self, images: int, batch_size: int) -> int | None:
         """Iterations, or None where time decides."""
         if self.minutes is not None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from boed.comparison.compare import Comparison
 from boed.comparison.verdict import DESIGN, interval, verdict
 from hardattn.experiments.benchmark.run import Benchmark
-from hardattn.experiments.frontier.grid import ATTENTION
+from hardattn.experiments.frontier.names import looks
 from hardattn.experiments.frontier.pareto import FrontierPoint, pareto, within
-from hardattn.experiments.frontier.sweep import Frontier
+from hardattn.experiments.frontier.result import Frontier
 
 
 def answer(found: Benchmark) -> str:
@@ -28,12 +28,12 @@ def answer(found: Benchmark) -> str:
 
 def with_attention(result: Frontier) -> list[FrontierPoint]:
     """The frontier of all families that look."""
-    return pareto([point for point in result.points if point.family.startswith(ATTENTION)])
+    return pareto([point for point in result.points if looks(point.family)])
 
 
 def without_attention(result: Frontier) -> list[FrontierPoint]:
     """The frontier of all networks on the whole image."""
-    return pareto([point for point in result.points if not point.family.startswith(ATTENTION)])
+    return pareto([point for point in result.points if not looks(point.family)])
 
 
 def _costs(point: FrontierPoint) -> str:

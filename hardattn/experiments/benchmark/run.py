@@ -28,9 +28,10 @@ from data.device import choose_device
 from data.errors import DataError, NoImagesError, SettingsError
 from data.geometry import Geometry
 from hardattn.experiments.choices import BENCHMARK_MINUTES
+from hardattn.experiments.frontier.drawing import draw
 from hardattn.experiments.frontier.grid import Member, read_grid
-from hardattn.experiments.frontier.summary import draw
-from hardattn.experiments.frontier.sweep import PICTURE, Frontier, frontier
+from hardattn.experiments.frontier.result import PICTURE, Frontier
+from hardattn.experiments.frontier.sweep import frontier
 from hardattn.report.contents import collect
 from hardattn.report.page import write_page
 from supervision.choices import SEQUENCES

@@ -8,7 +8,9 @@ it imitates; what all sizes share is its `recipe`, and every entry of `sizes` is
     baseline = "separable"
     sizes = [{ resolution = 32, width = 0.5 }, { resolution = 32, width = 1.0 }]
 
-Sizes are fields of the recipe, of a method also `glimpses`, `glimpse_size`, `first_glance` and `sides`.
+Sizes are fields of the recipe, of a method also `glimpses`, `glimpse_size`, `first_glance` and `sides`. With
+`images` a family imitates sequences of so many training images, else those of the design split. `sensor` is
+what all sizes of a family have of these.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ from hardattn.objectives.registry import METHODS
 from hardattn.training.recipe import Recipe
 
 SENSOR = ("glimpses", "glimpse_size", "first_glance", "sides")
-ATTENTION = "attention"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Member:
         baseline: a key of `hardattn.baselines.registry.BASELINES`, or "" for a method.
         method: a key of `hardattn.objectives.registry.METHODS`, or "" for a baseline.
         sequences: the source of `boed generate` that it imitates, or "".
+        images: how many training images it imitates them on; 0: those of the design split.
         sensor: its `glimpses`, `glimpse_size`, `first_glance` and `sides`, where they are not the data set's.
         recipe: fields of its recipe.
         sizes: what it has of its own, for people.
@@ -53,6 +55,7 @@ class Member:
     baseline: str
     method: str
     sequences: str
+    images: int
     sensor: Mapping[str, Any]
     recipe: Mapping[str, Any]
     sizes: Mapping[str, Any]
@@ -61,9 +64,9 @@ class Member:
     def name(self) -> str:
         """The family and the sizes.
 
-        >>> Member("cnn", "cnn", "", "", {}, {}, {"resolution": 16, "width": 0.5}).name
+        >>> Member("cnn", "cnn", "", "", 0, {}, {}, {"resolution": 16, "width": 0.5}).name
         'cnn resolution 16 width 0.5'
-        >>> Member("attention", "", "ram", "", {}, {}, {"sides": [8, 16]}).name
+        >>> Member("attention", "", "ram", "", 0, {}, {}, {"sides": [8, 16]}).name
         'attention sides 8,16'
         """
         return " ".join([self.family, *(f"{key} {in_words(value)}" for key, value in self.sizes.items())])
@@ -72,7 +75,7 @@ class Member:
     def folder(self) -> str:
         """The name as that of a folder.
 
-        >>> Member("early exit", "early-exit", "", "", {}, {}, {"width": 0.5}).folder
+        >>> Member("early exit", "early-exit", "", "", 0, {}, {}, {"width": 0.5}).folder
         'early-exit-width-0.5'
         """
         return re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-")
@@ -128,7 +131,10 @@ def _member(family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
     recipe = {**family.get("recipe", {}), **own}
     kind = Recipe if method else BaselineRecipe
     kind(**recipe)  # an unknown field is a TypeError
-    member = Member(family["name"], baseline, method, sequences, sensor, recipe, sizes)
+    sensor = {**family.get("sensor", {}), **sensor}
+    member = Member(
+        family["name"], baseline, method, sequences, family.get("images", 0), sensor, recipe, sizes
+    )
     for name, wanted in {**mistyped(kind, recipe), **mistyped(Member, vars(member))}.items():
         raise TypeError(f"{name} that is not {wanted}")
     return member

@@ -1,10 +1,18 @@
-"""Points of accuracy against compute, and the frontier that validation images choose among them."""
+"""Points of accuracy against compute, and the frontiers that validation images choose among them."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import fmean
+
+from hardattn.experiments.frontier.names import pooled
+
+BINNING, SOFTWARE = COUNTS = ("binning", "software")
+"""How compute is counted: for a sensor that bins pixels, or with what software adds up to average them."""
+Choice = Callable[[float], "list[FrontierPoint] | None"]
+"""A budget in MFLOPs -> what validation chooses of a family, a point of each seed; None: one has none."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,11 @@ class FrontierPoint:
         test_nll: in nats.
         seconds: of the network's training.
         run: its folder.
+        software_mflops, valid_software_mflops: the same with one for every addition of an average; None: not
+            counted.
+        seed, learning_rate, iterations: of the training; a rate of None is the recipe's.
+        capped: whether it was ended by the number of iterations and not by its patience; None: it had none.
+        row: of `hardattn.experiments.frontier.measuring.RIGHT` in its folder.
     """
 
     family: str
@@ -40,26 +53,67 @@ class FrontierPoint:
     run: str
     values_read: float | None = None
     pixels_read: float | None = None
+    software_mflops: float | None = None
+    valid_software_mflops: float | None = None
+    seed: int = 0
+    learning_rate: float | None = None
+    iterations: int | None = None
+    capped: bool | None = None
+    row: int | None = None
+
+    def cost(self, count: str = BINNING) -> float:
+        """MFLOPs per validation image, by which budgets are met; one of `COUNTS`."""
+        counted = self.valid_mflops if count == BINNING else self.valid_software_mflops
+        return self.valid_mflops if counted is None else counted
 
 
-def pareto(points: Sequence[FrontierPoint]) -> list[FrontierPoint]:
+def pareto(points: Sequence[FrontierPoint], count: str = BINNING) -> list[FrontierPoint]:
     """The points that no cheaper one equals, on the validation images; compute and accuracy both increase."""
     kept = list[FrontierPoint]()
-    for point in sorted(points, key=lambda p: (p.valid_mflops, -p.valid_accuracy)):
+    for point in sorted(points, key=lambda p: (p.cost(count), -p.valid_accuracy)):
         if not kept or point.valid_accuracy > kept[-1].valid_accuracy:
             kept.append(point)
     return kept
 
 
-def within(frontier: Sequence[FrontierPoint], mflops: float) -> FrontierPoint | None:
+def within(frontier: Sequence[FrontierPoint], mflops: float, count: str = BINNING) -> FrontierPoint | None:
     """The best point of a frontier for a budget: the last that costs no more, on the validation images."""
-    affordable = bisect_right([point.valid_mflops for point in frontier], mflops)
+    affordable = bisect_right([point.cost(count) for point in frontier], mflops)
     return frontier[affordable - 1] if affordable else None
 
 
-def frontiers(points: Sequence[FrontierPoint]) -> dict[str, list[FrontierPoint]]:
-    """Family -> its frontier, in the order in which they appear."""
+def frontiers(points: Sequence[FrontierPoint], count: str = BINNING) -> dict[str, list[FrontierPoint]]:
+    """Family -> its frontier, in the order in which they appear; of points of one seed."""
     return {
-        family: pareto([point for point in points if point.family == family])
+        family: pareto([point for point in points if point.family == family], count)
         for family in dict.fromkeys(point.family for point in points)
     }
+
+
+def choices(points: Sequence[FrontierPoint], count: str = BINNING) -> dict[str, Choice]:
+    """Family, or several together (see `pooled`) -> what validation chooses for a budget."""
+    seeds = dict.fromkeys(point.seed for point in points)
+    found = dict[str, Choice]()
+    for name, members in pooled(dict.fromkeys(point.family for point in points)).items():
+        own = [[p for p in points if p.seed == seed and p.family in members] for seed in seeds]
+        found[name] = _choice([pareto(of_seed, count) for of_seed in own], count)
+    return found
+
+
+def _choice(frontiers: Sequence[Sequence[FrontierPoint]], count: str) -> Choice:
+    def at(budget: float) -> list[FrontierPoint] | None:
+        met = [within(frontier, budget, count) for frontier in frontiers]
+        return None if None in met else [point for point in met if point is not None]
+
+    return at
+
+
+def accuracy(choice: Choice, budget: float) -> float | None:
+    """Mean test accuracy over seeds; None where a seed has no point so cheap."""
+    met = choice(budget)
+    return None if met is None else fmean(point.test_accuracy for point in met)
+
+
+def costs(points: Sequence[FrontierPoint], most: float, count: str = BINNING) -> list[float]:
+    """Up to `most` MFLOPs, increasing, every budget at which a choice can change."""
+    return sorted({point.cost(count) for point in points if point.cost(count) <= most})
