@@ -37,7 +37,11 @@ from data.cli.commands import one_line_errors
 @click.option("--search", is_flag=True, help="Run the search of REINFORCE instead.")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda.")
 @click.option(
-    "--run", type=click.Path(path_type=Path), default=Path("runs/convergence"), show_default=True, help="Folder."
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("runs/convergence"),
+    show_default=True,
+    help="Folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @one_line_errors()

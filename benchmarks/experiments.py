@@ -55,7 +55,7 @@ EXPERIMENTS = {
         ("hardattn.experiments.reproduce", *_TRAINING, "data.crop"),
     ),
     "case-study": Experiment(
-        "hardattn reproduce case-study --minutes 105 --data-root DATA/mnist",
+        "hardattn reproduce case-study --seeds 1 --minutes 105 --data-root DATA/mnist",
         ("hardattn.experiments.reproduce", *_TRAINING, "boed.search"),
         parts=(
             *("convolutions", "REINFORCE", "translated, 6 of 8 x 8, 1", "translated, 6 of 8 x 8, 2"),

@@ -14,6 +14,7 @@ from hardattn.experiments.reproduce.row import Row
 
 TINY = """
 dataset = "digits"
+seeds = 1
 glimpses = 2
 published_error_percent = 50.0
 published = [{ name = "somebody", error_percent = 12.9, iterations = 25100 }]

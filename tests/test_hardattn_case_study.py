@@ -39,6 +39,7 @@ TRAINED_ON = 106  # of the made-up digits
 OWN = (TRANSLATED, 6, 8, 1)
 WAYS = """
 dataset = "translated-mnist"
+seeds = 1
 canvas = 40
 glimpse_size = 8
 scales = 2

@@ -31,6 +31,7 @@ from hardattn.training.checkpoint import read_json
 
 GEOMETRIES = """
 dataset = "translated-mnist"
+seeds = 1
 canvas = 40
 glimpses = 2
 
@@ -53,6 +54,7 @@ recipe = { hidden = 8 }
 """
 RECORDED = """
 dataset = "digits"
+seeds = 1
 glimpses = 2
 
 [[rows]]
@@ -62,6 +64,7 @@ sequences = "recorded"
 """
 CROPS = """
 dataset = "digits"
+seeds = 1
 glimpses = 2
 magnification = 5
 published_on = "other digits"

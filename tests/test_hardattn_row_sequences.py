@@ -34,6 +34,7 @@ from supervision.store import SequenceStore
 
 RECORDED = """
 dataset = "digits"
+seeds = 1
 glimpses = 2
 
 [[rows]]
@@ -63,6 +64,7 @@ def test_a_row_imitates_what_reinforce_of_its_seed_looked_at(
 
 DESIGNED = """
 dataset = "digits"
+seeds = 1
 glimpses = 2
 
 [[rows]]
@@ -179,6 +181,7 @@ def test_designs_come_from_what_was_fitted_here_or_elsewhere(
 
 PLACED = """
 dataset = "cluttered-mnist"
+seeds = 1
 canvas = 40
 placements = 3
 glimpses = 2
@@ -217,6 +220,7 @@ def test_designs_serve_training_digits_that_are_placed_several_times(
 
 WIDE = """
 dataset = "digits"
+seeds = 1
 glimpses = 3
 scales = 2
 canvas_seed = 1

@@ -12,7 +12,7 @@ import click
 from data.cli.commands import Command, command_line
 from data.cli.options import PATH, Name, Option, device_option, json_option, panel, workers_option
 from data.registry import DATASETS
-from hardattn.experiments.choices import MINUTES
+from hardattn.experiments.choices import MINUTES, SEEDS
 from hardattn.experiments.reproduce.settings import table_names
 
 _DATA = panel(
@@ -50,7 +50,11 @@ _ROWS = panel(
         help="Only this one of the table's; may be repeated.",
     ),
     Option(["--seed"], default=0, show_default=True, help="Of weights, batches and draws."),
-    Option(["--seeds"], type=int, help="How many, counted from --seed. [default: the table's, or 1]"),
+    Option(
+        ["--seeds"],
+        type=int,
+        help=f"How many, counted from --seed. [default: the table's, or {SEEDS}]",
+    ),
     Option(
         ["--minutes"],
         type=float,

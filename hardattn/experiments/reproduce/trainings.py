@@ -25,7 +25,7 @@ from data.registry import load
 from data.runs import default_run
 from hardattn.baselines.training import train_baseline
 from hardattn.evaluation import known_or_evaluated
-from hardattn.experiments.choices import MINUTES
+from hardattn.experiments.choices import MINUTES, SEEDS
 from hardattn.experiments.reproduce.known import best_known
 from hardattn.experiments.reproduce.outcome import Published, Reproduction
 from hardattn.experiments.reproduce.row import Row
@@ -81,7 +81,7 @@ def reproduce(
         data_root: of the table's data set.
         minutes: of training, for all rows together, of which each has its share; default the table's, or 60.
         seed: the first one.
-        seeds: how many; default the table's, or 1.
+        seeds: how many; default the table's, or `SEEDS`.
         only: the row of this name, or else all whose name contains it; others keep their share of the time.
         attributes: of a table that has several, only these; the others keep their share as well.
         dataset: another one than the table's, of which it says which rows it has.
@@ -96,7 +96,7 @@ def reproduce(
     """
     table = read_table(name, dataset)
     minutes = float(table.get("minutes", MINUTES)) if minutes is None else minutes
-    seeds = int(table.get("seeds", 1)) if seeds is None else seeds
+    seeds = int(table.get("seeds", SEEDS)) if seeds is None else seeds
     require_seed(seed)
     if not minutes > 0 or seeds < 1:
         raise SettingsError(f"expected minutes above 0 and at least 1 seed, found {minutes} and {seeds}")
