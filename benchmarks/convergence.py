@@ -2,10 +2,10 @@
 
 For each attribute and seed four networks: 600 designs imitated beside REINFORCE (PS-NOGS), one fixed order
 imitated, REINFORCE alone by the recipe that its own search chose, and random places. Lengths are in epochs
-and patience, never in time. What is done is kept: the same command goes on where it stopped, the first seed of
-all attributes first. Rows, recipes and the search are in convergence.toml, beside this file.
+and patience, never in time. What is done is kept: the same command goes on where it stopped, the first seed
+of all attributes first. Rows, recipes and the search are in convergence.toml, beside this file.
 
-`--search` runs the search instead: on validation images alone, every setting for as many iterations.
+`--search` runs the search instead: on validation images alone, every setting for as many images.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import click
@@ -22,7 +21,7 @@ import click
 from benchmarks.convergence_figures import figures
 from benchmarks.convergence_runs import Work, in_order, read_settings, settings_of
 from benchmarks.sources import ATTRIBUTES
-from benchmarks.tables.convergence import by_methods, by_settings
+from benchmarks.tables.convergence import by_methods, by_settings, mean_nll
 from data import load
 from data.cli.commands import one_line_errors
 
@@ -37,7 +36,11 @@ from data.cli.commands import one_line_errors
 @click.option("--search", is_flag=True, help="Run the search of REINFORCE instead.")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda.")
 @click.option(
-    "--run", type=click.Path(path_type=Path), default=Path("runs/convergence"), show_default=True, help="Folder."
+    "--run",
+    type=click.Path(path_type=Path),
+    default=Path("runs/convergence"),
+    show_default=True,
+    help="Folder.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 @one_line_errors()
@@ -73,13 +76,20 @@ def _trained(work: Work, attributes: Sequence[str], seeds: int, methods: Sequenc
 
 
 def _searched(work: Work) -> list[Any]:
-    """The rows of the search, the setting first that its rule chooses: the smallest mean of the best NLLs."""
+    """The rows of the search by its rule, in the order of the mean of the best NLLs: the first one is chosen.
+
+    Every setting is tried on the first attribute, and so many of the best go on to the next.
+    """
     search = work.settings["search"]
-    found = {
-        name: [work.tried(name, recipe, attribute) for attribute in search["attributes"]]
-        for name, recipe in settings_of(search).items()
-    }
-    order = sorted(found.values(), key=lambda rows: fmean(row["best_nll"] for row in rows))
+    recipes = settings_of(search)
+    found: dict[str, list[Any]] = {name: [] for name in recipes}
+    remaining = list(recipes)
+    for attribute in search["attributes"]:
+        for name in remaining:
+            found[name].append(work.tried(name, recipes[name], attribute))
+        remaining.sort(key=lambda name: mean_nll(found[name]))
+        remaining = remaining[: search["keep"]]
+    order = sorted(found.values(), key=lambda rows: (-len(rows), mean_nll(rows)))
     return [row for rows in order for row in rows]
 
 

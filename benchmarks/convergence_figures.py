@@ -34,7 +34,9 @@ def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]])
     for row, training in zip(rows, trainings, strict=True):
         reference = references.get((row["attribute"], row["seed"]))
         row |= _compared(row, work.log(*training), reference)
-        row |= _interval([right[key] for key in right if key[:2] == (row["method"], row["attribute"])], originals)
+        row |= _interval(
+            [right[key] for key in right if key[:2] == (row["method"], row["attribute"])], originals
+        )
     return rows + _means(rows, right, originals)
 
 
@@ -68,7 +70,9 @@ def _measure(right: Sequence[Sequence[np.ndarray]], originals: Tensor) -> Measur
     return Measure(seeds.value.mean(), seeds.samples.mean(1))
 
 
-def _means(rows: Sequence[Row], right: Mapping[tuple[str, str, int], np.ndarray], originals: Tensor) -> list[Row]:
+def _means(
+    rows: Sequence[Row], right: Mapping[tuple[str, str, int], np.ndarray], originals: Tensor
+) -> list[Row]:
     """A row for each method: over all attributes and the seeds that all of them have."""
     attributes, means = list(dict.fromkeys(row["attribute"] for row in rows)), list[Row]()
     for method in dict.fromkeys(row["method"] for row in rows):
@@ -82,7 +86,13 @@ def _means(rows: Sequence[Row], right: Mapping[tuple[str, str, int], np.ndarray]
         own = [row for row in rows if row["method"] == method and row["seed"] in seeds]
         means.append(
             {
-                **{"method": method, "attribute": MEAN, "seed": seeds[0], "seeds": len(seeds), "seconds": 0.0},
+                **{
+                    "method": method,
+                    "attribute": MEAN,
+                    "seed": seeds[0],
+                    "seeds": len(seeds),
+                    "seconds": 0.0,
+                },
                 **{"attributes": len(attributes), "error_percent": 100 * (1 - float(np.mean(found)))},
                 **{"low": 100 * (1 - float(high)), "high": 100 * (1 - float(low))},
                 **{"sooner": _geometric(own, "sooner"), "sooner_as_good": _geometric(own, "sooner_as_good")},
