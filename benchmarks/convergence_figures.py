@@ -16,6 +16,8 @@ from data.measures import RESAMPLES, Measure, mean_measure, resampling
 REFERENCE = "PS-NOGS"  # the row that the others are compared with
 MEAN = "mean"  # in the place of an attribute
 Row = dict[str, Any]
+Right = Mapping[tuple[str, str, int], np.ndarray]
+"""(method, attribute, seed) -> (N,) bool of the test images."""
 
 
 def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]]) -> list[Row]:
@@ -34,9 +36,8 @@ def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]])
     for row, training in zip(rows, trainings, strict=True):
         reference = references.get((row["attribute"], row["seed"]))
         row |= _compared(row, work.log(*training), reference)
-        row |= _interval(
-            [right[key] for key in right if key[:2] == (row["method"], row["attribute"])], originals
-        )
+        own = [found for key, found in right.items() if key[:2] == (row["method"], row["attribute"])]
+        row |= _interval([[one] for one in own], originals)
     return rows + _means(rows, right, originals)
 
 
@@ -56,9 +57,9 @@ def _compared(row: Row, log: Sequence[Mapping[str, Any]], reference: Row | None)
     return dict(zip(names, values, strict=True))
 
 
-def _interval(right: Sequence[np.ndarray], originals: Tensor) -> Row:
-    """Both ends of the interval of an error in %, of the images (N,) of each seed."""
-    low, high = _measure([[one] for one in right], originals).interval()
+def _interval(right: Sequence[Sequence[np.ndarray]], originals: Tensor) -> Row:
+    """Both ends of the interval of an error in %, see `_measure`."""
+    low, high = _measure(right, originals).interval()
     return {"low": 100 * (1 - float(high)), "high": 100 * (1 - float(low))}
 
 
@@ -70,34 +71,20 @@ def _measure(right: Sequence[Sequence[np.ndarray]], originals: Tensor) -> Measur
     return Measure(seeds.value.mean(), seeds.samples.mean(1))
 
 
-def _means(
-    rows: Sequence[Row], right: Mapping[tuple[str, str, int], np.ndarray], originals: Tensor
-) -> list[Row]:
+def _means(rows: Sequence[Row], right: Right, originals: Tensor) -> list[Row]:
     """A row for each method: over all attributes and the seeds that all of them have."""
     attributes, means = list(dict.fromkeys(row["attribute"] for row in rows)), list[Row]()
     for method in dict.fromkeys(row["method"] for row in rows):
-        seeds = sorted(
-            set.intersection(*({s for m, a, s in right if (m, a) == (method, name)} for name in attributes))
-        )
+        each = [{s for m, a, s in right if (m, a) == (method, name)} for name in attributes]
+        seeds = sorted(set.intersection(*each))
         if not seeds or len(attributes) < 2:
             continue
         found = [[right[method, name, seed] for name in attributes] for seed in seeds]
-        low, high = _measure(found, originals).interval()
         own = [row for row in rows if row["method"] == method and row["seed"] in seeds]
-        means.append(
-            {
-                **{
-                    "method": method,
-                    "attribute": MEAN,
-                    "seed": seeds[0],
-                    "seeds": len(seeds),
-                    "seconds": 0.0,
-                },
-                **{"attributes": len(attributes), "error_percent": 100 * (1 - float(np.mean(found)))},
-                **{"low": 100 * (1 - float(high)), "high": 100 * (1 - float(low))},
-                **{"sooner": _geometric(own, "sooner"), "sooner_as_good": _geometric(own, "sooner_as_good")},
-            }
-        )
+        mean: Row = {"method": method, "attribute": MEAN, "attributes": len(attributes)}
+        mean |= {"seed": seeds[0], "seeds": len(seeds), "seconds": 0.0}
+        mean |= {"error_percent": 100 * (1 - float(np.mean(found))), **_interval(found, originals)}
+        means.append(mean | {name: _geometric(own, name) for name in ("sooner", "sooner_as_good")})
     return means
 
 

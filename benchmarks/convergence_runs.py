@@ -1,4 +1,4 @@
-"""The trainings behind `benchmarks.convergence`: designs, networks and what they predict of the test images."""
+"""The trainings behind `benchmarks.convergence`: designs, networks and what they predict of test images."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def test_of_a_training_that_never_gets_there_its_length_is_the_bound() -> None:
 
 def test_intervals_are_wider_where_seeds_differ() -> None:
     def width(*shares: float) -> float:
-        found = _interval([np.arange(400) < 400 * share for share in shares], torch.arange(400))
+        found = _interval([[np.arange(400) < 400 * share] for share in shares], torch.arange(400))
         return found["high"] - found["low"]
 
     binomial = 200 * 1.96 * (0.8 * 0.2 / 400) ** 0.5

@@ -29,7 +29,7 @@ def by_methods(rows: Rows) -> str:
 
 
 def by_settings(rows: Rows) -> str:
-    """Of each setting of a search, in their order: best validation NLL of each attribute, and the mean of all.
+    """Of each setting of a search, in their order: best validation NLL by attribute, and the mean of all.
 
     >>> print(by_settings([{"setting": "a", "attribute": "Male", "best_nll": 0.25, "iterations": 100}]))
     | setting | Male | mean | iterations |
