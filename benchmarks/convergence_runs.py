@@ -7,16 +7,19 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.looking import look_at_test
+from boed.approximations import Approximations
 from boed.fitting.joint_fit import fit_jointly
 from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.dataset import DataSet
+from data.device import choose_device
 from data.files import write_json
 from data.logs import read_log
 from hardattn.experiments.reproduce.settings import read_table, slug
@@ -123,15 +126,16 @@ class Work:
         path = own / f"sequences-{source}.h5"
         if path.exists() and bool(SequenceStore.read(path).done.all()):
             return SequenceStore.read(path)
-        learned = self._fits()[attribute]
+        learned = self._fits[attribute]
         self.say(f"{source} of {attribute}")
         one, glimpses = self.dataset.only(attribute), self.settings["glimpses"]
         return store_designs(path, Designer(learned), one, glimpses=glimpses, images=IMAGES, source=source)
 
-    def _fits(self) -> dict[str, Any]:
-        """The approximations of all attributes."""
+    @cached_property
+    def _fits(self) -> dict[str, Approximations]:
+        """Of all attributes."""
         start, designs, fit = time.perf_counter(), self.folder / "designs", dict(self.settings["fit"])
-        fit |= {"glimpses": self.settings["glimpses"], "device": self.device}
+        fit |= {"glimpses": self.settings["glimpses"], "device": choose_device(self.device)}
         self.say("fit of all attributes together")
         learned = fit_jointly(
             self.dataset, designs / "approximations", lambda name: designs / name / "approximations", **fit
