@@ -148,8 +148,8 @@ class Work:
         """Seconds of an attribute's share in the fit and of its designs; 0 where nothing is imitated."""
         if "sequences" not in row:
             return 0.0
-        fit = json.loads((self.folder / "designs" / FIT).read_text())["seconds"]
-        seconds: float = self.store(row["sequences"], attribute).seconds
+        fit = float(json.loads((self.folder / "designs" / FIT).read_text())["seconds"])
+        seconds = self.store(row["sequences"], attribute).seconds
         return fit / len(self.dataset.attributes) + seconds
 
     def _run(self, name: str, attribute: str, seed: int) -> Path:
