@@ -26,8 +26,9 @@ def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]])
     Errors have 95 % intervals `low` to `high` over images and seeds, the same in all seeds of a method and an
     attribute. `as_good_at` is the first check whose validation NLL is within .01 nats of the best of the
     reference of the same attribute and seed, null where there is none. `sooner` is how many times the
-    iterations of the reference a training took to converge, each by its own best; `sooner_as_good` how many
-    times those it took to the reference's quality, and where it never got there at least.
+    images of the reference a training took to converge, each by its own best; `sooner_as_good` how many times
+    those it took to the reference's quality, and where it never got there at least. Images are iterations
+    times the batch; where batches are alike, as in the publication, both are the same.
     """
     rows = [work.row(*training) for training in trainings]
     right = {_key(*training): work.right(*training) for training in trainings}
@@ -46,12 +47,13 @@ def _key(row: Mapping[str, Any], attribute: str, seed: int) -> tuple[str, str, i
 
 
 def _compared(row: Row, log: Sequence[Mapping[str, Any]], reference: Row | None) -> Row:
-    """When a training was as good as the reference, and how many times its iterations that took."""
+    """When a training was as good as the reference, and how many times its images that took."""
     names = ("as_good_at", "as_good_seconds", "sooner", "sooner_as_good")
     if reference is None:
         return dict.fromkeys(names)
     line = as_good(log, reference["best_nll"])
-    there, took = log[-1] if line is None else line, max(reference["converged_at"], 1)
+    there = log[-1] if line is None else line
+    took = max(reference["converged_at"], 1) * reference["batch_size"] / row["batch_size"]
     found = (None, None) if line is None else (line["iteration"], line["seconds"])
     values = (*found, row["converged_at"] / took, there["iteration"] / took)
     return dict(zip(names, values, strict=True))

@@ -27,6 +27,7 @@ from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.convergence import CONVERGED_WITHIN, Log, convergence, kept_line
+from hardattn.training.settings import read_run
 from supervision.store import SequenceStore
 
 SETTINGS = Path(__file__).with_name("convergence.toml")
@@ -96,6 +97,7 @@ class Work:
             "error_percent": 100 * (1 - float(found.mean())),
             "published_error_percent": published(row.get("published", ""), attribute),
             "validation_error_percent": 100 * (1 - kept_line(log, "nll")["accuracy"]),
+            "batch_size": read_run(run).settings["recipe"]["batch_size"],
             **curve_figures(log),
             "made_in": self._made_in(row, attribute),
         }

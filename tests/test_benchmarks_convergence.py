@@ -90,10 +90,11 @@ def test_the_search_looks_at_no_test_image(work: Work, monkeypatch: pytest.Monke
 
 def test_of_a_training_that_never_gets_there_its_length_is_the_bound() -> None:
     log = [{"iteration": n, "seconds": n / 10, "nll": nll} for n, nll in ((0, 0.7), (100, 0.4), (300, 0.3))]
-    row, reference = {"converged_at": 300}, {"best_nll": 0.295, "converged_at": 100}
+    row = {"converged_at": 300, "batch_size": 32}
+    reference = {"best_nll": 0.295, "converged_at": 50, "batch_size": 64}
     there = _compared(row, log, reference)
     assert there == {"as_good_at": 300, "as_good_seconds": 30.0, "sooner": 3.0, "sooner_as_good": 3.0}
-    never = _compared(row, log, reference | {"best_nll": 0.2, "converged_at": 50})
+    never = _compared(row, log, reference | {"best_nll": 0.2, "converged_at": 25})
     assert (never["as_good_at"], never["sooner"], never["sooner_as_good"]) == (None, 6.0, 6.0)
 
 

@@ -72,7 +72,7 @@ def _error(rows: Rows) -> str:
 
 
 def _convergence(rows: Rows) -> list[str]:
-    """When both converged, in iterations, and how many times sooner; nothing where one is missing."""
+    """When both converged, and how many times the images it took; nothing where one is missing."""
     kinds = by(rows, "method")
     if SUPERVISED not in kinds or ALONE not in kinds:
         return []
@@ -87,9 +87,11 @@ def _convergence(rows: Rows) -> list[str]:
         for attribute in told
         if attribute in alone and attribute != MEAN
     ]
+    many = {name: f"batches of {kinds[name][0]['batch_size']}" for name in (SUPERVISED, ALONE)}
     head = [
-        *("iterations", f"{SUPERVISED} converged", "best NLL", f"{ALONE} converged", "best NLL"),
-        *(f"as good as {SUPERVISED}", "times sooner, each by its own best", "times sooner to that quality"),
+        *("iterations", f"{SUPERVISED}, {many[SUPERVISED]}, converged", "best NLL"),
+        *(f"{ALONE}, {many[ALONE]}, converged", "best NLL", f"as good as {SUPERVISED}"),
+        *("times the images, each to its own best", "times the images, to that quality"),
     ]
     means = [
         ["geometric mean", "", "", "", "", "", *(f"{row[n]:.1f}" for n in ("sooner", "sooner_as_good"))]
