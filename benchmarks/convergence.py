@@ -11,7 +11,6 @@ of all attributes first. Rows, recipes and the search are in convergence.toml, b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from data.cli.commands import one_line_errors
 )
 @click.option("--seeds", default=3, show_default=True, help="How many, of the networks.")
 @click.option("--methods", help="Rows of convergence.toml, with commas between them. [default: all]")
+@click.option("--finished", is_flag=True, help="Train nothing; of those that are done.")
 @click.option("--search", is_flag=True, help="Run the search of REINFORCE instead.")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda.")
 @click.option(
@@ -49,6 +49,7 @@ def main(
     attributes: str,
     seeds: int,
     methods: str | None,
+    finished: bool,
     search: bool,
     device: str,
     run: Path,
@@ -66,13 +67,12 @@ def main(
     dataset = load(settings["dataset"], data_root=data_root, attribute=attributes)
     work = Work(dataset, run, settings, device, partial(click.echo, err=True))
     names = attributes.split(",")
-    rows = _searched(work) if search else _trained(work, names, seeds, methods and methods.split(","))
+    wanted = [row for row in settings["rows"] if methods is None or row["name"] in methods.split(",")]
+    trainings = in_order(names, seeds, wanted)
+    if finished:
+        trainings = [training for training in trainings if work.is_done(*training)]
+    rows = _searched(work) if search else figures(work, trainings)
     click.echo(json.dumps({"rows": rows}) if as_json else (by_settings if search else by_methods)(rows))
-
-
-def _trained(work: Work, attributes: Sequence[str], seeds: int, methods: Sequence[str] | None) -> list[Any]:
-    rows = [row for row in work.settings["rows"] if methods is None or row["name"] in methods]
-    return figures(work, in_order(attributes, seeds, rows))
 
 
 def _searched(work: Work) -> list[Any]:

@@ -102,6 +102,10 @@ class Work:
             "made_in": self._made_in(row, attribute),
         }
 
+    def is_done(self, row: Mapping[str, Any], attribute: str, seed: int) -> bool:
+        """Whether a training and its look at the test images are."""
+        return (self._run(row["name"], attribute, seed) / RIGHT).exists()
+
     def log(self, row: Mapping[str, Any], attribute: str, seed: int) -> Log:
         """The checks of a training that is done."""
         return list(read_log(self._run(row["name"], attribute, seed) / checkpoint.LOG))

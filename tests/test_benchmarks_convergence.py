@@ -69,6 +69,7 @@ def test_every_training_has_a_row_and_the_methods_their_means(work: Work) -> Non
     trainings = in_order(["Male", "Young"], 1, ROWS)
     rows = figures(work, trainings)
     assert rows == figures(work, trainings)  # what is done is kept
+    assert all(work.is_done(*one) for one in trainings) and not work.is_done(ROWS[0], "Male", 1)
     assert [row["attribute"] for row in rows] == ["Male", "Male", "Young", "Young", MEAN, MEAN]
     reference, alone = rows[:2]
     assert (reference["published_error_percent"], alone["published_error_percent"]) == (8.4, 11.1)
