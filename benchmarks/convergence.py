@@ -2,19 +2,17 @@
 
 For each attribute and seed four networks: 600 designs imitated beside REINFORCE (PS-NOGS), one fixed order
 imitated, REINFORCE alone by the recipe that its own search chose, and random places. Lengths are in epochs
-and patience, never in time. What is done is kept: the same command goes on where it stopped, the first seed of
-all attributes first. Rows, recipes and the search are in convergence.toml, beside this file.
+and patience, never in time. What is done is kept: the same command goes on where it stopped, the first seed
+of all attributes first. Rows, recipes and the search are in convergence.toml, beside this file.
 
-`--search` runs the search instead: on validation images alone, every setting for as many iterations.
+`--search` runs the search instead: on validation images alone, every setting for as many images.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import click
@@ -22,7 +20,7 @@ import click
 from benchmarks.convergence_figures import figures
 from benchmarks.convergence_runs import Work, in_order, read_settings, settings_of
 from benchmarks.sources import ATTRIBUTES
-from benchmarks.tables.convergence import by_methods, by_settings
+from benchmarks.tables.convergence import by_methods, by_settings, mean_nll
 from data import load
 from data.cli.commands import one_line_errors
 
@@ -34,6 +32,7 @@ from data.cli.commands import one_line_errors
 )
 @click.option("--seeds", default=3, show_default=True, help="How many, of the networks.")
 @click.option("--methods", help="Rows of convergence.toml, with commas between them. [default: all]")
+@click.option("--finished", is_flag=True, help="Train nothing; of those that are done.")
 @click.option("--search", is_flag=True, help="Run the search of REINFORCE instead.")
 @click.option("--device", default="cpu", show_default=True, help="auto, cpu or cuda.")
 @click.option(
@@ -50,6 +49,7 @@ def main(
     attributes: str,
     seeds: int,
     methods: str | None,
+    finished: bool,
     search: bool,
     device: str,
     run: Path,
@@ -67,23 +67,29 @@ def main(
     dataset = load(settings["dataset"], data_root=data_root, attribute=attributes)
     work = Work(dataset, run, settings, device, partial(click.echo, err=True))
     names = attributes.split(",")
-    rows = _searched(work) if search else _trained(work, names, seeds, methods and methods.split(","))
+    wanted = [row for row in settings["rows"] if methods is None or row["name"] in methods.split(",")]
+    trainings = in_order(names, seeds, wanted)
+    if finished:
+        trainings = [training for training in trainings if work.is_done(*training)]
+    rows = _searched(work) if search else figures(work, trainings)
     click.echo(json.dumps({"rows": rows}) if as_json else (by_settings if search else by_methods)(rows))
 
 
-def _trained(work: Work, attributes: Sequence[str], seeds: int, methods: Sequence[str] | None) -> list[Any]:
-    rows = [row for row in work.settings["rows"] if methods is None or row["name"] in methods]
-    return figures(work, in_order(attributes, seeds, rows))
-
-
 def _searched(work: Work) -> list[Any]:
-    """The rows of the search, the setting first that its rule chooses: the smallest mean of the best NLLs."""
+    """The rows of the search by its rule, in the order of the mean of the best NLLs: the first one is chosen.
+
+    Every setting is tried on the first attribute, and so many of the best go on to the next.
+    """
     search = work.settings["search"]
-    found = {
-        name: [work.tried(name, recipe, attribute) for attribute in search["attributes"]]
-        for name, recipe in settings_of(search).items()
-    }
-    order = sorted(found.values(), key=lambda rows: fmean(row["best_nll"] for row in rows))
+    recipes = settings_of(search)
+    found: dict[str, list[Any]] = {name: [] for name in recipes}
+    remaining = list(recipes)
+    for attribute in search["attributes"]:
+        for name in remaining:
+            found[name].append(work.tried(name, recipes[name], attribute))
+        remaining.sort(key=lambda name: mean_nll(found[name]))
+        remaining = remaining[: search["keep"]]
+    order = sorted(found.values(), key=lambda rows: (-len(rows), mean_nll(rows)))
     return [row for rows in order for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""The trainings behind `benchmarks.convergence`: designs, networks and what they predict of the test images."""
+"""The trainings behind `benchmarks.convergence`: designs, networks and what they predict of test images."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.looking import look_at_test
+from boed.approximations import Approximations
 from boed.fitting.joint_fit import fit_jointly
 from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.dataset import DataSet
+from data.device import choose_device
 from data.files import write_json
 from data.logs import read_log
 from hardattn.experiments.reproduce.settings import read_table, slug
@@ -24,6 +27,7 @@ from hardattn.runs import train
 from hardattn.training import checkpoint
 from hardattn.training.budget import Budget
 from hardattn.training.convergence import CONVERGED_WITHIN, Log, convergence, kept_line
+from hardattn.training.settings import read_run
 from supervision.store import SequenceStore
 
 SETTINGS = Path(__file__).with_name("convergence.toml")
@@ -93,9 +97,14 @@ class Work:
             "error_percent": 100 * (1 - float(found.mean())),
             "published_error_percent": published(row.get("published", ""), attribute),
             "validation_error_percent": 100 * (1 - kept_line(log, "nll")["accuracy"]),
+            "batch_size": read_run(run).settings["recipe"]["batch_size"],
             **curve_figures(log),
             "made_in": self._made_in(row, attribute),
         }
+
+    def is_done(self, row: Mapping[str, Any], attribute: str, seed: int) -> bool:
+        """Whether a training and its look at the test images are."""
+        return (self._run(row["name"], attribute, seed) / RIGHT).exists()
 
     def log(self, row: Mapping[str, Any], attribute: str, seed: int) -> Log:
         """The checks of a training that is done."""
@@ -123,15 +132,16 @@ class Work:
         path = own / f"sequences-{source}.h5"
         if path.exists() and bool(SequenceStore.read(path).done.all()):
             return SequenceStore.read(path)
-        learned = self._fits()[attribute]
+        learned = self._fits[attribute]
         self.say(f"{source} of {attribute}")
         one, glimpses = self.dataset.only(attribute), self.settings["glimpses"]
         return store_designs(path, Designer(learned), one, glimpses=glimpses, images=IMAGES, source=source)
 
-    def _fits(self) -> dict[str, Any]:
-        """The approximations of all attributes."""
+    @cached_property
+    def _fits(self) -> dict[str, Approximations]:
+        """Of all attributes."""
         start, designs, fit = time.perf_counter(), self.folder / "designs", dict(self.settings["fit"])
-        fit |= {"glimpses": self.settings["glimpses"], "device": self.device}
+        fit |= {"glimpses": self.settings["glimpses"], "device": choose_device(self.device)}
         self.say("fit of all attributes together")
         learned = fit_jointly(
             self.dataset, designs / "approximations", lambda name: designs / name / "approximations", **fit
@@ -144,8 +154,8 @@ class Work:
         """Seconds of an attribute's share in the fit and of its designs; 0 where nothing is imitated."""
         if "sequences" not in row:
             return 0.0
-        fit = json.loads((self.folder / "designs" / FIT).read_text())["seconds"]
-        seconds: float = self.store(row["sequences"], attribute).seconds
+        fit = float(json.loads((self.folder / "designs" / FIT).read_text())["seconds"])
+        seconds = self.store(row["sequences"], attribute).seconds
         return fit / len(self.dataset.attributes) + seconds
 
     def _run(self, name: str, attribute: str, seed: int) -> Path:

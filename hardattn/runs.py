@@ -204,8 +204,8 @@ def _require_divisible(division: Division, recipe: Recipe) -> None:
     """Raises SettingsError for gradients that have to know the whole batch."""
     if division.count > 1 and recipe.trajectories > 1:
         raise SettingsError(
-            f"expected no --trajectories in a batch that is divided, found {recipe.trajectories}; train in one "
-            "process, without --accumulate"
+            f"expected no --trajectories in a batch that is divided, found {recipe.trajectories}; train in "
+            "one process, without --accumulate"
         )
     if division.count > 1 and recipe.gradient_equilibrium is not None:
         raise SettingsError(

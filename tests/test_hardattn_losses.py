@@ -18,7 +18,10 @@ from hardattn.model.network import HardAttention
 from hardattn.model.rollout import Rollout, explore, follow, joined
 from hardattn.objectives import losses
 from hardattn.objectives.choices import LOSS_AT, LossAt
+from hardattn.objectives.methods import Objective
+from hardattn.objectives.registry import TERMS as KNOWN_TERMS
 from hardattn.objectives.rewards import returns
+from hardattn.objectives.terms import LossInputs
 
 SPLIT = tiny_split(8, 0)
 LABELS = SPLIT.labels
@@ -127,6 +130,25 @@ def test_reinforce_is_unbiased() -> None:
     loss = losses.reinforce(result, earned, torch.ones(count, dtype=torch.bool))
     (estimate,) = torch.autograd.grad(loss, theta)
     torch.testing.assert_close(estimate, exact, atol=3e-3, rtol=0)
+
+
+@pytest.mark.parametrize("bonus", [0.0, 0.5])
+def test_several_trajectories_and_a_bonus_for_exploring_are_unbiased(bonus: float) -> None:
+    """The mean estimate of the gradient of E[R] + bonus * entropy, of four trajectories of each image."""
+    theta = torch.tensor([0.2, -0.4, 0.9], requires_grad=True)
+    rewards, count = torch.tensor([1.0, 0.0, 1.0]), 200_000
+    chances = theta.softmax(0)
+    wanted = (chances * rewards).sum() - bonus * (chances * chances.log()).sum()
+    (exact,) = torch.autograd.grad(-wanted, theta)
+    generator = torch.Generator().manual_seed(0)
+    places = torch.multinomial(chances.detach(), count, replacement=True, generator=generator)
+    logits = torch.stack([rewards[places], 1 - rewards[places]], dim=1)[:, None] * 9
+    result = made_up(theta.log_softmax(0)[places][:, None], logits, torch.full((count, 1), 7.0))
+    objective = Objective(rewards={"final": 1.0, "entropy": bonus}, trajectories=4)
+    nobody = torch.zeros(count, dtype=torch.bool)
+    inputs = LossInputs(result, torch.zeros(count, dtype=torch.int64), nobody, objective)
+    (estimate,) = torch.autograd.grad(KNOWN_TERMS["reinforce"].value(inputs), theta)
+    torch.testing.assert_close(estimate, exact, atol=4e-3, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -229,6 +229,11 @@ WEIGHTS = ("--loss-at", "at least 0")
         ),
         (["--discount", "0"], ("a --discount above 0 and at most 1", "found 0.0; change it")),
         (["--discount", "nan"], ("a --discount above 0 and at most 1", "found nan")),
+        (["--trajectories", "3"], ("--trajectories that divides --batch-size 128", "found 3")),
+        (
+            ["--trajectories", "2", "--accumulate", "2"],
+            ("no --trajectories", "found 2; train in one process"),
+        ),
         (["--discount", "1.1"], ("a --discount above 0 and at most 1", "found 1.1")),
         (["--reward", "box", "--method", "random"], ("REINFORCE with --reward", "found random")),
         (["--reward", "final=nan"], ("finite weights of rewards", "found nan", "--reward")),
@@ -266,22 +271,30 @@ EVERY: dict[str, Any] = {
     "supervision_weight": 2.0,
     "rewards": {"final": 1.0, "information": 0.5},
     "discount": 0.9,
+    "trajectories": 4,
     "classification_weight": 0.0,
     "deviation": 0.3,
     "ponder_cost": 0.5,
     "gain_target": "design",
 }
-BLINDLY = {"supervision_weight", "rewards", "discount", "classification_weight", "deviation"}
+BLINDLY = {
+    "supervision_weight",
+    "rewards",
+    "discount",
+    "trajectories",
+    "classification_weight",
+    "deviation",
+}
 POINTLESS = {
     "ram": {"supervision_weight", "deviation"},
     "act": {"supervision_weight", "deviation"},
-    "wsram": {"supervision_weight", "rewards", "discount", "deviation"},
-    "nogs-all": {"rewards", "discount", "deviation"},
-    "nogs-finetuned": {"deviation"},
-    "saliency": {"deviation"},
-    "glimpsenet": {"rewards", "discount", "deviation"},
-    "epe-head": {"supervision_weight", "rewards", "discount", "deviation", "gain_target"},
-    "multiglimpse": {"supervision_weight", "rewards", "discount", "deviation"},
+    "wsram": {"supervision_weight", "rewards", "discount", "trajectories", "deviation"},
+    "nogs-all": {"rewards", "discount", "trajectories", "deviation"},
+    "nogs-finetuned": {"trajectories", "deviation"},
+    "saliency": {"trajectories", "deviation"},
+    "glimpsenet": {"rewards", "discount", "trajectories", "deviation"},
+    "epe-head": {"supervision_weight", "rewards", "discount", "trajectories", "deviation", "gain_target"},
+    "multiglimpse": {"supervision_weight", "rewards", "discount", "trajectories", "deviation"},
     "random": BLINDLY,
     "centre": BLINDLY,
 }
@@ -298,7 +311,9 @@ def test_what_would_change_nothing_is_refused(name: str) -> None:
             assert f"found {name};" in str(error) or part == "deviation"
             refused.add(part)
     halting = set() if METHODS[name].halts else {"ponder_cost"}
-    assert refused == POINTLESS.get(name, {"deviation"}) | halting  # others imitate beside REINFORCE
+    assert (
+        refused == POINTLESS.get(name, {"trajectories", "deviation"}) | halting
+    )  # others imitate beside REINFORCE
 
 
 @pytest.mark.parametrize(
@@ -323,7 +338,7 @@ def test_what_is_used_is_not_refused() -> None:
 def test_python_refuses_as_the_command_line_does(tmp_path: Path) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"supervision_weight": 2.0}, "a method that imitates with --supervision-weight, found ram"),
-        ({"rewards": {}}, "rewards of final, correct, log-likelihood, information, box; found none"),
+        ({"rewards": {}}, "rewards of final, correct, log-likelihood, information, entropy, box; found none"),
         ({"rewards": {"glory": 1.0}}, "rewards of final, .*; found '?glory"),
     ]
     for chosen, words in refused:

@@ -127,7 +127,7 @@ def test_boxes_of_the_digits_hold_them() -> None:
 def test_unknown_rewards_and_unknown_boxes_are_refused() -> None:
     result = looked(torch.zeros(3, 2, 2))
     with pytest.raises(
-        SettingsError, match="final, correct, log-likelihood, information, box; found 'glory'"
+        SettingsError, match="final, correct, log-likelihood, information, entropy, box; found 'glory'"
     ):
         returns(result, LABELS, {"glory": 1.0})
     with pytest.raises(SettingsError, match="a data set that knows boxes"):

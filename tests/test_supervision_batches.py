@@ -81,6 +81,15 @@ def test_without_sequences_nothing_is_supervised() -> None:
         assert not batch.locations.any()
 
 
+@pytest.mark.parametrize("repeats", [1, 2, 4])
+def test_images_that_come_several_times_are_each_once_per_pass(repeats: int) -> None:
+    drawn = [batch.index for batch in islice(MixedBatches(PLAIN, GLIMPSES, 8, repeats=repeats), 30 * repeats)]
+    rows = torch.cat(drawn).view(-1, repeats)
+    assert torch.equal(rows, rows[:, :1].expand_as(rows))
+    passes = rows[:, 0].view(-1, len(PLAIN))
+    assert torch.equal(passes.sort(dim=1).values, torch.arange(len(PLAIN)).expand_as(passes))
+
+
 def test_longer_sequences_are_cut() -> None:
     longer = locations_of(GUIDED.ids, 5)
     batches = MixedBatches(PLAIN, GLIMPSES, 8, supervised=GUIDED, locations=longer)

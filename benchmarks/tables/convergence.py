@@ -29,7 +29,7 @@ def by_methods(rows: Rows) -> str:
 
 
 def by_settings(rows: Rows) -> str:
-    """Of each setting of a search, in their order: best validation NLL of each attribute, and the mean.
+    """Of each setting of a search, in their order: best validation NLL by attribute, and the mean of all.
 
     >>> print(by_settings([{"setting": "a", "attribute": "Male", "best_nll": 0.25, "iterations": 100}]))
     | setting | Male | mean | iterations |
@@ -37,16 +37,17 @@ def by_settings(rows: Rows) -> str:
     | a | .250 | .250 | 100 |
     """
     attributes = list(by(rows, "attribute"))
-    lines = [
-        [
-            name,
-            *(_nats(row["best_nll"]) for row in of_one),
-            _nats(fmean(row["best_nll"] for row in of_one)),
-            f"{of_one[0]['iterations']:,}",
-        ]
-        for name, of_one in by(rows, "setting").items()
-    ]
+    lines = []
+    for name, of_one in by(rows, "setting").items():
+        known = {row["attribute"]: _nats(row["best_nll"]) for row in of_one}
+        mean = _nats(mean_nll(of_one)) if len(of_one) == len(attributes) else ""
+        lines.append([name, *(known.get(a, "") for a in attributes), mean, f"{of_one[0]['iterations']:,}"])
     return table(["setting", *attributes, "mean", "iterations"], lines)
+
+
+def mean_nll(rows: Rows) -> float:
+    """Of the best NLLs of a setting."""
+    return fmean(row["best_nll"] for row in rows)
 
 
 def _errors(rows: Rows) -> str:
@@ -71,7 +72,7 @@ def _error(rows: Rows) -> str:
 
 
 def _convergence(rows: Rows) -> list[str]:
-    """When both converged, in iterations, and how many times sooner; nothing where one is missing."""
+    """When both converged, and how many times the images it took; nothing where one is missing."""
     kinds = by(rows, "method")
     if SUPERVISED not in kinds or ALONE not in kinds:
         return []
@@ -86,9 +87,11 @@ def _convergence(rows: Rows) -> list[str]:
         for attribute in told
         if attribute in alone and attribute != MEAN
     ]
+    many = {name: f"batches of {kinds[name][0]['batch_size']}" for name in (SUPERVISED, ALONE)}
     head = [
-        *("iterations", f"{SUPERVISED} converged", "best NLL", f"{ALONE} converged", "best NLL"),
-        *(f"as good as {SUPERVISED}", "times sooner, each by its own best", "times sooner to that quality"),
+        *("iterations", f"{SUPERVISED}, {many[SUPERVISED]}, converged", "best NLL"),
+        *(f"{ALONE}, {many[ALONE]}, converged", "best NLL", f"as good as {SUPERVISED}"),
+        *("times the images, each to its own best", "times the images, to that quality"),
     ]
     means = [
         ["geometric mean", "", "", "", "", "", *(f"{row[n]:.1f}" for n in ("sooner", "sooner_as_good"))]

@@ -286,9 +286,9 @@ def _objective_options() -> list[click.Parameter]:
         Option(
             ["--trajectories"],
             type=click.IntRange(min=1),
-            help="Of each image of a batch, for REINFORCE alone; of several, what the others earn is what each "
-            "is compared with, in place of what the network expects. A batch has so many times fewer images. "
-            "[default: 1]",
+            help="Of each image of a batch, for REINFORCE alone; of several, what the others earn is what "
+            "each is compared with, in place of what the network expects. A batch has so many times fewer "
+            "images. [default: 1]",
         ),
         Option(
             ["--classification-weight"],

@@ -115,7 +115,7 @@ def require_rewards(weights: Mapping[str, float]) -> None:
 
 
 def of_the_others(values: Tensor, trajectories: int) -> Tensor:
-    """Mean over the other trajectories of the same image, of values (B, T): M successive rows are one image's.
+    """Mean over the other trajectories of the same image, of values (B, T): M successive rows are of one.
 
     As a baseline of returns it does not depend on the trajectory's own places, so the gradient stays unbiased
     (Kool, van Hoof, Welling 2019, Buy 4 REINFORCE samples, get a baseline for free!).
