@@ -18,6 +18,7 @@ import click
 
 from benchmarks.judging_plan import TASKS, Task
 from benchmarks.tables.judging import judging_table
+from boed.cli.benchmark import selected
 from data.errors import GlimpseError
 from data.registry import load
 
@@ -35,7 +36,9 @@ FINITE = "finite"
 )
 @click.option("--seeds", default=3, show_default=True, help="How many, of fits, sequences and judges.")
 @click.option("--minutes", type=float, help="For a seed of finite. [default: no limit]")
-@click.option("--posterior", "posteriors", multiple=True, help="Of finite, may be repeated. [default: all]")
+@click.option("--iterations", type=int, help="Of each training of finite. [default: 10000]")
+@click.option("--posterior", "posteriors", multiple=True, help="Of finite; may be repeated. [default: all]")
+@click.option("--completion", "completions", multiple=True, help="Of finite; may be repeated. [default: all]")
 @click.option("--run", type=click.Path(path_type=Path), help="Folder. [default: runs/judging]")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 def main(name: str, run: Path | None, seeds: int, as_json: bool, **options: Any) -> None:
@@ -57,10 +60,12 @@ def main(name: str, run: Path | None, seeds: int, as_json: bool, **options: Any)
 
 
 def finite(folder: Path, seeds: int, options: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of all combinations on `finite`."""
+    """Rows of combinations on `finite`."""
     from benchmarks.judging_finite import finite_figures, finite_rows
 
-    return finite_rows(finite_figures(folder, range(seeds), options["minutes"], options["posteriors"]))
+    chosen = selected(options["posteriors"], options["completions"], ())
+    settings = {} if options["iterations"] is None else {"iterations": options["iterations"]}
+    return finite_rows(finite_figures(folder, range(seeds), chosen, options["minutes"], **settings))
 
 
 def judged_rows(name: str, folder: Path, seeds: int, options: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.intervals import drawn_seeds, over_seeds
-from boed.benchmark.benchmark import combinations, run_benchmark
+from boed.benchmark.benchmark import run_benchmark
 from boed.benchmark.budget import shared_out
 from boed.benchmark.result import GROUPS, Benchmark
 from boed.combination import Combination
@@ -47,16 +47,15 @@ class FiniteFigures:
 
 
 def finite_figures(
-    run: Path, seeds: Sequence[int], minutes: float | None, posteriors: Sequence[str] = ()
+    run: Path, seeds: Sequence[int], chosen: Sequence[Combination], minutes: float | None, **settings: Any
 ) -> list[FiniteFigures]:
-    """All combinations, or those of some posteriors, for each seed.
+    """Combinations for each seed.
 
     Args:
-        run: folder of everything.
+        run: folder of everything; another choice of combinations needs another one.
         minutes: for one seed; None: without a limit.
-        posteriors: names; none: all.
+        settings: of the fits.
     """
-    chosen = [each for each in combinations() if not posteriors or each.posterior in posteriors]
     names = list(dict.fromkeys(each.posterior for each in chosen))
     (shares,) = shared_out(names, 1, 60 * (minutes or 1.0))
     found = list[FiniteFigures]()
@@ -66,16 +65,18 @@ def finite_figures(
             path = run / f"seed-{seed}" / f"{name}.safetensors"
             if not path.exists():
                 time = None if minutes is None else shares[name] / 60
-                keep(path, measured(path.with_suffix(""), seed, own, time))
+                keep(path, measured(path.with_suffix(""), seed, own, time, settings))
             found += kept(path, seed)
     return found
 
 
-def measured(folder: Path, seed: int, chosen: list[Combination], minutes: float | None) -> Benchmark:
+def measured(
+    folder: Path, seed: int, chosen: list[Combination], minutes: float | None, settings: Mapping[str, Any]
+) -> Benchmark:
     """Of combinations of one posterior."""
     dataset = load("finite", seed=seed)
     options: dict[str, Any] = {"images": IMAGES, "completions": COMPLETIONS, "minutes": minutes}
-    return run_benchmark(dataset, folder, chosen, **options, processes=1, seed=seed)
+    return run_benchmark(dataset, folder, chosen, **options, **settings, processes=1, seed=seed)
 
 
 def keep(path: Path, result: Benchmark) -> None:
@@ -98,9 +99,9 @@ def kept(path: Path, seed: int) -> list[FiniteFigures]:
     for number, row in enumerate(about["rows"]):
         parts = {name: row[name] for name in asdict(Combination())}
         levels = {g: {level: tensors[f"{number}/{g}/{level}"] for level in LEVELS} for g in GROUPS}
-        method = ", ".join(str(part) for name, part in parts.items() if name != "bank")
-        default = Combination(**parts) == Combination()
-        found.append(FiniteFigures(method, default, seed, levels, row["iterations"], row["seconds"]))
+        its = Combination(**parts)
+        figures = levels, row["iterations"], row["seconds"]
+        found.append(FiniteFigures(its.words, its == Combination(), seed, *figures))
     return found
 
 
@@ -108,7 +109,8 @@ def finite_rows(figures: Sequence[FiniteFigures]) -> list[dict[str, Any]]:
     """A row for each combination and seed: shares of the gap from random to exact design, by t.
 
     `closed` is of this seed, on templates that no training image shows; with `_over_seeds`, `_low` and
-    `_high` of all seeds, with 95 % intervals over images and seeds. `closed_seen` is on training images come again.
+    `_high` of all seeds, with 95 % intervals over images and seeds. `closed_seen` is on
+    training images that come again.
     """
     methods = dict.fromkeys(one.method for one in figures)
     rows = []

@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FACES = (
-    *("Male", "Smiling", "Mouth_Slightly_Open", "Eyeglasses"),
-    *("Young", "Wearing_Lipstick", "No_Beard", "Wavy_Hair"),
-)
+from benchmarks.sources import ATTRIBUTES
+
 ONE, WIDTHS = "one width", "widths"
 SOURCES = {
     ONE: ("random", "centre", "linear", "saliency-5", "saliency-50", "fixed-order", "design"),
@@ -66,9 +64,9 @@ def arms(sides: tuple[int, ...], fit: Mapping[str, Any]) -> dict[str, Arm]:
 
 def digits(dataset: str) -> Task:
     """Digits anywhere on a canvas of 60 pixels."""
-    fit = {"iterations": 2500, "trial_images": 200}
+    fit = {"iterations": 2000, "trial_images": 100}
     opened = {"canvas": 60, "canvas_seed": 1}
-    judge = {"iterations": 2000, "alike": 8}
+    judge = {"iterations": 1500, "alike": 8}
     return Task(dataset, 6, arms((12, 24, 48, 60), fit), opened, judge)
 
 
@@ -81,7 +79,7 @@ TASKS = {
         5,
         arms((16, 32, 64, 112, 224), PHOTOGRAPHS),
         judge={"iterations": 2000},
-        attributes=FACES,
+        attributes=ATTRIBUTES,
     ),
     "scenes": Task("folder", 5, arms((16, 32, 64, 128), PHOTOGRAPHS), judge={"iterations": 2000}),
     "flowers": Task("folder", 5, arms((16, 32, 64, 128), PHOTOGRAPHS), judge={"iterations": 2000}),
