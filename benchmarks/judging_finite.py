@@ -20,6 +20,7 @@ from boed.benchmark.budget import shared_out
 from boed.benchmark.result import GROUPS, Benchmark
 from boed.combination import Combination
 from boed.search.choices import COMPLETIONS
+from data.errors import SettingsError
 from data.measures import RESAMPLES, Measure, resampling
 from data.registry import load
 from data.tensors import load_tensors, save_tensors
@@ -66,7 +67,19 @@ def finite_figures(
             if not path.exists():
                 time = None if minutes is None else shares[name] / 60
                 keep(path, measured(path.with_suffix(""), seed, own, time, settings))
-            found += kept(path, seed)
+            found += require_same(kept(path, seed), own, path)
+    return found
+
+
+def require_same(
+    found: list[FiniteFigures], chosen: Sequence[Combination], path: Path
+) -> list[FiniteFigures]:
+    """What is there; raises SettingsError where it is of other combinations than are asked for."""
+    names = [[one.words for one in chosen], [one.method for one in found]]
+    if names[0] != names[1]:
+        raise SettingsError(
+            f"expected {path} of {'; '.join(names[0])}, found {'; '.join(names[1])}; use another --run"
+        )
     return found
 
 

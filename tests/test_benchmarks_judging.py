@@ -173,4 +173,6 @@ def test_parts_of_finite_are_kept_and_the_command_prints_them(
     )
     assert json.loads(printed[1].stdout)["rows"] == rows and len(asked) == 4
     assert sum(minutes for seed, _, minutes in asked if seed == 0) == pytest.approx(8)
+    refused = CliRunner().invoke(judging.main, [*words, "--completion", "exact"])
+    assert refused.exit_code == 2 and "use another --run" in refused.stderr
     assert "(default) | 2 | 4 | 7 |" in CliRunner().invoke(judging.main, words).stdout
