@@ -1,6 +1,7 @@
 """One judge for all sources: rows of a tiny task end to end, intervals by closed forms, and the tables."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from boed.comparison.settings import JudgeSettings
 from boed.settings import FitSettings
 from data.errors import SettingsError
 from data.registry import DATASETS
+from supervision.store import SequenceStore
 
 FIT = {"iterations": 6, "width": 8, "places": 9, "trial_images": 8}
 TINY = Task(
@@ -35,49 +37,49 @@ TINY = Task(
 
 
 @pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[SeedFigures]]:
-    """Two seeds of a tiny task, and their folder."""
-    run = tmp_path_factory.mktemp("judging")
-    dataset = tiny_dataset()
-    return run, [figures_of_seed(TINY, dataset, run / f"seed-{seed}", seed) for seed in (0, 1)]
+def seed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SeedFigures]:
+    """A seed of a tiny task, and its folder."""
+    folder = tmp_path_factory.mktemp("judging")
+    return folder, figures_of_seed(TINY, tiny_dataset(), folder, 1)
 
 
-def test_every_source_is_judged_on_the_same_images(seeds: tuple[Path, list[SeedFigures]]) -> None:
-    _, found = seeds
+def test_every_source_is_judged_on_the_same_images(seed: tuple[Path, SeedFigures]) -> None:
+    folder, one = seed
     names = [name_of(source, arm) for arm, sources in SOURCES.items() for source in sources]
-    for one in found:
-        assert list(one.names) == names and set(one.truth) == {"design, one width", "design, widths"}
-        assert one.values["accuracy"].shape == one.values["nll"].shape == (len(names), 6, 2)
-        assert all(len(its["predicted"]) == len(its["realised"]) == 2 for its in one.truth.values())
-        assert min(one.seconds) > 0
-    assert torch.equal(found[0].ids, found[1].ids)
-    assert not torch.equal(found[0].values["nll"], found[1].values["nll"])
+    assert list(one.names) == names and set(one.truth) == {"design, one width", "design, widths"}
+    assert one.values["accuracy"].shape == one.values["nll"].shape == (len(names), 6, 2)
+    assert all(len(its["predicted"]) == len(its["realised"]) == 2 for its in one.truth.values())
+    assert min(one.seconds) > 0 and len(one.ids) == 6
+    stores = [SequenceStore.read(path) for path in sorted(folder.glob("*/*.h5"))]
+    assert {store.settings["design"]["seed"] for store in stores} == {1} and len(stores) == len(names)
+    assert {store.geometry.sides for store in stores} == {(), (4, 8)}
 
 
 def test_what_is_done_is_not_done_again(
-    seeds: tuple[Path, list[SeedFigures]], monkeypatch: pytest.MonkeyPatch
+    seed: tuple[Path, SeedFigures], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, found = seeds
+    folder, found = seed
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("done already")
 
     for name in ("judged", "measure_calibration"):
         monkeypatch.setattr(judging_seed, name, never)
-    again = figures_of_seed(TINY, tiny_dataset(), run / "seed-0", 0)
-    assert torch.equal(again.values["nll"], found[0].values["nll"]) and again.truth == found[0].truth
+    again = figures_of_seed(TINY, tiny_dataset(), folder, 1)
+    assert torch.equal(again.values["nll"], found.values["nll"]) and again.truth == found.truth
 
 
-def test_rows_are_flat_and_tell_their_seed(seeds: tuple[Path, list[SeedFigures]]) -> None:
-    rows = rows_of("tiny", "label", seeds[1])
-    assert len({(row["method"], row["seed"]) for row in rows}) == len(rows) == 2 * len(seeds[1][0].names)
+def test_rows_are_flat_and_tell_their_seed(seed: tuple[Path, SeedFigures]) -> None:
+    folder, one = seed
+    rows = rows_of("tiny", "label", [one, replace(one, seed=2)])
+    assert len({(row["method"], row["seed"]) for row in rows}) == len(rows) == 2 * len(one.names)
     assert json.loads(json.dumps(rows)) == rows and not any(isinstance(v, dict) for v in rows[0].values())
-    assert sum(row["seconds"] for row in rows) > 0 and str(seeds[0]) not in json.dumps(rows)
+    assert sum(row["seconds"] for row in rows) > 0 and str(folder) not in json.dumps(rows)
     text = judging_table({"rows": rows})
     assert "6 images of tiny, label, 2 seeds" in text and "| design, widths |" in text
     fixed = next(line for line in text.splitlines() if line.startswith("| fixed order, widths"))
     assert fixed.endswith("|  |")  # beside itself
-    assert "one seed" in judging_table({"rows": rows_of("tiny", "label", seeds[1][:1])})
+    assert "one seed" in judging_table({"rows": rows_of("tiny", "label", [one])})
 
 
 def figures(seed: int, *right: float, count: int = 400) -> SeedFigures:
