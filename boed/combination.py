@@ -103,6 +103,15 @@ class Combination:
         return POSTERIORS[self.posterior].exact or COMPLETIONS[self.completion].exact
 
     @property
+    def words(self) -> str:
+        """Its parts, for a table.
+
+        >>> Combination().words
+        'glimpse-set, retrieval, completion, cross-entropy'
+        """
+        return ", ".join([self.posterior, self.completion, self.estimator, self.score])
+
+    @property
     def tag(self) -> str:
         """What names of files add for choices that are not the default.
 

@@ -136,7 +136,8 @@ def known_or_evaluated(
     """What `evaluate` wrote of a run, where that is of its weights; else the run is evaluated.
 
     So its test images are looked at once. It is evaluated again where the weights are others, or where what
-    was written is of another number of trajectories or, with `data_root`, of other images, by fingerprint.
+    was written is of another number of trajectories or, with `data_root` or `dataset`, of other images, by
+    fingerprint.
 
     Args:
         run_folder, data_root, dataset: see `evaluate`.
@@ -150,7 +151,7 @@ def known_or_evaluated(
     before = known.get("trajectories", 1)
     wanted = before if trajectories is None else trajectories
     stale = not weights.is_file() or not known or not _is_of(known, path, weights)
-    if not stale and data_root is not None:
+    if not stale and (data_root is not None or dataset is not None):
         run = open_trained(run_folder, data_root, dataset=dataset, device=device)
         stale = known.get("fingerprint") != run.dataset["test"].fingerprint
     if stale or before != wanted:

@@ -41,9 +41,7 @@ def opened(name: str, folder: Path, write_photo: Write, **options: object) -> Da
 def test_a_canvas_seed_moves_what_is_judged_and_nothing_else(
     name: str, tmp_path: Path, write_photo: Write
 ) -> None:
-    before, now, other = (
-        opened(name, tmp_path / "images", write_photo, canvas_seed=seed) for seed in (None, 1, 2)
-    )
+    before, now = (opened(name, tmp_path / "images", write_photo, canvas_seed=seed) for seed in (None, 1))
     assert before.origin is not None and now.origin is not None
     for split in SPLITS:
         old, new = before[split], now[split]
@@ -54,7 +52,6 @@ def test_a_canvas_seed_moves_what_is_judged_and_nothing_else(
             continue
         assert old.boxes is not None and new.boxes is not None
         assert float((old.boxes != new.boxes).any(1).double().mean()) > 0.8
-        assert new.fingerprint != other[split].fingerprint
     assert "canvas_seed" not in before.origin and now.origin["canvas_seed"] == 1
     again = reopen(now.origin, None, "a file")
     assert again["test"].fingerprint == now["test"].fingerprint
@@ -62,10 +59,10 @@ def test_a_canvas_seed_moves_what_is_judged_and_nothing_else(
     assert zero["test"].fingerprint == before["test"].fingerprint
 
 
-def test_new_placements_are_those_of_no_other_seed(tmp_path: Path) -> None:
-    """Seed 1 of all splits and canvas seed 1 are not the same draws."""
-    splits = [load("digits", **options)["test"] for options in ({"seed": 1}, {"canvas_seed": 1})]
-    assert splits[0].fingerprint != splits[1].fingerprint
+def test_new_placements_are_those_of_no_other_seed() -> None:
+    """Seed 1 of all splits, canvas seed 1 and canvas seed 2 are not the same draws."""
+    seeds: list[dict[str, int]] = [{"seed": 1}, {"canvas_seed": 1}, {"canvas_seed": 2}]
+    assert len({load("digits", **options)["test"].fingerprint for options in seeds}) == 3
 
 
 def test_the_object_is_the_same_one_elsewhere() -> None:

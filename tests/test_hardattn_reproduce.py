@@ -160,6 +160,21 @@ def test_test_images_are_looked_at_once(tables: Path, looks: list[str]) -> None:
     assert len(looks) == len(first.rows)  # what is done is not done again
 
 
+def test_networks_of_before_are_tested_at_the_placements_of_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: list[str]
+) -> None:
+    written = []
+    for text in (TINY, TINY.replace("glimpses = 2", "glimpses = 2\ncanvas_seed = 1")):
+        use_table(monkeypatch, tmp_path, text)
+        for _ in range(2):
+            reproduce("tiny", None, tmp_path / "out", minutes=0.004, only="random")
+        written.append(read_json(tmp_path / "out" / "random-places-0" / "evaluation.json"))
+    before, now = written
+    assert before["weights"] == now["weights"] and len(looks) == 2
+    assert before["fingerprint"] == load("digits")["test"].fingerprint
+    assert now["fingerprint"] == load("digits", canvas_seed=1)["test"].fingerprint
+
+
 def test_a_row_of_before_there_was_a_choice_of_weights_is_taken_as_it_is(tables: Path) -> None:
     found = reproduce("tiny", None, tables / "out", minutes=0.004, only="random")
     path = Path(found.rows[0].run) / "run.json"

@@ -90,6 +90,8 @@ class Benchmark:
     def _row_json(self, row: Row) -> dict[str, Any]:
         return {
             **asdict(row.combination),
+            "method": row.combination.words,
+            "seed": row.settings.get("seed"),
             "default": row.combination == Combination(),
             "settings": row.settings,
             "seconds": round(row.seconds, 1),

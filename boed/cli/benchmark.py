@@ -185,7 +185,7 @@ def _group_table(result: Benchmark, group: str) -> str:
 
 def _row_line(result: Benchmark, row: Row, group: str) -> str:
     measured, parts = row.measured[group], row.combination
-    name = ", ".join([parts.posterior, parts.completion, parts.estimator, parts.score])
+    name = parts.words
     closed = result.references[group].closed(measured)
     figures = zip(measured.epe.mean(0).tolist(), closed.value, closed.error, strict=True)
     cells = [f"{own:.3f} {100 * share:.0f} ± {100 * error:.0f} %" for own, share, error in figures]

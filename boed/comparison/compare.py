@@ -98,6 +98,44 @@ class Comparison:
         return next((name for name, kind in pairs if kind == REFERENCE), None)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What judges say of each of N images with the sequences of S sources.
+
+    Attributes:
+        ids: (N,) images that all sources have sequences of.
+        originals: (N,) of which original each is a version.
+        locations: (S, N, T, 3) places, of the smallest T.
+        log_probs: (S, N, T, K) of the class after each glimpse, in nats.
+        values: see `per_image`.
+    """
+
+    ids: Tensor
+    originals: Tensor
+    locations: Tensor
+    log_probs: Tensor
+    values: dict[str, Tensor]
+
+
+def judged(
+    dataset: DataSet,
+    geometry: Geometry,
+    sources: Sequence[Source],
+    settings: JudgeSettings,
+    *,
+    device: torch.device | str = "cpu",
+) -> Judged:
+    """Judges the sequences of all sources, image by image; arguments and errors are those of `compare`."""
+    steps = min(source.locations.shape[1] for source in sources)
+    require_sensor(Combination(posterior=settings.posterior), geometry, steps)
+    split = at_device(dataset["design"], device)
+    ids, locations = common(sources)
+    rows = _rows_of(split, ids)
+    log_probs = judge(dataset, Masks(locations, split, rows, geometry), settings).cpu()
+    values = per_image(log_probs, split.labels[rows].cpu())
+    return Judged(ids, split.originals[rows.cpu()], locations, log_probs, values)
+
+
 def compare(
     dataset: DataSet,
     geometry: Geometry,
@@ -118,21 +156,15 @@ def compare(
         DataError: too few images to judge.
         SettingsError: a judge that does not go with a first glance or several sides.
     """
-    steps = min(source.locations.shape[1] for source in sources)
-    require_sensor(Combination(posterior=settings.posterior), geometry, steps)
-    split = at_device(dataset["design"], device)
-    ids, locations = common(sources)
-    rows = _rows_of(split, ids)
-    log_probs = judge(dataset, Masks(locations, split, rows, geometry), settings).cpu()  # (S, N, T, K)
-    labels = split.labels[rows].cpu()
-    counts = resampling(split.originals[rows.cpu()], seed=settings.seed)
-    values = per_image(log_probs, labels)
+    found = judged(dataset, geometry, sources, settings, device=device)
+    locations, values = found.locations, found.values
+    counts = resampling(found.originals, seed=settings.seed)
     measures = {name: mean_measure(each, counts) for name, each in values.items()}
-    confidence = log_probs.amax(-1).exp()
+    confidence = found.log_probs.amax(-1).exp()
     measures["calibration_error"] = calibration_measure(confidence, values["accuracy"], counts)
     return Comparison(
         dataset.name,
-        {dataset.target: len(ids)},
+        {dataset.target: len(found.originals)},
         tuple(source.name for source in sources),
         tuple(source.kind for source in sources),
         measures,

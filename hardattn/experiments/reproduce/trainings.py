@@ -159,10 +159,11 @@ class Work:
         log = list(read_log(run / checkpoint.LOG))
         write_rows(self.folder / f"curve-{run.name}.csv", log, CURVE)
         unseen = self._unseen_error(training, run)
-        seen = known_or_evaluated(run, device=self.device, trajectories=1)
+        dataset = self._dataset(training.row)  # a run may be older than the table's test images
+        seen = known_or_evaluated(run, dataset=dataset, device=self.device, trajectories=1)
         recipe = settings_of(read_run(run), run).recipe
         best = kept_line(log, recipe.select)
-        images, best_elsewhere = len(self._dataset(training.row)["train"]), best_known(training.row)
+        images, best_elsewhere = len(dataset["train"]), best_known(training.row)
         return Row(
             method=training.name,
             task=training.task,
