@@ -13,10 +13,12 @@ from click.testing import CliRunner
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
 from data.errors import CheckpointError
+from data.logs import append
 from data.measures import Measure
 from data.parting import part_of_bytes
 from hardattn.cli.main import main
 from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
+from hardattn.experiments.benchmark.networks import still_improving
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.frontier.grid import read_grid
@@ -51,11 +53,20 @@ def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
     assert "the designs of all images are one and the same order" in adaptive(differing((0.0, 0.0, 0.0)))
 
 
-def told(result: Frontier) -> str:
+def told(result: Frontier, improving: int = 0) -> str:
     """The sentence, where looking adaptively pays."""
     comparison = differing((0.1, 0.05, 0.15))
     return answer(
-        Benchmark("pets", 1234, ("cat", "dog"), ("cat", 0.6), comparison, result, Path("report.html"))
+        Benchmark(
+            "pets",
+            1234,
+            ("cat", "dog"),
+            ("cat", 0.6),
+            comparison,
+            result,
+            (improving, 9),
+            Path("report.html"),
+        )
     )
 
 
@@ -81,6 +92,15 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
     assert "(cnn), none of which is as cheap as attention; looking" in told(dear)
     cheap = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[0]])
     assert "(cnn small), for less than attention; looking" in told(cheap)
+    assert "; 3 of 9 networks still improved when their time was over" in told(cheap, improving=3)
+    assert "improved" not in told(cheap)
+
+
+def test_a_network_whose_last_check_is_much_better_was_still_improving(tmp_path: Path) -> None:
+    for name, losses in {"level": (1.0, 0.5, 0.495), "better": (1.0, 0.5, 0.4), "worse": (0.4, 0.5)}.items():
+        (tmp_path / name).mkdir()
+        append(tmp_path / name / "log.jsonl", [{"iteration": n, "nll": nll} for n, nll in enumerate(losses)])
+    assert [still_improving([tmp_path / name]) for name in ("level", "better", "worse")] == [0, 1, 0]
 
 
 def test_from_photographs_to_a_sentence(

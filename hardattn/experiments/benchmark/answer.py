@@ -22,7 +22,17 @@ def answer(found: Benchmark) -> str:
     return (
         f"{_task(found)}: {_costs(looking)} with attention, which sees "
         f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
-        f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}."
+        f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}"
+        f"{_unfinished(*found.improving)}."
+    )
+
+
+def _unfinished(count: int, networks: int) -> str:
+    """What a longer benchmark would change, where it would."""
+    if not count:
+        return ""
+    return (
+        f"; {count} of {networks} networks still improved when their time was over: more --minutes tell more"
     )
 
 

@@ -28,6 +28,7 @@ from data.dataset import SPLITS, DataSet
 from data.device import choose_device
 from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
+from hardattn.experiments.benchmark.networks import affordable, still_improving
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 from hardattn.experiments.frontier.grid import Member, read_grid
@@ -59,6 +60,7 @@ class Benchmark:
         most_frequent: the class of which the test split has the most images, and its share of them.
         comparison: of the designs and one fixed order, by a judge that had no part in making either.
         frontier: of hard attention and networks on the whole image.
+        improving: how many of the networks had not levelled off when their time was over, of how many.
         report: the page.
     """
 
@@ -68,6 +70,7 @@ class Benchmark:
     most_frequent: tuple[str, float]
     comparison: Comparison
     frontier: Frontier
+    improving: tuple[int, int]
     report: Path
 
     def to_json(self) -> dict[str, Any]:
@@ -81,6 +84,7 @@ class Benchmark:
             },
             "comparison": self.comparison.to_json(),
             "frontier": self.frontier.to_json(),
+            "still_improving": list(self.improving),
             "report": str(self.report),
         }
 
@@ -103,7 +107,8 @@ def benchmark(
         dataset: that was opened by `data.registry.load`, so that it can be opened again.
         run: the folder of everything.
         minutes: of wall clock, about: evaluation and report are not timed before.
-        grid: networks; default those of `hardattn/experiments/frontier/grids/folder.toml`.
+        grid: networks; default those of `hardattn/experiments/frontier/grids/folder.toml` that there is time
+            for.
         seed: of everything that is drawn.
         command: words of the command line that asks for it, kept for the report.
         began: when the time began, by `time.monotonic`; None: now.
@@ -132,9 +137,9 @@ def benchmark(
         "judge_iterations", lambda: judge_iterations(budget, schedule.seconds("judges"), took)
     )
     comparison = judged(paths, int(iterations), seed, device, say)
-    members = list(grid or read_grid("folder"))
-    say(f"{schedule.now()}: {len(members)} networks")
     networks = schedule.kept("networks", lambda: schedule.seconds("networks"))
+    members = list(grid or affordable(read_grid("folder"), networks))
+    say(f"{schedule.now()}: {len(members)} networks")
     options: dict[str, Any] = {"minutes": networks / 60, "seed": seed, "device": device}
     found = frontier(dataset, members, run, **options, command=command, say=say)
     draw(found, run / "frontier" / PICTURE)
@@ -142,7 +147,8 @@ def benchmark(
     folders = [run / "frontier" / f"{member.folder}-{seed}" for member in members]
     page = write_page(run / REPORT, collect(folders, device=device), " ".join(command or ()))
     say(f"{schedule.now()}: done")
-    return Benchmark(_name(dataset), len(dataset["test"]), dataset.classes, most, comparison, found, page)
+    facts = (_name(dataset), len(dataset["test"]), dataset.classes, most)
+    return Benchmark(*facts, comparison, found, (still_improving(folders), len(folders)), page)
 
 
 def _require_enough(dataset: DataSet) -> None:
