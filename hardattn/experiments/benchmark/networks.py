@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from data.logs import read_log
 from hardattn.experiments.frontier.grid import Member
 from hardattn.training import checkpoint
 
+RESOLUTION = "resolution"
 LEAST = 20.0  # seconds of training in which a network shows what it is worth
 LEVEL = 0.01  # nats: a last check that is better by so much than the one before has not levelled off
 
@@ -31,6 +33,25 @@ def affordable(members: Sequence[Member], seconds: float) -> list[Member]:
     wanted = max(len(families), int(seconds / LEAST))
     taken = sorted(sorted(rank, key=lambda number: (rank[number], number))[:wanted])
     return [members[number] for number in taken]
+
+
+def within(members: Sequence[Member], side: int) -> list[Member]:
+    """Networks that see images of this side: one that sees a larger image than there is sees all of this.
+
+    >>> sizes = [{"resolution": 32}, {"resolution": 48}, {"resolution": 64}]
+    >>> members = [Member("cnn", "cnn", "", "", {}, each, each) for each in sizes]
+    >>> [member.name for member in within(members, 48)]
+    ['cnn resolution 32', 'cnn resolution 48']
+    """
+    smaller = [_at_most(member, side) for member in members]
+    return list({member.name: member for member in smaller}.values())
+
+
+def _at_most(member: Member, side: int) -> Member:
+    if member.sizes.get(RESOLUTION, 0) <= side:
+        return member
+    own = {RESOLUTION: side}
+    return replace(member, recipe={**member.recipe, **own}, sizes={**member.sizes, **own})
 
 
 def still_improving(folders: Sequence[Path]) -> int:

@@ -28,7 +28,7 @@ from data.dataset import SPLITS, DataSet
 from data.device import choose_device
 from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
-from hardattn.experiments.benchmark.networks import affordable, still_improving
+from hardattn.experiments.benchmark.networks import affordable, still_improving, within
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 from hardattn.experiments.frontier.grid import Member, read_grid
@@ -138,7 +138,8 @@ def benchmark(
     )
     comparison = judged(paths, int(iterations), seed, device, say)
     networks = schedule.kept("networks", lambda: schedule.seconds("networks"))
-    members = list(grid or affordable(read_grid("folder"), networks))
+    known = within(read_grid("folder"), min(dataset.geometry.image_size))
+    members = list(grid or affordable(known, networks))
     say(f"{schedule.now()}: {len(members)} networks")
     options: dict[str, Any] = {"minutes": networks / 60, "seed": seed, "device": device}
     found = frontier(dataset, members, run, **options, command=command, say=say)
