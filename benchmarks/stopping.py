@@ -1,8 +1,9 @@
 """Stopping rules at equal mean cost: `python -m benchmarks.stopping --data-root DIR`.
 
-For each attribute it fits and designs, and for each seed it trains a network, stopped by rules, and others
-that are trained to halt; what is done is kept. Or finished runs are compared: `--of RUN_DIR`, once for each.
-How costs are made equal says `benchmarks.stopping_costs`, how few glimpses are enough `stopping_enough`.
+It fits all attributes together, designs for each, and trains for each of them and each seed a network that
+is stopped by rules, and others that are trained to halt; what is done is kept. Or finished runs are compared:
+`--of RUN_DIR`, once for each. How costs are made equal says `benchmarks.stopping_costs`, how few glimpses are
+enough `benchmarks.stopping_enough`.
 """
 
 from __future__ import annotations
@@ -105,10 +106,9 @@ def _trained(
     at_once: int,
 ) -> list[Path]:
     """The runs of networks that imitate designs, made where they are not there."""
-    made = [jobs_of(name, out / f"celebahq-{name}", data_root, seeds, training) for name in attributes]
-    jobs = [job for each, _ in made for job in each]
+    jobs, runs = jobs_of(attributes, out, data_root, seeds, training)
     run_all(jobs, out / "notes", at_once=at_once, say=_say)
-    return [folder for _, folders in made for folder in folders]
+    return runs
 
 
 def _say(line: str) -> None:

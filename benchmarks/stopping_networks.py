@@ -21,26 +21,37 @@ from hardattn.training.recipe import Recipe
 from hardattn.training.settings import read_run
 from supervision.store import SequenceStore
 
+IMAGES = 600  # that are designed for
 HALTS = "ps-act"
 HALTING = tuple(name for name, method in METHODS.items() if method.halts)
 OF_HALTING = ("halts", "ponder_cost", "loss_at")  # what the two methods do not share
 
 
 def jobs_of(
-    attribute: str, run: Path, data_root: Path | None, seeds: int, training: Sequence[str]
+    attributes: Sequence[str], out: Path, data_root: Path | None, seeds: int, training: Sequence[str]
 ) -> tuple[list[Job], list[Path]]:
-    """Fit, designs and a training for each seed of one attribute; and the run folders."""
+    """One fit of all attributes, designs for each, and a training for each seed, the first one of all first.
+
+    Args:
+        out: gets a folder for each attribute.
+        training: options of `hardattn train`.
+
+    Returns:
+        the commands, and the run folders of the trainings.
+    """
     root = [] if data_root is None else ["--data-root", str(data_root)]
-    task = ["--dataset", "celebahq", "--attribute", attribute, *root, "--run", str(run)]
-    names = [f"{run.name}/{step}" for step in ("fit", "generate")]
-    jobs = [
-        Job(names[0], ["-m", "boed", "fit", *task]),
-        Job(names[1], ["-m", "boed", "generate", *task, "--images", "600"], (names[0],)),
-    ]
-    for seed in range(seeds):
-        call = ["-m", "hardattn", "train", *task, "--supervise", "--seed", str(seed), *training]
-        jobs.append(Job(f"{run.name}/train-{seed}", call, (names[1],)))
-    return jobs, [run / f"hardattn-ps-nogs-{seed}" for seed in range(seeds)]
+    faces, fit = ["--dataset", "celebahq", *root, "--attribute"], "fit"
+    where = out if len(attributes) > 1 else out / attributes[0]
+    jobs = [Job(fit, ["-m", "boed", "fit", *faces, ",".join(attributes), "--run", str(where)])]
+    tasks = {name: [*faces, name, "--run", str(out / name)] for name in attributes}
+    for name, task in tasks.items():
+        call = ["-m", "boed", "generate", *task, "--images", str(IMAGES)]
+        jobs.append(Job(f"generate-{name}", call, (fit,)))
+    cells = [(name, seed) for seed in range(seeds) for name in attributes]
+    for name, seed in cells:
+        call = ["-m", "hardattn", "train", *tasks[name], "--supervise", "--seed", str(seed), *training]
+        jobs.append(Job(f"train-{name}-{seed}", call, (f"generate-{name}",)))
+    return jobs, [out / name / f"hardattn-ps-nogs-{seed}" for name, seed in cells]
 
 
 @dataclass(frozen=True)

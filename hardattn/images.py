@@ -14,7 +14,7 @@ from torch import Tensor
 
 from data.decode import opened_photo, squared
 from data.errors import DataError
-from data.folder import SUFFIXES
+from data.class_folders import SUFFIXES
 from data.geometry import Geometry
 from data.modes import shown, upright_extent
 from data.progress import progress

@@ -13,6 +13,7 @@ from hardattn_tiny import tiny_dataset, tiny_store
 from benchmarks.stopping import main
 from benchmarks.stopping_costs import Study, at_cost, shares, wanted_costs
 from benchmarks.stopping_enough import alike, all_steps, enough
+from benchmarks.stopping_networks import jobs_of
 from benchmarks.stopping_outcomes import Looked, Network
 from benchmarks.stopping_rows import rows_of
 from benchmarks.tables.stopping import tables
@@ -175,6 +176,18 @@ def test_finished_runs_are_compared_and_those_that_halt_are_trained_beside(
     again = CliRunner().invoke(main, [*words, "--of", str(made), "--halting-iterations", "0", "--json"])
     assert json.loads(again.stdout)["rows"] == rows
     assert json.loads((tmp_path / "out" / "stopping.json").read_text())["rows"] == rows
+
+
+def test_one_fit_serves_all_attributes_and_the_first_seed_of_all_comes_first(tmp_path: Path) -> None:
+    jobs, runs = jobs_of(["Male", "Young"], tmp_path, None, 2, ["--epochs", "1"])
+    names = [job.name for job in jobs]
+    assert names[:3] == ["fit", "generate-Male", "generate-Young"]
+    assert names[3:] == ["train-Male-0", "train-Young-0", "train-Male-1", "train-Young-1"]
+    assert all(set(job.needs) <= set(names[:place]) for place, job in enumerate(jobs))
+    assert "Male,Young" in jobs[0].arguments and str(tmp_path) in jobs[0].arguments
+    assert runs[1] == tmp_path / "Young" / "hardattn-ps-nogs-0" and len(runs) == 4
+    alone = jobs_of(["Male"], tmp_path, None, 1, [])[0]
+    assert str(tmp_path / "Male") in alone[0].arguments
 
 
 def test_a_missing_run_is_one_line(tmp_path: Path) -> None:

@@ -12,10 +12,15 @@ from click.testing import CliRunner
 
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
+from data.errors import CheckpointError
+from data.logs import append
 from data.measures import Measure
+from data.parting import part_of_bytes
 from hardattn.cli.main import main
 from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
+from hardattn.experiments.benchmark.networks import still_improving
 from hardattn.experiments.benchmark.run import Benchmark
+from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.frontier.grid import read_grid
 from hardattn.experiments.frontier.pareto import FrontierPoint
 from hardattn.experiments.frontier.result import Frontier
@@ -44,7 +49,28 @@ def test_looking_adaptively_pays_where_the_interval_says_so() -> None:
         assert "looking adaptively does not pay" in adaptive(differing(unclear))
 
 
-def test_the_sentence_has_what_accuracy_costs_with_and_without_attention(tmp_path: Path) -> None:
+def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
+    assert "the designs of all images are one and the same order" in adaptive(differing((0.0, 0.0, 0.0)))
+
+
+def told(result: Frontier, improving: int = 0) -> str:
+    """The sentence, where looking adaptively pays."""
+    comparison = differing((0.1, 0.05, 0.15))
+    return answer(
+        Benchmark(
+            "pets",
+            1234,
+            ("cat", "dog"),
+            ("cat", 0.6),
+            comparison,
+            result,
+            (improving, 9),
+            Path("report.html"),
+        )
+    )
+
+
+def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> None:
     rivals = [
         replace(POINT, family="cnn", name="cnn small", mflops=0.09, valid_mflops=0.09, test_accuracy=0.6),
         replace(POINT, family="cnn", name="cnn", mflops=9.0, valid_mflops=9.0, valid_accuracy=0.9),
@@ -52,12 +78,29 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention(tmp_pat
     ordered = replace(POINT, family="attention in one order", valid_mflops=0.05, valid_accuracy=0.6)
     result = Frontier("folder", "label", 1000, 1.0, 0, [POINT, ordered, *rivals])
     assert with_attention(result) == [ordered, POINT] and without_attention(result) == rivals
-    said = answer(Benchmark(differing((0.1, 0.05, 0.15)), result, tmp_path))
+    said = told(result)
+    assert (
+        "On 1,234 test photographs of pets in 2 classes, of which always to say cat gets 60.0 % right" in said
+    )
     assert "71.0 % right (70.0 to 72.0) cost 0.1 MFLOPs with attention" in said
     assert "which sees 10.0 % of the pixels" in said
-    assert "cost 9 MFLOPs without (cnn), and 60.0 % for what attention costs" in said
+    assert (
+        "cost 9 MFLOPs without (cnn), 60.0 % (70.0 to 72.0) for at most what attention costs (cnn small)"
+        in said
+    )
     dear = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[1]])
-    assert "none of these is as cheap" in answer(Benchmark(differing((0.1, 0.05, 0.15)), dear, tmp_path))
+    assert "(cnn), none of which is as cheap as attention; looking" in told(dear)
+    cheap = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[0]])
+    assert "(cnn small), for less than attention; looking" in told(cheap)
+    assert "; 3 of 9 networks still improved when their time was over" in told(cheap, improving=3)
+    assert "improved" not in told(cheap)
+
+
+def test_a_network_whose_last_check_is_much_better_was_still_improving(tmp_path: Path) -> None:
+    for name, losses in {"level": (1.0, 0.5, 0.495), "better": (1.0, 0.5, 0.4), "worse": (0.4, 0.5)}.items():
+        (tmp_path / name).mkdir()
+        append(tmp_path / name / "log.jsonl", [{"iteration": n, "nll": nll} for n, nll in enumerate(losses)])
+    assert [still_improving([tmp_path / name]) for name in ("level", "better", "worse")] == [0, 1, 0]
 
 
 def test_from_photographs_to_a_sentence(
@@ -90,7 +133,38 @@ def test_from_photographs_to_a_sentence(
         == json.loads(before)["points"]
     )
     other = CliRunner().invoke(main, [word if word != "0.05" else "0.1" for word in words])
-    assert_refused(other, "use the same --minutes", progress=None)
+    assert_refused(other, "expected --minutes 0.05", "use the same --minutes")
+
+
+def test_a_stage_takes_what_is_left_and_what_was_decided_is_kept(tmp_path: Path) -> None:
+    now = [0.0]
+    schedule = Schedule(tmp_path, 10, began=0.0, clock=lambda: now[0])
+    fit = schedule.seconds("fit")
+    assert fit == pytest.approx(180)
+    for late, judges, networks in ((180, 90, 343.6), (480, 25.7, 98.2), (900, 22.5, 67.5)):
+        now[0] = late  # as stated; slower; all of the time is over
+        assert schedule.seconds("judges") == pytest.approx(judges, abs=0.1)
+        assert schedule.seconds("networks") == pytest.approx(networks, abs=0.1)
+    assert schedule.kept("networks", lambda: 60.0) == 60.0
+    again = Schedule(tmp_path, 10, began=0.0)
+    assert again.kept("networks", lambda: 1.0) == 60.0
+    with pytest.raises(CheckpointError, match="expected --minutes 10 .* found 5; use the same"):
+        Schedule(tmp_path, 5)
+
+
+def test_a_class_that_cannot_be_learned_is_refused(tmp_path: Path, write_photo: Callable[..., None]) -> None:
+    for n in range(100):
+        write_photo(tmp_path / "pets" / "ab"[n % 2] / f"{n}.png", seed=n)
+    split, n = "", 0
+    while split != "test":  # one image of a third class, which is not in the train split
+        n += 1
+        write_photo(tmp_path / "owl.png", seed=1000 + n)
+        [split] = part_of_bytes([tmp_path / "owl.png"])
+    (tmp_path / "pets" / "owl").mkdir()
+    (tmp_path / "owl.png").rename(tmp_path / "pets" / "owl" / "1.png")
+    words = ["benchmark", str(tmp_path / "pets"), "--image-size", "32", "--run", str(tmp_path / "run")]
+    refused = CliRunner().invoke(main, words)
+    assert_refused(refused, "none of 1 classes (owl)", "leave them out by --classes", progress=None)
 
 
 def test_too_few_photographs_are_refused_before_the_fit(
@@ -101,10 +175,14 @@ def test_too_few_photographs_are_refused_before_the_fit(
     words = ["benchmark", str(tmp_path / "few"), "--image-size", "32", "--run", str(tmp_path / "run")]
     assert_refused(CliRunner().invoke(main, words), "at least 4 images", "add photographs", progress=None)
     assert not (tmp_path / "run").exists()
+    plain = CliRunner().invoke(main, ["benchmark", str(tmp_path / "few" / "train"), *words[2:]])
+    assert_refused(plain, "at least 4 images", "10 train", progress=None)
     small = CliRunner().invoke(main, [*words[:2], "--image-size", "-3"])
     assert_refused(small, "--image-size of at least 1")
 
 
 def test_what_is_no_folder_of_photographs_is_refused(tmp_path: Path) -> None:
-    assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path)]), "train/CLASS")
+    refused = CliRunner().invoke(main, ["benchmark", str(tmp_path)])
+    assert_refused(refused, "train/CLASS", "give the folder above")
+    assert "--data-root" not in refused.stderr
     assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path), "--minutes", "0"]), "minutes")

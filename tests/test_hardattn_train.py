@@ -196,11 +196,18 @@ def test_supervised_images_takes_so_many_of_them(tmp_path: Path, store: Sequence
     assert checkpoint.read_json(folder / checkpoint.RUN)["settings"]["supervision"]["images"] == 5
 
 
-def test_budget_in_minutes_ends(tmp_path: Path) -> None:
+def test_budget_in_minutes_ends_between_checks_and_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hardattn.training.budget.CHECK_EVERY", 10**6)
     folder = train(tiny_dataset(), tmp_path / "run", **SHORT | {"budget": Budget(minutes=0.005)})
-    last, saved = list(read_log(folder / checkpoint.LOG))[-1], load_tensors(folder / checkpoint.LAST, "")[1]
-    assert last["iteration"] == saved["iteration"] and last["iteration"] % 2 == 0  # as often as CHECK_EVERY
-    assert saved["seconds"] >= 0.3
+    first, last = read_log(folder / checkpoint.LOG)  # that before the first iteration, and that of the last
+    saved = load_tensors(folder / checkpoint.LAST, "")[1]
+    assert last["iteration"] == saved["iteration"] > first["iteration"] == 0
+    assert saved["seconds"] >= 0.3 and "loss_classification" in last
+    before = (folder / checkpoint.LAST).read_bytes()
+    train(tiny_dataset(), folder, **SHORT | {"budget": Budget(minutes=0.005)})  # it is found finished
+    assert (folder / checkpoint.LAST).read_bytes() == before
     assert evaluate(folder, dataset=tiny_dataset()).test_images == 30
 
 

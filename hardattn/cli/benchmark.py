@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,10 @@ _IMAGES = panel(
 @click.command(cls=Command, resumable=True, params=[*_LENGTH, *_IMAGES, *panel("Output", json_option())])
 @click.argument("folder", type=PATH)
 def benchmark(folder: Path, run: Path | None, as_json: bool, **options: Any) -> None:
-    """What hard attention gains on photographs of your own, in FOLDER/train/CLASS and FOLDER/val/CLASS.
+    """What hard attention gains on photographs of your own, in FOLDER/CLASS.
+
+    Where there are FOLDER/train/CLASS and FOLDER/val/CLASS, the latter are the test images; else a hash of
+    the bytes of each photograph parts them, copies together.
 
     Fits the approximations, designs glimpses of several widths, has them judged, trains networks that look
     and networks that see the whole image, and writes a report; ends with one sentence: what accuracy costs
@@ -51,13 +55,14 @@ def benchmark(folder: Path, run: Path | None, as_json: bool, **options: Any) -> 
       hardattn benchmark photographs
       hardattn benchmark photographs --minutes 30 --image-size 64
     """
+    began = time.monotonic()
     from hardattn.experiments.benchmark.answer import answer
     from hardattn.experiments.benchmark.run import benchmark
 
     asked = {"name": "folder", "data_root": folder, "run_dir": run}
     task = open_task(asked | {name: options.pop(name) for name in ("image_size", "classes")})
     say = partial(click.echo, err=True)
-    found = benchmark(task.dataset, task.run, command=command_line(), say=say, **options)
+    found = benchmark(task.dataset, task.run, command=command_line(), began=began, say=say, **options)
     if as_json:
         click.echo(json.dumps(found.to_json() | {"answer": answer(found)}))
         return

@@ -64,9 +64,9 @@ class Budget:
         return min(used, 1.0)
 
     def spent(self, iteration: int, seconds: float, total: int | None) -> bool:
-        """Whether to stop; a budget of minutes ends at a check, so that what was learnt is kept."""
+        """Whether to stop, `seconds` being those of the last check."""
         if self.minutes is not None:
-            return is_check(iteration) and seconds >= 60 * self.minutes
+            return seconds >= 60 * self.minutes
         return iteration >= (total or 0)
 
     def out_of_patience(self, log: Log, select: str) -> bool:

@@ -107,9 +107,12 @@ def run_to_the_end(
         if not taken_up:
             _checked(bar, learner, validate, folder, total, tell)
         while not _is_over(learner, budget, total, folder):
-            if limit is not None and learner.iteration > began and division.agreed(limit.is_reached()):
+            fraction = _fraction(learner, budget, total)
+            if fraction == 1 and budget.minutes is not None:
+                learner.total = learner.iteration + 1  # the last, which is checked, so that it is kept
+            elif limit is not None and learner.iteration > began and division.agreed(limit.is_reached()):
                 _leave(learner, folder, total, limit)
-            learner.step(next(stream), _fraction(learner, budget, total))
+            learner.step(next(stream), fraction)
             bar.update(_done(learner, budget) - bar.n)
             if learner.is_due:
                 _checked(bar, learner, validate, folder, total, tell)

@@ -18,11 +18,30 @@ def answer(found: Benchmark) -> str:
     The points are those that validation images choose; accuracies are of test images, with 95 % intervals.
     """
     result = found.frontier
-    looking, seeing = with_attention(result), without_attention(result)
+    looking, seeing = with_attention(result)[-1], without_attention(result)
     return (
-        f"On {result.dataset} {result.target}, {_costs(looking[-1])} with attention, which sees "
-        f"{100 * looking[-1].pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
-        f"({seeing[-1].name}), and {_as_cheap(seeing, looking[-1])}; {adaptive(found.comparison)}."
+        f"{_task(found)}: {_costs(looking)} with attention, which sees "
+        f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
+        f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}"
+        f"{_unfinished(*found.improving)}."
+    )
+
+
+def _unfinished(count: int, networks: int) -> str:
+    """What a longer benchmark would change, where it would."""
+    if not count:
+        return ""
+    return (
+        f"; {count} of {networks} networks still improved when their time was over: more --minutes tell more"
+    )
+
+
+def _task(found: Benchmark) -> str:
+    """On what, and what is no achievement."""
+    name, share = found.most_frequent
+    return (
+        f"On {found.images:,} test photographs of {found.name} in {len(found.classes)} classes, of which "
+        f"always to say {name} gets {100 * share:.1f} % right"
     )
 
 
@@ -43,16 +62,24 @@ def _costs(point: FrontierPoint) -> str:
 
 
 def _as_cheap(seeing: Sequence[FrontierPoint], looking: FrontierPoint) -> str:
-    """The best network on the whole image that costs no more than attention."""
+    """The best network on the whole image that costs no more than attention, where it is another."""
     other = within(seeing, looking.valid_mflops)
     if other is None:
-        return "none of these is as cheap as attention"
-    return f"{100 * other.test_accuracy:.1f} % for what attention costs"
+        return ", none of which is as cheap as attention"
+    if other is seeing[-1]:
+        return ", for less than attention" if other.mflops < looking.mflops else ", for what attention costs"
+    low, high = 100 * other.test_low, 100 * other.test_high
+    return (
+        f", {100 * other.test_accuracy:.1f} % ({low:.1f} to {high:.1f}) for at most what attention costs "
+        f"({other.name})"
+    )
 
 
 def adaptive(comparison: Comparison) -> str:
     """Whether designs of an image's own are better than one order for all."""
     differences = comparison.differences[DESIGN]
+    if not any(each.value.any() for each in differences.values()):
+        return "looking adaptively does not pay: the designs of all images are one and the same order"
     accuracy, nll = (differences[name].at(comparison.pixels.shape[1]) for name in ("accuracy", "nll"))
     pays = "pays" if verdict(accuracy, nll) == "beats the fixed order" else "does not pay"
     return (

@@ -1,7 +1,8 @@
 """`hardattn benchmark`: what hard attention gains on one's own images, in a stated time.
 
 Fit, designs of several widths, a judge of these designs, a frontier of networks and a report. Each stage has
-a share of the time: trainings are given it, the others are given as many iterations as were timed to fit in.
+a share of the time that is left when it begins, see `schedule`: networks are given it, fit and judges as many
+iterations as were timed to fit in.
 Whatever is done is not done again when the same command is given once more.
 """
 
@@ -25,8 +26,10 @@ from boed.settings import FittedSettings
 from boed.stored_designs import store_designs
 from data.dataset import SPLITS, DataSet
 from data.device import choose_device
-from data.errors import DataError, NoImagesError, SettingsError
+from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
+from hardattn.experiments.benchmark.networks import affordable, still_improving, within
+from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 from hardattn.experiments.frontier.drawing import draw
 from hardattn.experiments.frontier.grid import Member, read_grid
@@ -36,14 +39,14 @@ from hardattn.report.contents import collect
 from hardattn.report.page import write_page
 from supervision.choices import SEQUENCES
 
-FIT, JUDGE, NETWORKS = 0.3, 0.15, 0.45  # of the time; designs, evaluation and report have the rest
 SIDES = (1, 2, 4)  # times the side of a glimpse
 GLIMPSES, IMAGES = 4, 400
-FEWEST = 4  # images of a split, as a judge has to part them
+FEWEST, ENOUGH = 4, 100  # images of a split, as a judge has to part them; and of all
 SOURCES = {"design": SEQUENCES, "fixed-order": f"{SEQUENCES}-fixed-order"}
 MOST_ITERATIONS = 4000
 JUDGES = 3.2  # what the trainings of two judges, one for each half of the images, cost in those of q
 REPORT = "report.html"
+TINY = 1e-9  # seconds
 Say = Callable[[str], None]
 
 
@@ -52,20 +55,37 @@ class Benchmark:
     """What a benchmark found.
 
     Attributes:
+        name: of the folder of photographs.
+        images: how many there are in the test split.
+        classes: names of the K classes.
+        most_frequent: the class of which the test split has the most images, and its share of them.
         comparison: of the designs and one fixed order, by a judge that had no part in making either.
         frontier: of hard attention and networks on the whole image.
+        improving: how many of the networks had not levelled off when their time was over, of how many.
         report: the page.
     """
 
+    name: str
+    images: int
+    classes: tuple[str, ...]
+    most_frequent: tuple[str, float]
     comparison: Comparison
     frontier: Frontier
+    improving: tuple[int, int]
     report: Path
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {
+            "photographs": {
+                "name": self.name,
+                "test": self.images,
+                "classes": list(self.classes),
+                "most_frequent": list(self.most_frequent),
+            },
             "comparison": self.comparison.to_json(),
             "frontier": self.frontier.to_json(),
+            "still_improving": list(self.improving),
             "report": str(self.report),
         }
 
@@ -79,6 +99,7 @@ def benchmark(
     seed: int = 0,
     device: str = "auto",
     command: Sequence[str] | None = None,
+    began: float | None = None,
     say: Say = print,
 ) -> Benchmark:
     """Everything from the fit to the report, into `run`.
@@ -86,47 +107,68 @@ def benchmark(
     Args:
         dataset: that was opened by `data.registry.load`, so that it can be opened again.
         run: the folder of everything.
-        minutes: of wall clock, about: evaluation is not counted exactly.
-        grid: networks; default those of `hardattn/experiments/frontier/grids/folder.toml`.
+        minutes: of wall clock, about: evaluation and report are not timed before.
+        grid: networks; default those of `hardattn/experiments/frontier/grids/folder.toml` that there is time
+            for.
         seed: of everything that is drawn.
         command: words of the command line that asks for it, kept for the report.
-        say: is told what begins.
+        began: when the time began, by `time.monotonic`; None: now.
+        say: is told what there is, and what begins.
 
     Raises:
         SettingsError: no time, or images smaller than a glimpse.
         CheckpointError: another time was asked for in `run` before.
     """
-    if not minutes > 0:
-        raise SettingsError(f"expected minutes above 0, found {minutes:g}; give it some")
+    schedule = Schedule(run, minutes, began=began)
     _require_enough(dataset)
     dataset = copy(dataset)  # which shares its images
     dataset.geometry, dataset.glimpses = wide(dataset.geometry), GLIMPSES
-    say("fit: posterior, completions, where to look")
-    budget, learned = fitted(dataset, run, 60 * minutes * FIT, seed, device)
-    say("designs, and one fixed order for all images")
+    most = most_frequent(dataset)
+    say(_counted(dataset, most))
+    say(f"{schedule.now()}: fit: posterior, completions, where to look")
+    before = schedule.clock()
+    budget, learned = fitted(dataset, run, schedule.seconds("fit"), seed, device)
+    took = schedule.clock() - before
+    say(f"{schedule.now()}: designs, and one fixed order for all images")
     paths = [run / f"{name}.h5" for name in SOURCES.values()]
     for path, source in zip(paths, SOURCES, strict=True):
         store_designs(path, Designer(learned), dataset, images=IMAGES, source=source)
-    say("judges, which had no part in making them")
-    comparison = judged(paths, budget, seed, device, say)
-    members = list(grid or read_grid("folder"))
-    options: dict[str, Any] = {"minutes": minutes * NETWORKS, "seed": seed, "device": device}
+    say(f"{schedule.now()}: judges, which had no part in making them")
+    iterations = schedule.kept(
+        "judge_iterations", lambda: judge_iterations(budget, schedule.seconds("judges"), took)
+    )
+    comparison = judged(paths, int(iterations), seed, device, say)
+    networks = schedule.kept("networks", lambda: schedule.seconds("networks"))
+    known = within(read_grid("folder"), min(dataset.geometry.image_size))
+    members = list(grid or affordable(known, networks))
+    say(f"{schedule.now()}: {len(members)} networks")
+    options: dict[str, Any] = {"minutes": networks / 60, "seed": seed, "device": device}
     found = frontier(dataset, members, run, **options, command=command, say=say)
     draw(found, run / "frontier" / PICTURE)
-    say("report")
+    say(f"{schedule.now()}: report")
     folders = [run / "frontier" / f"{member.folder}-{seed}" for member in members]
     page = write_page(run / REPORT, collect(folders, device=device), " ".join(command or ()))
-    return Benchmark(comparison, found, page)
+    say(f"{schedule.now()}: done")
+    facts = (_name(dataset), len(dataset["test"]), dataset.classes, most)
+    return Benchmark(*facts, comparison, found, (still_improving(folders), len(folders)), page)
 
 
 def _require_enough(dataset: DataSet) -> None:
     """Raises DataError where the splits are too small for a judge, or to learn anything."""
-    short = [name for name in SPLITS if _count(dataset, name) < FEWEST]
-    if short:
+    counts = {name: _count(dataset, name) for name in SPLITS}
+    if min(counts.values()) < FEWEST:
+        found = ", ".join(f"{count} {name}" for name, count in counts.items())
         raise DataError(
-            f"expected at least {FEWEST} images in each of {', '.join(SPLITS)}, found fewer in "
-            f"{', '.join(short)}: a tenth of the photographs in train/ is the design split, a tenth valid, "
-            f"those in val/ are the test split; add photographs, {10 * FEWEST} at least in train/"
+            f"expected at least {FEWEST} images in each of {', '.join(SPLITS)}, found {found}; add "
+            f"photographs: the smallest of these is a tenth of them, or of those in train/ where there is "
+            f"one, beside val/ with at least {FEWEST} for the test; {ENOUGH} will do"
+        )
+    seen = set(dataset["train"].labels.tolist())
+    unseen = [name for label, name in enumerate(dataset.classes) if label not in seen]
+    if unseen:
+        raise DataError(
+            f"expected images of each class in the train split, found none of {len(unseen)} classes "
+            f"({', '.join(unseen[:FEWEST])}); add photographs of them, or leave them out by --classes"
         )
 
 
@@ -135,6 +177,28 @@ def _count(dataset: DataSet, split: str) -> int:
         return len(dataset[split])
     except NoImagesError:
         return 0
+
+
+def most_frequent(dataset: DataSet) -> tuple[str, float]:
+    """The class of which the test split has the most images, and its share: what a guess may reach."""
+    counts = dataset["test"].labels.bincount(minlength=len(dataset.classes))
+    return dataset.classes[int(counts.argmax())], float(counts.max() / counts.sum())
+
+
+def _counted(dataset: DataSet, most: tuple[str, float]) -> str:
+    """What there is, in a line."""
+    counts = {name: len(dataset[name]) for name in SPLITS}
+    parts = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return (
+        f"{sum(counts.values()):,} photographs of {len(dataset.classes)} classes ({parts}); always to say "
+        f"{most[0]} is right at {100 * most[1]:.1f} % of the test images"
+    )
+
+
+def _name(dataset: DataSet) -> str:
+    """Of the folder of the photographs."""
+    root = (dataset.origin or {}).get("data_root")
+    return Path(root).name if root else dataset.name
 
 
 def wide(geometry: Geometry) -> Geometry:
@@ -176,9 +240,20 @@ def fitted(
     return budget, learned
 
 
-def judged(paths: Sequence[Path], budget: Budget, seed: int, device: str, say: Say) -> Comparison:
-    """The designs beside the fixed order, by judges of as many iterations as their share of the time has."""
-    iterations = budget.iterations * JUDGE / (LEARNING * FIT * JUDGES)
-    settings = JudgeSettings(iterations=max(1, int(iterations)), seed=seed)
+def judge_iterations(budget: Budget, seconds: float, took: float) -> int:
+    """How many a judge has in so many seconds, of a fit with this budget that took so many, all in all.
+
+    At most as many as q had: a fit that was found done took none.
+
+    >>> judge_iterations(Budget(1000, 10), 64.0, 100.0), judge_iterations(Budget(1000, 10), 64.0, 0.0)
+    (500, 1000)
+    """
+    fitting = budget.iterations * seconds / max(LEARNING * took * JUDGES, TINY)
+    return max(1, int(min(fitting, budget.iterations)))
+
+
+def judged(paths: Sequence[Path], iterations: int, seed: int, device: str, say: Say) -> Comparison:
+    """The designs beside the fixed order, by judges of so many iterations."""
+    settings = JudgeSettings(iterations=iterations, seed=seed)
     [comparison] = compare_stores(paths, settings, device=choose_device(device), say=say)
     return comparison
