@@ -108,7 +108,7 @@ def grids() -> list[str]:
     """Data sets that have a file of their own.
 
     >>> grids()
-    ['celebahq', 'digits', 'folder']
+    ['celebahq', 'cluttered-mnist', 'digits', 'folder']
     """
     names = (path.name for path in _grids().iterdir())
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
