@@ -2,8 +2,8 @@
 
 python -m benchmarks.frontier_times runs/celebahq-Male/frontier/frontier.json
 
-Of every family the network that validation chooses for each budget, of the first seed, looks at test images as
-they are stored: alone and 64 at a time, on one core, in turn with all others, and the middle of the rounds
+Of every family the network that validation chooses for each budget, of the first seed, looks at test images
+as they are stored: alone and 64 at a time, on one core, in turn with all others, and the middle of the rounds
 counts. Averaging down is part of it. A network with exits runs to its last one.
 """
 
