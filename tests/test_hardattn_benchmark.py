@@ -50,13 +50,13 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention(tmp_pat
         replace(POINT, family="cnn", name="cnn", mflops=9.0, valid_mflops=9.0, valid_accuracy=0.9),
     ]
     ordered = replace(POINT, family="attention in one order", valid_mflops=0.05, valid_accuracy=0.6)
-    result = Frontier("folder", "label", 1000, 1.0, 0, [POINT, ordered, *rivals])
+    result = Frontier("folder", "label", 1000, [0], [POINT, ordered, *rivals])
     assert with_attention(result) == [ordered, POINT] and without_attention(result) == rivals
     said = answer(Benchmark(differing((0.1, 0.05, 0.15)), result, tmp_path))
     assert "71.0 % right (70.0 to 72.0) cost 0.1 MFLOPs with attention" in said
     assert "which sees 10.0 % of the pixels" in said
     assert "cost 9 MFLOPs without (cnn), and 60.0 % for what attention costs" in said
-    dear = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[1]])
+    dear = Frontier("folder", "label", 1000, [0], [POINT, rivals[1]])
     assert "none of these is as cheap" in answer(Benchmark(differing((0.1, 0.05, 0.15)), dear, tmp_path))
 
 
