@@ -89,8 +89,8 @@ def timed(folder: Path, budget: float, point: FrontierPoint) -> list[Timed]:
     side = seen_geometry(run.whole_image()[1]).height
     small = in_int8(run.network, floats(calibration(run.dataset, side)))
     seen = at_resolution(test, side)
-    parts = torch.arange(len(test)).split(EVALUATED_AT_ONCE)
-    answers = torch.cat([small(floats(seen.images[part])).argmax(1) for part in parts])
+    parts = torch.split(seen.images, EVALUATED_AT_ONCE)
+    answers = torch.cat([small(floats(part)).argmax(1) for part in parts])
     right = (answers == test.labels).double().mean().item()
     look = partial(_whole, small, test.images, side)
     return [as_is, replace(as_is, arithmetic="int8", accuracy=right, look=look)]

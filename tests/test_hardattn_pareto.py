@@ -119,6 +119,7 @@ def test_every_rival_family_has_as_many_networks_as_the_smallest_that_looks(data
     assert {"MicroNet-like", "MCUNet-like", "glance alone", "fully connected"} <= set(sizes)
     assert len([family for family in sizes if looks(family)]) == 6
     assert min(sizes.values()) == 3
+    assert {member.recipe["batch_size"] for member in read_grid(dataset)} == {64}  # the file's own recipe
     for family in ("cnn", "separable", "MobileNetV2", "ShuffleNetV2", "MicroNet-like", "MCUNet-like"):
         heads = {member.recipe["pooling"] for member in read_grid(dataset) if member.family == family}
         assert heads == {"flatten", "mean"}
