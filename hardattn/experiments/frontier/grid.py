@@ -1,8 +1,8 @@
 """The networks that `hardattn frontier` compares: families, each of several sizes, from a readable file.
 
 A file has one table for each family. It names a baseline, or a method with the source of the sequences that
-it imitates; what all sizes share is its `recipe`, what all families share that of the file, and every entry of
-`sizes` is one network:
+it imitates; what all sizes share is its `recipe`, what all families share that of the file, and every entry
+of `sizes` is one network:
 
     [[families]]
     name = "separable"
@@ -19,7 +19,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -104,6 +104,19 @@ def read_grid(dataset: str, path: Path | None = None) -> list[Member]:
             f"expected networks with different sizes in {path or dataset}, found {twice or 'none'}; change it"
         )
     return members
+
+
+def of_families(members: Sequence[Member], families: Sequence[str]) -> list[Member]:
+    """The networks of some families; of all, where none is named.
+
+    Raises:
+        SettingsError: a family that there is not.
+    """
+    known = list(dict.fromkeys(member.family for member in members))
+    for family in families:
+        if family not in known:
+            raise SettingsError(f"expected a --family of {'; '.join(known)}; found {family!r}")
+    return [member for member in members if not families or member.family in families]
 
 
 def grids() -> list[str]:
