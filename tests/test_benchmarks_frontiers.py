@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +54,11 @@ def files(tmp_path: Path) -> list[str]:
     ]
 
 
-def printed(*arguments: str) -> dict[str, object]:
+def printed(*arguments: str) -> dict[str, Any]:
     done = CliRunner().invoke(main, [*arguments, "--json"])
     assert done.exit_code == 0, done.output
-    return dict(json.loads(done.stdout))
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
 
 
 def test_the_mean_over_tasks_and_whether_hard_attention_is_ahead(files: list[str]) -> None:
@@ -64,7 +66,7 @@ def test_the_mean_over_tasks_and_whether_hard_attention_is_ahead(files: list[str
     assert found["tasks"] == ["celebahq Male", "celebahq Smiling"]
     assert found["behind"] == {"binning": [], "software": []}
     assert found["pixel_share"] == pytest.approx(512 / 224**2)
-    assert "behind no rival" in str(found["verdict"]) and "at 6 of 6 by binning" in str(found["verdict"])
+    assert "behind no rival" in found["verdict"] and "at 6 of 6 by binning" in found["verdict"]
     rows = [row for row in found["rows"] if row["count"] == "binning" and row["family"] == "attention"]
     assert [row["budget"] for row in rows] == [0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 10.0]
     assert rows[0]["accuracy"] == pytest.approx((40 + 30) / 2 / IMAGES)

@@ -36,7 +36,7 @@ def test_of_plain_glimpses_the_two_counts_are_one() -> None:
     counts = read_by_image(places, geometry)
     assert tuple(counts) == READ
     assert counts["values_read"].tolist() == counts["pixels_read"].tolist() == [[16, 32, 48]]
-    assert counts["pixels"].tolist() == [[16, 31, 31]]
+    assert counts["pixels"].tolist() == [[16, 31, 31]] and counts["additions"].tolist() == [[0, 0, 0]]
 
 
 def test_a_sensor_that_bins_reads_as_much_however_wide() -> None:
@@ -46,10 +46,18 @@ def test_a_sensor_that_bins_reads_as_much_however_wide() -> None:
     assert counts["values_read"].tolist() == [[16, 32, 48]]
     assert counts["pixels_read"].tolist() == [[16, 16 + 64, 16 + 64 + 256]]
     assert counts["pixels"].tolist() == [[16, 16 + 64, 256]]
+    assert counts["additions"].tolist() == [[0, 64, 64 + 256]]
+
+
+def test_of_a_retina_all_wider_scales_are_averaged() -> None:
+    geometry = Geometry(16, 16, 1, glimpse_size=4, per_axis=5, scales=3)
+    counts = read_by_image(places_at(torch.tensor([[[6, 6]]]), 4), geometry)
+    assert counts["additions"].tolist() == [[8 * 8 + 16 * 16]]
 
 
 def test_a_first_glance_is_read_whole_where_software_averages() -> None:
     geometry = Geometry(16, 12, 1, glimpse_size=4, first_glance=True)
     counts = read_by_image(torch.tensor([[[0, 0, 16], [2, 2, 4]]]), geometry)
     assert counts["values_read"].tolist() == [[16, 32]] and counts["pixels_read"].tolist() == [[192, 208]]
+    assert counts["additions"].tolist() == [[192, 192]]
     assert counts["pixels"].tolist() == [[16, 32]]

@@ -76,7 +76,7 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
         replace(POINT, family="cnn", name="cnn", mflops=9.0, valid_mflops=9.0, valid_accuracy=0.9),
     ]
     ordered = replace(POINT, family="attention in one order", valid_mflops=0.05, valid_accuracy=0.6)
-    result = Frontier("folder", "label", 1000, 1.0, 0, [POINT, ordered, *rivals])
+    result = Frontier("folder", "label", 1000, [0], [POINT, ordered, *rivals])
     assert with_attention(result) == [ordered, POINT] and without_attention(result) == rivals
     said = told(result)
     assert (
@@ -88,9 +88,9 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
         "cost 9 MFLOPs without (cnn), 60.0 % (70.0 to 72.0) for at most what attention costs (cnn small)"
         in said
     )
-    dear = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[1]])
+    dear = Frontier("folder", "label", 1000, [0], [POINT, rivals[1]])
     assert "(cnn), none of which is as cheap as attention; looking" in told(dear)
-    cheap = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[0]])
+    cheap = Frontier("folder", "label", 1000, [0], [POINT, rivals[0]])
     assert "(cnn small), for less than attention; looking" in told(cheap)
     assert "; 3 of 9 networks still improved when their time was over" in told(cheap, improving=3)
     assert "improved" not in told(cheap)

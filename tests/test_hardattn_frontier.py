@@ -257,9 +257,10 @@ def test_the_command_line_on_the_digits(tmp_path: Path, grid: Path) -> None:
     found = json.loads(machine.stdout)
     assert found["dataset"] == "digits" and found["image_pixels"] == 40 * 40
     assert set(found["frontiers"]) == {"attention", "separable"}
-    people = call(*options)
+    people = call(*options, "--family", "separable", "--family", "attention")
     assert "MFLOPs up to" in people.stdout and str(tmp_path / "run/frontier/frontier.png") in people.stdout
     assert (tmp_path / "run" / "frontier" / "frontier.png").read_bytes()[1:4] == b"PNG"
+    assert_refused(call(*options, "--family", "cnn"), "--family of attention; separable", "'cnn'")
     longer = call(*options, "--minutes", 0.008)
     words = ("0.004 minutes", "found 0.002", "use the same --minutes, or another --run folder")
     assert_refused(longer, *words, progress=1)

@@ -1,5 +1,6 @@
 """Frontiers, intervals and the comparison of families; and the grids that come with the project."""
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as some
 from data.geometry import Geometry
 from hardattn.baselines.networks import make_baseline
 from hardattn.experiments.frontier.grid import grids, read_grid
-from hardattn.experiments.frontier.names import ATTENTION
+from hardattn.experiments.frontier.names import ATTENTION, looks
 from hardattn.experiments.frontier.pareto import COUNTS, FrontierPoint, pareto, within
 from hardattn.experiments.frontier.summary import BUDGETS, at_budgets, behind, leaders, verdict
 from hardattn.stopping.flops import mflops
@@ -107,8 +108,21 @@ def test_grids_hold_hard_attention_and_all_its_rivals(dataset: str) -> None:
     members = read_grid(dataset)
     baselines = {member.baseline for member in members}
     assert {"cnn", "separable", "mobilenet_v2", "shufflenet_v2", "early-exit"} <= baselines
-    assert ATTENTION in {member.family for member in members if member.method}
-    assert "glance" in {member.family for member in members if member.baseline == "cnn"}
+    assert any(looks(member.family) for member in members if member.method)
+    assert any(member.family.startswith("glance") for member in members if member.baseline)
+    assert not any(looks(member.family) for member in members if member.baseline)
+
+
+@pytest.mark.parametrize("dataset", ["celebahq", "cluttered-mnist"])
+def test_every_rival_family_has_as_many_networks_as_the_smallest_that_looks(dataset: str) -> None:
+    sizes = Counter(member.family for member in read_grid(dataset))
+    assert {"MicroNet-like", "MCUNet-like", "glance alone", "fully connected"} <= set(sizes)
+    assert len([family for family in sizes if looks(family)]) == 6
+    assert min(sizes.values()) == 3
+    assert {member.recipe["batch_size"] for member in read_grid(dataset)} == {64}  # the file's own recipe
+    for family in ("cnn", "separable", "MobileNetV2", "ShuffleNetV2", "MicroNet-like", "MCUNet-like"):
+        heads = {member.recipe["pooling"] for member in read_grid(dataset) if member.family == family}
+        assert heads == {"flatten", "mean"}
 
 
 @pytest.mark.parametrize("family", ["separable", "MobileNetV2", "ShuffleNetV2"])
@@ -117,8 +131,9 @@ def test_rivals_on_faces_span_the_stated_costs(family: str) -> None:
     for member in (member for member in read_grid("celebahq") if member.family == family):
         side = member.recipe["resolution"]
         image = Geometry(side, side, 3, glimpse_size=side, per_axis=1).glimpse_shape()
-        network = make_baseline(member.baseline, image, 2, width=member.recipe["width"]).eval()
+        options = {name: member.recipe[name] for name in ("width", "pooling")}
+        network = make_baseline(member.baseline, image, 2, **options).eval()
         costs.append(mflops(network, torch.zeros(1, *image)))
-    assert min(costs) < 0.065 and 8 < max(costs) < 12
+    assert min(costs) < 0.065 and max(costs) > 0.5
     ordered = sorted(costs)
-    assert all(after < 4 * before for before, after in zip(ordered, ordered[1:], strict=False))
+    assert all(after < 7 * before for before, after in zip(ordered, ordered[1:], strict=False))

@@ -74,6 +74,12 @@ _NETWORKS = panel(
         help="The networks, a file as in hardattn/experiments/frontier/grids. [default: the data set's]",
     ),
     Option(
+        ["--family", "families"],
+        multiple=True,
+        metavar="NAME",
+        help="Only networks of this family of the grid; may be repeated. [default: all]",
+    ),
+    Option(
         ["--sequences"],
         type=PATH,
         help="Sequences to imitate. [default: those of the run, made by `boed` where they are missing]",
@@ -103,13 +109,13 @@ def frontier(grid: Path | None, sequences: Path | None, as_json: bool, **options
       hardattn frontier --seeds 3 --iterations 2000 --patience 5 --learning-rates 0.003,0.01
     """
     from hardattn.experiments.frontier.drawing import draw
-    from hardattn.experiments.frontier.grid import read_grid
+    from hardattn.experiments.frontier.grid import of_families, read_grid
     from hardattn.experiments.frontier.result import PICTURE
     from hardattn.experiments.frontier.summary import as_text
     from hardattn.experiments.frontier.sweep import frontier
     from supervision.store import SequenceStore
 
-    networks = read_grid(options["name"], grid)
+    networks = of_families(read_grid(options["name"], grid), options["families"])
     terms = _terms(len(networks), options)
     task = open_task(options)
     result = frontier(

@@ -1,7 +1,8 @@
 """The networks that `hardattn frontier` compares: families, each of several sizes, from a readable file.
 
 A file has one table for each family. It names a baseline, or a method with the source of the sequences that
-it imitates; what all sizes share is its `recipe`, and every entry of `sizes` is one network:
+it imitates; what all sizes share is its `recipe`, what all families share that of the file, and every entry
+of `sizes` is one network:
 
     [[families]]
     name = "separable"
@@ -18,7 +19,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -90,7 +91,8 @@ def read_grid(dataset: str, path: Path | None = None) -> list[Member]:
     written = tomllib.loads(_own(dataset)) if path is None else read_toml(path)
     try:
         families = written["families"]
-        members = [_member(family, sizes) for family in families for sizes in family["sizes"]]
+        common = written.get("recipe", {})
+        members = [_member(common, family, sizes) for family in families for sizes in family["sizes"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise SettingsError(
             f"expected families with a name and sizes in {path or dataset}, found otherwise ({error}); "
@@ -104,17 +106,30 @@ def read_grid(dataset: str, path: Path | None = None) -> list[Member]:
     return members
 
 
+def of_families(members: Sequence[Member], families: Sequence[str]) -> list[Member]:
+    """The networks of some families; of all, where none is named.
+
+    Raises:
+        SettingsError: a family that there is not.
+    """
+    known = list(dict.fromkeys(member.family for member in members))
+    for family in families:
+        if family not in known:
+            raise SettingsError(f"expected a --family of {'; '.join(known)}; found {family!r}")
+    return [member for member in members if not families or member.family in families]
+
+
 def grids() -> list[str]:
     """Data sets that have a file of their own.
 
     >>> grids()
-    ['celebahq', 'digits', 'folder']
+    ['celebahq', 'cluttered-mnist', 'digits', 'folder']
     """
     names = (path.name for path in _grids().iterdir())
     return sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
 
 
-def _member(family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
+def _member(common: Mapping[str, Any], family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
     baseline, method = family.get("baseline", ""), family.get("method", "")
     if (baseline not in BASELINES and method not in METHODS) or (baseline and method):
         raise SettingsError(
@@ -128,7 +143,7 @@ def _member(family: Mapping[str, Any], sizes: Mapping[str, Any]) -> Member:
         )
     sensor = {key: value for key, value in sizes.items() if method and key in SENSOR}
     own = {key: value for key, value in sizes.items() if key not in sensor}
-    recipe = {**family.get("recipe", {}), **own}
+    recipe = {**common, **family.get("recipe", {}), **own}
     kind = Recipe if method else BaselineRecipe
     kind(**recipe)  # an unknown field is a TypeError
     sensor = {**family.get("sensor", {}), **sensor}
