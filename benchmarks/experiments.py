@@ -1,19 +1,21 @@
 """The experiments behind figures of the documentation, and the code that each depends on.
 
-A command names its data as DATA/NAME, a folder for each data set in one folder of all.
+A command names its data as DATA/NAME, a folder for each data set in one folder of all, and what it keeps as
+RUN, a folder of its own.
 """
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA = "DATA"
+DATA, RUN = "DATA", "RUN"
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 SOURCES = (".py", ".toml")
 
@@ -26,20 +28,33 @@ class Experiment:
         command: which prints it with `--json`, and takes up what was interrupted.
         depends: packages and modules without which its figures would be others.
         parts: words of `--row`, of an experiment of which only these parts are run.
+        before: commands that make what it prints.
     """
 
     command: str
     depends: tuple[str, ...]
     parts: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
 
-    def words(self, data: Path) -> list[str]:
-        """Its arguments for Python, with the data sets in a folder.
+    @property
+    def told(self) -> str:
+        """All commands, as a reader would type them.
 
-        >>> Experiment("hardattn reproduce rewards --data-root DATA/mnist", ()).words(Path("all"))
-        ['-m', 'hardattn', 'reproduce', 'rewards', '--data-root', 'all/mnist', '--json']
+        >>> Experiment("boed fit --run RUN", ()).told
+        'boed fit'
         """
-        words = self.command.removeprefix("python -m ").split()
-        return ["-m", *(word.replace(f"{DATA}/", f"{data}/") for word in words), "--json"]
+        return "; ".join([*self.before, self.command]).replace(f" --run {RUN}", "")
+
+
+def words(command: str, data: Path, run: Path) -> list[str]:
+    """Arguments for Python, with the data sets and what is kept in folders.
+
+    >>> words("hardattn reproduce rewards --data-root DATA/mnist --run RUN", Path("all"), Path("kept"))
+    ['-m', 'hardattn', 'reproduce', 'rewards', '--data-root', 'all/mnist', '--run', 'kept']
+    """
+    folders = {DATA: data, RUN: run}
+    placed = re.sub(rf"\b({DATA}|{RUN})(?=/|\s|$)", lambda match: str(folders[match[1]]), command)
+    return ["-m", *placed.removeprefix("python -m ").split()]
 
 
 _TRAINING = (
@@ -51,11 +66,11 @@ _TRAINING = (
 )
 EXPERIMENTS = {
     "recurrent-glimpsenet": Experiment(
-        "hardattn reproduce recurrent-glimpsenet --seeds 3 --minutes 120 --data-root DATA/mnist",
+        "hardattn reproduce recurrent-glimpsenet --seeds 3 --minutes 120 --data-root DATA/mnist --run RUN",
         ("hardattn.experiments.reproduce", *_TRAINING, "data.crop"),
     ),
     "case-study": Experiment(
-        "hardattn reproduce case-study --seeds 1 --minutes 105 --data-root DATA/mnist",
+        "hardattn reproduce case-study --seeds 1 --minutes 105 --data-root DATA/mnist --run RUN",
         ("hardattn.experiments.reproduce", *_TRAINING, "boed.search"),
         parts=(
             *("convolutions", "REINFORCE", "translated, 6 of 8 x 8, 1", "translated, 6 of 8 x 8, 2"),

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.experiments import EXPERIMENTS, ROOT, Experiment, digests
+from benchmarks.experiments import EXPERIMENTS, ROOT, Experiment, digests, words
+from benchmarks.result_pictures import PICTURES, drawn, is_shown
 from benchmarks.stopwatch import machine
 from benchmarks.tables.registry import TABLES
 from data.cli.commands import one_line_errors
@@ -29,6 +30,7 @@ from data.errors import SettingsError
 from data.files import write_json
 
 RESULTS, DOCS = ROOT / "docs" / "results", ROOT / "docs"
+RUNS = ROOT / "runs" / "results"
 BLOCK = re.compile(r"(<!-- results: ([^>]+?) -->\n).*?(<!-- end of results -->)", re.DOTALL)
 ALL = "all"
 PLACES = ("run",)  # of a row, which say where things were on that machine
@@ -39,26 +41,28 @@ def pages() -> list[Path]:
     return [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if page.name != "log.md")]
 
 
-def made(experiment: Experiment, data: Path, run: Path | None, revision: str | None) -> dict[str, Any]:
+def made(experiment: Experiment, data: Path, run: Path, revision: str | None) -> dict[str, Any]:
     """What an experiment prints, with where it comes from.
 
     Args:
         data: folder of all data sets.
-        run: folder of everything that it keeps; None: the command's own.
+        run: folder of everything that it keeps.
         revision: the commit whose code trained, where it was trained before; None: this one.
 
     Raises:
         SettingsError: the sources are not those of a commit.
     """
     commit, began = _commit(revision), time.monotonic()
-    asked = [sys.executable, *experiment.words(data), *(["--run", str(run)] if run else [])]
+    for command in experiment.before:
+        _done(words(command, data, run))
+    asked = [*words(experiment.command, data, run), "--json"]
     parts = [["--row", part] for part in experiment.parts] or [[]]
     printed = [_printed([*asked, *only]) for only in parts]
     every = [_placeless(row) for found in printed for row in found.get("rows", ())]
     rows = [row for at, row in enumerate(every) if row not in every[:at]]
     seconds = [row["seconds"] for row in rows if "seconds" in row] or [time.monotonic() - began]
     about = {
-        "command": experiment.command,
+        "command": experiment.told,
         "commit": commit,
         "date": datetime.now(UTC).date().isoformat(),
         "machine": machine(torch.device("cpu")),
@@ -75,13 +79,18 @@ def _placeless(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in PLACES}
 
 
-def _printed(words: list[str]) -> dict[str, Any]:
-    """What a command prints as JSON; ends like it where it fails, which it has explained."""
-    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE)
+def _printed(asked: list[str]) -> dict[str, Any]:
+    """What a command prints as JSON."""
+    printed: dict[str, Any] = json.loads(_done(asked))
+    return printed
+
+
+def _done(asked: list[str]) -> bytes:
+    """What a command prints; this one ends like it where it fails, for it has said why."""
+    done = subprocess.run([sys.executable, *asked], cwd=ROOT, stdout=subprocess.PIPE)
     if done.returncode:
         sys.exit(done.returncode)
-    printed: dict[str, Any] = json.loads(done.stdout)
-    return printed
+    return done.stdout
 
 
 def _commit(revision: str | None) -> str:
@@ -138,17 +147,29 @@ def known() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
 
 
+def refresh() -> Iterator[Path]:
+    """Writes the tables and pictures that are not those of the files; yields what it wrote."""
+    results = known()
+    for page in pages():
+        text = page.read_text()
+        if (fresh := filled(text, results)) != text:
+            page.write_text(fresh)
+            yield page
+    for name in sorted(PICTURES.keys() & results):
+        if not is_shown(results[name], picture := DOCS / f"{name}.png"):
+            drawn(results[name], PICTURES[name], picture)
+            yield picture
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.argument("names", type=click.Choice([*EXPERIMENTS, ALL]), nargs=-1)
 @click.option("--data", type=click.Path(path_type=Path), default="data-root", help="Folder of all data sets.")
-@click.option(
-    "--run", type=click.Path(path_type=Path), help="Folder of what it keeps. [default: the command's]"
-)
+@click.option("--run", type=click.Path(path_type=Path), help="Of what it keeps. [default: the command's]")
 @click.option("--trained-at", metavar="COMMIT", help="Whose code trained. [default: this one's]")
 @click.option(
     "--same-because", metavar="REASON", help="Run nothing; why changed code makes no other figures."
 )
-@click.option("--tables", is_flag=True, help="Write the tables of the pages.")
+@click.option("--tables", is_flag=True, help="Write the tables and pictures of the documentation.")
 @one_line_errors()
 def main(
     names: tuple[str, ...],
@@ -170,14 +191,11 @@ def main(
         if same_because:
             found = excused(name, json.loads(path.read_text()), same_because)
         else:
-            found = made(EXPERIMENTS[name], data.resolve(), run and run.resolve(), trained_at)
+            found = made(EXPERIMENTS[name], data.resolve(), (run or RUNS / name).resolve(), trained_at)
         write_json(path, found)
         click.echo(f"wrote {path}")
-    for page in pages() if tables else ():
-        text = page.read_text()
-        if (fresh := filled(text, known())) != text:
-            page.write_text(fresh)
-            click.echo(f"wrote {page.relative_to(ROOT)}")
+    for path in refresh() if tables else ():
+        click.echo(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 
-from benchmarks.frontier_picture import main as picture
+from benchmarks.frontier_picture import draw
 from benchmarks.frontiers import main
 from benchmarks.tables.frontier import frontier as markdown
 from data.files import write_json
@@ -100,9 +100,8 @@ def test_tables_and_picture_are_made_from_the_file(files: list[str], tmp_path: P
     }
     text = markdown(found | {"about": about})
     assert "| attention | 87.5 (" in text and "| attention, above the best rival | 22.5 (" in text
-    write_json(tmp_path / "found.json", found)
-    done = CliRunner().invoke(picture, [str(tmp_path / "found.json"), str(tmp_path / "found.png")])
-    assert done.exit_code == 0 and (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
+    draw(found, tmp_path / "found.png")
+    assert (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
 
 
 @pytest.mark.parametrize(

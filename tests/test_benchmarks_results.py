@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from benchmarks import results
 from benchmarks.experiments import EXPERIMENTS, Experiment, digests, meaning
-from benchmarks.results import BLOCK, RESULTS, excused, filled, known, made, pages, stale
+from benchmarks.result_pictures import PICTURES, drawn, is_shown
+from benchmarks.results import BLOCK, DOCS, RESULTS, excused, filled, known, made, pages, stale
 from benchmarks.tables.registry import TABLES
 
 ROW = {
@@ -34,6 +36,22 @@ def test_pages_have_the_tables_of_the_files() -> None:
         assert filled(page.read_text(), known()) == page.read_text(), "python -m benchmarks.results --tables"
 
 
+@pytest.mark.parametrize("name", sorted(PICTURES.keys() & known()))
+def test_a_picture_shows_the_figures_of_its_file(name: str) -> None:
+    assert is_shown(known()[name], DOCS / f"{name}.png"), "python -m benchmarks.results --tables"
+
+
+def test_a_picture_knows_what_it_shows(tmp_path: Path) -> None:
+    def draw(_: object, path: Path) -> None:
+        Image.new("RGB", (3, 3)).save(path)
+
+    picture, found = tmp_path / "one.png", {"about": {}, "rows": [1]}
+    assert not is_shown(found, picture)
+    drawn(found, draw, picture)
+    assert is_shown(found, picture) and is_shown({**found, "about": {"date": "today"}}, picture)
+    assert not is_shown({**found, "rows": [2]}, picture)
+
+
 def test_every_table_of_a_page_is_known_and_filled() -> None:
     blocks = [match for page in pages() for match in BLOCK.finditer(page.read_text())]
     assert len(blocks) > 1
@@ -45,7 +63,7 @@ def test_every_table_of_a_page_is_known_and_filled() -> None:
 @pytest.mark.parametrize("name", known())
 def test_a_file_is_of_its_experiment_and_of_the_code_there_is(name: str) -> None:
     about = known()[name]["about"]
-    assert about["command"] == EXPERIMENTS[name].command and len(about["commit"]) == 40
+    assert about["command"] == EXPERIMENTS[name].told and len(about["commit"]) == 40
     assert stale(name, known()[name]) == [], (
         f"code that docs/results/{name}.json depends on has changed: `python -m benchmarks.results {name}` "
         "makes it again; where the change cannot change a figure, `--same-because REASON` says so in the page"
@@ -94,11 +112,11 @@ def test_a_table_has_every_seed_and_where_it_comes_from(name: str, monkeypatch: 
 
     monkeypatch.setattr("benchmarks.results.subprocess.run", run)
     monkeypatch.setattr("benchmarks.results.digests", lambda depends, commit: {})
-    found = made(EXPERIMENTS[name], Path("all"), None, None)
+    found = made(EXPERIMENTS[name], Path("all"), Path("kept"), None)
     assert "run" not in found["rows"][0] and found["about"]["seeds"] == [0, 1]
     assert found["about"]["seconds"] == 120
     text = filled(f"<!-- results: {name} -->\n<!-- end of results -->", {name: found})
-    assert "10.00" in text and "20.00" in text and "12.50" in text and EXPERIMENTS[name].command in text
+    assert "10.00" in text and "20.00" in text and "12.50" in text and EXPERIMENTS[name].told in text
     assert filled(text, {name: found}) == text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from benchmarks.result_tables import by, source, table
+from benchmarks.tables.parts import by, source, table
 
 Rows = Sequence[Mapping[str, Any]]
 MEAN = "mean"

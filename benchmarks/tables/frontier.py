@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.result_tables import Rows, by, source, table
+from benchmarks.tables.parts import Rows, by, source, table
 
 COUNTED = {"binning": "A sensor that bins pixels", "software": "Averages added up in software"}
 

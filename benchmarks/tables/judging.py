@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.result_tables import Rows, by, source, table
+from benchmarks.tables.parts import Rows, by, source, table
 
 FINITE = "finite"
 
