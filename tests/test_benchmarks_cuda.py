@@ -9,11 +9,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import benchmarks.cuda
-import benchmarks.train_speed
-from benchmarks.cuda import STAGES, TINY, made_up, main
-from benchmarks.gpu_agreement import apart, glimpses, predictions, training
-from benchmarks.precisions import PRECISIONS, precision
+import benchmarks.cuda.command
+import benchmarks.train_speed.command
+from benchmarks.cuda.agreement import apart, glimpses, predictions, training
+from benchmarks.cuda.command import STAGES, TINY, made_up, main
+from benchmarks.cuda.precisions import PRECISIONS, precision
 from data.gpu import mixed_precision
 from hardattn.training.learner import Learner
 
@@ -31,7 +31,7 @@ ENDS = {
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is compiled, and no tests run within this one."""
-    monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 128)
+    monkeypatch.setattr(benchmarks.train_speed.command, "IMAGES", 128)
     monkeypatch.setattr(Learner, "compile", lambda self: None)
     done = subprocess.CompletedProcess([], 0, "12 passed in 1.00s", "")
     monkeypatch.setattr(subprocess, "run", lambda *args, **options: done)
@@ -60,7 +60,7 @@ def test_a_stage_that_fails_leaves_the_others(tmp_path: Path, monkeypatch: pytes
         raise RuntimeError("out of memory\nand more")
 
     stages = {"design": failing, "tests": lambda bench: {"summary": "fine"}}
-    monkeypatch.setattr(benchmarks.cuda, "STAGES", stages)
+    monkeypatch.setattr(benchmarks.cuda.command, "STAGES", stages)
     code, found = rehearsed(tmp_path / "cuda.json")
     assert code == 1 and found["stages"]["design"]["error"].startswith("RuntimeError: out of memory")
     assert found["stages"]["tests"]["summary"] == "fine"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import benchmarks.frontier_times
-from benchmarks.frontier_times import main
-from benchmarks.int8 import in_int8
+import benchmarks.frontiers.times
+from benchmarks.frontiers.int8 import in_int8
+from benchmarks.frontiers.times import main
 from data.registry import load
 from hardattn.baselines.networks import make_baseline
 from hardattn.experiments.frontier.grid import read_grid
@@ -30,7 +30,7 @@ sizes = [{ resolution = 10, width = 0.25 }]
 @pytest.mark.filterwarnings("ignore:.*torch.ao.quantization:DeprecationWarning")
 def test_a_row_for_each_network_that_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"ROUNDS": 1, "SECONDS": 0.0, "CALIBRATION": 8}.items():
-        monkeypatch.setattr(benchmarks.frontier_times, name, value)
+        monkeypatch.setattr(benchmarks.frontiers.times, name, value)
     (tmp_path / "grid.toml").write_text(GRID)
     members = read_grid("digits", tmp_path / "grid.toml")
     frontier(load("digits"), members, tmp_path, minutes=0.002, device="cpu", say=lambda _: None)

@@ -9,9 +9,9 @@ import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 
-from benchmarks.frontier_picture import draw
-from benchmarks.frontiers import main
-from benchmarks.tables.frontier import frontier as markdown
+from benchmarks.frontiers.command import main
+from benchmarks.frontiers.picture import draw
+from benchmarks.results.tables.frontier import frontier as markdown
 from data.files import write_json
 from hardattn.experiments.frontier.measuring import ORIGINALS, RIGHT
 from hardattn.experiments.frontier.pareto import FrontierPoint

@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 import pytest
 
-from benchmarks import fuzz_judge
-from benchmarks.fuzz import Tally, generated, inputs_of, shares, whole_answers
-from benchmarks.fuzz_bytes import Input
-from benchmarks.fuzz_cases import cases
-from benchmarks.fuzz_judge import CHANGED, FAULT, REFUSED, RIGHT, Case, House, tried
+from benchmarks.fuzz import judge as fuzz_judge
+from benchmarks.fuzz.bytes import Input
+from benchmarks.fuzz.cases import cases
+from benchmarks.fuzz.command import Tally, generated, inputs_of, shares, whole_answers
+from benchmarks.fuzz.judge import CHANGED, FAULT, REFUSED, RIGHT, Case, House, tried
 
 SAMPLE = 60
 SLOW = ("drawn", "imitated", "evaluated", "evaluation.json", "last.safetensors")  # a second each

@@ -11,12 +11,13 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset
 
-from benchmarks import judging, judging_seed
-from benchmarks.judging_finite import FiniteFigures, finite_rows
-from benchmarks.judging_plan import ONE, SOURCES, TASKS, WIDTHS, Arm, Task
-from benchmarks.judging_rows import mean_over, rows_of
-from benchmarks.judging_seed import SeedFigures, figures_of_seed, name_of
-from benchmarks.tables.judging import judging_table
+from benchmarks.judging import command as judging
+from benchmarks.judging import one_seed as judging_seed
+from benchmarks.judging.finite import FiniteFigures, finite_rows
+from benchmarks.judging.one_seed import SeedFigures, figures_of_seed, name_of
+from benchmarks.judging.plan import ONE, SOURCES, TASKS, WIDTHS, Arm, Task
+from benchmarks.judging.rows import mean_over, rows_of
+from benchmarks.results.tables.judging import judging_table
 from boed.benchmark.measure import Measured
 from boed.benchmark.result import GROUPS, Benchmark, Reference, Row
 from boed.combination import CHOICES, Combination
@@ -161,7 +162,7 @@ def test_parts_of_finite_are_kept_and_the_command_prints_them(
         settings = {"iterations": 7, "seed": options["seed"]}
         return Benchmark(references, [], [Row(one, measured, settings, 2.0) for one in chosen])
 
-    monkeypatch.setattr("benchmarks.judging_finite.run_benchmark", made_up)
+    monkeypatch.setattr("benchmarks.judging.finite.run_benchmark", made_up)
     posteriors = ["glimpse-set", "avp-cnn"]
     words = ["finite", "--seeds", "2", "--minutes", "8", "--run", str(tmp_path)]
     words += [word for name in posteriors for word in ("--posterior", name)]

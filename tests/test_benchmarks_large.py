@@ -8,9 +8,9 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import benchmarks.large
-from benchmarks.large import TASKS, Assumptions, Cost, bill, main, measured, read_costs
-from benchmarks.large_files import GLIMPSES, PLACES, files_table, written_bytes
+import benchmarks.large.command
+from benchmarks.large.command import TASKS, Assumptions, Cost, bill, main, measured, read_costs
+from benchmarks.large.files import GLIMPSES, PLACES, files_table, written_bytes
 from data.errors import SettingsError
 from data.geometry import Geometry
 from supervision.store import SequenceStore
@@ -66,10 +66,10 @@ def test_other_files_are_refused(tmp_path: Path, text: str) -> None:
 
 
 def test_all_ways_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.large, "GEOMETRY", Geometry(16, 16, 3, glimpse_size=4, per_axis=3))
-    monkeypatch.setattr(benchmarks.large, "CLASSES", 3)
+    monkeypatch.setattr(benchmarks.large.command, "GEOMETRY", Geometry(16, 16, 3, glimpse_size=4, per_axis=3))
+    monkeypatch.setattr(benchmarks.large.command, "CLASSES", 3)
     costs = measured([2, 40], bank=20)
-    assert [cost.name for cost in costs] == list(benchmarks.large.WAYS)
+    assert [cost.name for cost in costs] == list(benchmarks.large.command.WAYS)
     assert all(cost.once > 0 for cost in costs) and costs[1].each > 0
 
 

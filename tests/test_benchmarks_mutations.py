@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-import benchmarks.mutations
-from benchmarks.mutants import mutants_of
-from benchmarks.mutations import Tree, concerned_tests, drawn, main, report, survey
+import benchmarks.mutations.command
+from benchmarks.mutations.command import Tree, concerned_tests, drawn, main, report, survey
+from benchmarks.mutations.mutants import mutants_of
 
 TOY = '''"""A toy: 1 < 2."""
 LIMIT: int = 3
@@ -142,7 +142,7 @@ def test_one_is_killed_and_one_survives(tree: Path) -> None:
 
 
 def test_by_the_command_line(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.mutations, "ROOT", tree)
+    monkeypatch.setattr(benchmarks.mutations.command, "ROOT", tree)
     done = CliRunner().invoke(main, ["--of", "toy/core.py", "--count", "1", "--json"])
     assert done.exit_code == 0, done.output
     [only] = json.loads(done.stdout)["mutants"]

@@ -8,11 +8,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import results
-from benchmarks.experiments import EXPERIMENTS, Experiment, digests, meaning
-from benchmarks.result_pictures import PICTURES, drawn, is_shown
-from benchmarks.results import BLOCK, DOCS, RESULTS, excused, filled, known, made, pages, stale
-from benchmarks.tables.registry import TABLES
+from benchmarks.results import command as results
+from benchmarks.results.command import BLOCK, DOCS, RESULTS, excused, filled, known, made, pages, stale
+from benchmarks.results.experiments import EXPERIMENTS, Experiment, digests, meaning
+from benchmarks.results.pictures import PICTURES, drawn, is_shown
+from benchmarks.results.tables.registry import TABLES
 
 ROW = {
     "method": "600 designs, cluttered, 6 of 12 x 12, 3 scales",
@@ -110,8 +110,8 @@ def test_a_table_has_every_seed_and_where_it_comes_from(name: str, monkeypatch: 
             "Done", (), {"returncode": 0, "stdout": answer if asked[0] == "git" else json.dumps(printed)}
         )
 
-    monkeypatch.setattr("benchmarks.results.subprocess.run", run)
-    monkeypatch.setattr("benchmarks.results.digests", lambda depends, commit: {})
+    monkeypatch.setattr("benchmarks.results.command.subprocess.run", run)
+    monkeypatch.setattr("benchmarks.results.command.digests", lambda depends, commit: {})
     found = made(EXPERIMENTS[name], Path("all"), Path("kept"), None)
     assert "run" not in found["rows"][0] and found["about"]["seeds"] == [0, 1]
     assert found["about"]["seconds"] == 120

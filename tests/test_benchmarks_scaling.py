@@ -8,10 +8,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import benchmarks.scaling
-import benchmarks.scaling_works
-from benchmarks.scaling import BASES, EXPECTED, FACTORS, Budget, growth, main, slope, table
-from benchmarks.scaling_works import TINY, WORKS, Point, Sizes, dataset_of, measure, measure_apart
+import benchmarks.scaling.command
+import benchmarks.scaling.works
+from benchmarks.scaling.command import BASES, EXPECTED, FACTORS, Budget, growth, main, slope, table
+from benchmarks.scaling.works import TINY, WORKS, Point, Sizes, dataset_of, measure, measure_apart
 from data.dataset import SPLITS
 
 
@@ -22,7 +22,9 @@ def test_a_power_has_its_exponent_as_slope() -> None:
     assert 0.5 < slope(sizes, [50.0 + size for size in sizes]) + 0.2 < 1  # a constant part makes it smaller
 
 
-def row(seconds: list[float], megabytes: list[float], factor: str = "places") -> benchmarks.scaling.Growth:
+def row(
+    seconds: list[float], megabytes: list[float], factor: str = "places"
+) -> benchmarks.scaling.command.Growth:
     sizes = [replace(Sizes(), **{factor: 36 * 2**n}) for n in range(len(seconds))]
     points = [Point(*both) for both in zip(seconds, megabytes, strict=True)]
     return growth("design", factor, sizes, points)
@@ -115,7 +117,7 @@ def test_all_works_are_measured_and_drawn(tmp_path: Path, monkeypatch: pytest.Mo
     def made_up(name: str, sizes: Sizes) -> Point:
         return Point(1e-3 * sizes.images * sizes.glimpses, 10.0 + 0.1 * sizes.bank)
 
-    monkeypatch.setattr(benchmarks.scaling, "measure_apart", made_up)
+    monkeypatch.setattr(benchmarks.scaling.command, "measure_apart", made_up)
     picture = tmp_path / "scaling.png"
     result = CliRunner().invoke(main, ["--out", str(picture), "--json", "--memory-gb", "0.5"])
     assert result.exit_code == 0, result.output

@@ -8,16 +8,16 @@ import torch
 from click.testing import CliRunner
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import benchmarks.train_speed
+import benchmarks.train_speed.command
 from benchmarks.alternation import Spread, Work, rates
-from benchmarks.own_products import own_products
-from benchmarks.ram_loop import LoopTraining, loop_patches
-from benchmarks.train_speed import METHOD, NETWORKS, TASKS, made_up, main, mflops, stepping
+from benchmarks.train_speed.command import METHOD, NETWORKS, TASKS, made_up, main, mflops, stepping
+from benchmarks.train_speed.own_products import own_products
+from benchmarks.train_speed.ram_loop import LoopTraining, loop_patches
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_the_loop_sees_what_the_sensor_sees(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 6)
+    monkeypatch.setattr(benchmarks.train_speed.command, "IMAGES", 6)
     geometry = TASKS[name].geometry
     split, grid = made_up(TASKS[name], torch.device("cpu")), geometry.grid()
     index, places = torch.tensor([3, 0]), torch.tensor([[0, len(grid) - 1, 7], [5, 1, len(grid) // 2]])
@@ -44,7 +44,7 @@ class Counted(TorchDispatchMode):
 @pytest.mark.parametrize("name", TASKS)
 def test_one_call_spares_the_operations_of_the_loop(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same few for any number of images, where the loop has some for every scale of every image."""
-    monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 12)
+    monkeypatch.setattr(benchmarks.train_speed.command, "IMAGES", 12)
     geometry = TASKS[name].geometry
     split, counts = made_up(TASKS[name], torch.device("cpu")), {}
     images = split.images.permute(0, 3, 1, 2).float()
@@ -75,7 +75,7 @@ def test_the_loop_learns() -> None:
 def test_the_products_of_a_step_are_its_operations_and_nothing_else(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 256)
+    monkeypatch.setattr(benchmarks.train_speed.command, "IMAGES", 256)
     learner, step = stepping(TASKS["28"], name, "imitation", torch.device("cpu"))
     again, weights = own_products(step), learner.network.class_head.weight
     assert mflops(again, 1) == pytest.approx(mflops(step, 1))
@@ -97,11 +97,11 @@ def test_in_a_round_each_work_has_its_turn() -> None:
 
 
 def test_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(benchmarks.train_speed, "IMAGES", 256)
+    monkeypatch.setattr(benchmarks.train_speed.command, "IMAGES", 256)
     threads, options = torch.get_num_threads(), ["--task", "28", "--seconds", "0.01", "--rounds", "2"]
     try:
         machine = CliRunner().invoke(main, [*options, "--json"])
-        monkeypatch.setattr(benchmarks.train_speed, "require_compiler", lambda: None)
+        monkeypatch.setattr(benchmarks.train_speed.command, "require_compiler", lambda: None)
         monkeypatch.setattr(torch, "compile", lambda forward, **_: forward)
         human = CliRunner().invoke(main, [*options, "--compile"])
     finally:

@@ -10,13 +10,13 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset, tiny_store
 
-from benchmarks.stopping import main
-from benchmarks.stopping_costs import Study, at_cost, shares, wanted_costs
-from benchmarks.stopping_enough import alike, all_steps, enough
-from benchmarks.stopping_networks import jobs_of
-from benchmarks.stopping_outcomes import Looked, Network
-from benchmarks.stopping_rows import rows_of
-from benchmarks.tables.stopping import tables
+from benchmarks.results.tables.stopping import tables
+from benchmarks.stopping.command import main
+from benchmarks.stopping.costs import Study, at_cost, shares, wanted_costs
+from benchmarks.stopping.enough import alike, all_steps, enough
+from benchmarks.stopping.networks import jobs_of
+from benchmarks.stopping.outcomes import Looked, Network
+from benchmarks.stopping.rows import rows_of
 from data.errors import SettingsError
 from hardattn.runs import train
 from hardattn.stopping.flops import Costs
@@ -161,7 +161,7 @@ def test_finished_runs_are_compared_and_those_that_halt_are_trained_beside(
     recipe = Recipe(batch_size=16, hidden=12)
     options = {"recipe": recipe, "budget": Budget(epochs=2), "device": "cpu", "store": store}
     folder = train(tiny_dataset(), tmp_path / "run", **options)
-    for module in ("hardattn.loading", "benchmarks.stopping_networks"):
+    for module in ("hardattn.loading", "benchmarks.stopping.networks"):
         monkeypatch.setattr(f"{module}.reopen", lambda *_: tiny_dataset())
     words = ["--of", str(folder), "--device", "cpu", "--jobs", "1", "--run", str(tmp_path / "out")]
     done = CliRunner().invoke(main, [*words, "--ponder-cost", "0.1", "--json"])

@@ -11,10 +11,10 @@ import pytest
 import torch
 from store_tiny import IDS, fill, open_store
 
-from benchmarks import survival
-from benchmarks.survival import Life, known_lives, shared
-from benchmarks.survival_commands import COMMANDS, write_settings
-from benchmarks.survival_files import contents, damaged, rows_done
+from benchmarks.survival import command as survival
+from benchmarks.survival.command import Life, known_lives, shared
+from benchmarks.survival.commands import COMMANDS, write_settings
+from benchmarks.survival.files import contents, damaged, rows_done
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -11,9 +11,10 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset, tiny_store
 
-from benchmarks import width_figures, widths
 from benchmarks.intervals import drawn_seeds, over_seeds
-from benchmarks.width_figures import (
+from benchmarks.widths import command as widths
+from benchmarks.widths import figures as width_figures
+from benchmarks.widths.figures import (
     MEAN,
     Comparison,
     Designed,
@@ -23,7 +24,7 @@ from benchmarks.width_figures import (
     report,
     verdict,
 )
-from benchmarks.width_plan import ONE, RETINA, SEVERAL, Arm, Plan
+from benchmarks.widths.plan import ONE, RETINA, SEVERAL, Arm, Plan
 from data.errors import SettingsError
 from data.measures import Measure
 from hardattn.runs import train

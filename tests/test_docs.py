@@ -103,13 +103,22 @@ def test_an_example_and_its_output_are_put_where_they_are_marked() -> None:
     assert fresh == page.replace("1\n", "code of a.py\n").replace("2\n", "output of a.py\n")
 
 
+def of_module(name: str) -> click.Command:
+    """What `python -m NAME` runs: of a package, what stands in its `__main__`."""
+    module = importlib.import_module(name)
+    if hasattr(module, "__path__"):
+        module = importlib.import_module(f"{name}.__main__")
+    command: click.Command = module.main
+    return command
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_exist(page: Path) -> None:
     commands = dict(GROUPS)
     for line in command_lines(page):
         program = line.split()[2] if line.startswith("python") else line.split()[0]
         if program not in commands:
-            commands[program] = importlib.import_module(program).main
+            commands[program] = of_module(program)
         assert not faults(line, commands), line
 
 
