@@ -9,8 +9,9 @@ Shapes: N images, H and W their sides, C channels, f the side of a block, G the 
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, Hashable, MutableMapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,12 +29,12 @@ class Levels:
     """What is kept of the same images.
 
     Attributes:
-        sums: block's side -> (N, ceil(H / f), ceil(W / f), C) sums.
-        read: block's side -> pixels that squares have read one by one.
+        sums: what it is -> sums; a block's side f -> (N, ceil(H / f), ceil(W / f), C).
+        read: what it is -> pixels that squares have read one by one.
     """
 
-    sums: dict[int, Tensor] = field(default_factory=dict)
-    read: dict[int, int] = field(default_factory=dict)
+    sums: dict[Hashable, Tensor] = field(default_factory=dict)
+    read: dict[Hashable, int] = field(default_factory=dict)
 
     def bytes(self) -> int:
         """That are kept."""
@@ -58,24 +59,40 @@ def summed(images: Tensor, factor: int, count: int) -> Tensor | None:
     >>> summed(images, 2, count=4), summed(images, 2, count=4).flatten().tolist()
     (None, [12, 12, 12, 12, 12, 12])
     """
+    return kept(images, factor, count, _bytes(images, factor), partial(block_sums_of, images, factor))
+
+
+def kept(images: Tensor, kind: Hashable, count: int, size: int, make: Callable[[], Tensor]) -> Tensor | None:
+    """What is kept of images; made when so much was read that it would have paid, and None before.
+
+    None also where there is no room for it beside what is kept of the same images.
+
+    Args:
+        images: of which it is.
+        kind: what it is.
+        count: pixels that have to be read without it.
+        size: of it, in bytes.
+        make: makes it, as fast as a quarter of the pixels are read.
+    """
     levels = _known.setdefault(images, Levels())
-    if factor not in levels.sums:
-        levels.read[factor] = levels.read.get(factor, 0) + count
-        if levels.read[factor] * PAID < images.numel() // images.shape[-1]:
+    if kind not in levels.sums:
+        levels.read[kind] = levels.read.get(kind, 0) + count
+        if levels.read[kind] * PAID < images.numel() // images.shape[-1]:
             return None
-        if levels.bytes() + _bytes(images, factor) > MOST_BYTES:
+        if levels.bytes() + size > MOST_BYTES:
             return None
-        levels.sums[factor] = block_sums_of(images, factor)
-    return levels.sums[factor]
+        levels.sums[kind] = make()
+    return levels.sums[kind]
 
 
 def _bytes(images: Tensor, factor: int) -> int:
     count, height, width, channels = images.shape
     blocks = count * -(-height // factor) * -(-width // factor) * channels
-    return blocks * _integers(factor).itemsize
+    return blocks * whole_numbers(factor).itemsize
 
 
-def _integers(factor: int) -> torch.dtype:
+def whole_numbers(factor: int) -> torch.dtype:
+    """Those that hold a sum over f x f pixels."""
     return torch.int16 if factor <= LARGEST_INT16 else torch.int32
 
 
@@ -89,7 +106,7 @@ def _sums(images: Tensor, factor: int) -> Tensor:
     beyond = (0, 0, 0, -width % factor, 0, -height % factor)
     padded = pad(images, beyond) if any(beyond) else images
     rows = padded.unflatten(1, (-1, factor))
-    total = rows[:, :, 0].to(_integers(factor))
+    total = rows[:, :, 0].to(whole_numbers(factor))
     for row in range(1, factor):
         total += rows[:, :, row]
     cols = total.unflatten(2, (-1, factor))

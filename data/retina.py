@@ -13,6 +13,8 @@ from data.errors import SettingsError
 from data.glance import thumbnails
 from data.gpu import full_precision, is_gpu
 from data.pyramid import summed
+from data.sliding import squares_of, window_sums
+from data.strips import strips
 
 LARGEST_FACTOR = 128  # pixels whose sum in a row int16 holds
 
@@ -45,29 +47,13 @@ def gather_patches(images: Tensor, index: Tensor, corners: Tensor, size: int) ->
     if is_gpu(images.device):
         patches = _within_rows(images, first, cols)
     else:
-        strips = _strips(images.view(-1), (first + corners[..., 1, None]) * channels, size * channels)
-        patches = strips.view(*corners.shape[:2], size, size, channels)  # (B*T*G, G*C), a copy
+        copied = strips(images.view(-1), (first + corners[..., 1, None]) * channels, size * channels)
+        patches = copied.view(*corners.shape[:2], size, size, channels)  # of (B*T*G, G*C)
         if bool(row_inside.all() & col_inside.all()):
             return patches
     patches *= row_inside.to(images.dtype)[..., :, None, None]
     patches *= col_inside.to(images.dtype)[..., None, :, None]
     return patches
-
-
-def _strips(buffer: Tensor, starts: Tensor, length: int) -> Tensor:
-    """`length` bytes from each start; a strip that leaves the buffer is zero out there."""
-    if len(buffer) < length:
-        buffer = torch.cat([buffer, buffer.new_zeros(length - len(buffer))])
-    windows = buffer.as_strided((len(buffer) - length + 1, length), (1, 1))
-    flat = starts.reshape(-1)
-    safe = flat.clamp(0, len(windows) - 1)
-    strips = windows.index_select(0, safe)
-    strayed = (flat != safe).nonzero().view(-1)  # only at the very first or last bytes of the buffer
-    if len(strayed):
-        position = flat[strayed, None] + torch.arange(length, device=buffer.device)
-        inside = (position >= 0) & (position < len(buffer))
-        strips[strayed] = buffer[position.clamp(0, len(buffer) - 1)] * inside
-    return strips
 
 
 def _within_rows(images: Tensor, first: Tensor, cols: Tensor) -> Tensor:
@@ -218,9 +204,25 @@ class Retina:
 
     def _scale(self, images: Tensor, index: Tensor, corners: Tensor, side: int, scale: int) -> Tensor:
         width = side * 2**scale
-        patches = gather_patches(images, index, corners - (width - side) // 2, width)
+        around = corners - (width - side) // 2
+        sums = self._window_sums(images, around, width)
+        if sums is not None:
+            glimpses = squares_of(sums, index, around, self.size) / self._white(width)
+            return glimpses.permute(0, 1, 4, 2, 3)
+        patches = gather_patches(images, index, around, width)
         glimpses = self._averaged(patches.flatten(0, 1)).permute(0, 3, 1, 2)
         return glimpses.reshape(*patches.shape[:2], *glimpses.shape[1:])
+
+    def _window_sums(self, images: Tensor, corners: Tensor, width: int) -> Tensor | None:
+        """Sums over windows of all images, where a scale of several is made of such and it pays."""
+        factor, rest = divmod(width, self.size)
+        if self.scales == 1 or rest or not 1 < factor <= LARGEST_FACTOR or is_gpu(images.device):
+            return None
+        return window_sums(images, factor, self.size, corners[..., 0].numel() * width * width)
+
+    def _white(self, width: int) -> float:
+        """The sum over a block of white pixels."""
+        return float(255 * (width // self.size) ** 2)
 
     def _averaged(self, patches: Tensor) -> Tensor:
         """(N, G, G, C) in [0, 1] of patches (N, P, P, C) uint8."""
@@ -228,7 +230,7 @@ class Retina:
         if rest or factor > LARGEST_FACTOR:
             return square_averages(patches, self.size) / 255
         values = patches.float() if factor == 1 else block_sums(patches, factor)
-        return values / (255 * factor * factor)
+        return values / self._white(patches.shape[1])
 
     def pixels(self) -> int:
         """Values that one glimpse delivers per colour channel."""

@@ -19,6 +19,7 @@ from hardattn_tiny import GEOMETRY, tiny_dataset, tiny_split
 from PIL import Image
 
 import hardattn
+from data import linear
 from data.errors import SettingsError
 from data.geometry import Geometry, affine_crops
 from data.pool import ImagePool
@@ -29,7 +30,6 @@ from hardattn.exporting.registry import FORMATS
 from hardattn.exporting.step import Step
 from hardattn.exporting.traced import inputs_for, quietly
 from hardattn.loading import TrainedNetwork, build
-from hardattn.model import linear
 from hardattn.model.looking import look_of
 from hardattn.prediction import predict
 from hardattn.stopping.online import Walker

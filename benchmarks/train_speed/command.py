@@ -32,8 +32,8 @@ from benchmarks.train_speed.ram_loop import LoopTraining
 from data.dataset import Split
 from data.device import choose_device
 from data.geometry import Geometry
+from data.linear import linear
 from data.pool import ImagePool
-from hardattn.model.linear import linear
 from hardattn.model.looking import look_at_all
 from hardattn.model.network import HardAttention
 from hardattn.objectives.registry import METHODS

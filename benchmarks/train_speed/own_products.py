@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-import hardattn.model.linear  # noqa: F401 - whose products are an operator of its own
+import data.linear  # noqa: F401 - whose products are an operator of its own
 
 ATEN = torch.ops.aten
 PRODUCTS = (

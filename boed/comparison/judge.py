@@ -127,7 +127,9 @@ class Learner:
 
     def __init__(self, q: Posterior, iterations: int, shift: Tensor | None = None) -> None:
         self.q, self.shift = q, shift
-        self.optimiser = torch.optim.AdamW(q.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+        self.optimiser = torch.optim.AdamW(
+            q.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY, fused=True
+        )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimiser,
             LEARNING_RATE,

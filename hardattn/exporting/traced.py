@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from data.linear import plain_layers
 from hardattn.exporting.step import Step
-from hardattn.model.linear import plain_layers
 
 INPUTS = ("state", "glimpse", "place")
 BATCH = "batch"

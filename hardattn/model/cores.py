@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from hardattn.model.linear import Linear, linear
+from data.linear import Linear, linear
 from hardattn.model.registry import CORES
 
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 from data.errors import SettingsError
+from data.linear import Linear
 from hardattn.model.convolutions import Norm
-from hardattn.model.linear import Linear
 from hardattn.model.registry import ENCODERS
 
 STEM = 32  # channels

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from hardattn.model.linear import Linear
+from data.linear import Linear
 from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 FREQUENCIES = 3

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from data.grid import Grid
+from data.linear import Linear
 from hardattn.model.fusion import Memory
-from hardattn.model.linear import Linear
 from hardattn.model.locations import Categorical, Locations
 from hardattn.model.policies import CategoricalPolicy
 from hardattn.model.registry import POLICIES

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils import skip_init
 
 from data.errors import SettingsError
-from hardattn.model.linear import Linear, linear
+from data.linear import Linear, linear
 from hardattn.model.registry import HEADS
 
 PONDER_COSTS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)

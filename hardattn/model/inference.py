@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from hardattn.model.linear import Linear
+from data.linear import Linear
 from hardattn.model.locations import Locations
 from hardattn.model.policies import DrawnPolicy, Policy
 

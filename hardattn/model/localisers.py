@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from data.grid import Grid
+from data.linear import Linear
 from hardattn.model.clues import sinusoids
 from hardattn.model.fusion import Memory
-from hardattn.model.linear import Linear
 from hardattn.model.policies import Action, ActMode, Policy
 from hardattn.model.registry import POLICIES
 

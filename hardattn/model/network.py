@@ -19,13 +19,13 @@ from torch.distributions import Categorical
 
 from data.errors import SettingsError
 from data.grid import Grid
+from data.linear import Linear
 from data.plugins import options_of
 from hardattn.model.choices import DEVIATION
 from hardattn.model.fusion import Memory
 from hardattn.model.halting import HaltingHead, mean_field
 from hardattn.model.heads import StoppingHeads, heads_by_name, require_said
 from hardattn.model.inference import InferenceNetwork
-from hardattn.model.linear import Linear
 from hardattn.model.locations import Locations
 from hardattn.model.policies import Action, ActMode, DrawnPolicy, Policy
 from hardattn.model.registry import COMBINATIONS, CORES, ENCODERS, POLICIES

@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from data.errors import SettingsError
-from hardattn.model.linear import Linear
+from data.linear import Linear
 from hardattn.model.registry import ENCODERS
 
 PATCH, CHANNELS = 4, 16

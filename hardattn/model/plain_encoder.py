@@ -11,8 +11,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from data.linear import Linear
 from hardattn.model.encoders import COORDINATES
-from hardattn.model.linear import Linear
 from hardattn.model.registry import COMBINATIONS, ENCODERS
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from data.errors import SettingsError
 from data.grid import Grid, LocationGrid
+from data.linear import Linear
 from hardattn.model.choices import DEVIATION
-from hardattn.model.linear import Linear
 from hardattn.model.locations import Categorical, EpeMap, GaussianMixture, Locations
 from hardattn.model.registry import POLICIES
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from data.grid import Grid
+from data.linear import Linear
 from hardattn.model.choices import DEVIATION
-from hardattn.model.linear import Linear
 from hardattn.model.locations import GaussianMixture, Locations
 from hardattn.model.policies import DrawnPolicy
 from hardattn.model.registry import POLICIES

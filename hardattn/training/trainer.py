@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from data.device import seed_draws
 from data.errors import CheckpointError, SettingsError
 from data.geometry import Geometry
 from data.moving_average import moving_average
@@ -226,7 +227,7 @@ class Trainer(ABC):
         number = 2 * (self.seed * 1_000_003 + self.iteration)
         on_gpu = self.device.type == "cuda"
         with torch.random.fork_rng([self.device] if on_gpu else []):
-            torch.manual_seed(number)
+            seed_draws(number)
             yield torch.cuda.default_generators[self.device.index or 0] if on_gpu else torch.default_generator
 
     def variation(self, count: int) -> Variation:

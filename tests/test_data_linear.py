@@ -5,16 +5,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-import hardattn.model.linear
-from hardattn.model.linear import INTEL, SMALL, Linear, _is_faster, product
+import data.linear
+from data.linear import INTEL, SMALL, Linear, _is_faster, product
 
 WIDE = {"AVX512": True, "AVX512_VNNI": True, "AVX2": False}
 
 
 @pytest.fixture(autouse=True)
 def _on_any_processor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hardattn.model.linear, "ONEDNN", True)
-    monkeypatch.setattr(hardattn.model.linear, "SMALL", 8)  # so that small products are oneDNN's
+    monkeypatch.setattr(data.linear, "ONEDNN", True)
+    monkeypatch.setattr(data.linear, "SMALL", 8)  # so that small products are oneDNN's
 
 
 def assert_same_with_gradients(layer: Linear, x: Tensor) -> None:
@@ -56,7 +56,7 @@ def test_other_types_are_torchs() -> None:
 def test_a_small_product_is_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last bit, on either side of the border."""
     x, weight = torch.randn(5, 7), torch.randn(4, 7)
-    monkeypatch.setattr(hardattn.model.linear, "SMALL", x.numel() * len(weight) + 1)
+    monkeypatch.setattr(data.linear, "SMALL", x.numel() * len(weight) + 1)
     assert torch.equal(product(x, weight), nn.functional.linear(x, weight))
     assert SMALL > 1000
 
@@ -74,7 +74,7 @@ def test_on_intel_and_without_wide_vectors_it_is_torchs(
     capability: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    monkeypatch.setattr(hardattn.model.linear, "_maker", lambda: "AuthenticAMD")
+    monkeypatch.setattr(data.linear, "_maker", lambda: "AuthenticAMD")
     assert _is_faster() is (WIDE[capability] and torch.backends.mkldnn.is_available())
-    monkeypatch.setattr(hardattn.model.linear, "_maker", lambda: INTEL)
+    monkeypatch.setattr(data.linear, "_maker", lambda: INTEL)
     assert not _is_faster()
