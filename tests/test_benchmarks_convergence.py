@@ -77,7 +77,9 @@ def test_every_training_has_a_row_and_the_methods_their_means(work: Work) -> Non
     means = [np.mean([row["error_percent"] for row in rows[n:4:2]]) for n in (0, 1)]
     assert [row["error_percent"] for row in rows[4:]] == pytest.approx(means)
     text = by_methods(rows)
-    assert "published 8.4, here" in text and "one seed" in text and "REINFORCE, batches of 16, converged" in text
+    assert (
+        "published 8.4, here" in text and "one seed" in text and "REINFORCE, batches of 16, converged" in text
+    )
 
 
 def test_the_search_looks_at_no_test_image(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
