@@ -361,12 +361,14 @@ def test_the_optimiser_and_the_objective_by_the_command_line(tmp_path: Path) -> 
     minimised = ["--optimizer", "sgd", "--momentum", "0.9", "--clip", "none", "--schedule", "decay=0.9"]
     minimised += ["--select", "accuracy"]
     aims = ["--reward", "correct", "--discount", "0.9", "--classification-weight", "0.5", "--glimpses", "2"]
-    built = ["--encoder", "plain", "--policy", "gaussian-state"]
+    aims += ["--reward", "entropy=0.1", "--trajectories", "4"]
+    built = ["--encoder", "plain", "--policy", "gaussian-state", "--policy-reads-state"]
     for more in ([*aims, *built], ["--baseline", "fc", "--hidden", "8"]):
         result = CliRunner().invoke(main, [*words, *minimised, *more])
         assert result.exit_code == 0, result.output
     wanted = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "clip": None, "schedule": "decay=0.9"}
-    objective = {"rewards": {"correct": 1.0}, "discount": 0.9, "classification_weight": 0.5}
+    objective = {"rewards": {"correct": 1.0, "entropy": 0.1}, "trajectories": 4}
+    objective |= {"discount": 0.9, "classification_weight": 0.5, "policy_shapes_state": False}
     network = {"encoder": "plain", "combine": "plain", "policy": "gaussian-state"}
     for name, own in (("ram", objective | network), ("fc", {})):
         run = checkpoint.read_json(tmp_path / f"hardattn-{name}-0" / checkpoint.RUN)

@@ -30,6 +30,7 @@ NAMES = (
     "core",
     "batch_norm",
     "policy",
+    "policy_shapes_state",
     "loss_at",
     "reinforce_loss",
     "supervision_weight",

@@ -42,6 +42,7 @@ def train(context: click.Context, /, baseline: str | None, **options: Any) -> No
       hardattn train --supervise
       hardattn train --method random --minutes 1
       hardattn train --method ram --compile
+      hardattn train --policy mixture --policy-reads-state --reward log-likelihood --discount 0.01
       hardattn train --supervise --patience 10 --tracker tensorboard
       hardattn train --supervise --epochs 200 --time-limit 55
       torchrun --nproc-per-node 2 -m -- hardattn train --supervise

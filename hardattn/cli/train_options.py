@@ -235,6 +235,12 @@ def _policy_options() -> list[click.Parameter]:
             "[default: categorical]",
         ),
         Option(
+            ["--policy-shapes-state/--policy-reads-state"],
+            default=None,
+            help="Whether the gradient of where to look goes on into what the network remembers. [default: "
+            "it does, but for imitating on aligned images]",
+        ),
+        Option(
             ["--deviation"],
             metavar=f"NUMBER|{LEARNED}",
             help=f"Of a Gaussian policy, where the image is 2 wide. [default: {DEVIATION}]",
