@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,13 +13,14 @@ from hardattn_tiny import tiny_dataset
 from benchmarks.judging import command as judging
 from benchmarks.judging import one_seed as judging_seed
 from benchmarks.judging.finite import FiniteFigures, finite_rows
-from benchmarks.judging.one_seed import SeedFigures, figures_of_seed, name_of
 from benchmarks.judging.plan import ONE, SOURCES, TASKS, WIDTHS, Arm, Task
 from benchmarks.judging.rows import mean_over, rows_of
+from benchmarks.judging.one_seed import SeedFigures, figures_of_seed, name_of
 from benchmarks.results.tables.judging import judging_table
+from boed.benchmark import benchmark
 from boed.benchmark.measure import Measured
-from boed.benchmark.result import GROUPS, Benchmark, Reference, Row
-from boed.combination import CHOICES, Combination
+from boed.benchmark.result import GROUPS, Reference, Row
+from boed.combination import CHOICES
 from boed.comparison.settings import JudgeSettings
 from boed.settings import FitSettings
 from data.errors import SettingsError
@@ -152,17 +152,21 @@ def test_parts_of_finite_are_kept_and_the_command_prints_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, str, float]] = []
+    random = torch.full((4, 2), 3.0).double()
 
-    def made_up(_: Any, folder: Path, chosen: list[Combination], **options: Any) -> Benchmark:
-        asked.append((options["seed"], chosen[0].posterior, options["minutes"]))
-        random = torch.full((4, 2), 3.0).double()
-        own = random - 1 - options["seed"] / 10
+    def made_up(task: benchmark.Task, name: str, seconds: float) -> list[Row]:
+        seed = task.settings["seed"]
+        asked.append((seed, name, seconds))
+        own, settings = random - 1 - seed / 10, {"iterations": 7, "seed": seed}
         measured = dict.fromkeys(GROUPS, Measured(own, own, own, own, own > 0))
-        references = dict.fromkeys(GROUPS, Reference(random, random - 2))
-        settings = {"iterations": 7, "seed": options["seed"]}
-        return Benchmark(references, [], [Row(one, measured, settings, 2.0) for one in chosen])
+        worse = dict.fromkeys(GROUPS, Measured(random, own, own, own, own > 0))
+        chosen = [each for each in task.chosen if each.posterior == name]
+        return [Row(one, measured, settings, 2.0, worse if one == task.chosen[0] else None) for one in chosen]
 
-    monkeypatch.setattr("benchmarks.judging.finite.run_benchmark", made_up)
+    monkeypatch.setattr("benchmarks.judging.finite.rows_of_posterior", made_up)
+    monkeypatch.setattr(
+        "benchmarks.judging.finite.reference", lambda *_: Reference(random.clone(), random - 2)
+    )
     posteriors = ["glimpse-set", "avp-cnn"]
     words = ["finite", "--seeds", "2", "--minutes", "8", "--run", str(tmp_path)]
     words += [word for name in posteriors for word in ("--posterior", name)]
@@ -170,12 +174,14 @@ def test_parts_of_finite_are_kept_and_the_command_prints_them(
     assert printed[0].exit_code == 0, printed[0].output
     rows = json.loads(printed[0].stdout)["rows"]
     assert len({(row["method"], row["seed"]) for row in rows}) == len(rows)
-    assert {row["seed"]: row["closed"] for row in rows} == {0: [0.5] * 2, 1: [pytest.approx(0.55)] * 2}
-    assert {row["seconds"] for row in rows} == {2.0} and rows[0]["closed_over_seeds"] == pytest.approx(
-        [0.525] * 2
-    )
+    learned = [row for row in rows if not row["method"].startswith("fixed order of ")]
+    assert {row["seed"]: row["closed"] for row in learned} == {0: [0.5] * 2, 1: [pytest.approx(0.55)] * 2}
+    assert {row["seconds"] for row in learned} == {2.0}
+    assert learned[0]["closed_over_seeds"] == pytest.approx([0.525] * 2)
+    fixed = [row for row in rows if row not in learned]
+    assert [row["seed"] for row in fixed] == [0, 1] and fixed[0]["closed"] == [0, 0] == fixed[1]["closed"]
     assert json.loads(printed[1].stdout)["rows"] == rows and len(asked) == 4
-    assert sum(minutes for seed, _, minutes in asked if seed == 0) == pytest.approx(8)
+    assert sum(seconds for seed, _, seconds in asked if seed == 0) == pytest.approx(8 * 60)
     refused = CliRunner().invoke(judging.main, [*words, "--completion", "exact"])
     assert refused.exit_code == 2 and "use another --run" in refused.stderr
     assert "(default) | 2 | 4 | 7 |" in CliRunner().invoke(judging.main, words).stdout

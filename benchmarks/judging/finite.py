@@ -6,7 +6,7 @@ One part for each seed and posterior, kept in a file: what is done is not done a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +15,22 @@ import torch
 from torch import Tensor
 
 from benchmarks.intervals import drawn_seeds, over_seeds
-from boed.benchmark.benchmark import run_benchmark
+from boed.benchmark.benchmark import Task, reference, rows_of_posterior
 from boed.benchmark.budget import shared_out
-from boed.benchmark.result import GROUPS, Benchmark
+from boed.benchmark.result import GROUPS, Row
 from boed.combination import Combination
 from boed.search.choices import COMPLETIONS
+from data.device import one_thread
 from data.errors import SettingsError
 from data.measures import RESAMPLES, Measure, resampling
 from data.registry import load
 from data.tensors import load_tensors, save_tensors
 
-IMAGES = 200
+IMAGES = 100  # of each group
 COMMAND = "python -m benchmarks.judging finite"
-LEVELS = ("random", "exact", "own")
+REFERENCES = ("random", "exact")
+LEVELS = (*REFERENCES, "own")
+FIXED = "fixed order of "
 
 
 @dataclass(frozen=True)
@@ -50,32 +53,57 @@ class FiniteFigures:
 def finite_figures(
     run: Path, seeds: Sequence[int], chosen: Sequence[Combination], minutes: float | None, **settings: Any
 ) -> list[FiniteFigures]:
-    """Combinations for each seed.
+    """Combinations, and the fixed order of the first one, for each seed.
 
     Args:
         run: folder of everything; another choice of combinations needs another one.
         minutes: for one seed; None: without a limit.
         settings: of the fits.
+
+    Raises:
+        SettingsError: what is there is of other combinations.
     """
     names = list(dict.fromkeys(each.posterior for each in chosen))
     (shares,) = shared_out(names, 1, 60 * (minutes or 1.0))
     found = list[FiniteFigures]()
     for seed in seeds:
+        task = task_of(run / f"seed-{seed}", seed, list(chosen), settings)
+        levels = references(task)
         for name in names:
-            own = [each for each in chosen if each.posterior == name]
-            path = run / f"seed-{seed}" / f"{name}.safetensors"
+            path = task.run / f"{name}.safetensors"
             if not path.exists():
-                time = None if minutes is None else shares[name] / 60
-                keep(path, measured(path.with_suffix(""), seed, own, time, settings))
-            found += require_same(kept(path, seed), own, path)
+                with one_thread():
+                    rows = rows_of_posterior(task, name, None if minutes is None else shares[name])
+                keep(path, rows)
+            own = [each for each in chosen if each.posterior == name]
+            found += require_same(kept(path, seed, levels), own, path)
     return found
+
+
+def task_of(run: Path, seed: int, chosen: list[Combination], settings: Mapping[str, Any]) -> Task:
+    """What all rows of a seed have in common."""
+    of_fits = {**settings, "seed": seed}
+    return Task(load("finite", seed=seed), run, chosen, IMAGES, COMPLETIONS, "cpu", of_fits)
+
+
+def references(task: Task) -> dict[str, dict[str, Tensor]]:
+    """Exact EPE of random and of exact greedy design by group of images, each (n, T); computed once."""
+    path = task.run / "references.safetensors"
+    if not path.exists():
+        world, steps = task.world(), task.settings.get("glimpses", task.dataset.glimpses)
+        found = {group: reference(world, split, steps) for group, split in task.groups().items()}
+        both = {g: {"random": its.random, "exact": its.exact} for g, its in found.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_tensors(path, {f"{g}/{n}": value for g, its in both.items() for n, value in its.items()}, {})
+    tensors, _ = load_tensors(path, COMMAND)
+    return {group: {name: tensors[f"{group}/{name}"] for name in REFERENCES} for group in GROUPS}
 
 
 def require_same(
     found: list[FiniteFigures], chosen: Sequence[Combination], path: Path
 ) -> list[FiniteFigures]:
     """What is there; raises SettingsError where it is of other combinations than are asked for."""
-    names = [[one.words for one in chosen], [one.method for one in found]]
+    names = [[one.words for one in chosen], [one.method for one in found if not one.method.startswith(FIXED)]]
     if names[0] != names[1]:
         raise SettingsError(
             f"expected {path} of {'; '.join(names[0])}, found {'; '.join(names[1])}; use another --run"
@@ -83,38 +111,32 @@ def require_same(
     return found
 
 
-def measured(
-    folder: Path, seed: int, chosen: list[Combination], minutes: float | None, settings: Mapping[str, Any]
-) -> Benchmark:
-    """Of combinations of one posterior."""
-    dataset = load("finite", seed=seed)
-    options: dict[str, Any] = {"images": IMAGES, "completions": COMPLETIONS, "minutes": minutes}
-    return run_benchmark(dataset, folder, chosen, **options, **settings, processes=1, seed=seed)
-
-
-def keep(path: Path, result: Benchmark) -> None:
+def keep(path: Path, rows: Sequence[Row]) -> None:
     """Writes the exact EPE of every image, and about each row what it is."""
-    tensors, rows = dict[str, Tensor](), []
-    for number, row in enumerate(result.rows):
-        for group in GROUPS:
-            own, reference = row.measured[group].epe, result.references[group]
-            levels = {"random": reference.random, "exact": reference.exact, "own": own}
-            tensors |= {f"{number}/{group}/{name}": its[: len(own)].clone() for name, its in levels.items()}
-        rows.append({**asdict(row.combination), "seconds": row.seconds, **row.settings})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_tensors(path, tensors, {"rows": rows})
+    tensors, about = dict[str, Tensor](), list[dict[str, Any]]()
+    for row in rows:
+        words, default = row.combination.words, row.combination == Combination()
+        parts = [({"words": words, "default": default, "seconds": row.seconds}, row.measured)]
+        if row.fixed is not None:
+            parts.append(({"words": FIXED + words, "default": False, "seconds": 0.0}, row.fixed))
+        for said, measured in parts:
+            tensors |= {f"{len(about)}/{group}": its.epe.clone() for group, its in measured.items()}
+            about.append({**row.settings, **said})
+    save_tensors(path, tensors, {"rows": about})
 
 
-def kept(path: Path, seed: int) -> list[FiniteFigures]:
-    """What `keep` wrote."""
+def kept(path: Path, seed: int, levels: Mapping[str, Mapping[str, Tensor]]) -> list[FiniteFigures]:
+    """What `keep` wrote, beside the references of its images."""
     tensors, about = load_tensors(path, COMMAND)
     found = []
     for number, row in enumerate(about["rows"]):
-        parts = {name: row[name] for name in asdict(Combination())}
-        levels = {g: {level: tensors[f"{number}/{g}/{level}"] for level in LEVELS} for g in GROUPS}
-        its = Combination(**parts)
-        figures = levels, row["iterations"], row["seconds"]
-        found.append(FiniteFigures(its.words, its == Combination(), seed, *figures))
+        own = {group: tensors[f"{number}/{group}"] for group in GROUPS}
+        beside = {
+            group: {"own": own[group], **{n: v[: len(own[group])] for n, v in levels[group].items()}}
+            for group in GROUPS
+        }
+        sizes = row["iterations"], row["seconds"]
+        found.append(FiniteFigures(row["words"], row["default"], seed, beside, *sizes))
     return found
 
 

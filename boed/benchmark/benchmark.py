@@ -115,7 +115,7 @@ def run_benchmark(
     found = [row for rows in _each_done(task, parts, limited=seconds is not None) for row in rows]
     found.sort(key=lambda row: chosen.index(row.combination))
     world, groups, steps = task.world(), task.groups(), len(found[0].measured["seen"].epe.T)
-    references = {name: _reference(world, split, steps) for name, split in groups.items()}
+    references = {name: reference(world, split, steps) for name, split in groups.items()}
     optimal = [float(optimal_epe(world, t).min()) for t in range(1, min(OPTIMAL_STEPS, steps) + 1)]
     return Benchmark(references, optimal, found)
 
@@ -136,12 +136,16 @@ def _rows_of_part(task: Task, part: dict[str, float], limited: bool) -> list[Row
         for posterior, seconds in part.items():
             due += seconds
             left = due - (time.monotonic() - start) if limited else None
-            found += _rows_of_posterior(task, posterior, left)
+            found += rows_of_posterior(task, posterior, left)
     return found
 
 
-def _rows_of_posterior(task: Task, posterior: str, seconds: float | None) -> list[Row]:
-    """Each row has its share of the time that is left when it begins."""
+def rows_of_posterior(task: Task, posterior: str, seconds: float | None) -> list[Row]:
+    """The rows of one posterior, the first of all with its fixed order.
+
+    Args:
+        seconds: that they may take; each has its share of what is left when it begins. None: no limit.
+    """
     rows = [each for each in task.chosen if each.posterior == posterior]
     start, found = time.monotonic(), list[Row]()
     folder = task.run / f"approximations{Combination.of(posterior=posterior).tag}"
@@ -182,7 +186,8 @@ def _drawn(split: Split, count: int) -> Split:
     return split_in_memory(images, labels, ids)
 
 
-def _reference(world: Enumeration, split: Split, steps: int) -> Reference:
+def reference(world: Enumeration, split: Split, steps: int) -> Reference:
+    """Random and exact greedy design of `steps` glimpses for these images."""
     templates = template_of(split.ids)
     random = [epe_of_chosen(exact_random(world, templates, steps, seed=n)) for n in range(RANDOM_ORDERS)]
     return Reference(torch.stack(random).mean(0), epe_of_chosen(exact_greedy(world, templates, steps)))
