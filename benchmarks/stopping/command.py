@@ -89,7 +89,8 @@ def main(
         halting = halting_runs(
             beside, ponder_costs, halting_iterations, out / "halting", device, at_once, _say
         )
-        rows = rows_of([Network.of(run, device=device) for run in [*beside, *halting]])
+        folders = dict.fromkeys(run.resolve() for run in [*beside, *halting])
+        rows = rows_of([Network.of(run, device=device) for run in folders])
     except (JobError, GlimpseError) as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(1)
