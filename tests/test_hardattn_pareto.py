@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -123,6 +124,11 @@ def test_every_rival_family_has_as_many_networks_as_the_smallest_that_looks(data
     for family in ("cnn", "separable", "MobileNetV2", "ShuffleNetV2", "MicroNet-like", "MCUNet-like"):
         heads = {member.recipe["pooling"] for member in read_grid(dataset) if member.family == family}
         assert heads == {"flatten", "mean"}
+
+
+def test_the_grid_of_scenes_has_the_families_of_faces() -> None:
+    scenes = read_grid("folder", Path(__file__).parents[1] / "benchmarks" / "grids" / "scenes.toml")
+    assert [member.family for member in scenes] == [member.family for member in read_grid("celebahq")]
 
 
 @pytest.mark.parametrize("family", ["separable", "MobileNetV2", "ShuffleNetV2"])

@@ -66,7 +66,7 @@ def _of_task(task: Task, count: str, number: int) -> dict[str, Measure]:
     for at, (name, choice) in enumerate(choices(task.found.points, count).items()):
         right = np.full((len(task.found.seeds), len(originals), len(BUDGETS)), np.nan)
         for column, budget in enumerate(BUDGETS):
-            for row, point in enumerate(choice(budget) or ()):
+            for row, point in enumerate(choice.at(budget) or ()):
                 right[row, :, column] = right_of(task.folder, point, len(originals))
         shares = drawn_seeds(len(right), seed=1000 * number + at, resamples=RESAMPLES)
         found[name] = over_seeds(mean_measure(torch.from_numpy(right), drawn), shares)

@@ -72,7 +72,7 @@ def chosen(found: Frontier) -> list[tuple[float, FrontierPoint]]:
     families, kept = dict.fromkeys(point.family for point in points), dict[FrontierPoint, float]()
     for name, choice in choices(points).items():
         for budget in BUDGETS if name in families else ():
-            for point in choice(budget) or ():
+            for point in choice.at(budget) or ():
                 kept.setdefault(point, budget)
     return [(budget, point) for point, budget in kept.items()]
 

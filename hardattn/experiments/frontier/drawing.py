@@ -9,7 +9,7 @@ from typing import Any
 from data.drawing import figure_of
 from data.files import write_atomically
 from hardattn.experiments.frontier.names import looks
-from hardattn.experiments.frontier.pareto import COUNTS, FrontierPoint, accuracy, choices, costs
+from hardattn.experiments.frontier.pareto import COUNTS, FrontierPoint, choices
 from hardattn.experiments.frontier.result import Frontier
 from hardattn.experiments.frontier.summary import BUDGETS, COUNTED
 
@@ -25,10 +25,10 @@ def draw(result: Frontier, path: Path) -> None:
 
 def lines_of(points: Sequence[FrontierPoint], count: str) -> dict[str, Line]:
     """Family -> where its line changes."""
-    budgets, found = costs(points, BUDGETS[-1], count), dict[str, Line]()
+    found = dict[str, Line]()
     families = dict.fromkeys(point.family for point in points)
     for name, choice in choices(points, count).items():
-        values = [(budget, accuracy(choice, budget)) for budget in budgets]
+        values = [(budget, choice.accuracy(budget)) for budget in choice.costs(BUDGETS[-1])]
         met = [(budget, 100 * value) for budget, value in values if value is not None]
         if name in families and met:
             found[name] = [step for at, step in enumerate(met) if at == 0 or step[1] != met[at - 1][1]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -11,8 +11,6 @@ from hardattn.experiments.frontier.names import pooled
 
 BINNING, SOFTWARE = COUNTS = ("binning", "software")
 """How compute is counted: for a sensor that bins pixels, or with what software adds up to average them."""
-Choice = Callable[[float], "list[FrontierPoint] | None"]
-"""A budget in MFLOPs -> what validation chooses of a family, a point of each seed; None: one has none."""
 
 
 @dataclass(frozen=True)
@@ -90,30 +88,39 @@ def frontiers(points: Sequence[FrontierPoint], count: str = BINNING) -> dict[str
     }
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What validation chooses of a family, or of several together, at any budget.
+
+    Attributes:
+        frontiers: of each seed.
+        count: by which they are.
+    """
+
+    frontiers: Sequence[Sequence[FrontierPoint]]
+    count: str
+
+    def at(self, budget: float) -> list[FrontierPoint] | None:
+        """A point of each seed for a budget in MFLOPs; None: some seed has none so cheap."""
+        met = [within(frontier, budget, self.count) for frontier in self.frontiers]
+        return None if None in met else [point for point in met if point is not None]
+
+    def accuracy(self, budget: float) -> float | None:
+        """Mean test accuracy over seeds; None where there is no choice."""
+        met = self.at(budget)
+        return None if met is None else fmean(point.test_accuracy for point in met)
+
+    def costs(self, most: float) -> list[float]:
+        """Up to `most` MFLOPs, increasing, every budget at which the choice changes."""
+        known = {point.cost(self.count) for frontier in self.frontiers for point in frontier}
+        return sorted(cost for cost in known if cost <= most)
+
+
 def choices(points: Sequence[FrontierPoint], count: str = BINNING) -> dict[str, Choice]:
-    """Family, or several together (see `pooled`) -> what validation chooses for a budget."""
+    """Family, or several together (see `pooled`) -> what validation chooses."""
     seeds = dict.fromkeys(point.seed for point in points)
     found = dict[str, Choice]()
     for name, members in pooled(dict.fromkeys(point.family for point in points)).items():
         own = [[p for p in points if p.seed == seed and p.family in members] for seed in seeds]
-        found[name] = _choice([pareto(of_seed, count) for of_seed in own], count)
+        found[name] = Choice([pareto(of_seed, count) for of_seed in own], count)
     return found
-
-
-def _choice(frontiers: Sequence[Sequence[FrontierPoint]], count: str) -> Choice:
-    def at(budget: float) -> list[FrontierPoint] | None:
-        met = [within(frontier, budget, count) for frontier in frontiers]
-        return None if None in met else [point for point in met if point is not None]
-
-    return at
-
-
-def accuracy(choice: Choice, budget: float) -> float | None:
-    """Mean test accuracy over seeds; None where a seed has no point so cheap."""
-    met = choice(budget)
-    return None if met is None else fmean(point.test_accuracy for point in met)
-
-
-def costs(points: Sequence[FrontierPoint], most: float, count: str = BINNING) -> list[float]:
-    """Up to `most` MFLOPs, increasing, every budget at which a choice can change."""
-    return sorted({point.cost(count) for point in points if point.cost(count) <= most})

@@ -10,9 +10,7 @@ from hardattn.experiments.frontier.pareto import (
     BINNING,
     COUNTS,
     FrontierPoint,
-    accuracy,
     choices,
-    costs,
     frontiers,
 )
 from hardattn.experiments.frontier.result import Frontier
@@ -31,7 +29,7 @@ def at_budgets(points: Sequence[FrontierPoint], count: str = BINNING) -> dict[st
     The mean over seeds; None where a seed has no point so cheap.
     """
     found = choices(points, count)
-    return {name: [accuracy(choice, budget) for budget in BUDGETS] for name, choice in found.items()}
+    return {name: [choice.accuracy(budget) for budget in BUDGETS] for name, choice in found.items()}
 
 
 def behind(table: Table, most: float = GOAL) -> list[float]:
@@ -63,10 +61,10 @@ def leaders(
     """
     found = [choices(points, count) for points in tasks]
     names = [name for name in found[0] if all(name in own for own in found)]
-    budgets = sorted({cost for points in tasks for cost in costs(points, most, count)})
+    budgets = sorted({cost for own in found for name in names for cost in own[name].costs(most)})
     changes, own = list[tuple[float, str]](), own_of(names)
     for budget in budgets:
-        row = {name: _over_tasks([accuracy(each[name], budget) for each in found]) for name in names}
+        row = {name: _over_tasks([each[name].accuracy(budget) for each in found]) for name in names}
         best = max((name for name in names if not looks(name)), key=lambda name: row[name], default=own)
         leader = own if row.get(own, 0.0) >= row.get(best, 0.0) else best
         if row.get(leader, 0.0) and (not changes or changes[-1][1] != leader):
