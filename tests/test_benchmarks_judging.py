@@ -13,9 +13,9 @@ from hardattn_tiny import tiny_dataset
 from benchmarks.judging import command as judging
 from benchmarks.judging import one_seed as judging_seed
 from benchmarks.judging.finite import FiniteFigures, finite_rows
+from benchmarks.judging.one_seed import SeedFigures, figures_of_seed, name_of
 from benchmarks.judging.plan import ONE, SOURCES, TASKS, WIDTHS, Arm, Task
 from benchmarks.judging.rows import mean_over, rows_of
-from benchmarks.judging.one_seed import SeedFigures, figures_of_seed, name_of
 from benchmarks.results.tables.judging import judging_table
 from boed.benchmark import benchmark
 from boed.benchmark.measure import Measured
