@@ -72,7 +72,7 @@ def _error(rows: Rows) -> str:
 
 
 def _convergence(rows: Rows) -> list[str]:
-    """When both converged, and how many times the images it took; nothing where one is missing."""
+    """When both converged, and how many times sooner; nothing where one of them is missing."""
     kinds = by(rows, "method")
     if SUPERVISED not in kinds or ALONE not in kinds:
         return []
@@ -91,10 +91,10 @@ def _convergence(rows: Rows) -> list[str]:
     head = [
         *("iterations", f"{SUPERVISED}, {many[SUPERVISED]}, converged", "best NLL"),
         *(f"{ALONE}, {many[ALONE]}, converged", "best NLL", f"as good as {SUPERVISED}"),
-        *("times the images, each to its own best", "times the images, to that quality"),
+        *("times sooner, each to its own best", "times sooner, to that quality"),
     ]
     means = [
-        ["geometric mean", "", "", "", "", "", *(f"{row[n]:.1f}" for n in ("sooner", "sooner_as_good"))]
+        ["geometric mean", "", "", "", "", "", *(_ratio(row, name) for name in ("sooner", "sooner_as_good"))]
         for row in alone.get(MEAN, [])
         if row["sooner"] is not None
     ]
@@ -114,8 +114,13 @@ def _figure(row: Mapping[str, Any], name: str) -> str:
         return _nats(value)
     if name.startswith("sooner"):
         bound = "at least " if name == "sooner_as_good" and row["as_good_at"] is None else ""
-        return f"{bound}{value:.1f}"
+        return bound + _ratio(row, name)
     return f"{value:,}"
+
+
+def _ratio(row: Mapping[str, Any], name: str) -> str:
+    """In iterations, and in images."""
+    return f"{row[name]:.1f} ({row[f'{name}_images']:.1f})"
 
 
 def _nats(value: float) -> str:
