@@ -13,12 +13,10 @@ from click.testing import CliRunner
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
 from data.errors import CheckpointError
-from data.logs import append
 from data.measures import Measure
 from data.parting import part_of_bytes
 from hardattn.cli.main import main
 from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
-from hardattn.experiments.benchmark.networks import still_improving
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.frontier.grid import read_grid
@@ -53,7 +51,10 @@ def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
     assert "the designs of all images are one and the same order" in adaptive(differing((0.0, 0.0, 0.0)))
 
 
-def told(result: Frontier, improving: int = 0) -> str:
+LONG = {"attention": [25.0], "cnn": [60.0]}
+
+
+def told(result: Frontier, epochs: dict[str, list[float]] = LONG) -> str:
     """The sentence, where looking adaptively pays."""
     comparison = differing((0.1, 0.05, 0.15))
     return answer(
@@ -64,7 +65,7 @@ def told(result: Frontier, improving: int = 0) -> str:
             ("cat", 0.6),
             comparison,
             result,
-            (improving, 9),
+            epochs,
             Path("report.html"),
         )
     )
@@ -92,15 +93,10 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
     assert "(cnn), none of which is as cheap as attention; looking" in told(dear)
     cheap = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[0]])
     assert "(cnn small), for less than attention; looking" in told(cheap)
-    assert "; 3 of 9 networks still improved when their time was over" in told(cheap, improving=3)
-    assert "improved" not in told(cheap)
-
-
-def test_a_network_whose_last_check_is_much_better_was_still_improving(tmp_path: Path) -> None:
-    for name, losses in {"level": (1.0, 0.5, 0.495), "better": (1.0, 0.5, 0.4), "worse": (0.4, 0.5)}.items():
-        (tmp_path / name).mkdir()
-        append(tmp_path / name / "log.jsonl", [{"iteration": n, "nll": nll} for n, nll in enumerate(losses)])
-    assert [still_improving([tmp_path / name]) for name in ("level", "better", "worse")] == [0, 1, 0]
+    short = {"attention": [0.34, 5.2], "attention in one order": [8.4], "cnn": [38.0]}
+    said = told(cheap, short)
+    assert "attention was trained for 0.3 to 8 epochs, the others for 38: more --minutes tell more." in said
+    assert "more --minutes" not in told(cheap)
 
 
 def test_from_photographs_to_a_sentence(
@@ -123,6 +119,7 @@ def test_from_photographs_to_a_sentence(
     first = CliRunner().invoke(main, words)
     assert first.exit_code == 0, first.output
     assert "with attention" in first.stdout and "looking adaptively" in first.stdout
+    assert " epochs, the others for " in first.stdout
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     before = (tmp_path / "run" / "frontier" / "frontier.json").read_bytes()
     again = CliRunner().invoke(main, [*words, "--json"])

@@ -28,7 +28,7 @@ from data.dataset import SPLITS, DataSet
 from data.device import choose_device
 from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
-from hardattn.experiments.benchmark.networks import affordable, still_improving, within
+from hardattn.experiments.benchmark.networks import affordable, epochs_of, within
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 from hardattn.experiments.frontier.grid import Member, read_grid
@@ -60,7 +60,7 @@ class Benchmark:
         most_frequent: the class of which the test split has the most images, and its share of them.
         comparison: of the designs and one fixed order, by a judge that had no part in making either.
         frontier: of hard attention and networks on the whole image.
-        improving: how many of the networks had not levelled off when their time was over, of how many.
+        epochs: family -> how often its networks have seen each training image.
         report: the page.
     """
 
@@ -70,7 +70,7 @@ class Benchmark:
     most_frequent: tuple[str, float]
     comparison: Comparison
     frontier: Frontier
-    improving: tuple[int, int]
+    epochs: dict[str, list[float]]
     report: Path
 
     def to_json(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Benchmark:
             },
             "comparison": self.comparison.to_json(),
             "frontier": self.frontier.to_json(),
-            "still_improving": list(self.improving),
+            "epochs": self.epochs,
             "report": str(self.report),
         }
 
@@ -149,7 +149,10 @@ def benchmark(
     page = write_page(run / REPORT, collect(folders, device=device), " ".join(command or ()))
     say(f"{schedule.now()}: done")
     facts = (_name(dataset), len(dataset["test"]), dataset.classes, most)
-    return Benchmark(*facts, comparison, found, (still_improving(folders), len(folders)), page)
+    epochs = dict[str, list[float]]()
+    for member, folder in zip(members, folders, strict=True):
+        epochs.setdefault(member.family, []).append(epochs_of(folder, len(dataset["train"])))
+    return Benchmark(*facts, comparison, found, epochs, page)
 
 
 def _require_enough(dataset: DataSet) -> None:
