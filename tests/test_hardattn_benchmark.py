@@ -51,7 +51,11 @@ def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
     assert "the designs of all images are one and the same order" in adaptive(differing((0.0, 0.0, 0.0)))
 
 
-LONG = {"attention": [25.0], "cnn": [60.0]}
+LONG = {"with": [25.0], "without": [60.0]}
+
+
+def result_of(*points: FrontierPoint) -> Frontier:
+    return Frontier("folder", "label", 1000, 1.0, 0, list(points))
 
 
 def told(result: Frontier, epochs: dict[str, list[float]] = LONG) -> str:
@@ -77,7 +81,7 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
         replace(POINT, family="cnn", name="cnn", mflops=9.0, valid_mflops=9.0, valid_accuracy=0.9),
     ]
     ordered = replace(POINT, family="attention in one order", valid_mflops=0.05, valid_accuracy=0.6)
-    result = Frontier("folder", "label", 1000, 1.0, 0, [POINT, ordered, *rivals])
+    result = result_of(POINT, ordered, *rivals)
     assert with_attention(result) == [ordered, POINT] and without_attention(result) == rivals
     said = told(result)
     assert (
@@ -89,11 +93,11 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
         "cost 9 MFLOPs without (cnn), 60.0 % (70.0 to 72.0) for at most what attention costs (cnn small)"
         in said
     )
-    dear = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[1]])
+    dear = result_of(POINT, rivals[1])
     assert "(cnn), none of which is as cheap as attention; looking" in told(dear)
-    cheap = Frontier("folder", "label", 1000, 1.0, 0, [POINT, rivals[0]])
+    cheap = result_of(POINT, rivals[0])
     assert "(cnn small), for less than attention; looking" in told(cheap)
-    short = {"attention": [0.34, 5.2], "attention in one order": [8.4], "cnn": [38.0]}
+    short = {"with": [0.34, 5.2, 8.4], "without": [38.0]}
     said = told(cheap, short)
     assert "attention was trained for 0.3 to 8 epochs, the others for 38: more --minutes tell more." in said
     assert "more --minutes" not in told(cheap)

@@ -60,7 +60,7 @@ class Benchmark:
         most_frequent: the class of which the test split has the most images, and its share of them.
         comparison: of the designs and one fixed order, by a judge that had no part in making either.
         frontier: of hard attention and networks on the whole image.
-        epochs: family -> how often its networks have seen each training image.
+        epochs: how often each network "with" attention, and "without", has seen each training image.
         report: the page.
     """
 
@@ -149,9 +149,9 @@ def benchmark(
     page = write_page(run / REPORT, collect(folders, device=device), " ".join(command or ()))
     say(f"{schedule.now()}: done")
     facts = (_name(dataset), len(dataset["test"]), dataset.classes, most)
-    epochs = dict[str, list[float]]()
+    epochs: dict[str, list[float]] = {"with": [], "without": []}
     for member, folder in zip(members, folders, strict=True):
-        epochs.setdefault(member.family, []).append(epochs_of(folder, len(dataset["train"])))
+        epochs["with" if member.method else "without"].append(epochs_of(folder, len(dataset["train"])))
     return Benchmark(*facts, comparison, found, epochs, page)
 
 
