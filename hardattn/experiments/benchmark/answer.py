@@ -32,7 +32,7 @@ def answer(found: Benchmark) -> str:
 def _trained(epochs: Mapping[str, Sequence[float]]) -> str:
     """How long, so that nobody takes a network that was hardly trained for a bad one."""
     looking, seeing = epochs["with"], epochs["without"]
-    few = ": more --minutes tell more" if min(looking + seeing) < MANY else ""
+    few = ": more --minutes tell more" if min(*looking, *seeing) < MANY else ""
     return f"; attention was trained for {_range(looking)} epochs, the others for {_range(seeing)}{few}"
 
 
