@@ -12,8 +12,8 @@ from hardattn_tiny import GEOMETRY, tiny_split, tiny_store
 from benchmarks.convergence import command as convergence
 from benchmarks.convergence.figures import MEAN, RATIOS, REFERENCE, _compared, _interval, figures
 from benchmarks.convergence.runs import Work, in_order, published, read_settings, settings_of
-from benchmarks.sources import ATTRIBUTES
 from benchmarks.results.tables.convergence import by_methods, by_settings
+from benchmarks.sources import ATTRIBUTES
 from data.dataset import DataSet
 from hardattn.objectives.registry import METHODS
 from hardattn.training.recipe import Recipe, require_used
