@@ -55,7 +55,7 @@ LONG = {"with": [25.0], "without": [60.0]}
 
 
 def result_of(*points: FrontierPoint) -> Frontier:
-    return Frontier("folder", "label", 1000, 1.0, 0, list(points))
+    return Frontier("folder", "label", 1000, [0], list(points))
 
 
 def told(result: Frontier, epochs: dict[str, list[float]] = LONG) -> str:
