@@ -18,6 +18,11 @@ def convergence(found: Mapping[str, Any]) -> str:
     return f"{by_methods(found['rows'])}\n\n{source(found['about'])}"
 
 
+def errors(found: Mapping[str, Any]) -> str:
+    """The errors alone."""
+    return f"{_errors(found['rows'])}\n\n{source(found['about'])}"
+
+
 def search(found: Mapping[str, Any]) -> str:
     """The search of a file of results."""
     return f"{by_settings(found['rows'])}\n\n{source(found['about'])}"
