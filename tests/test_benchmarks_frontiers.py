@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from benchmarks.frontiers.command import main
 from benchmarks.frontiers.picture import draw
+from benchmarks.results.command import seeds_behind
 from benchmarks.results.tables.frontier import frontier as markdown
 from data.files import write_json
 from hardattn.experiments.frontier.measuring import ORIGINALS, RIGHT
@@ -99,6 +100,8 @@ def test_tables_and_picture_are_made_from_the_file(files: list[str], tmp_path: P
         "seeds": [0, 1],
     }
     text = markdown(found | {"about": about})
+    assert "up to 3 MFLOPs: behind no rival" in text
+    assert {seed for row in found["rows"] for seed in seeds_behind(row)} == {0, 1}
     assert "| attention | 87.5 (" in text and "| attention, above the best rival | 22.5 (" in text
     draw(found, tmp_path / "found.png")
     assert (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
