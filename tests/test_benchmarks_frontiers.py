@@ -120,3 +120,9 @@ def test_other_files_are_refused_in_one_line(text: str, words: str, tmp_path: Pa
 def test_a_frontier_without_its_runs_is_refused(files: list[str], tmp_path: Path) -> None:
     (tmp_path / "a" / "cnn-1" / RIGHT).unlink()
     assert_refused(CliRunner().invoke(main, [files[0]]), str(tmp_path / "a" / "cnn-1"), "hardattn frontier")
+
+
+def test_tasks_of_other_seeds_are_refused(files: list[str], tmp_path: Path) -> None:
+    """Their mean would be called one of all seeds of the first."""
+    other = write_frontier(tmp_path / "c", "Young", (30,), (32,))
+    assert_refused(CliRunner().invoke(main, [*files, other]), "[0, 1]", "[0] for celebahq Young", "--seeds")

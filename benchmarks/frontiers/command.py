@@ -15,6 +15,7 @@ import click
 from benchmarks.frontiers.rows import Row, Task, rows
 from data.cli.commands import one_line_errors
 from data.cli.options import PATH
+from data.errors import SettingsError
 from hardattn.experiments.frontier.pareto import COUNTS
 from hardattn.experiments.frontier.summary import (
     BUDGETS,
@@ -41,7 +42,12 @@ def tables_of(found: Sequence[Row]) -> dict[str, Table]:
 
 
 def measured(tasks: Sequence[Task], most: float) -> dict[str, Any]:
-    """All figures; lines cross where the mean over tasks and seeds has another leader."""
+    """All figures; lines cross where the mean over tasks and seeds has another leader.
+
+    Raises:
+        SettingsError: tasks with trainings of other seeds.
+    """
+    _require_same_seeds(tasks)
     found, every = rows(tasks), [task.found.points for task in tasks]
     tables = tables_of(found)
     share = max(pixel_share(task.found) for task in tasks)
@@ -53,6 +59,17 @@ def measured(tasks: Sequence[Task], most: float) -> dict[str, Any]:
         "pixel_share": share,
         "verdict": f"{verdict(tables, share, most)}; {apart(found, most)}",
     }
+
+
+def _require_same_seeds(tasks: Sequence[Task]) -> None:
+    """A figure of several tasks says of which seeds it is; raises SettingsError where that differs."""
+    first, *others = tasks
+    for task in others:
+        if sorted(task.found.seeds) != sorted(first.found.seeds):
+            raise SettingsError(
+                f"expected the seeds of {first.name}, {list(first.found.seeds)}, for all tasks, found "
+                f"{list(task.found.seeds)} for {task.name}; run `hardattn frontier` with the same --seeds"
+            )
 
 
 def apart(found: Sequence[Row], most: float) -> str:
