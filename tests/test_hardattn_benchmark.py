@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
-from data.errors import CheckpointError
+from data.errors import CheckpointError, SettingsError
 from data.logs import append
 from data.measures import Measure
 from data.parting import part_of_bytes
@@ -186,3 +186,5 @@ def test_what_is_no_folder_of_photographs_is_refused(tmp_path: Path) -> None:
     assert_refused(refused, "train/CLASS", "give the folder above")
     assert "--data-root" not in refused.stderr
     assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path), "--minutes", "0"]), "minutes")
+    with pytest.raises(SettingsError, match="expected finite minutes above 0, found inf"):
+        Schedule(tmp_path, float("inf"))
