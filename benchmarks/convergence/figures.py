@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.convergence.runs import Work, as_good
 from benchmarks.intervals import drawn_seeds, over_seeds
 from data.measures import RESAMPLES, Measure, mean_measure, resampling
+from hardattn.training.budget import CHECK_EVERY
 
 REFERENCE = "PS-NOGS"  # the row that the others are compared with
 MEAN = "mean"  # in the place of an attribute
@@ -28,7 +29,8 @@ def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]])
     reference of the same attribute and seed, null where there is none. `sooner` is how many times the
     images of the reference a training took to converge, each by its own best; `sooner_as_good` how many times
     those it took to the reference's quality, and where it never got there at least. Images are iterations
-    times the batch; where batches are alike, as in the publication, both are the same.
+    times the batch; where batches are alike, as in the publication, both are the same. No ratio is of less
+    than the iterations between two checks.
     """
     rows = [work.row(*training) for training in trainings]
     right = {_key(*training): work.right(*training) for training in trainings}
@@ -53,10 +55,19 @@ def _compared(row: Row, log: Sequence[Mapping[str, Any]], reference: Row | None)
         return dict.fromkeys(names)
     line = as_good(log, reference["best_nll"])
     there = log[-1] if line is None else line
-    took = max(reference["converged_at"], 1) * reference["batch_size"] / row["batch_size"]
+    took = _known(reference["converged_at"]) * reference["batch_size"] / row["batch_size"]
     found = (None, None) if line is None else (line["iteration"], line["seconds"])
-    values = (*found, row["converged_at"] / took, there["iteration"] / took)
+    values = (*found, _known(row["converged_at"]) / took, _known(there["iteration"]) / took)
     return dict(zip(names, values, strict=True))
+
+
+def _known(iteration: int) -> int:
+    """When something came true, as far as checks tell: one that learns nothing does so at the very first.
+
+    >>> _known(0), _known(300)
+    (100, 300)
+    """
+    return max(iteration, CHECK_EVERY)
 
 
 def _interval(right: Sequence[Sequence[np.ndarray]], originals: Tensor) -> Row:
@@ -86,6 +97,7 @@ def _means(rows: Sequence[Row], right: Right, originals: Tensor) -> list[Row]:
         mean: Row = {"method": method, "attribute": MEAN, "attributes": len(attributes)}
         mean |= {"seed": seeds[0], "seeds": len(seeds), "seconds": 0.0}
         mean |= {"error_percent": 100 * (1 - float(np.mean(found))), **_interval(found, originals)}
+        mean["least_as_good"] = any(row["as_good_at"] is None for row in own)
         means.append(mean | {name: _geometric(own, name) for name in ("sooner", "sooner_as_good")})
     return means
 
@@ -93,4 +105,4 @@ def _means(rows: Sequence[Row], right: Right, originals: Tensor) -> list[Row]:
 def _geometric(rows: Sequence[Row], name: str) -> float | None:
     """The geometric mean of ratios; None where one is not known."""
     values = [row[name] for row in rows]
-    return None if None in values else float(np.exp(np.mean(np.log(np.maximum(values, 1e-9)))))
+    return None if None in values else float(np.exp(np.mean(np.log(values))))

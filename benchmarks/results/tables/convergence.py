@@ -94,11 +94,20 @@ def _convergence(rows: Rows) -> list[str]:
         *("times the images, each to its own best", "times the images, to that quality"),
     ]
     means = [
-        ["geometric mean", "", "", "", "", "", *(f"{row[n]:.1f}" for n in ("sooner", "sooner_as_good"))]
+        ["geometric mean", "", "", "", "", "", f"{row['sooner']:.1f}", _mean_as_good(row)]
         for row in alone.get(MEAN, [])
         if row["sooner"] is not None
     ]
     return [table(head, lines + means)]
+
+
+def _mean_as_good(row: Mapping[str, Any]) -> str:
+    """A lower bound where some training never got there.
+
+    >>> _mean_as_good({"sooner_as_good": 2.0, "least_as_good": True})
+    'at least 2.0'
+    """
+    return f"{'at least ' if row.get('least_as_good') else ''}{row['sooner_as_good']:.1f}"
 
 
 def _each(rows: Rows, name: str) -> str:
