@@ -11,6 +11,9 @@ from hardattn.experiments.frontier.names import looks
 from hardattn.experiments.frontier.pareto import FrontierPoint, pareto, within
 from hardattn.experiments.frontier.result import Frontier
 
+PAYS = {"beats the fixed order": "pays", "is worse than the fixed order": "does not pay"}
+"""What differences amount to -> what follows; of few images nothing does."""
+
 
 def answer(found: Benchmark) -> str:
     """What accuracy costs what, with and without attention, and whether looking adaptively pays.
@@ -81,8 +84,10 @@ def adaptive(comparison: Comparison) -> str:
     if not any(each.value.any() for each in differences.values()):
         return "looking adaptively does not pay: the designs of all images are one and the same order"
     accuracy, nll = (differences[name].at(comparison.pixels.shape[1]) for name in ("accuracy", "nll"))
-    pays = "pays" if verdict(accuracy, nll) == "beats the fixed order" else "does not pay"
+    pays = PAYS.get(verdict(accuracy, nll), "is not shown to pay")
+    judged = sum(comparison.images.values())
     return (
-        f"looking adaptively {pays}: designs of each image's own differ from one order for all by "
-        f"{interval(accuracy, 100, 1, sign='+')} points of accuracy and {interval(nll, sign='+')} nats"
+        f"looking adaptively {pays}: designs of each image's own, of {judged:,} other photographs, differ "
+        f"from one order for all by {interval(accuracy, 100, 1, sign='+')} points of accuracy and "
+        f"{interval(nll, sign='+')} nats"
     )
