@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
+from PIL import Image
 
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
@@ -16,8 +17,10 @@ from data.errors import CheckpointError, SettingsError
 from data.logs import append
 from data.measures import Measure
 from data.parting import part_of_bytes
+from data.registry import load
 from hardattn.cli.main import main
 from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
+from hardattn.experiments.benchmark.copies import copies_in_test
 from hardattn.experiments.benchmark.networks import still_improving
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.benchmark.schedule import Schedule
@@ -54,7 +57,7 @@ def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
     assert "the designs of all images are one and the same order" in adaptive(differing((0.0, 0.0, 0.0)))
 
 
-def told(result: Frontier, improving: int = 0) -> str:
+def told(result: Frontier, improving: int = 0, copies: int = 0) -> str:
     """The sentence, where looking adaptively pays."""
     comparison = differing((0.1, 0.05, 0.15))
     return answer(
@@ -67,6 +70,7 @@ def told(result: Frontier, improving: int = 0) -> str:
             result,
             (improving, 9),
             Path("report.html"),
+            copies,
         )
     )
 
@@ -135,6 +139,21 @@ def test_from_photographs_to_a_sentence(
     )
     other = CliRunner().invoke(main, [word if word != "0.05" else "0.1" for word in words])
     assert_refused(other, "expected --minutes 0.05", "use the same --minutes")
+
+
+def test_test_photographs_that_are_also_learned_from_are_told(
+    tmp_path: Path, write_photo: Callable[..., None]
+) -> None:
+    """Under another name, in another class and format."""
+    for n in range(40):
+        write_photo(tmp_path / "train" / "ab"[n % 2] / f"{n}.png", seed=n)
+    for n in (100, 101):
+        write_photo(tmp_path / "val" / "a" / f"{n}.png", seed=n)
+    Image.open(tmp_path / "train" / "a" / "2.png").save(tmp_path / "val" / "a" / "other.bmp")
+    dataset = load("folder", tmp_path, size=32)
+    assert copies_in_test(dataset) == 1
+    result = Frontier("folder", "label", 1000, [0], [POINT, replace(POINT, family="cnn")])
+    assert told(result).endswith("nats.") and "; 1 of 1,234 test photographs" in told(result, copies=1)
 
 
 def test_a_stage_takes_what_is_left_and_what_was_decided_is_kept(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from boed.comparison.compare import Comparison
 from boed.comparison.verdict import DESIGN, interval, verdict
+from hardattn.experiments.benchmark.copies import warning
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.frontier.names import looks
 from hardattn.experiments.frontier.pareto import FrontierPoint, pareto, within
@@ -26,7 +27,7 @@ def answer(found: Benchmark) -> str:
         f"{_task(found)}: {_costs(looking)} with attention, which sees "
         f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
         f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}"
-        f"{_unfinished(*found.improving)}."
+        f"{_unfinished(*found.improving)}{_copied(found)}."
     )
 
 
@@ -37,6 +38,11 @@ def _unfinished(count: int, networks: int) -> str:
     return (
         f"; {count} of {networks} networks still improved when their time was over: more --minutes tell more"
     )
+
+
+def _copied(found: Benchmark) -> str:
+    """That figures are too good, where they are."""
+    return f"; {warning(found.copies, found.images)}" if found.copies else ""
 
 
 def _task(found: Benchmark) -> str:

@@ -28,6 +28,7 @@ from data.dataset import SPLITS, DataSet
 from data.device import choose_device
 from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
+from hardattn.experiments.benchmark.copies import copies_in_test, warning
 from hardattn.experiments.benchmark.networks import affordable, still_improving, within
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
@@ -63,6 +64,7 @@ class Benchmark:
         frontier: of hard attention and networks on the whole image.
         improving: how many of the networks had not levelled off when their time was over, of how many.
         report: the page.
+        copies: how many test images are also learned from, see `hardattn.experiments.benchmark.copies`.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Benchmark:
     frontier: Frontier
     improving: tuple[int, int]
     report: Path
+    copies: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -82,6 +85,7 @@ class Benchmark:
                 "test": self.images,
                 "classes": list(self.classes),
                 "most_frequent": list(self.most_frequent),
+                "copies": self.copies,
             },
             "comparison": self.comparison.to_json(),
             "frontier": self.frontier.to_json(),
@@ -125,6 +129,8 @@ def benchmark(
     dataset.geometry, dataset.glimpses = wide(dataset.geometry), GLIMPSES
     most = most_frequent(dataset)
     say(_counted(dataset, most))
+    if copies := copies_in_test(dataset):
+        say(warning(copies, len(dataset["test"])))
     say(f"{schedule.now()}: fit: posterior, completions, where to look")
     before = schedule.clock()
     budget, learned = fitted(dataset, run, schedule.seconds("fit"), seed, device)
@@ -150,7 +156,8 @@ def benchmark(
     page = write_page(run / REPORT, collect(folders, device=device), " ".join(command or ()))
     say(f"{schedule.now()}: done")
     facts = (_name(dataset), len(dataset["test"]), dataset.classes, most)
-    return Benchmark(*facts, comparison, found, (still_improving(folders), len(folders)), page)
+    improving = (still_improving(folders), len(folders))
+    return Benchmark(*facts, comparison, found, improving, page, copies)
 
 
 def _require_enough(dataset: DataSet) -> None:
