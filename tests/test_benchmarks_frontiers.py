@@ -9,7 +9,7 @@ import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 
-from benchmarks.frontiers.command import main
+from benchmarks.frontiers.command import apart, main
 from benchmarks.frontiers.picture import draw
 from benchmarks.results.command import seeds_behind
 from benchmarks.results.tables.frontier import frontier as markdown
@@ -80,11 +80,20 @@ def test_the_mean_over_tasks_and_whether_hard_attention_is_ahead(files: list[str
     assert "celebahq Smiling" in CliRunner().invoke(main, files).stdout
 
 
+def test_a_budget_that_only_rivals_meet_counts_as_one_where_attention_is_not_ahead() -> None:
+    own = {"family": "attention", "count": "binning", "difference_low": 0.1}
+    rows = [
+        {**own, "budget": 0.1},
+        *({"family": "cnn", "count": "binning", "budget": b} for b in (0.05, 0.1)),
+    ]
+    assert "at 1 of 2 by binning, 0 of 0 by software" in apart(rows, 3.0)
+
+
 def test_intervals_cover_seeds_as_well_as_images(tmp_path: Path) -> None:
     """Of the same mean, seeds that differ have a wider interval."""
     alike = printed(write_frontier(tmp_path / "alike", "Male", (30, 30, 30), (9, 9, 9)))
-    apart = printed(write_frontier(tmp_path / "apart", "Male", (20, 30, 40), (9, 9, 9)))
-    (first, *_), (second, *_) = alike["rows"], apart["rows"]
+    differ = printed(write_frontier(tmp_path / "apart", "Male", (20, 30, 40), (9, 9, 9)))
+    (first, *_), (second, *_) = alike["rows"], differ["rows"]
     assert first["accuracy"] == pytest.approx(second["accuracy"])
     assert second["high"] - second["low"] > 1.3 * (first["high"] - first["low"])
 
