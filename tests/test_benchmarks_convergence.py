@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from cli_tiny import assert_refused
 from click.testing import CliRunner
 from hardattn_tiny import GEOMETRY, tiny_split, tiny_store
 
@@ -137,3 +138,5 @@ def test_the_command_says_what_it_would_do() -> None:
     assert "--search" in CliRunner().invoke(convergence.main, ["--help"]).output
     refused = CliRunner().invoke(convergence.main, ["--data-root", "nowhere", "--json"])
     assert refused.exit_code and "Traceback" not in refused.output
+    unknown = CliRunner().invoke(convergence.main, ["--methods", "RAM"])
+    assert_refused(unknown, "expected --methods of PS-NOGS", "'RAM'")

@@ -105,14 +105,17 @@ def _done(asked: list[str]) -> bytes:
 
 
 def _commit(revision: str | None) -> str:
-    """The commit in full; raises SettingsError where the sources of now are asked for, and are of none."""
+    """The commit in full; raises SettingsError for none, as where the sources of now are not of one."""
     changed = _git("status", "--porcelain", "--", "*.py", "*.toml")
     if revision is None and changed:
         raise SettingsError(
             f"expected the sources of a commit, found changes in "
             f"{changed.splitlines()[0][3:]}; commit them first"
         )
-    return _git("rev-parse", revision or "HEAD")
+    try:
+        return _git("rev-parse", "--verify", f"{revision or 'HEAD'}^{{commit}}")
+    except subprocess.CalledProcessError:
+        raise SettingsError(f"expected a commit of this repository, found {revision!r}; change it") from None
 
 
 def _git(*words: str) -> str:
