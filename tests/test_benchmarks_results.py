@@ -10,7 +10,8 @@ from PIL import Image
 
 from benchmarks.results import command as results
 from benchmarks.results.command import BLOCK, DOCS, RESULTS, excused, filled, known, made, pages, stale
-from benchmarks.results.experiments import EXPERIMENTS, Experiment, digests, meaning
+from benchmarks.results.dependence import digests, meaning
+from benchmarks.results.experiments import EXPERIMENTS, Experiment
 from benchmarks.results.pictures import PICTURES, drawn, is_shown
 from benchmarks.results.tables.registry import TABLES
 from data.errors import SettingsError

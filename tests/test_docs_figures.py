@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.results.command import BLOCK, pages
-from benchmarks.results.experiments import ROOT
+from benchmarks.results.dependence import ROOT
 
 NOT_TYPED = re.compile(r"```.*?```|<!-- (?:settings|output).*?-->\n+(?:\|.*\n)+|`[^`\n]*`", re.DOTALL)
 UNIT = r"(?:%|nats|points|MFLOPs|GFLOPs?|GB|ms|us|s of|times (?:as|sooner|faster|slower|the|more|fewer))"

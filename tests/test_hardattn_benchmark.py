@@ -14,14 +14,12 @@ from PIL import Image
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
 from data.errors import CheckpointError, SettingsError
-from data.logs import append
 from data.measures import Measure
 from data.parting import part_of_bytes
 from data.registry import load
 from hardattn.cli.main import main
 from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
 from hardattn.experiments.benchmark.copies import copies_in_test
-from hardattn.experiments.benchmark.networks import still_improving
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.frontier.grid import read_grid
@@ -57,7 +55,14 @@ def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
     assert "the designs of all images are one and the same order" in adaptive(differing((0.0, 0.0, 0.0)))
 
 
-def told(result: Frontier, improving: int = 0, copies: int = 0) -> str:
+LONG = {"with": [25.0], "without": [60.0]}
+
+
+def result_of(*points: FrontierPoint) -> Frontier:
+    return Frontier("folder", "label", 1000, [0], list(points))
+
+
+def told(result: Frontier, epochs: dict[str, list[float]] = LONG, copies: int = 0) -> str:
     """The sentence, where looking adaptively pays."""
     comparison = differing((0.1, 0.05, 0.15))
     return answer(
@@ -68,7 +73,7 @@ def told(result: Frontier, improving: int = 0, copies: int = 0) -> str:
             ("cat", 0.6),
             comparison,
             result,
-            (improving, 9),
+            epochs,
             Path("report.html"),
             copies,
         )
@@ -81,7 +86,7 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
         replace(POINT, family="cnn", name="cnn", mflops=9.0, valid_mflops=9.0, valid_accuracy=0.9),
     ]
     ordered = replace(POINT, family="attention in one order", valid_mflops=0.05, valid_accuracy=0.6)
-    result = Frontier("folder", "label", 1000, [0], [POINT, ordered, *rivals])
+    result = result_of(POINT, ordered, *rivals)
     assert with_attention(result) == [ordered, POINT] and without_attention(result) == rivals
     said = told(result)
     assert (
@@ -93,19 +98,14 @@ def test_the_sentence_has_what_accuracy_costs_with_and_without_attention() -> No
         "cost 9 MFLOPs without (cnn), 60.0 % (70.0 to 72.0) for at most what attention costs (cnn small)"
         in said
     )
-    dear = Frontier("folder", "label", 1000, [0], [POINT, rivals[1]])
+    dear = result_of(POINT, rivals[1])
     assert "(cnn), none of which is as cheap as attention; looking" in told(dear)
-    cheap = Frontier("folder", "label", 1000, [0], [POINT, rivals[0]])
+    cheap = result_of(POINT, rivals[0])
     assert "(cnn small), for less than attention; looking" in told(cheap)
-    assert "; 3 of 9 networks still improved when their time was over" in told(cheap, improving=3)
-    assert "improved" not in told(cheap)
-
-
-def test_a_network_whose_last_check_is_much_better_was_still_improving(tmp_path: Path) -> None:
-    for name, losses in {"level": (1.0, 0.5, 0.495), "better": (1.0, 0.5, 0.4), "worse": (0.4, 0.5)}.items():
-        (tmp_path / name).mkdir()
-        append(tmp_path / name / "log.jsonl", [{"iteration": n, "nll": nll} for n, nll in enumerate(losses)])
-    assert [still_improving([tmp_path / name]) for name in ("level", "better", "worse")] == [0, 1, 0]
+    short = {"with": [0.34, 5.2, 8.4], "without": [38.0]}
+    said = told(cheap, short)
+    assert "attention was trained for 0.3 to 8 epochs, the others for 38: more --minutes tell more." in said
+    assert "more --minutes" not in told(cheap)
 
 
 def test_from_photographs_to_a_sentence(
@@ -128,6 +128,7 @@ def test_from_photographs_to_a_sentence(
     first = CliRunner().invoke(main, words)
     assert first.exit_code == 0, first.output
     assert "with attention" in first.stdout and "looking adaptively" in first.stdout
+    assert " epochs, the others for " in first.stdout
     assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
     before = (tmp_path / "run" / "frontier" / "frontier.json").read_bytes()
     again = CliRunner().invoke(main, [*words, "--json"])
@@ -153,7 +154,7 @@ def test_test_photographs_that_are_also_learned_from_are_told(
     dataset = load("folder", tmp_path, size=32)
     assert copies_in_test(dataset) == 1
     result = Frontier("folder", "label", 1000, [0], [POINT, replace(POINT, family="cnn")])
-    assert told(result).endswith("nats.") and "; 1 of 1,234 test photographs" in told(result, copies=1)
+    assert "copies" not in told(result) and "; 1 of 1,234 test photographs" in told(result, copies=1)
 
 
 def test_a_stage_takes_what_is_left_and_what_was_decided_is_kept(tmp_path: Path) -> None:

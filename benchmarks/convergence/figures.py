@@ -16,6 +16,7 @@ from hardattn.training.budget import CHECK_EVERY
 
 REFERENCE = "PS-NOGS"  # the row that the others are compared with
 MEAN = "mean"  # in the place of an attribute
+RATIOS = ("sooner", "sooner_as_good", "sooner_images", "sooner_as_good_images")
 Row = dict[str, Any]
 Right = Mapping[tuple[str, str, int], np.ndarray]
 """(method, attribute, seed) -> (N,) bool of the test images."""
@@ -27,10 +28,10 @@ def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]])
     Errors have 95 % intervals `low` to `high` over images and seeds, the same in all seeds of a method and an
     attribute. `as_good_at` is the first check whose validation NLL is within .01 nats of the best of the
     reference of the same attribute and seed, null where there is none. `sooner` is how many times the
-    images of the reference a training took to converge, each by its own best; `sooner_as_good` how many times
-    those it took to the reference's quality, and where it never got there at least. Images are iterations
-    times the batch; where batches are alike, as in the publication, both are the same. No ratio is of less
-    than the iterations between two checks.
+    iterations of the reference a training took to converge, each by its own best, as published;
+    `sooner_as_good` how many times those it took to the reference's quality, and where it never got there at
+    least. `.._images` are the same in images, iterations times the batch, which is not the same for all.
+    No ratio is of less than the iterations between two checks.
     """
     rows = [work.row(*training) for training in trainings]
     right = {_key(*training): work.right(*training) for training in trainings}
@@ -49,16 +50,14 @@ def _key(row: Mapping[str, Any], attribute: str, seed: int) -> tuple[str, str, i
 
 
 def _compared(row: Row, log: Sequence[Mapping[str, Any]], reference: Row | None) -> Row:
-    """When a training was as good as the reference, and how many times its images that took."""
-    names = ("as_good_at", "as_good_seconds", "sooner", "sooner_as_good")
+    """When a training was as good as the reference, and how many times what it needed that took."""
     if reference is None:
-        return dict.fromkeys(names)
-    line = as_good(log, reference["best_nll"])
-    there = log[-1] if line is None else line
-    took = _known(reference["converged_at"]) * reference["batch_size"] / row["batch_size"]
-    found = (None, None) if line is None else (line["iteration"], line["seconds"])
-    values = (*found, _known(row["converged_at"]) / took, _known(there["iteration"]) / took)
-    return dict(zip(names, values, strict=True))
+        return dict.fromkeys(("as_good_at", "as_good_seconds", *RATIOS))
+    line, took = as_good(log, reference["best_nll"]), _known(reference["converged_at"])
+    there, batch = log[-1] if line is None else line, row["batch_size"] / reference["batch_size"]
+    ratios = [_known(row["converged_at"]) / took, _known(there["iteration"]) / took]
+    found = {"as_good_at": line and line["iteration"], "as_good_seconds": line and line["seconds"]}
+    return found | dict(zip(RATIOS, [*ratios, *(batch * ratio for ratio in ratios)], strict=True))
 
 
 def _known(iteration: int) -> int:
@@ -98,7 +97,7 @@ def _means(rows: Sequence[Row], right: Right, originals: Tensor) -> list[Row]:
         mean |= {"seed": seeds[0], "seeds": len(seeds), "seconds": 0.0}
         mean |= {"error_percent": 100 * (1 - float(np.mean(found))), **_interval(found, originals)}
         mean["least_as_good"] = any(row["as_good_at"] is None for row in own)
-        means.append(mean | {name: _geometric(own, name) for name in ("sooner", "sooner_as_good")})
+        means.append(mean | {name: _geometric(own, name) for name in RATIOS})
     return means
 
 

@@ -21,7 +21,8 @@ from typing import Any
 import click
 import torch
 
-from benchmarks.results.experiments import EXPERIMENTS, ROOT, Experiment, digests, words
+from benchmarks.results.dependence import ROOT, digests
+from benchmarks.results.experiments import EXPERIMENTS, Experiment, words
 from benchmarks.results.pictures import PICTURES, drawn, is_shown
 from benchmarks.results.tables.registry import TABLES
 from benchmarks.stopwatch import machine

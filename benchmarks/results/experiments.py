@@ -6,18 +6,11 @@ RUN, a folder of its own.
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import re
-import subprocess
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
 DATA, RUN = "DATA", "RUN"
-DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-SOURCES = (".py", ".toml")
 
 
 @dataclass(frozen=True)
@@ -64,6 +57,32 @@ _TRAINING = (
     "hardattn.training.trainer",
     "hardattn.training.recipe",
 )
+_DESIGN = ("boed.search", "boed.estimators", "boed.completions", "boed.posteriors", "boed.fitting")
+_FRONTIER = (
+    *("hardattn.experiments.frontier", "hardattn.baselines", "benchmarks.frontiers", "boed.search"),
+    *_TRAINING,
+)
+_FACES = ("Male", "Mouth_Slightly_Open", "Smiling")
+_TERMS = "--seeds 3 --iterations 2000 --patience 5 --learning-rates 0.003,0.01"
+_JUDGED = {
+    "translated-mnist": "DATA/mnist",
+    "cluttered-mnist": "DATA/mnist",
+    "celebahq": "DATA/celebahq",
+    "scenes": "DATA/places",
+    "flowers": "DATA/flowers",
+    "birds": "DATA/cub",
+}
+
+
+def _frontier(dataset: str, name: str) -> str:
+    return f"hardattn frontier --dataset {dataset} {_TERMS} --run RUN/{name}"
+
+
+def _judging(name: str, root: str) -> Experiment:
+    command = f"python -m benchmarks.judging {name} --data-root {root} --run RUN"
+    return Experiment(command, (*_DESIGN, "benchmarks.judging"))
+
+
 EXPERIMENTS = {
     "recurrent-glimpsenet": Experiment(
         "hardattn reproduce recurrent-glimpsenet --seeds 3 --minutes 120 --data-root DATA/mnist --run RUN",
@@ -82,6 +101,39 @@ EXPERIMENTS = {
             ),
         ),
     ),
+    "convergence": Experiment(
+        "python -m benchmarks.convergence --data-root DATA/celebahq --run RUN",
+        (*_TRAINING, *_DESIGN, "benchmarks.convergence"),
+    ),
+    "reinforce-search": Experiment(
+        "python -m benchmarks.convergence --search --data-root DATA/celebahq --run RUN",
+        (*_TRAINING, "benchmarks.convergence"),
+    ),
+    "stopping": Experiment(
+        "python -m benchmarks.stopping --data-root DATA/celebahq --run RUN",
+        (*_TRAINING, *_DESIGN, "hardattn.stopping", "benchmarks.stopping"),
+    ),
+    "frontier-clutter": Experiment(
+        "python -m benchmarks.frontiers RUN/clutter/frontier/frontier.json --up-to 10",
+        _FRONTIER,
+        before=(_frontier("cluttered-mnist --canvas 60 --data-root DATA/mnist", "clutter"),),
+    ),
+    "frontier-faces": Experiment(
+        f"python -m benchmarks.frontiers {' '.join(f'RUN/{name}/frontier/frontier.json' for name in _FACES)}",
+        _FRONTIER,
+        before=tuple(
+            _frontier(f"celebahq --attribute {name} --data-root DATA/celebahq", name) for name in _FACES
+        ),
+    ),
+    "frontier-scenes": Experiment(
+        "python -m benchmarks.frontiers RUN/scenes/frontier/frontier.json",
+        _FRONTIER,
+        before=(_frontier("folder --data-root DATA/places", "scenes"),),
+    ),
+    "judging-finite": Experiment(
+        "python -m benchmarks.judging finite --run RUN", (*_DESIGN, "boed.benchmark", "benchmarks.judging")
+    ),
+    **{f"judging-{name}": _judging(name, root) for name, root in _JUDGED.items()},
     "demo": Experiment(
         "python -m benchmarks.demo",
         ("boed.fitting", "boed.search", *_TRAINING, "data.digits", "benchmarks.demo"),
@@ -95,61 +147,3 @@ EXPERIMENTS = {
         ("benchmarks.large", "benchmarks.large.files", "boed.search", "boed.estimators"),
     ),
 }
-
-Read = Callable[[str], str]
-"""Text of a source file, by its path from the root."""
-
-
-def at(revision: str) -> Read:
-    """Reads sources as a commit has them."""
-    return lambda path: _git("show", f"{revision}:{path}")
-
-
-def here(path: str) -> str:
-    """Reads sources as they are."""
-    return (ROOT / path).read_text()
-
-
-def digests(depends: tuple[str, ...], revision: str | None = None) -> dict[str, str]:
-    """What the code of packages and modules is: name -> a digest that comments and docstrings do not change.
-
-    Args:
-        revision: a commit; None: as they are.
-    """
-    read = here if revision is None else at(revision)
-    return {name: _digest(_sources(name, revision), read) for name in depends}
-
-
-def _sources(name: str, revision: str | None) -> Iterator[str]:
-    """Paths of a package or module, in their order."""
-    place = name.replace(".", "/")
-    if revision is not None:
-        yield from _git("ls-tree", "-r", "--name-only", revision, "--", place, f"{place}.py").splitlines()
-        return
-    files = [ROOT / f"{place}.py", *(ROOT / place).rglob("*")]
-    yield from sorted(path.relative_to(ROOT).as_posix() for path in files if path.is_file())
-
-
-def _digest(paths: Iterator[str], read: Read) -> str:
-    found = hashlib.sha256()
-    for path in paths:
-        if path.endswith(SOURCES):
-            found.update(f"{path}\0{meaning(read(path)) if path.endswith('.py') else read(path)}\0".encode())
-    return found.hexdigest()[:16]
-
-
-def meaning(text: str) -> str:
-    """A source file without what is only for people: comments, layout and docstrings.
-
-    >>> meaning('def f(x):\\n    "Doubles."\\n    return 2 * x  # twice') == meaning("def f(x): return 2*x")
-    True
-    """
-    tree = ast.parse(text)
-    for node in ast.walk(tree):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node):
-            node.body = node.body[1:]
-    return ast.dump(tree)
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -18,6 +18,11 @@ def convergence(found: Mapping[str, Any]) -> str:
     return f"{by_methods(found['rows'])}\n\n{source(found['about'])}"
 
 
+def errors(found: Mapping[str, Any]) -> str:
+    """The errors alone."""
+    return f"{_errors(found['rows'])}\n\n{source(found['about'])}"
+
+
 def search(found: Mapping[str, Any]) -> str:
     """The search of a file of results."""
     return f"{by_settings(found['rows'])}\n\n{source(found['about'])}"
@@ -72,7 +77,7 @@ def _error(rows: Rows) -> str:
 
 
 def _convergence(rows: Rows) -> list[str]:
-    """When both converged, and how many times the images it took; nothing where one is missing."""
+    """When both converged, and how many times sooner; nothing where one of them is missing."""
     kinds = by(rows, "method")
     if SUPERVISED not in kinds or ALONE not in kinds:
         return []
@@ -91,10 +96,10 @@ def _convergence(rows: Rows) -> list[str]:
     head = [
         *("iterations", f"{SUPERVISED}, {many[SUPERVISED]}, converged", "best NLL"),
         *(f"{ALONE}, {many[ALONE]}, converged", "best NLL", f"as good as {SUPERVISED}"),
-        *("times the images, each to its own best", "times the images, to that quality"),
+        *("times sooner, each to its own best", "times sooner, to that quality"),
     ]
     means = [
-        ["geometric mean", "", "", "", "", "", f"{row['sooner']:.1f}", _mean_as_good(row)]
+        ["geometric mean", "", "", "", "", "", _ratio(row, "sooner"), _mean_as_good(row)]
         for row in alone.get(MEAN, [])
         if row["sooner"] is not None
     ]
@@ -104,10 +109,10 @@ def _convergence(rows: Rows) -> list[str]:
 def _mean_as_good(row: Mapping[str, Any]) -> str:
     """A lower bound where some training never got there.
 
-    >>> _mean_as_good({"sooner_as_good": 2.0, "least_as_good": True})
-    'at least 2.0'
+    >>> _mean_as_good({"sooner_as_good": 2.0, "sooner_as_good_images": 1.0, "least_as_good": True})
+    'at least 2.0 (1.0)'
     """
-    return f"{'at least ' if row.get('least_as_good') else ''}{row['sooner_as_good']:.1f}"
+    return ("at least " if row.get("least_as_good") else "") + _ratio(row, "sooner_as_good")
 
 
 def _each(rows: Rows, name: str) -> str:
@@ -123,8 +128,13 @@ def _figure(row: Mapping[str, Any], name: str) -> str:
         return _nats(value)
     if name.startswith("sooner"):
         bound = "at least " if name == "sooner_as_good" and row["as_good_at"] is None else ""
-        return f"{bound}{value:.1f}"
+        return bound + _ratio(row, name)
     return f"{value:,}"
+
+
+def _ratio(row: Mapping[str, Any], name: str) -> str:
+    """In iterations, and in images."""
+    return f"{row[name]:.1f} ({row[f'{name}_images']:.1f})"
 
 
 def _nats(value: float) -> str:

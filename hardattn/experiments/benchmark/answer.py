@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from boed.comparison.compare import Comparison
 from boed.comparison.verdict import DESIGN, interval, verdict
@@ -14,6 +14,7 @@ from hardattn.experiments.frontier.result import Frontier
 
 PAYS = {"beats the fixed order": "pays", "is worse than the fixed order": "does not pay"}
 """What differences amount to -> what follows; of few images nothing does."""
+MANY = 20  # epochs after which small networks have learned what they will
 
 
 def answer(found: Benchmark) -> str:
@@ -27,17 +28,20 @@ def answer(found: Benchmark) -> str:
         f"{_task(found)}: {_costs(looking)} with attention, which sees "
         f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
         f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}"
-        f"{_unfinished(*found.improving)}{_copied(found)}."
+        f"{_trained(found.epochs)}{_copied(found)}."
     )
 
 
-def _unfinished(count: int, networks: int) -> str:
-    """What a longer benchmark would change, where it would."""
-    if not count:
-        return ""
-    return (
-        f"; {count} of {networks} networks still improved when their time was over: more --minutes tell more"
-    )
+def _trained(epochs: Mapping[str, Sequence[float]]) -> str:
+    """How long, so that nobody takes a network that was hardly trained for a bad one."""
+    looking, seeing = epochs["with"], epochs["without"]
+    few = ": more --minutes tell more" if min(*looking, *seeing) < MANY else ""
+    return f"; attention was trained for {_range(looking)} epochs, the others for {_range(seeing)}{few}"
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = (f"{value:.0f}" if value >= 1 else f"{value:.1f}" for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def _copied(found: Benchmark) -> str:

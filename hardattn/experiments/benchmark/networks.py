@@ -1,4 +1,4 @@
-"""Which networks there is time for, and which of them would have got better with more."""
+"""Which networks there is time for, and how long they were trained."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 
 from data.logs import read_log
 from hardattn.experiments.frontier.grid import Member
+from hardattn.loading import settings_of
 from hardattn.training import checkpoint
+from hardattn.training.settings import read_run
 
 RESOLUTION = "resolution"
 LEAST = 20.0  # seconds of training in which a network shows what it is worth
-LEVEL = 0.01  # nats: a last check that is better by so much than the one before has not levelled off
 
 
 def affordable(members: Sequence[Member], seconds: float) -> list[Member]:
@@ -20,8 +21,8 @@ def affordable(members: Sequence[Member], seconds: float) -> list[Member]:
 
     The first of each family is always among them.
 
-    >>> one, two = (Member("cnn", "cnn", "", "", {}, {}, {"width": width}) for width in (0.5, 1.0))
-    >>> other = Member("fc", "fc", "", "", {}, {}, {})
+    >>> one, two = (Member("cnn", "cnn", "", "", 0, {}, {}, {"width": width}) for width in (0.5, 1.0))
+    >>> other = Member("fc", "fc", "", "", 0, {}, {}, {})
     >>> [member.name for member in affordable([one, two, other], 50.0)]
     ['cnn width 0.5', 'fc']
     >>> len(affordable([one, two, other], 60.0)), len(affordable([one, two, other], 1.0))
@@ -39,7 +40,7 @@ def within(members: Sequence[Member], side: int) -> list[Member]:
     """Networks that see images of this side: one that sees a larger image than there is sees all of this.
 
     >>> sizes = [{"resolution": 32}, {"resolution": 48}, {"resolution": 64}]
-    >>> members = [Member("cnn", "cnn", "", "", {}, each, each) for each in sizes]
+    >>> members = [Member("cnn", "cnn", "", "", 0, {}, each, each) for each in sizes]
     >>> [member.name for member in within(members, 48)]
     ['cnn resolution 32', 'cnn resolution 48']
     """
@@ -54,11 +55,7 @@ def _at_most(member: Member, side: int) -> Member:
     return replace(member, recipe={**member.recipe, **own}, sizes={**member.sizes, **own})
 
 
-def still_improving(folders: Sequence[Path]) -> int:
-    """How many of these trainings had not levelled off when their time was over."""
-    return sum(_improved(folder) for folder in folders)
-
-
-def _improved(folder: Path) -> bool:
-    losses = [float(line["nll"]) for line in read_log(folder / checkpoint.LOG)]
-    return len(losses) > 1 and losses[-1] < min(losses[:-1]) - LEVEL
+def epochs_of(folder: Path, images: int) -> float:
+    """How often a training has seen each of so many training images; raises as `read_run`."""
+    iterations: int = list(read_log(folder / checkpoint.LOG))[-1]["iteration"]
+    return iterations * settings_of(read_run(folder), folder).recipe.batch_size / images

@@ -29,7 +29,7 @@ from data.device import choose_device
 from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
 from hardattn.experiments.benchmark.copies import copies_in_test, warning
-from hardattn.experiments.benchmark.networks import affordable, still_improving, within
+from hardattn.experiments.benchmark.networks import affordable, epochs_of, within
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
 from hardattn.experiments.frontier.drawing import draw
@@ -62,7 +62,7 @@ class Benchmark:
         most_frequent: the class of which the test split has the most images, and its share of them.
         comparison: of the designs and one fixed order, by a judge that had no part in making either.
         frontier: of hard attention and networks on the whole image.
-        improving: how many of the networks had not levelled off when their time was over, of how many.
+        epochs: how often each network "with" attention, and "without", has seen each training image.
         report: the page.
         copies: how many test images are also learned from, see `hardattn.experiments.benchmark.copies`.
     """
@@ -73,7 +73,7 @@ class Benchmark:
     most_frequent: tuple[str, float]
     comparison: Comparison
     frontier: Frontier
-    improving: tuple[int, int]
+    epochs: dict[str, list[float]]
     report: Path
     copies: int = 0
 
@@ -89,7 +89,7 @@ class Benchmark:
             },
             "comparison": self.comparison.to_json(),
             "frontier": self.frontier.to_json(),
-            "still_improving": list(self.improving),
+            "epochs": self.epochs,
             "report": str(self.report),
         }
 
@@ -156,8 +156,10 @@ def benchmark(
     page = write_page(run / REPORT, collect(folders, device=device), " ".join(command or ()))
     say(f"{schedule.now()}: done")
     facts = (_name(dataset), len(dataset["test"]), dataset.classes, most)
-    improving = (still_improving(folders), len(folders))
-    return Benchmark(*facts, comparison, found, improving, page, copies)
+    epochs: dict[str, list[float]] = {"with": [], "without": []}
+    for member, folder in zip(members, folders, strict=True):
+        epochs["with" if member.method else "without"].append(epochs_of(folder, len(dataset["train"])))
+    return Benchmark(*facts, comparison, found, epochs, page, copies)
 
 
 def _require_enough(dataset: DataSet) -> None:
