@@ -180,6 +180,11 @@ def _recipe_for(name: str, dataset: DataSet, recipe: Recipe | None, chosen: dict
     unknown = sorted(set(chosen) - set(known))
     if unknown:
         raise SettingsError(f"expected options of {', '.join(known)}; found {', '.join(unknown)}")
+    if "policy_shapes_state" in chosen and METHODS[name].training != "sample":
+        raise SettingsError(
+            "expected a method that learns where to look with --policy-shapes-state or --policy-reads-state, "
+            f"found {name}; take one or leave the option out"
+        )
     suited = recipe or Recipe.suited(METHODS[name], symmetric=dataset.symmetric, aligned=dataset.aligned)
     needed = {
         field: getattr(METHODS[name], field) for field in ("supervised_share", "policy", "halts", "infers")

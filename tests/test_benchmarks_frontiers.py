@@ -9,8 +9,9 @@ import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
 
-from benchmarks.frontiers.command import main
+from benchmarks.frontiers.command import apart, main
 from benchmarks.frontiers.picture import draw
+from benchmarks.results.command import seeds_behind
 from benchmarks.results.tables.frontier import frontier as markdown
 from data.files import write_json
 from hardattn.experiments.frontier.measuring import ORIGINALS, RIGHT
@@ -79,11 +80,20 @@ def test_the_mean_over_tasks_and_whether_hard_attention_is_ahead(files: list[str
     assert "celebahq Smiling" in CliRunner().invoke(main, files).stdout
 
 
+def test_a_budget_that_only_rivals_meet_counts_as_one_where_attention_is_not_ahead() -> None:
+    own = {"family": "attention", "count": "binning", "difference_low": 0.1}
+    rows = [
+        {**own, "budget": 0.1},
+        *({"family": "cnn", "count": "binning", "budget": b} for b in (0.05, 0.1)),
+    ]
+    assert "at 1 of 2 by binning, 0 of 0 by software" in apart(rows, 3.0)
+
+
 def test_intervals_cover_seeds_as_well_as_images(tmp_path: Path) -> None:
     """Of the same mean, seeds that differ have a wider interval."""
     alike = printed(write_frontier(tmp_path / "alike", "Male", (30, 30, 30), (9, 9, 9)))
-    apart = printed(write_frontier(tmp_path / "apart", "Male", (20, 30, 40), (9, 9, 9)))
-    (first, *_), (second, *_) = alike["rows"], apart["rows"]
+    differ = printed(write_frontier(tmp_path / "apart", "Male", (20, 30, 40), (9, 9, 9)))
+    (first, *_), (second, *_) = alike["rows"], differ["rows"]
     assert first["accuracy"] == pytest.approx(second["accuracy"])
     assert second["high"] - second["low"] > 1.3 * (first["high"] - first["low"])
 
@@ -99,6 +109,8 @@ def test_tables_and_picture_are_made_from_the_file(files: list[str], tmp_path: P
         "seeds": [0, 1],
     }
     text = markdown(found | {"about": about})
+    assert "up to 3 MFLOPs: behind no rival" in text
+    assert {seed for row in found["rows"] for seed in seeds_behind(row)} == {0, 1}
     assert "| attention | 87.5 (" in text and "| attention, above the best rival | 22.5 (" in text
     draw(found, tmp_path / "found.png")
     assert (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
@@ -117,3 +129,9 @@ def test_other_files_are_refused_in_one_line(text: str, words: str, tmp_path: Pa
 def test_a_frontier_without_its_runs_is_refused(files: list[str], tmp_path: Path) -> None:
     (tmp_path / "a" / "cnn-1" / RIGHT).unlink()
     assert_refused(CliRunner().invoke(main, [files[0]]), str(tmp_path / "a" / "cnn-1"), "hardattn frontier")
+
+
+def test_tasks_of_other_seeds_are_refused(files: list[str], tmp_path: Path) -> None:
+    """Their mean would be called one of all seeds of the first."""
+    other = write_frontier(tmp_path / "c", "Young", (30,), (32,))
+    assert_refused(CliRunner().invoke(main, [*files, other]), "[0, 1]", "[0] for celebahq Young", "--seeds")

@@ -185,3 +185,9 @@ def test_parts_of_finite_are_kept_and_the_command_prints_them(
     refused = CliRunner().invoke(judging.main, [*words, "--completion", "exact"])
     assert refused.exit_code == 2 and "use another --run" in refused.stderr
     assert "(default) | 2 | 4 | 7 |" in CliRunner().invoke(judging.main, words).stdout
+
+
+@pytest.mark.parametrize("words", [("--seeds", "0"), ("--minutes", "0"), ("--iterations", "0")])
+def test_no_seed_and_no_time_are_refused(words: tuple[str, str], tmp_path: Path) -> None:
+    refused = CliRunner().invoke(judging.main, ["finite", *words, "--run", str(tmp_path / "run")])
+    assert refused.exit_code == 2 and words[0] in refused.output and not (tmp_path / "run").exists()

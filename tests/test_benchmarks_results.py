@@ -14,6 +14,7 @@ from benchmarks.results.dependence import digests, meaning
 from benchmarks.results.experiments import EXPERIMENTS, Experiment
 from benchmarks.results.pictures import PICTURES, drawn, is_shown
 from benchmarks.results.tables.registry import TABLES
+from data.errors import SettingsError
 
 ROW = {
     "method": "600 designs, cluttered, 6 of 12 x 12, 3 scales",
@@ -119,6 +120,11 @@ def test_a_table_has_every_seed_and_where_it_comes_from(name: str, monkeypatch: 
     text = filled(f"<!-- results: {name} -->\n<!-- end of results -->", {name: found})
     assert "10.00" in text and "20.00" in text and "12.50" in text and EXPERIMENTS[name].told in text
     assert filled(text, {name: found}) == text
+
+
+def test_what_is_no_commit_is_refused() -> None:
+    with pytest.raises(SettingsError, match="expected a commit of this repository, found 'nonsense'"):
+        made(EXPERIMENTS["demo"], Path("all"), Path("kept"), "nonsense")
 
 
 def test_a_table_without_its_file_is_left_alone() -> None:

@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 from cli_tiny import assert_refused
 from click.testing import CliRunner
+from PIL import Image
 
 import hardattn.experiments.benchmark.run
 from boed.comparison.compare import Comparison
-from data.errors import CheckpointError
+from data.errors import CheckpointError, SettingsError
 from data.measures import Measure
 from data.parting import part_of_bytes
+from data.registry import load
 from hardattn.cli.main import main
 from hardattn.experiments.benchmark.answer import adaptive, answer, with_attention, without_attention
+from hardattn.experiments.benchmark.copies import copies_in_test
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.frontier.grid import read_grid
@@ -43,8 +46,9 @@ def differing(accuracy: tuple[float, float, float]) -> Comparison:
 def test_looking_adaptively_pays_where_the_interval_says_so() -> None:
     assert "looking adaptively pays" in adaptive(differing((0.1, 0.05, 0.15)))
     assert "+10.0 (+5.0 to +15.0) points" in adaptive(differing((0.1, 0.05, 0.15)))
-    for unclear in ((0.1, -0.05, 0.2), (-0.1, -0.2, -0.05)):
-        assert "looking adaptively does not pay" in adaptive(differing(unclear))
+    assert "own, of 9 other photographs, differ" in adaptive(differing((0.1, 0.05, 0.15)))
+    assert "looking adaptively does not pay" in adaptive(differing((-0.1, -0.2, -0.05)))
+    assert "looking adaptively is not shown to pay" in adaptive(differing((0.1, -0.05, 0.2)))
 
 
 def test_designs_that_are_all_the_fixed_order_are_called_so() -> None:
@@ -58,7 +62,7 @@ def result_of(*points: FrontierPoint) -> Frontier:
     return Frontier("folder", "label", 1000, [0], list(points))
 
 
-def told(result: Frontier, epochs: dict[str, list[float]] = LONG) -> str:
+def told(result: Frontier, epochs: dict[str, list[float]] = LONG, copies: int = 0) -> str:
     """The sentence, where looking adaptively pays."""
     comparison = differing((0.1, 0.05, 0.15))
     return answer(
@@ -71,6 +75,7 @@ def told(result: Frontier, epochs: dict[str, list[float]] = LONG) -> str:
             result,
             epochs,
             Path("report.html"),
+            copies,
         )
     )
 
@@ -137,6 +142,21 @@ def test_from_photographs_to_a_sentence(
     assert_refused(other, "expected --minutes 0.05", "use the same --minutes")
 
 
+def test_test_photographs_that_are_also_learned_from_are_told(
+    tmp_path: Path, write_photo: Callable[..., None]
+) -> None:
+    """Under another name, in another class and format."""
+    for n in range(40):
+        write_photo(tmp_path / "train" / "ab"[n % 2] / f"{n}.png", seed=n)
+    for n in (100, 101):
+        write_photo(tmp_path / "val" / "a" / f"{n}.png", seed=n)
+    Image.open(tmp_path / "train" / "a" / "2.png").save(tmp_path / "val" / "a" / "other.bmp")
+    dataset = load("folder", tmp_path, size=32)
+    assert copies_in_test(dataset) == 1
+    result = Frontier("folder", "label", 1000, [0], [POINT, replace(POINT, family="cnn")])
+    assert "copies" not in told(result) and "; 1 of 1,234 test photographs" in told(result, copies=1)
+
+
 def test_a_stage_takes_what_is_left_and_what_was_decided_is_kept(tmp_path: Path) -> None:
     now = [0.0]
     schedule = Schedule(tmp_path, 10, began=0.0, clock=lambda: now[0])
@@ -187,3 +207,5 @@ def test_what_is_no_folder_of_photographs_is_refused(tmp_path: Path) -> None:
     assert_refused(refused, "train/CLASS", "give the folder above")
     assert "--data-root" not in refused.stderr
     assert_refused(CliRunner().invoke(main, ["benchmark", str(tmp_path), "--minutes", "0"]), "minutes")
+    with pytest.raises(SettingsError, match="expected finite minutes above 0, found inf"):
+        Schedule(tmp_path, float("inf"))

@@ -338,12 +338,13 @@ def test_what_is_used_is_not_refused() -> None:
 def test_python_refuses_as_the_command_line_does(tmp_path: Path) -> None:
     refused: list[tuple[dict[str, Any], str]] = [
         ({"supervision_weight": 2.0}, "a method that imitates with --supervision-weight, found ram"),
+        ({"method": "random", "policy_shapes_state": True}, "--policy-shapes-state .*, found random"),
         ({"rewards": {}}, "rewards of final, correct, log-likelihood, information, entropy, box; found none"),
         ({"rewards": {"glory": 1.0}}, "rewards of final, .*; found '?glory"),
     ]
     for chosen, words in refused:
         with pytest.raises(SettingsError, match=words):
-            train(DATASET, tmp_path / "run", **SHORT, **chosen)
+            train(DATASET, tmp_path / "run", **SHORT | chosen)
     assert not (tmp_path / "run").exists()
 
 

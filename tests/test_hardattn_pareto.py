@@ -9,11 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as some
 
+from data.files import write_json
 from data.geometry import Geometry
 from hardattn.baselines.networks import make_baseline
 from hardattn.experiments.frontier.grid import grids, read_grid
 from hardattn.experiments.frontier.names import ATTENTION, looks
 from hardattn.experiments.frontier.pareto import COUNTS, FrontierPoint, pareto, within
+from hardattn.experiments.frontier.result import Frontier
 from hardattn.experiments.frontier.summary import BUDGETS, at_budgets, behind, leaders, verdict
 from hardattn.stopping.flops import mflops
 
@@ -143,3 +145,11 @@ def test_rivals_on_faces_span_the_stated_costs(family: str) -> None:
     assert min(costs) < 0.065 and max(costs) > 0.5
     ordered = sorted(costs)
     assert all(after < 7 * before for before, after in zip(ordered, ordered[1:], strict=False))
+
+
+def test_points_of_an_older_file_are_of_its_seed(tmp_path: Path) -> None:
+    found = Frontier("digits", "label", 1600, [3], [replace(point(0.1, 0.9), seed=3)])
+    older = {name: value for name, value in found.to_json().items() if name not in ("seeds", "terms")}
+    older["points"] = [{k: v for k, v in each.items() if k != "seed"} for each in older["points"]]
+    write_json(tmp_path / "frontier.json", {**older, "seed": 3})
+    assert Frontier.read(tmp_path / "frontier.json") == found

@@ -20,7 +20,7 @@ from boed.combination import Combination
 from boed.part_files import POSTERIOR
 from boed.search.registry import SOURCES
 from data.dataset import DataSet
-from data.errors import SettingsError
+from data.errors import SettingsError, StoreError
 from data.geometry import Geometry
 from data.registry import load
 from hardattn.experiments import row_sequences
@@ -127,6 +127,23 @@ def test_sequences_that_are_there_are_not_made_again(
     for _ in range(2):
         designed(path, "design", tmp_path / "run", GEOMETRY, 3, {"name": "digits"})
     assert not fits and made_in(path) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"images": 7}, "expected sequences of 7 images"),
+        ({"how": {"iterations": 5}}, '"iterations": 5'),
+        ({"how": {"estimator": "amortised"}}, '"estimator": "amortised"'),
+    ],
+)
+def test_sequences_of_other_images_or_another_fit_are_not_taken_for_those_of_a_row(
+    tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    path = tmp_path / "sequences-design.h5"
+    tiny_store(path, tiny_dataset())
+    with pytest.raises(StoreError, match=words):
+        designed(path, "design", tmp_path / "run", GEOMETRY, 3, {"name": "digits"}, **asked)
 
 
 def test_what_was_fitted_with_more_glimpses_will_do(

@@ -11,6 +11,7 @@ of all attributes first. Rows, recipes and the search are in convergence.toml, b
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from benchmarks.results.tables.convergence import by_methods, by_settings, mean_
 from benchmarks.sources import ATTRIBUTES
 from data import load
 from data.cli.commands import one_line_errors
+from data.errors import SettingsError
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,7 +32,9 @@ from data.cli.commands import one_line_errors
 @click.option(
     "--attributes", default=",".join(ATTRIBUTES), show_default=True, help="With commas between them."
 )
-@click.option("--seeds", default=3, show_default=True, help="How many, of the networks.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="How many, of the networks."
+)
 @click.option("--methods", help="Rows of convergence.toml, with commas between them. [default: all]")
 @click.option("--finished", is_flag=True, help="Train nothing; of those that are done.")
 @click.option("--search", is_flag=True, help="Run the search of REINFORCE instead.")
@@ -64,15 +68,31 @@ def main(
       python -m benchmarks.convergence --data-root DIR --search
     """
     settings = read_settings()
+    wanted = wanted_rows(settings["rows"], methods)
     dataset = load(settings["dataset"], data_root=data_root, attribute=attributes)
     work = Work(dataset, run, settings, device, partial(click.echo, err=True))
     names = attributes.split(",")
-    wanted = [row for row in settings["rows"] if methods is None or row["name"] in methods.split(",")]
     trainings = in_order(names, seeds, wanted)
     if finished:
         trainings = [training for training in trainings if work.is_done(*training)]
     rows = _searched(work) if search else figures(work, trainings)
     click.echo(json.dumps({"rows": rows}) if as_json else (by_settings if search else by_methods)(rows))
+
+
+def wanted_rows(rows: Sequence[Mapping[str, Any]], methods: str | None) -> list[Mapping[str, Any]]:
+    """The rows that are named, with commas between their names; all of them without.
+
+    Raises:
+        SettingsError: a name of no row.
+
+    >>> wanted_rows([{"name": "PS-NOGS"}, {"name": "REINFORCE"}], "REINFORCE")
+    [{'name': 'REINFORCE'}]
+    """
+    known, named = [row["name"] for row in rows], None if methods is None else methods.split(",")
+    for name in named or ():
+        if name not in known:
+            raise SettingsError(f"expected --methods of {', '.join(known)}; found {name!r}")
+    return [row for row in rows if named is None or row["name"] in named]
 
 
 def _searched(work: Work) -> list[Any]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.convergence.runs import Work, as_good
 from benchmarks.intervals import drawn_seeds, over_seeds
 from data.measures import RESAMPLES, Measure, mean_measure, resampling
+from hardattn.training.budget import CHECK_EVERY
 
 REFERENCE = "PS-NOGS"  # the row that the others are compared with
 MEAN = "mean"  # in the place of an attribute
@@ -30,6 +31,7 @@ def figures(work: Work, trainings: Sequence[tuple[Mapping[str, Any], str, int]])
     iterations of the reference a training took to converge, each by its own best, as published;
     `sooner_as_good` how many times those it took to the reference's quality, and where it never got there at
     least. `.._images` are the same in images, iterations times the batch, which is not the same for all.
+    No ratio is of less than the iterations between two checks.
     """
     rows = [work.row(*training) for training in trainings]
     right = {_key(*training): work.right(*training) for training in trainings}
@@ -51,11 +53,20 @@ def _compared(row: Row, log: Sequence[Mapping[str, Any]], reference: Row | None)
     """When a training was as good as the reference, and how many times what it needed that took."""
     if reference is None:
         return dict.fromkeys(("as_good_at", "as_good_seconds", *RATIOS))
-    line, took = as_good(log, reference["best_nll"]), max(reference["converged_at"], 1)
+    line, took = as_good(log, reference["best_nll"]), _known(reference["converged_at"])
     there, batch = log[-1] if line is None else line, row["batch_size"] / reference["batch_size"]
-    ratios = [row["converged_at"] / took, there["iteration"] / took]
+    ratios = [_known(row["converged_at"]) / took, _known(there["iteration"]) / took]
     found = {"as_good_at": line and line["iteration"], "as_good_seconds": line and line["seconds"]}
     return found | dict(zip(RATIOS, [*ratios, *(batch * ratio for ratio in ratios)], strict=True))
+
+
+def _known(iteration: int) -> int:
+    """When something came true, as far as checks tell: one that learns nothing does so at the very first.
+
+    >>> _known(0), _known(300)
+    (100, 300)
+    """
+    return max(iteration, CHECK_EVERY)
 
 
 def _interval(right: Sequence[Sequence[np.ndarray]], originals: Tensor) -> Row:
@@ -85,6 +96,7 @@ def _means(rows: Sequence[Row], right: Right, originals: Tensor) -> list[Row]:
         mean: Row = {"method": method, "attribute": MEAN, "attributes": len(attributes)}
         mean |= {"seed": seeds[0], "seeds": len(seeds), "seconds": 0.0}
         mean |= {"error_percent": 100 * (1 - float(np.mean(found))), **_interval(found, originals)}
+        mean["least_as_good"] = any(row["as_good_at"] is None for row in own)
         means.append(mean | {name: _geometric(own, name) for name in RATIOS})
     return means
 
@@ -92,4 +104,4 @@ def _means(rows: Sequence[Row], right: Right, originals: Tensor) -> list[Row]:
 def _geometric(rows: Sequence[Row], name: str) -> float | None:
     """The geometric mean of ratios; None where one is not known."""
     values = [row[name] for row in rows]
-    return None if None in values else float(np.exp(np.mean(np.log(np.maximum(values, 1e-9)))))
+    return None if None in values else float(np.exp(np.mean(np.log(values))))

@@ -15,6 +15,8 @@ import click
 from benchmarks.frontiers.rows import Row, Task, rows
 from data.cli.commands import one_line_errors
 from data.cli.options import PATH
+from data.errors import SettingsError
+from hardattn.experiments.frontier.names import looks
 from hardattn.experiments.frontier.pareto import COUNTS
 from hardattn.experiments.frontier.summary import (
     BUDGETS,
@@ -41,7 +43,12 @@ def tables_of(found: Sequence[Row]) -> dict[str, Table]:
 
 
 def measured(tasks: Sequence[Task], most: float) -> dict[str, Any]:
-    """All figures; lines cross where the mean over tasks and seeds has another leader."""
+    """All figures; lines cross where the mean over tasks and seeds has another leader.
+
+    Raises:
+        SettingsError: tasks with trainings of other seeds.
+    """
+    _require_same_seeds(tasks)
     found, every = rows(tasks), [task.found.points for task in tasks]
     tables = tables_of(found)
     share = max(pixel_share(task.found) for task in tasks)
@@ -55,15 +62,28 @@ def measured(tasks: Sequence[Task], most: float) -> dict[str, Any]:
     }
 
 
+def _require_same_seeds(tasks: Sequence[Task]) -> None:
+    """A figure of several tasks says of which seeds it is; raises SettingsError where that differs."""
+    first, *others = tasks
+    for task in others:
+        if sorted(task.found.seeds) != sorted(first.found.seeds):
+            raise SettingsError(
+                f"expected the seeds of {first.name}, {list(first.found.seeds)}, for all tasks, found "
+                f"{list(task.found.seeds)} for {task.name}; run `hardattn frontier` with the same --seeds"
+            )
+
+
 def apart(found: Sequence[Row], most: float) -> str:
-    """At how many budgets the interval of the difference to the best rival is above 0."""
+    """At how many budgets the interval of the difference to the best rival is above 0.
+
+    Of all up to `most` MFLOPs for which there is a rival, also where nothing that looks is so cheap.
+    """
     parts = list[str]()
     for count in COUNTS:
-        own = [
-            row for row in found if row["count"] == count and "difference" in row and row["budget"] <= most
-        ]
-        above = [row for row in own if row["difference_low"] > 0]
-        parts.append(f"{len(above)} of {len(own)} by {count}")
+        here = [row for row in found if row["count"] == count and row["budget"] <= most]
+        met = {row["budget"] for row in here if not looks(row["family"])}
+        above = [row for row in here if row.get("difference_low", 0.0) > 0]
+        parts.append(f"{len(above)} of {len(met)} by {count}")
     return f"intervals apart from the best rival's at {', '.join(parts)}"
 
 

@@ -34,9 +34,19 @@ FINITE = "finite"
 @click.option(
     "--published", type=click.Path(path_type=Path), help="Archive of published sequences (celebahq)."
 )
-@click.option("--seeds", default=3, show_default=True, help="How many, of fits, sequences and judges.")
-@click.option("--minutes", type=float, help="For a seed of finite. [default: no limit]")
-@click.option("--iterations", type=int, help="Of each training of finite. [default: 10000]")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="How many, of fits, sequences and judges.",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0, min_open=True),
+    help="For a seed of finite. [default: no limit]",
+)
+@click.option("--iterations", type=click.IntRange(min=1), help="Of each training of finite. [default: 10000]")
 @click.option("--posterior", "posteriors", multiple=True, help="Of finite; may be repeated. [default: all]")
 @click.option("--completion", "completions", multiple=True, help="Of finite; may be repeated. [default: all]")
 @click.option("--run", type=click.Path(path_type=Path), help="Folder. [default: runs/judging]")

@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,21 @@ def made(experiment: Experiment, data: Path, run: Path, revision: str | None) ->
         "machine": machine(torch.device("cpu")),
         "torch": torch.__version__,
         "seconds": round(sum(seconds)),
-        "seeds": sorted({row["seed"] for row in rows if "seed" in row}),
+        "seeds": sorted({seed for row in rows for seed in seeds_behind(row)}),
         "modules": digests(experiment.depends, commit),
     }
     return {"about": about, **printed[0], **({"rows": rows} if rows else {})}
+
+
+def seeds_behind(row: Mapping[str, Any]) -> Sequence[int]:
+    """Of the trainings behind a row: those that it lists, or its own.
+
+    >>> seeds_behind({"seed": 0, "seeds": [0, 1]}), seeds_behind({"seed": 2, "seeds": 3}), seeds_behind({})
+    ([0, 1], [2], [])
+    """
+    listed = row.get("seeds")
+    own = [row["seed"]] if "seed" in row else []
+    return listed if isinstance(listed, list) else own
 
 
 def _placeless(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,14 +106,17 @@ def _done(asked: list[str]) -> bytes:
 
 
 def _commit(revision: str | None) -> str:
-    """The commit in full; raises SettingsError where the sources of now are asked for, and are of none."""
+    """The commit in full; raises SettingsError for none, as where the sources of now are not of one."""
     changed = _git("status", "--porcelain", "--", "*.py", "*.toml")
     if revision is None and changed:
         raise SettingsError(
             f"expected the sources of a commit, found changes in "
             f"{changed.splitlines()[0][3:]}; commit them first"
         )
-    return _git("rev-parse", revision or "HEAD")
+    try:
+        return _git("rev-parse", "--verify", f"{revision or 'HEAD'}^{{commit}}")
+    except subprocess.CalledProcessError:
+        raise SettingsError(f"expected a commit of this repository, found {revision!r}; change it") from None
 
 
 def _git(*words: str) -> str:

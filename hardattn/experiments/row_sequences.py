@@ -13,6 +13,7 @@ from boed.part_files import FOLDER, POSTERIOR
 from boed.search.designer import Designer
 from boed.stored_designs import store_designs
 from data.dataset import DataSet
+from data.errors import StoreError
 from data.geometry import Geometry
 from data.registry import reopen
 from hardattn.experiments.sequence_kinds import PARTS, source_and_split
@@ -56,14 +57,17 @@ def designed(
         how: of the fit, what is not as usual: fields of `boed.settings.FitSettings` and of a combination.
 
     Raises:
-        GlimpseError: what was fitted, or is in the store, is of another task.
+        GlimpseError: what was fitted, or is in the store, is of another task, fit or number of images.
     """
-    if path.exists() and bool(SequenceStore.read(path).done.all()):
-        return SequenceStore.read(path)
-    start = time.perf_counter()
-    source, split = source_and_split(kind)
+    start, (source, split) = time.perf_counter(), source_and_split(kind)
     left_out = NOT_OF_DESIGNS if split == "design" else ()
     kept = {name: value for name, value in opened.items() if name not in left_out}
+    if path.exists() and bool(SequenceStore.read(path).done.all()):
+        store = SequenceStore.read(path)
+        _require_fit(store, how or {})
+        if images is not None:
+            _require_images(store, min(images, len(reopen(kept, None, "a data set to design for")[split])))
+        return store
     dataset = reopen(kept, None, "a data set to design for")
     combination, asked = combination_in(how or {})
     folder = approximations_in(run, how or {})
@@ -81,6 +85,22 @@ def designed(
         if path.exists():
             with filling(path):
                 SequenceStore.read(path).add_making(time.perf_counter() - start)
+
+
+def _require_fit(store: SequenceStore, how: Mapping[str, Any]) -> None:
+    """Raises StoreError for sequences of another fit than a row says."""
+    parts = {name: value for name, value in how.items() if name in CHOICES}
+    said = {"design": parts, "fit": combination_in(how)[1]}
+    store.require({part: {**(store.settings.get(part) or {}), **own} for part, own in said.items() if own})
+
+
+def _require_images(store: SequenceStore, images: int) -> None:
+    """Raises StoreError for sequences of more or fewer images than a row says."""
+    if len(store.ids) != images:
+        raise StoreError(
+            f"expected sequences of {images} images in {store.name}, found those of {len(store.ids)}; remove "
+            "the file, or use another --run folder"
+        )
 
 
 def combination_in(how: Mapping[str, Any]) -> tuple[Combination, dict[str, Any]]:

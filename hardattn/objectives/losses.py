@@ -138,7 +138,8 @@ def reinforce(
     """-(R_t - b_t) log pi(l_t), summed over glimpses: its gradient is an unbiased estimate of -grad E[R_1].
 
     Williams 1992; Mnih et al. 2014, equation 3. R_t (B, T) is what is earned from glimpse t on; the baseline
-    b_t is a constant here.
+    b_t is a constant here. With a discount below 1 it is no gradient of E[R_1], in which later terms would
+    count less: each place is moved by its own return, with the same weight.
 
     Args:
         normaliser: of a Gaussian policy, see `hardattn.model.policies.GaussianPolicy`. With it the place of

@@ -99,11 +99,20 @@ def _convergence(rows: Rows) -> list[str]:
         *("times sooner, each to its own best", "times sooner, to that quality"),
     ]
     means = [
-        ["geometric mean", "", "", "", "", "", *(_ratio(row, name) for name in ("sooner", "sooner_as_good"))]
+        ["geometric mean", "", "", "", "", "", _ratio(row, "sooner"), _mean_as_good(row)]
         for row in alone.get(MEAN, [])
         if row["sooner"] is not None
     ]
     return [table(head, lines + means)]
+
+
+def _mean_as_good(row: Mapping[str, Any]) -> str:
+    """A lower bound where some training never got there.
+
+    >>> _mean_as_good({"sooner_as_good": 2.0, "sooner_as_good_images": 1.0, "least_as_good": True})
+    'at least 2.0 (1.0)'
+    """
+    return ("at least " if row.get("least_as_good") else "") + _ratio(row, "sooner_as_good")
 
 
 def _each(rows: Rows, name: str) -> str:

@@ -13,7 +13,8 @@ COUNTED = {"binning": "A sensor that bins pixels", "software": "Averages added u
 def frontier(found: Mapping[str, Any]) -> str:
     """Accuracy of each family at each budget with its interval, by either count, and who is ahead."""
     parts = [_count(count, rows, found) for count, rows in by(found["rows"], "count").items()]
-    return "\n\n".join([*parts, f"{found['verdict'].capitalize()}.", source(found["about"])])
+    verdict = found["verdict"][:1].upper() + found["verdict"][1:]  # MFLOPs stay as they are
+    return "\n\n".join([*parts, f"{verdict}.", source(found["about"])])
 
 
 def _count(count: str, rows: Rows, found: Mapping[str, Any]) -> str:

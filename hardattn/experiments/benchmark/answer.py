@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from boed.comparison.compare import Comparison
 from boed.comparison.verdict import DESIGN, interval, verdict
+from hardattn.experiments.benchmark.copies import warning
 from hardattn.experiments.benchmark.run import Benchmark
 from hardattn.experiments.frontier.names import looks
 from hardattn.experiments.frontier.pareto import FrontierPoint, pareto, within
 from hardattn.experiments.frontier.result import Frontier
 
+PAYS = {"beats the fixed order": "pays", "is worse than the fixed order": "does not pay"}
+"""What differences amount to -> what follows; of few images nothing does."""
 MANY = 20  # epochs after which small networks have learned what they will
 
 
@@ -25,7 +28,7 @@ def answer(found: Benchmark) -> str:
         f"{_task(found)}: {_costs(looking)} with attention, which sees "
         f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
         f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}"
-        f"{_trained(found.epochs)}."
+        f"{_trained(found.epochs)}{_copied(found)}."
     )
 
 
@@ -39,6 +42,11 @@ def _trained(epochs: Mapping[str, Sequence[float]]) -> str:
 def _range(values: Sequence[float]) -> str:
     low, high = (f"{value:.0f}" if value >= 1 else f"{value:.1f}" for value in (min(values), max(values)))
     return low if low == high else f"{low} to {high}"
+
+
+def _copied(found: Benchmark) -> str:
+    """That figures are too good, where they are."""
+    return f"; {warning(found.copies, found.images)}" if found.copies else ""
 
 
 def _task(found: Benchmark) -> str:
@@ -86,8 +94,10 @@ def adaptive(comparison: Comparison) -> str:
     if not any(each.value.any() for each in differences.values()):
         return "looking adaptively does not pay: the designs of all images are one and the same order"
     accuracy, nll = (differences[name].at(comparison.pixels.shape[1]) for name in ("accuracy", "nll"))
-    pays = "pays" if verdict(accuracy, nll) == "beats the fixed order" else "does not pay"
+    pays = PAYS.get(verdict(accuracy, nll), "is not shown to pay")
+    judged = sum(comparison.images.values())
     return (
-        f"looking adaptively {pays}: designs of each image's own differ from one order for all by "
-        f"{interval(accuracy, 100, 1, sign='+')} points of accuracy and {interval(nll, sign='+')} nats"
+        f"looking adaptively {pays}: designs of each image's own, of {judged:,} other photographs, differ "
+        f"from one order for all by {interval(accuracy, 100, 1, sign='+')} points of accuracy and "
+        f"{interval(nll, sign='+')} nats"
     )

@@ -21,8 +21,8 @@ def affordable(members: Sequence[Member], seconds: float) -> list[Member]:
 
     The first of each family is always among them.
 
-    >>> one, two = (Member("cnn", "cnn", "", "", {}, {}, {"width": width}) for width in (0.5, 1.0))
-    >>> other = Member("fc", "fc", "", "", {}, {}, {})
+    >>> one, two = (Member("cnn", "cnn", "", "", 0, {}, {}, {"width": width}) for width in (0.5, 1.0))
+    >>> other = Member("fc", "fc", "", "", 0, {}, {}, {})
     >>> [member.name for member in affordable([one, two, other], 50.0)]
     ['cnn width 0.5', 'fc']
     >>> len(affordable([one, two, other], 60.0)), len(affordable([one, two, other], 1.0))
@@ -40,7 +40,7 @@ def within(members: Sequence[Member], side: int) -> list[Member]:
     """Networks that see images of this side: one that sees a larger image than there is sees all of this.
 
     >>> sizes = [{"resolution": 32}, {"resolution": 48}, {"resolution": 64}]
-    >>> members = [Member("cnn", "cnn", "", "", {}, each, each) for each in sizes]
+    >>> members = [Member("cnn", "cnn", "", "", 0, {}, each, each) for each in sizes]
     >>> [member.name for member in within(members, 48)]
     ['cnn resolution 32', 'cnn resolution 48']
     """

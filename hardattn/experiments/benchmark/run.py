@@ -28,6 +28,7 @@ from data.dataset import SPLITS, DataSet
 from data.device import choose_device
 from data.errors import DataError, NoImagesError
 from data.geometry import Geometry
+from hardattn.experiments.benchmark.copies import copies_in_test, warning
 from hardattn.experiments.benchmark.networks import affordable, epochs_of, within
 from hardattn.experiments.benchmark.schedule import Schedule
 from hardattn.experiments.choices import BENCHMARK_MINUTES
@@ -63,6 +64,7 @@ class Benchmark:
         frontier: of hard attention and networks on the whole image.
         epochs: how often each network "with" attention, and "without", has seen each training image.
         report: the page.
+        copies: how many test images are also learned from, see `hardattn.experiments.benchmark.copies`.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Benchmark:
     frontier: Frontier
     epochs: dict[str, list[float]]
     report: Path
+    copies: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -82,6 +85,7 @@ class Benchmark:
                 "test": self.images,
                 "classes": list(self.classes),
                 "most_frequent": list(self.most_frequent),
+                "copies": self.copies,
             },
             "comparison": self.comparison.to_json(),
             "frontier": self.frontier.to_json(),
@@ -125,6 +129,8 @@ def benchmark(
     dataset.geometry, dataset.glimpses = wide(dataset.geometry), GLIMPSES
     most = most_frequent(dataset)
     say(_counted(dataset, most))
+    if copies := copies_in_test(dataset):
+        say(warning(copies, len(dataset["test"])))
     say(f"{schedule.now()}: fit: posterior, completions, where to look")
     before = schedule.clock()
     budget, learned = fitted(dataset, run, schedule.seconds("fit"), seed, device)
@@ -153,7 +159,7 @@ def benchmark(
     epochs: dict[str, list[float]] = {"with": [], "without": []}
     for member, folder in zip(members, folders, strict=True):
         epochs["with" if member.method else "without"].append(epochs_of(folder, len(dataset["train"])))
-    return Benchmark(*facts, comparison, found, epochs, page)
+    return Benchmark(*facts, comparison, found, epochs, page, copies)
 
 
 def _require_enough(dataset: DataSet) -> None:

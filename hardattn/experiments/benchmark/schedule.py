@@ -6,6 +6,7 @@ theirs. What was decided is kept: an interrupted benchmark is taken up with the 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ class Schedule:
         clock: seconds.
 
     Raises:
-        SettingsError: no time.
+        SettingsError: no time, or no end of it.
         CheckpointError: another time was asked for in this folder before.
 
     >>> from tempfile import TemporaryDirectory
@@ -48,8 +49,8 @@ class Schedule:
         began: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not minutes > 0:
-            raise SettingsError(f"expected minutes above 0, found {minutes:g}; give it some")
+        if not 0 < minutes < math.inf:
+            raise SettingsError(f"expected finite minutes above 0, found {minutes:g}; change --minutes")
         self.path, self.total, self.clock = folder / FILE, 60 * minutes, clock
         self.began = clock() if began is None else began
         self._known = checkpoint.read_json(self.path) if self.path.exists() else {MINUTES: minutes}

@@ -51,11 +51,11 @@ class Frontier:
         """What `frontier` wrote; raises CheckpointError where it is missing or damaged."""
         written = checkpoint.read_json(path, "a frontier", "hardattn frontier")
         try:
-            seeds = [written["seed"]] if "seed" in written else []
-            facts = LATER | {"seeds": seeds} | written
+            own = {"seed": written["seed"]} if "seed" in written else {}  # of all points of an older version
+            facts = LATER | {"seeds": list(own.values())} | written
             known = {part.name: facts[part.name] for part in fields(cls)}
             terms = None if facts["terms"] is None else Terms(**facts["terms"])
-            points = [FrontierPoint(**point) for point in written["points"]]
+            points = [FrontierPoint(**own | point) for point in written["points"]]
             return cls(**known | {"points": points, "terms": terms})
         except (KeyError, TypeError) as error:
             raise CheckpointError(
