@@ -18,12 +18,9 @@ import torch
 
 from benchmarks.intervals import drawn_seeds, over_seeds
 from benchmarks.stopping_outcomes import Looked, Network, Outcomes
+from benchmarks.stopping_rules import FIXED, HALTING, rule_of, rules_of
 from data.errors import SettingsError
 from data.measures import RESAMPLES, Measure, mean_measure, resampling
-from hardattn.stopping.registry import RULES
-from hardattn.stopping.rules import rules_for
-
-FIXED, HALTING = "fixed", "halting"
 
 Cell = tuple[str, int]
 """An attribute and a seed."""
@@ -68,7 +65,7 @@ class Study:
 
     def rules(self) -> list[str]:
         """Those of the networks; halting where every attribute has a network that halts."""
-        known = rules_for(next(iter(self.cells.values())).valid.predictions)
+        known = rules_of(next(iter(self.cells.values())).valid.predictions)
         halting = {attribute for attribute, _ in self.halting} == set(self.attributes)
         return [*known, *([HALTING] if halting else [])]
 
@@ -159,14 +156,14 @@ def at_cost(study: Study, rule: str, unit: str, wanted: Sequence[float]) -> AtCo
 
 def every(looked: Looked, rule: str) -> Outcomes:
     """At each threshold that is worth trying there."""
-    return looked.outcomes(rule, RULES[rule].thresholds(looked.predictions))
+    return looked.outcomes(rule, rule_of(rule).thresholds(looked.predictions))
 
 
 def chosen(networks: Sequence[Network], rule: str, unit: str, wanted: Sequence[float]) -> Outcomes:
     """Of test images at M mean costs, by thresholds and, of several, a network that validation chooses."""
     tried = list[tuple[np.ndarray, Outcomes]]()
     for network in networks:
-        thresholds = RULES[rule].thresholds(network.valid.predictions)
+        thresholds = rule_of(rule).thresholds(network.valid.predictions)
         known = network.valid.outcomes(rule, thresholds)
         mixture = shares(known.spent[unit].mean(1), wanted)
         tried.append(

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.stopping_costs import FIXED, Cell, Study, shares
+from benchmarks.stopping_costs import Cell, Study, shares
 from benchmarks.stopping_outcomes import Looked, Network, Outcomes
-from hardattn.stopping.registry import RULES
+from benchmarks.stopping_rules import FIXED, rule_of
 
 TOLERANCE = 0.001  # of accuracy
 COMMON = 201  # thresholds at most that are tried
@@ -98,7 +98,7 @@ def common_thresholds(rule: str, looked: Sequence[Looked]) -> list[float]:
     if rule == FIXED:
         steps = looked[0].steps
         return [1 + part / PARTS for part in range(PARTS * (steps - 1) + 1)]
-    every = sorted({value for its in looked for value in RULES[rule].thresholds(its.predictions)})
+    every = sorted({value for its in looked for value in rule_of(rule).thresholds(its.predictions)})
     rows = np.linspace(0, len(every) - 1, min(COMMON, len(every))).round().astype(int)
     return [every[row] for row in rows]
 

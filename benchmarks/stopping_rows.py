@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.stopping_calibration import calibrated
 from benchmarks.stopping_costs import Cell, Study, at_cost, wanted_costs, wanted_glimpses
 from benchmarks.stopping_enough import all_steps, enough
 from benchmarks.stopping_outcomes import Network
@@ -22,7 +23,7 @@ Row = dict[str, Any]
 
 def rows_of(networks: Sequence[Network]) -> list[Row]:
     """All rows; raises as `Study`."""
-    study = Study(networks)
+    study = Study(calibrated(networks))
     costs = wanted_costs(study)
     places = [(rule, unit) for rule in study.rules() for unit in costs]
     equal = [row for rule, unit in places for row in _equal_cost(study, rule, unit, costs[unit])]

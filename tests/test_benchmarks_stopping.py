@@ -11,11 +11,13 @@ from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset, tiny_store
 
 from benchmarks.stopping import main
+from benchmarks.stopping_calibration import RIDGE, calibrated, features, fitted, fold_of, gained, scored
 from benchmarks.stopping_costs import Study, at_cost, shares, wanted_costs
 from benchmarks.stopping_enough import alike, all_steps, enough
 from benchmarks.stopping_networks import jobs_of
 from benchmarks.stopping_outcomes import Looked, Network
 from benchmarks.stopping_rows import rows_of
+from benchmarks.stopping_rules import CALIBRATED
 from benchmarks.tables.stopping import tables
 from data.errors import SettingsError
 from hardattn.runs import train
@@ -128,6 +130,43 @@ def test_one_threshold_for_all_networks_is_enough() -> None:
     worse = network(attribute="easy", name="X", its=looked(0.5, 0.5, 0.5, halting=halts(0.3)))
     alone = Study([network(attribute="easy", its=easy), worse])
     assert enough(alone, "halting") is None
+
+
+def doubtful(seed: int = 0) -> Looked:
+    """Right after t glimpses where a draw says so; what the heads say is noise."""
+    draw = torch.Generator().manual_seed(seed)
+    chance = torch.rand(COUNT, STEPS, 2, generator=draw).clamp(0.1, 0.9).log().log_softmax(-1)
+    heads = {name: torch.randn(COUNT, STEPS, generator=draw) for name in ("gain", "accuracy_gain")}
+    return Looked(Predictions(chance, heads), torch.zeros(COUNT).long(), torch.arange(COUNT), COSTS)
+
+
+def test_the_calibrated_gain_is_what_regression_says_of_the_rise() -> None:
+    """Without the ridge's small pull residuals have nothing in common with what is known."""
+    its = doubtful()
+    weights, known = fitted([its], held_out=None), features(its)
+    residual = gained(its) - scored(its, weights)[:, 1:]
+    torch.testing.assert_close(torch.einsum("ntf,nt->tf", known, residual), RIDGE * weights)
+    assert residual.var() < gained(its).var()
+
+
+def test_validation_images_are_scored_by_what_was_learned_of_the_others() -> None:
+    its = doubtful()
+    [before] = calibrated([network(its=its)])
+    labels = its.labels.clone()
+    labels[fold_of(its) == 2] = 1
+    [after] = calibrated([network(valid=replace(its, labels=labels), test=its)])
+    pairs = [(its.valid.predictions.said[CALIBRATED], fold_of(its.valid) == 2) for its in (before, after)]
+    (old, part), (new, _) = pairs
+    assert torch.equal(old[part], new[part]) and not torch.allclose(old[~part], new[~part])
+    known = [its.test.predictions.said[CALIBRATED] for its in (before, after)]
+    assert not torch.allclose(*known)  # test images are scored by all of them
+
+
+def test_only_networks_with_both_heads_are_calibrated() -> None:
+    plain = network()
+    assert calibrated([plain]) == [plain]
+    study = Study(calibrated([network(its=doubtful())]))
+    assert "calibrated" in study.rules() and study.cells["a", 0].test.costs.heads[CALIBRATED] == 0.01
 
 
 def test_runs_that_cannot_be_compared_are_refused() -> None:

@@ -10,6 +10,7 @@ from benchmarks.result_tables import Rows, by, source, table
 NAMES = {
     "gain": "predicted gain",
     "accuracy-gain": "predicted gain of accuracy",
+    "calibrated": "predicted gain of accuracy, calibrated",
     "act": "ACT, a detached head",
     "halting": "ACT, trained end to end",
 }
