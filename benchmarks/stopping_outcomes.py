@@ -44,7 +44,7 @@ class Outcomes:
         spent = {unit: shares @ values for unit, values in self.spent.items()}
         return Outcomes(spent, shares @ self.right, shares @ self.nll)
 
-    def take(self, rows: np.ndarray) -> Outcomes:
+    def take(self, rows: np.ndarray | list[int]) -> Outcomes:
         """Some of the thresholds or mixtures."""
         spent = {unit: values[rows] for unit, values in self.spent.items()}
         return Outcomes(spent, self.right[rows], self.nll[rows])

@@ -120,16 +120,24 @@ def test_one_threshold_for_all_networks_is_enough() -> None:
     """Of one attribute a tenth of the images gain, of the other nearly all: a number for both takes more."""
     easy, hard = looked(0.9, 1.0, 1.0, hard=0.1), looked(0.1, 0.1, 1.0, hard=0.9)
     study = Study([network(attribute="easy", its=easy), network(attribute="hard", its=hard)])
-    found = enough(study, "gain")
-    assert found is not None and found.valid_below == pytest.approx(0) and found.threshold > 0
+    found = enough(study, "gain", common=True)
+    assert found is not None and found.valid_below == pytest.approx(0) and found.threshold
     assert found.valid_glimpses == pytest.approx((1.2 + 2.8) / 2)
     assert [its.mean() for its in found.spent.values()] == pytest.approx([1.2, 2.8])
     assert [its.mean() for its in found.below.values()] == pytest.approx([0, 0])
-    fixed = enough(study, "fixed")
-    assert fixed is not None and fixed.valid_glimpses == pytest.approx(3.0)
+    own = enough(study, "gain", common=False)
+    assert own is not None and own.threshold is None
+    assert own.valid_glimpses == pytest.approx(2.8, abs=0.051)  # both take what the hard one needs
+    for common in (True, False):
+        fixed = enough(study, "fixed", common=common)
+        assert fixed is not None and fixed.valid_glimpses == pytest.approx(3.0)
+
+
+def test_a_rule_that_is_never_good_enough_has_no_row() -> None:
+    easy = looked(0.9, 1.0, 1.0, hard=0.1)
     worse = network(attribute="easy", name="X", its=looked(0.5, 0.5, 0.5, halting=halts(0.3)))
     alone = Study([network(attribute="easy", its=easy), worse])
-    assert enough(alone, "halting") is None
+    assert [enough(alone, "halting", common=common) for common in (True, False)] == [None, None]
 
 
 def doubtful(seed: int = 0) -> Looked:
