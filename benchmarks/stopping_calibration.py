@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.stopping_outcomes import Looked, Network
-from benchmarks.stopping_rules import CALIBRATED
+from benchmarks.stopping_rules import CALIBRATED, HALTING
 from hardattn.stopping.rules import Predictions
 
 HEADS = ("gain", "accuracy_gain")
@@ -27,15 +27,17 @@ RIDGE, FOLDS = 3.0, 5
 
 
 def calibrated(networks: Sequence[Network]) -> list[Network]:
-    """The networks, of which those that have both heads say one thing more."""
-    able = [
-        its for its in networks if set(HEADS) <= its.valid.predictions.said.keys() and its.valid.steps > 1
-    ]
+    """The networks, of which those that rules stop say one thing more, where they have both heads."""
+    able = [its.valid for its in networks if _is_able(its.valid)]
     if not able:
         return list(networks)
-    weights = fitted([its.valid for its in able], held_out=None)
-    folds = [fitted([its.valid for its in able], held_out=fold) for fold in range(FOLDS)]
-    return [_with_score(its, weights, folds) if its in able else its for its in networks]
+    weights, folds = fitted(able, None), [fitted(able, fold) for fold in range(FOLDS)]
+    return [_with_score(its, weights, folds) if _is_able(its.valid) else its for its in networks]
+
+
+def _is_able(looked: Looked) -> bool:
+    said = looked.predictions.said.keys()
+    return looked.steps > 1 and set(HEADS) <= said and HALTING not in said
 
 
 def _with_score(network: Network, weights: Tensor, folds: Sequence[Tensor]) -> Network:

@@ -151,7 +151,7 @@ def doubtful(seed: int = 0) -> Looked:
 def test_the_calibrated_gain_is_what_regression_says_of_the_rise() -> None:
     """Without the ridge's small pull residuals have nothing in common with what is known."""
     its = doubtful()
-    weights, known = fitted([its], held_out=None), features(its)
+    weights, known = fitted([its], None), features(its)
     residual = gained(its) - scored(its, weights)[:, 1:]
     torch.testing.assert_close(torch.einsum("ntf,nt->tf", known, residual), RIDGE * weights)
     assert residual.var() < gained(its).var()
@@ -170,10 +170,15 @@ def test_validation_images_are_scored_by_what_was_learned_of_the_others() -> Non
     assert not torch.allclose(*known)  # test images are scored by all of them
 
 
-def test_only_networks_with_both_heads_are_calibrated() -> None:
-    plain = network()
+def test_only_networks_that_rules_stop_are_calibrated_and_only_with_both_heads() -> None:
+    plain, its = network(), doubtful()
     assert calibrated([plain]) == [plain]
-    study = Study(calibrated([network(its=doubtful())]))
+    said = {**its.predictions.said, "halting": halts(0.3)}
+    other = network(its=replace(doubtful(1), predictions=Predictions(its.predictions.log_probs, said)))
+    [alone], [known, same] = calibrated([network(its=its)]), calibrated([network(its=its), other])
+    assert same is other  # nor does it say anything about those that rules stop
+    assert torch.equal(*(each.test.predictions.said[CALIBRATED] for each in (alone, known)))
+    study = Study([known])
     assert "calibrated" in study.rules() and study.cells["a", 0].test.costs.heads[CALIBRATED] == 0.01
 
 
