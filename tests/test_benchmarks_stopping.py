@@ -10,13 +10,15 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset, tiny_store
 
-from benchmarks.results.tables.stopping import tables
 from benchmarks.stopping.command import main
+from benchmarks.stopping.calibration import RIDGE, calibrated, features, fitted, fold_of, gained, scored
 from benchmarks.stopping.costs import Study, at_cost, shares, wanted_costs
 from benchmarks.stopping.enough import alike, all_steps, enough
 from benchmarks.stopping.networks import jobs_of
 from benchmarks.stopping.outcomes import Looked, Network
 from benchmarks.stopping.rows import rows_of
+from benchmarks.stopping.rules import CALIBRATED
+from benchmarks.results.tables.stopping import tables
 from data.errors import SettingsError
 from hardattn.runs import train
 from hardattn.stopping.flops import Costs
@@ -118,16 +120,66 @@ def test_one_threshold_for_all_networks_is_enough() -> None:
     """Of one attribute a tenth of the images gain, of the other nearly all: a number for both takes more."""
     easy, hard = looked(0.9, 1.0, 1.0, hard=0.1), looked(0.1, 0.1, 1.0, hard=0.9)
     study = Study([network(attribute="easy", its=easy), network(attribute="hard", its=hard)])
-    found = enough(study, "gain")
-    assert found is not None and found.valid_below == pytest.approx(0) and found.threshold > 0
+    found = enough(study, "gain", common=True)
+    assert found is not None and found.valid_below == pytest.approx(0) and found.threshold
     assert found.valid_glimpses == pytest.approx((1.2 + 2.8) / 2)
     assert [its.mean() for its in found.spent.values()] == pytest.approx([1.2, 2.8])
     assert [its.mean() for its in found.below.values()] == pytest.approx([0, 0])
-    fixed = enough(study, "fixed")
-    assert fixed is not None and fixed.valid_glimpses == pytest.approx(3.0)
+    own = enough(study, "gain", common=False)
+    assert own is not None and own.threshold is None
+    assert own.valid_glimpses == pytest.approx(2.8, abs=0.051)  # both take what the hard one needs
+    for common in (True, False):
+        fixed = enough(study, "fixed", common=common)
+        assert fixed is not None and fixed.valid_glimpses == pytest.approx(3.0)
+
+
+def test_a_rule_that_is_never_good_enough_has_no_row() -> None:
+    easy = looked(0.9, 1.0, 1.0, hard=0.1)
     worse = network(attribute="easy", name="X", its=looked(0.5, 0.5, 0.5, halting=halts(0.3)))
     alone = Study([network(attribute="easy", its=easy), worse])
-    assert enough(alone, "halting") is None
+    assert [enough(alone, "halting", common=common) for common in (True, False)] == [None, None]
+
+
+def doubtful(seed: int = 0) -> Looked:
+    """Right after t glimpses where a draw says so; what the heads say is noise."""
+    draw = torch.Generator().manual_seed(seed)
+    chance = torch.rand(COUNT, STEPS, 2, generator=draw).clamp(0.1, 0.9).log().log_softmax(-1)
+    heads = {name: torch.randn(COUNT, STEPS, generator=draw) for name in ("gain", "accuracy_gain")}
+    return Looked(Predictions(chance, heads), torch.zeros(COUNT).long(), torch.arange(COUNT), COSTS)
+
+
+def test_the_calibrated_gain_is_what_regression_says_of_the_rise() -> None:
+    """Without the ridge's small pull residuals have nothing in common with what is known."""
+    its = doubtful()
+    weights, known = fitted([its], None), features(its)
+    residual = gained(its) - scored(its, weights)[:, 1:]
+    torch.testing.assert_close(torch.einsum("ntf,nt->tf", known, residual), RIDGE * weights)
+    assert residual.var() < gained(its).var()
+
+
+def test_validation_images_are_scored_by_what_was_learned_of_the_others() -> None:
+    its = doubtful()
+    [before] = calibrated([network(its=its)])
+    labels = its.labels.clone()
+    labels[fold_of(its) == 2] = 1
+    [after] = calibrated([network(valid=replace(its, labels=labels), test=its)])
+    pairs = [(its.valid.predictions.said[CALIBRATED], fold_of(its.valid) == 2) for its in (before, after)]
+    (old, part), (new, _) = pairs
+    assert torch.equal(old[part], new[part]) and not torch.allclose(old[~part], new[~part])
+    known = [its.test.predictions.said[CALIBRATED] for its in (before, after)]
+    assert not torch.allclose(*known)  # test images are scored by all of them
+
+
+def test_only_networks_that_rules_stop_are_calibrated_and_only_with_both_heads() -> None:
+    plain, its = network(), doubtful()
+    assert calibrated([plain]) == [plain]
+    said = {**its.predictions.said, "halting": halts(0.3)}
+    other = network(its=replace(doubtful(1), predictions=Predictions(its.predictions.log_probs, said)))
+    [alone], [known, same] = calibrated([network(its=its)]), calibrated([network(its=its), other])
+    assert same is other  # nor does it say anything about those that rules stop
+    assert torch.equal(*(each.test.predictions.said[CALIBRATED] for each in (alone, known)))
+    study = Study([known])
+    assert "calibrated" in study.rules() and study.cells["a", 0].test.costs.heads[CALIBRATED] == 0.01
 
 
 def test_runs_that_cannot_be_compared_are_refused() -> None:

@@ -18,12 +18,9 @@ import torch
 
 from benchmarks.intervals import drawn_seeds, over_seeds
 from benchmarks.stopping.outcomes import Looked, Network, Outcomes
+from benchmarks.stopping.rules import FIXED, HALTING, rule_of, rules_of
 from data.errors import SettingsError
 from data.measures import RESAMPLES, Measure, mean_measure, resampling
-from hardattn.stopping.registry import RULES
-from hardattn.stopping.rules import rules_for
-
-FIXED, HALTING = "fixed", "halting"
 
 Cell = tuple[str, int]
 """An attribute and a seed."""
@@ -68,7 +65,7 @@ class Study:
 
     def rules(self) -> list[str]:
         """Those of the networks; halting where every attribute has a network that halts."""
-        known = rules_for(next(iter(self.cells.values())).valid.predictions)
+        known = rules_of(next(iter(self.cells.values())).valid.predictions)
         halting = {attribute for attribute, _ in self.halting} == set(self.attributes)
         return [*known, *([HALTING] if halting else [])]
 
@@ -148,7 +145,7 @@ def at_cost(study: Study, rule: str, unit: str, wanted: Sequence[float]) -> AtCo
     """A rule at mean costs that validation images meet."""
     found = AtCost({}, {}, {})
     for cell, networks in study.of(rule).items():
-        outcomes = chosen(networks, rule, unit, wanted)
+        outcomes = chosen(networks, rule, unit, wanted)[1]
         found.right[cell], found.spent[cell] = outcomes.right, outcomes.spent[unit]
         fixed = every(study.cells[cell].test, FIXED)
         costs = fixed.spent[unit].mean(1)
@@ -159,19 +156,24 @@ def at_cost(study: Study, rule: str, unit: str, wanted: Sequence[float]) -> AtCo
 
 def every(looked: Looked, rule: str) -> Outcomes:
     """At each threshold that is worth trying there."""
-    return looked.outcomes(rule, RULES[rule].thresholds(looked.predictions))
+    return looked.outcomes(rule, rule_of(rule).thresholds(looked.predictions))
 
 
-def chosen(networks: Sequence[Network], rule: str, unit: str, wanted: Sequence[float]) -> Outcomes:
-    """Of test images at M mean costs, by thresholds and, of several, a network that validation chooses."""
-    tried = list[tuple[np.ndarray, Outcomes]]()
+def chosen(
+    networks: Sequence[Network], rule: str, unit: str, wanted: Sequence[float]
+) -> tuple[Outcomes, Outcomes]:
+    """Of validation and test images at M mean costs, by thresholds that the former meet.
+
+    Of several networks the one whose mixture has the smallest validation NLL is taken.
+    """
+    tried = list[tuple[Outcomes, Outcomes]]()
     for network in networks:
-        thresholds = RULES[rule].thresholds(network.valid.predictions)
+        thresholds = rule_of(rule).thresholds(network.valid.predictions)
         known = network.valid.outcomes(rule, thresholds)
         mixture = shares(known.spent[unit].mean(1), wanted)
-        tried.append(
-            (known.mixed(mixture).nll.mean(1), network.test.outcomes(rule, thresholds).mixed(mixture))
-        )
-    nll = np.stack([np.where(np.isnan(its), np.inf, its) for its, _ in tried])  # (networks, M)
-    rows = nll.argmin(0) * len(wanted) + np.arange(len(wanted))
-    return Outcomes.joined([outcomes for _, outcomes in tried]).take(rows)
+        tried.append((known.mixed(mixture), network.test.outcomes(rule, thresholds).mixed(mixture)))
+    nll = np.stack([valid.nll.mean(1) for valid, _ in tried])  # (networks, M)
+    best = np.where(np.isnan(nll), np.inf, nll).argmin(0)
+    rows = best * len(wanted) + np.arange(len(wanted))
+    valid, test = (Outcomes.joined(its).take(rows) for its in zip(*tried, strict=True))
+    return valid, test

@@ -1,10 +1,12 @@
 """The fewest glimpses, in the mean, with which a stopping rule is as accurate as with all T.
 
-One threshold serves the networks of all attributes and seeds: nats and probabilities mean the same whatever
-is predicted, so an attribute that is told at a glance is given few glimpses and a difficult one many. Of a
-fixed number of glimpses and the next one a coin chooses. The threshold is the cheapest with which the mean
-accuracy on the validation images is at most `TOLERANCE` below that of all T there; what it gives is read on
-the test images.
+Two ways to spend glimpses. With one threshold for the networks of all attributes and seeds, an attribute that
+is told at a glance is given few of them and a difficult one many: nats and probabilities mean the same
+whatever is predicted. (Of a fixed number of glimpses and the next one a coin chooses.) Or each network has
+thresholds of its own, such that all of them have the same mean number, see `stopping_costs`.
+
+Either way the cheapest is taken with which the mean accuracy on the validation images is at most `TOLERANCE`
+below that of all T there; what it gives is read on the test images.
 
 Shapes: N images, P thresholds.
 """
@@ -16,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.stopping.costs import FIXED, Cell, Study, shares
+from benchmarks.stopping.costs import Cell, Study, chosen, shares
 from benchmarks.stopping.outcomes import Looked, Network, Outcomes
-from hardattn.stopping.registry import RULES
+from benchmarks.stopping.rules import FIXED, rule_of
 
 TOLERANCE = 0.001  # of accuracy
 COMMON = 201  # thresholds at most that are tried
@@ -30,8 +32,8 @@ class Enough:
     """What the cheapest threshold that is good enough gives.
 
     Attributes:
-        threshold: in the unit of the rule; of fixed, the mean number of glimpses.
-        name: of the networks, see `Network`.
+        threshold: in the unit of the rule; of fixed, the mean number of glimpses. None: each network has its
+            own.
         valid_glimpses, valid_below: what it takes in the mean, and by how much it is less accurate than all
             T, on validation images.
         spent, right: attribute and seed -> (1, N) on test images.
@@ -39,8 +41,7 @@ class Enough:
             halt.
     """
 
-    threshold: float
-    name: str
+    threshold: float | None
     valid_glimpses: float
     valid_below: float
     spent: dict[Cell, np.ndarray]
@@ -48,8 +49,14 @@ class Enough:
     below: dict[Cell, np.ndarray]
 
 
-def enough(study: Study, rule: str) -> Enough | None:
-    """The cheapest threshold of a rule that is good enough; None: none is."""
+def enough(study: Study, rule: str, *, common: bool) -> Enough | None:
+    """The cheapest way of a rule that is good enough; None: none is.
+
+    Args:
+        common: whether one threshold serves all networks.
+    """
+    if not common:
+        return _cheapest_mean(study, rule)
     found = [its for networks in alike(study, rule) if (its := _cheapest(study, rule, networks)) is not None]
     return min(found, key=lambda its: its.valid_glimpses, default=None)
 
@@ -66,22 +73,48 @@ def alike(study: Study, rule: str) -> list[dict[Cell, Network]]:
 
 
 def _cheapest(study: Study, rule: str, networks: Mapping[Cell, Network]) -> Enough | None:
-    """Of networks that were trained alike."""
+    """By one threshold for networks that were trained alike."""
     thresholds = common_thresholds(rule, [network.valid for network in networks.values()])
     valid = {cell: outcomes(its.valid, rule, thresholds) for cell, its in networks.items()}
-    glimpses = _mean({cell: its.spent["glimpses"].mean(1) for cell, its in valid.items()})
-    right = _mean({cell: its.right.mean(1) for cell, its in valid.items()})
-    below = _mean({cell: all_steps(study.cells[cell].valid).mean(1) for cell in networks}) - right
-    good = np.flatnonzero(below <= TOLERANCE)
-    if len(good) == 0:
+    at = _first_good(study, valid)
+    if at is None:
         return None
-    at = good[glimpses[good].argmin()]
     test = {cell: outcomes(its.test, rule, [thresholds[at]]) for cell, its in networks.items()}
+    return _enough(study, float(thresholds[at]), {cell: its.take([at]) for cell, its in valid.items()}, test)
+
+
+def _cheapest_mean(study: Study, rule: str) -> Enough | None:
+    """By the same mean number for each network."""
+    means = _numbers(study.steps)
+    both = {cell: chosen(its, rule, "glimpses", means) for cell, its in study.of(rule).items()}
+    at = _first_good(study, {cell: valid for cell, (valid, _) in both.items()})
+    if at is None:
+        return None
+    valid, test = ({cell: its[part].take([at]) for cell, its in both.items()} for part in (0, 1))
+    return _enough(study, None, valid, test)
+
+
+def _first_good(study: Study, valid: Mapping[Cell, Outcomes]) -> int | None:
+    """Of P ways the cheapest that is good enough on validation images; None: none is."""
+    glimpses = _mean({cell: its.spent["glimpses"].mean(1) for cell, its in valid.items()})
+    good = np.flatnonzero(_below(study, valid) <= TOLERANCE)  # NaN is not
+    return int(good[glimpses[good].argmin()]) if len(good) else None
+
+
+def _below(study: Study, valid: Mapping[Cell, Outcomes]) -> np.ndarray:
+    """(P,) how much less accurate than all T, on validation images."""
+    right = _mean({cell: its.right.mean(1) for cell, its in valid.items()})
+    below: np.ndarray = _mean({cell: all_steps(study.cells[cell].valid).mean(1) for cell in valid}) - right
+    return below
+
+
+def _enough(
+    study: Study, threshold: float | None, valid: Mapping[Cell, Outcomes], test: Mapping[Cell, Outcomes]
+) -> Enough:
     return Enough(
-        float(thresholds[at]),
-        next(iter(networks.values())).name,
-        float(glimpses[at]),
-        float(below[at]),
+        threshold,
+        float(_mean({cell: its.spent["glimpses"].mean(1) for cell, its in valid.items()})[0]),
+        float(_below(study, valid)[0]),
         {cell: its.spent["glimpses"] for cell, its in test.items()},
         {cell: its.right for cell, its in test.items()},
         {cell: all_steps(study.cells[cell].test) - its.right for cell, its in test.items()},
@@ -96,11 +129,15 @@ def all_steps(looked: Looked) -> np.ndarray:
 def common_thresholds(rule: str, looked: Sequence[Looked]) -> list[float]:
     """Thresholds that are worth trying with some network, `COMMON` of them at most, evenly by rank."""
     if rule == FIXED:
-        steps = looked[0].steps
-        return [1 + part / PARTS for part in range(PARTS * (steps - 1) + 1)]
-    every = sorted({value for its in looked for value in RULES[rule].thresholds(its.predictions)})
+        return _numbers(looked[0].steps)
+    every = sorted({value for its in looked for value in rule_of(rule).thresholds(its.predictions)})
     rows = np.linspace(0, len(every) - 1, min(COMMON, len(every))).round().astype(int)
     return [every[row] for row in rows]
+
+
+def _numbers(steps: int) -> list[float]:
+    """Mean numbers of glimpses from 1 to T."""
+    return [1 + part / PARTS for part in range(PARTS * (steps - 1) + 1)]
 
 
 def outcomes(looked: Looked, rule: str, thresholds: Sequence[float]) -> Outcomes:

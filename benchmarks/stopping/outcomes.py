@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import nll_loss
 
+from benchmarks.stopping.rules import rule_of
 from data.dataset import DataSet, Split
 from data.device import at_home
 from hardattn.evaluation import looked_at
 from hardattn.loading import Trained, open_trained
 from hardattn.stopping.flops import Costs
-from hardattn.stopping.registry import RULES
 from hardattn.stopping.rules import Predictions
 
 UNITS = ("glimpses", "MFLOPs")
@@ -44,7 +44,7 @@ class Outcomes:
         spent = {unit: shares @ values for unit, values in self.spent.items()}
         return Outcomes(spent, shares @ self.right, shares @ self.nll)
 
-    def take(self, rows: np.ndarray) -> Outcomes:
+    def take(self, rows: np.ndarray | list[int]) -> Outcomes:
         """Some of the thresholds or mixtures."""
         spent = {unit: values[rows] for unit, values in self.spent.items()}
         return Outcomes(spent, self.right[rows], self.nll[rows])
@@ -88,7 +88,7 @@ class Looked:
 
     def outcomes(self, rule: str, thresholds: Sequence[float]) -> Outcomes:
         """Where the rule stops at each of P thresholds."""
-        made, rows = RULES[rule], dict[str, list[Tensor]]()
+        made, rows = rule_of(rule), dict[str, list[Tensor]]()
         for threshold in thresholds:
             stops = made.stops(self.predictions, threshold)
             spent = self.costs.spent(stops.taken, self.steps, made.head, made.classifies)

@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.stopping.calibration import calibrated
 from benchmarks.stopping.costs import Cell, Study, at_cost, wanted_costs, wanted_glimpses
 from benchmarks.stopping.enough import all_steps, enough
 from benchmarks.stopping.outcomes import Network
 from data.measures import Measure
 
 Row = dict[str, Any]
+COMMON, OWN = "one threshold for all networks", "thresholds of each network"
 
 
 def rows_of(networks: Sequence[Network]) -> list[Row]:
     """All rows; raises as `Study`."""
-    study = Study(networks)
+    study = Study(calibrated(networks))
     costs = wanted_costs(study)
     places = [(rule, unit) for rule in study.rules() for unit in costs]
     equal = [row for rule, unit in places for row in _equal_cost(study, rule, unit, costs[unit])]
-    return (
-        [_network(its) for its in networks]
-        + equal
-        + [row for rule in study.rules() for row in _enough(study, rule)]
-    )
+    ways = [(rule, common) for common in (True, False) for rule in study.rules()]
+    few = [row for rule, common in ways for row in _enough(study, rule, common)]
+    return [*(_network(its) for its in networks), *equal, *few]
 
 
 def _network(its: Network) -> Row:
@@ -65,17 +65,17 @@ def _equal_cost(study: Study, rule: str, unit: str, wanted: Sequence[float]) -> 
     return rows
 
 
-def _enough(study: Study, rule: str) -> list[Row]:
+def _enough(study: Study, rule: str, common: bool) -> list[Row]:
     """Of each seed; none where no threshold is good enough."""
-    found = enough(study, rule)
+    found, thresholds = enough(study, rule, common=common), COMMON if common else OWN
     if found is None:
         return []
     spent, right, below = (study.mean(its) for its in (found.spent, found.right, found.below))
     facts: Row = {
         "kind": "enough",
-        "method": f"{rule}, as good as all",
+        "method": f"{rule}, as good as all, {thresholds}",
         "rule": rule,
-        "networks": found.name,
+        "thresholds": thresholds,
         "threshold": found.threshold,
         "valid_glimpses": found.valid_glimpses,
         "valid_below": found.valid_below,

@@ -10,6 +10,7 @@ from benchmarks.results.tables.parts import Rows, by, source, table
 NAMES = {
     "gain": "predicted gain",
     "accuracy-gain": "predicted gain of accuracy",
+    "calibrated": "predicted gain of accuracy, calibrated",
     "act": "ACT, a detached head",
     "halting": "ACT, trained end to end",
 }
@@ -27,7 +28,7 @@ def tables(rows: Rows) -> str:
     units = by(kinds["equal cost"], "unit")
     parts = [_networks(kinds["network"]), *(_equal_cost(each) for each in units.values())]
     parts.append(_above_fixed(units["glimpses"]))
-    parts += [_enough(kinds["enough"])] if "enough" in kinds else []
+    parts += [_enough(each, name) for name, each in by(kinds.get("enough", []), "thresholds").items()]
     return "\n\n".join(parts)
 
 
@@ -92,20 +93,13 @@ def _points(row: Mapping[str, Any], name: str) -> str:
     return f"{value:+.2f} ({low:+.2f}, {high:+.2f})"
 
 
-def _enough(rows: Rows) -> str:
-    """The fewest glimpses with one threshold for all that validation images find as good as all T."""
-    head = [
-        "as good as all glimpses",
-        "threshold",
-        "glimpses, validation",
-        "glimpses, test",
-        "accuracy",
-        "below all",
-    ]
+def _enough(rows: Rows, thresholds: str) -> str:
+    """The fewest glimpses that validation images find as good as all T."""
+    head = [f"as good as all glimpses, {thresholds}", "threshold", "glimpses, validation", "glimpses, test"]
     lines = [
         [
             _named(rule),
-            f"{row['threshold']:.3g}",
+            "" if row["threshold"] is None else f"{row['threshold']:.3g}",
             f"{row['valid_glimpses']:.2f}",
             f"{row['mean_glimpses']:.2f}",
             f"{100 * row['mean_accuracy']:.1f}",
@@ -113,7 +107,7 @@ def _enough(rows: Rows) -> str:
         ]
         for rule, (row, *_) in by(rows, "rule").items()
     ]
-    return table(head, lines)
+    return table([*head, "accuracy", "below all"], lines)
 
 
 def _named(rule: str) -> str:
