@@ -10,15 +10,15 @@ import torch
 from click.testing import CliRunner
 from hardattn_tiny import tiny_dataset, tiny_store
 
-from benchmarks.stopping.command import main
+from benchmarks.results.tables.stopping import tables
 from benchmarks.stopping.calibration import RIDGE, calibrated, features, fitted, fold_of, gained, scored
+from benchmarks.stopping.command import main
 from benchmarks.stopping.costs import Study, at_cost, shares, wanted_costs
 from benchmarks.stopping.enough import alike, all_steps, enough
 from benchmarks.stopping.networks import jobs_of
 from benchmarks.stopping.outcomes import Looked, Network
 from benchmarks.stopping.rows import rows_of
 from benchmarks.stopping.rules import CALIBRATED
-from benchmarks.results.tables.stopping import tables
 from data.errors import SettingsError
 from hardattn.runs import train
 from hardattn.stopping.flops import Costs
