@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.stats import norm, t
 
 from data.measures import Measure
 
@@ -23,9 +24,17 @@ def drawn_seeds(seeds: int, *, seed: int, resamples: int) -> np.ndarray:
 
 
 def over_seeds(measure: Measure, shares: np.ndarray) -> Measure:
-    """Mean over the first axis, the S seeds of (S, ...), where resamples have `shares` (R, S) of them."""
-    samples = np.einsum("rs,rs...->r...", shares, measure.samples)
-    return Measure(measure.value.mean(0), samples)
+    """Mean over the first axis, the S seeds of (S, ...), where resamples have `shares` (R, S) of them.
+
+    A resample is the mean over all seeds on its images, and how far the mean over its seeds is from that over
+    all of them. The latter is wider by Student's quantile of S - 1 degrees over the normal one, as the spread of
+    seeds is itself known from S of them: without it intervals over three seeds cover 82 to 88 % where seeds
+    differ by more than images.
+    """
+    seeds = shares.shape[1]
+    wider = t.ppf(0.975, seeds - 1) / norm.ppf(0.975) if seeds > 1 else 0.0
+    between = np.einsum("rs,s...->r...", wider * (shares - 1 / seeds), measure.value)
+    return Measure(measure.value.mean(0), measure.samples.mean(1) + between)
 
 
 def cells(measure: Measure) -> list[str]:

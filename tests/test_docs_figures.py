@@ -9,7 +9,10 @@ from benchmarks.results.command import BLOCK, pages
 from benchmarks.results.dependence import ROOT
 
 NOT_TYPED = re.compile(r"```.*?```|<!-- (?:settings|output).*?-->\n+(?:\|.*\n)+|`[^`\n]*`", re.DOTALL)
-UNIT = r"(?:%|nats|points|MFLOPs|GFLOPs?|GB|ms|us|s of|times (?:as|sooner|faster|slower|the|more|fewer))"
+UNIT = (
+    r"(?:%|percent|milliseconds|nats|points|MFLOPs|GFLOPs?|GB|ms|us|s of"
+    r"|times (?:as|sooner|faster|slower|the|more|fewer))"
+)
 MEASURED = re.compile(rf"(?<![\w.-])(?:\d[\d,]*(?:\.\d+)?|\.\d+)(?: ± [\d.]+| to [\d.]+)? ?{UNIT}(?!\w)")
 IN_CELLS = re.compile(r"(?<![\w.])\d*\.\d+")
 SETTINGS = {

@@ -58,10 +58,18 @@ _TRAINING = (
     "hardattn.training.recipe",
 )
 _DESIGN = ("boed.search", "boed.estimators", "boed.completions", "boed.posteriors", "boed.fitting")
-_FRONTIER = (
-    *("hardattn.experiments.frontier", "hardattn.baselines", "benchmarks.frontiers", "boed.search"),
-    *_TRAINING,
+_MEASURED = (
+    "hardattn.evaluation",
+    "hardattn.stopping",
+    "data.readout",
+    "data.measures",
+    "benchmarks.intervals",
 )
+_FRONTIER = (
+    *("hardattn.experiments.frontier", "hardattn.experiments.row_sequences", "hardattn.baselines"),
+    *("benchmarks.frontiers", *_DESIGN, *_TRAINING, *_MEASURED),
+)
+_JUDGES = ("boed.comparison", "boed.calibration", "data.placing", "data.measures", "benchmarks.intervals")
 _FACES = ("Male", "Mouth_Slightly_Open", "Smiling")
 _TERMS = "--seeds 3 --iterations 2000 --patience 5 --learning-rates 0.003,0.01"
 _JUDGED = {
@@ -80,7 +88,7 @@ def _frontier(dataset: str, name: str) -> str:
 
 def _judging(name: str, root: str) -> Experiment:
     command = f"python -m benchmarks.judging {name} --data-root {root} --run RUN"
-    return Experiment(command, (*_DESIGN, "benchmarks.judging"))
+    return Experiment(command, (*_DESIGN, *_JUDGES, "benchmarks.judging"))
 
 
 EXPERIMENTS = {
@@ -103,7 +111,7 @@ EXPERIMENTS = {
     ),
     "convergence": Experiment(
         "python -m benchmarks.convergence --data-root DATA/celebahq --run RUN",
-        (*_TRAINING, *_DESIGN, "benchmarks.convergence"),
+        (*_TRAINING, *_DESIGN, *_MEASURED, "hardattn.training.convergence", "benchmarks.convergence"),
     ),
     "reinforce-search": Experiment(
         "python -m benchmarks.convergence --search --data-root DATA/celebahq --run RUN",
@@ -111,12 +119,12 @@ EXPERIMENTS = {
     ),
     "stopping": Experiment(
         "python -m benchmarks.stopping --data-root DATA/celebahq --run RUN",
-        (*_TRAINING, *_DESIGN, "hardattn.stopping", "benchmarks.stopping"),
+        (*_TRAINING, *_DESIGN, *_MEASURED, "benchmarks.stopping"),
     ),
     "frontier-clutter": Experiment(
         "python -m benchmarks.frontiers RUN/clutter/frontier/frontier.json --up-to 10",
         _FRONTIER,
-        before=(_frontier("cluttered-mnist --canvas 60 --data-root DATA/mnist", "clutter"),),
+        before=(_frontier("cluttered-mnist --canvas 60 --canvas-seed 1 --data-root DATA/mnist", "clutter"),),
     ),
     "frontier-faces": Experiment(
         f"python -m benchmarks.frontiers {' '.join(f'RUN/{name}/frontier/frontier.json' for name in _FACES)}",
@@ -128,10 +136,11 @@ EXPERIMENTS = {
     "frontier-scenes": Experiment(
         "python -m benchmarks.frontiers RUN/scenes/frontier/frontier.json",
         _FRONTIER,
-        before=(_frontier("folder --data-root DATA/places", "scenes"),),
+        before=(_frontier("folder --data-root DATA/places --grid benchmarks/grids/scenes.toml", "scenes"),),
     ),
     "judging-finite": Experiment(
-        "python -m benchmarks.judging finite --run RUN", (*_DESIGN, "boed.benchmark", "benchmarks.judging")
+        "python -m benchmarks.judging finite --run RUN",
+        (*_DESIGN, *_JUDGES, "boed.benchmark", "benchmarks.judging"),
     ),
     **{f"judging-{name}": _judging(name, root) for name, root in _JUDGED.items()},
     "demo": Experiment(

@@ -28,6 +28,7 @@ from hardattn.training.trainer import Trainer
 from supervision.batches import Batch
 
 LARGEST_SEED = 2**31
+TESTED_ON = ("canvas_seed",)  # opens other test images, which no fingerprint of training knows
 Validate = Callable[[Any], tuple[dict[str, Any], dict[str, Any]]]
 """A network -> its figures on the validation images, and what is noted with its weights."""
 
@@ -43,7 +44,8 @@ def open_run(
 
     Args:
         settings: what decides whether it is the same run.
-        opened_with, imitated, command: noted, and not compared; see `RunFile`.
+        opened_with: noted; of it only `TESTED_ON` is compared. See `RunFile`.
+        imitated, command: noted, and not compared.
 
     Raises:
         CheckpointError: the run that is there has other settings; the message has both values.
@@ -55,7 +57,14 @@ def open_run(
             if not path.exists():
                 noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
                 write_json(path, noted.to_json())
-    checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
+    kept = read_run(folder)
+    checkpoint.require_same(path, settings.to_json(), _completed(kept.settings, settings))
+    if opened_with:
+        checkpoint.require_same(path, _tested_on(opened_with), _tested_on(kept.opened_with))
+
+
+def _tested_on(opened_with: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: opened_with.get(name) or 0 for name in TESTED_ON}
 
 
 def _completed(kept: Mapping[str, Any], settings: RunSettings) -> dict[str, Any]:

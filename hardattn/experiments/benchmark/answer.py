@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from scipy.stats import binomtest
+
 from boed.comparison.compare import Comparison
 from boed.comparison.verdict import DESIGN, interval, verdict
 from hardattn.experiments.benchmark.copies import warning
@@ -25,9 +27,10 @@ def answer(found: Benchmark) -> str:
     result = found.frontier
     looking, seeing = with_attention(result)[-1], without_attention(result)
     return (
-        f"{_task(found)}: {_costs(looking)} with attention, which sees "
-        f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; {_costs(seeing[-1])} without "
-        f"({seeing[-1].name}){_as_cheap(seeing, looking)}; {adaptive(found.comparison)}"
+        f"{_task(found)}: {_costs(looking, found.images)} with attention, which sees "
+        f"{100 * looking.pixels / result.image_pixels:.1f} % of the pixels; "
+        f"{_costs(seeing[-1], found.images)} without "
+        f"({seeing[-1].name}){_as_cheap(seeing, looking, found.images)}; {adaptive(found.comparison)}"
         f"{_trained(found.epochs)}{_copied(found)}."
     )
 
@@ -68,24 +71,27 @@ def without_attention(result: Frontier) -> list[FrontierPoint]:
     return pareto([point for point in result.points if not looks(point.family)])
 
 
-def _costs(point: FrontierPoint) -> str:
-    low, high = 100 * point.test_low, 100 * point.test_high
-    right = f"{100 * point.test_accuracy:.1f} % right ({low:.1f} to {high:.1f})"
-    return f"{right} cost {point.mflops:.3g} MFLOPs"
+def _costs(point: FrontierPoint, images: int) -> str:
+    """What is right, and what it costs for a sensor that bins, and where software averages."""
+    dearer = "" if point.software_mflops is None else f" ({point.software_mflops:.3g} if software averages)"
+    return f"{_right(point, images, 'right ')} cost {point.mflops:.3g} MFLOPs{dearer}"
 
 
-def _as_cheap(seeing: Sequence[FrontierPoint], looking: FrontierPoint) -> str:
+def _right(point: FrontierPoint, images: int, words: str = "") -> str:
+    """Accuracy with Wilson's interval, which is one also where all of few images are right."""
+    right = round(point.test_accuracy * images)
+    low, high = binomtest(right, images).proportion_ci(method="wilson")
+    return f"{100 * point.test_accuracy:.1f} % {words}({100 * low:.1f} to {100 * high:.1f})"
+
+
+def _as_cheap(seeing: Sequence[FrontierPoint], looking: FrontierPoint, images: int) -> str:
     """The best network on the whole image that costs no more than attention, where it is another."""
     other = within(seeing, looking.valid_mflops)
     if other is None:
         return ", none of which is as cheap as attention"
     if other is seeing[-1]:
         return ", for less than attention" if other.mflops < looking.mflops else ", for what attention costs"
-    low, high = 100 * other.test_low, 100 * other.test_high
-    return (
-        f", {100 * other.test_accuracy:.1f} % ({low:.1f} to {high:.1f}) for at most what attention costs "
-        f"({other.name})"
-    )
+    return f", {_right(other, images)} for at most what attention costs ({other.name})"
 
 
 def adaptive(comparison: Comparison) -> str:
