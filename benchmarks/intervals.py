@@ -27,8 +27,8 @@ def over_seeds(measure: Measure, shares: np.ndarray) -> Measure:
     """Mean over the first axis, the S seeds of (S, ...), where resamples have `shares` (R, S) of them.
 
     A resample is the mean over all seeds on its images, and how far the mean over its seeds is from that over
-    all of them. The latter is wider by Student's quantile of S - 1 degrees over the normal one, as the spread of
-    seeds is itself known from S of them: without it intervals over three seeds cover 82 to 88 % where seeds
+    all of them. The latter is wider by Student's quantile of S - 1 degrees over the normal one, as the spread
+    of seeds is itself known from S of them: without it intervals over three seeds cover 82 to 88 % where seeds
     differ by more than images.
     """
     seeds = shares.shape[1]
