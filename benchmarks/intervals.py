@@ -28,8 +28,8 @@ def over_seeds(measure: Measure, shares: np.ndarray) -> Measure:
 
     A resample is the mean over all seeds on its images, and how far the mean over its seeds is from that over
     all of them. The latter is wider by Student's quantile of S - 1 degrees over the normal one, as the spread
-    of seeds is itself known from S of them: without it intervals over three seeds cover 82 to 88 % where seeds
-    differ by more than images.
+    of seeds is itself known from S of them: without it intervals over three seeds cover 82 to 88 % where
+    seeds differ by more than images.
     """
     seeds = shares.shape[1]
     wider = t.ppf(0.975, seeds - 1) / norm.ppf(0.975) if seeds > 1 else 0.0
