@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from data.class_folders import SUFFIXES
 from data.decode import opened_photo, squared
 from data.errors import DataError
-from data.class_folders import SUFFIXES
 from data.geometry import Geometry
 from data.modes import shown, upright_extent
 from data.progress import progress
