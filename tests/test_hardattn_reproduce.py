@@ -121,7 +121,7 @@ def test_every_row_is_trained_within_its_share_and_evaluated(tables: Path) -> No
     assert [row.method for row in found.rows] == names
     assert said[0].endswith("0.0 minutes") and len(said) == 4
     for row in found.rows:
-        assert 0 <= row.error_percent <= 100 and row.iterations % 3 == 0 < row.parameters
+        assert 0 <= row.error_percent <= 100 and 0 < row.iterations < row.parameters
         assert row.mflops > 0 and row.unseen_error_percent is None
     assert [row.chooses for row in found.rows] == [True, False, False, False]
     assert [choice.method for choice in found.choices] == ["parts, all images"]

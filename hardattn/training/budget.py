@@ -64,9 +64,13 @@ class Budget:
         return min(used, 1.0)
 
     def spent(self, iteration: int, seconds: float, total: int | None) -> bool:
-        """Whether to stop, `seconds` being those of the last check."""
+        """Whether to stop, `seconds` being those of the last check; not before one iteration.
+
+        >>> Budget(minutes=0.1).spent(0, 9.0, None), Budget(minutes=0.1).spent(1, 9.0, None)
+        (False, True)
+        """
         if self.minutes is not None:
-            return seconds >= 60 * self.minutes
+            return iteration > 0 and seconds >= 60 * self.minutes
         return iteration >= (total or 0)
 
     def out_of_patience(self, log: Log, select: str) -> bool:
