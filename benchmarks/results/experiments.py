@@ -118,7 +118,7 @@ EXPERIMENTS = {
         (*_TRAINING, "benchmarks.convergence"),
     ),
     "stopping": Experiment(
-        "python -m benchmarks.stopping --data-root DATA/celebahq --run RUN",
+        "python -m benchmarks.stopping --epochs 8 --data-root DATA/celebahq --run RUN",
         (*_TRAINING, *_DESIGN, *_MEASURED, "benchmarks.stopping"),
     ),
     "frontier-clutter": Experiment(
