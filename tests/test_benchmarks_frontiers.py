@@ -99,7 +99,7 @@ def test_tables_and_picture_are_made_from_the_file(files: list[str], tmp_path: P
         "seeds": [0, 1],
     }
     text = markdown(found | {"about": about})
-    assert "| attention | 87.5 (" in text and "| attention, above the best rival | 22.5 (" in text
+    assert "| attention | 87.5 (" in text and "| attention, minus the best rival | 22.5 (" in text
     write_json(tmp_path / "found.json", found)
     done = CliRunner().invoke(picture, [str(tmp_path / "found.json"), str(tmp_path / "found.png")])
     assert done.exit_code == 0 and (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
