@@ -111,7 +111,7 @@ def test_tables_and_picture_are_made_from_the_file(files: list[str], tmp_path: P
     text = markdown(found | {"about": about})
     assert "up to 3 MFLOPs: behind no rival" in text
     assert {seed for row in found["rows"] for seed in seeds_behind(row)} == {0, 1}
-    assert "| attention | 87.5 (" in text and "| attention, above the best rival | 22.5 (" in text
+    assert "| attention | 87.5 (" in text and "| attention, minus the best rival | 22.5 (" in text
     draw(found, tmp_path / "found.png")
     assert (tmp_path / "found.png").read_bytes()[1:4] == b"PNG"
 

@@ -114,12 +114,12 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 
 def difference(row: Row) -> str:
-    """How far what is compared is above the best rival.
+    """How far what is compared is above the best rival, or below it.
 
     >>> row = {"family": "attention", "rival": "cnn", "budget": 0.1, "difference": 0.02}
     >>> difference(row | {"difference_low": 0.01, "difference_high": 0.03})
-    'up to 0.1 MFLOPs: attention 2.0 (1.0, 3.0) above cnn'
+    'up to 0.1 MFLOPs: attention +2.0 (+1.0, +3.0) points from cnn'
     """
     value, low, high = (100 * row[f"difference{end}"] for end in ("", "_low", "_high"))
-    ends = f"{value:.1f} ({low:.1f}, {high:.1f})"
-    return f"up to {row['budget']:g} MFLOPs: {row['family']} {ends} above {row['rival']}"
+    ends = f"{value:+.1f} ({low:+.1f}, {high:+.1f}) points"
+    return f"up to {row['budget']:g} MFLOPs: {row['family']} {ends} from {row['rival']}"

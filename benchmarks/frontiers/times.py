@@ -45,7 +45,7 @@ from hardattn.stopping.registry import RULES
 BATCHES = (1, 64)
 IN_INT8 = ("cnn", "separable")  # families whose networks are also measured in int8
 CALIBRATION = 256  # training images
-ROUNDS, SECONDS = 7, 0.05  # of measuring; of each work in a round
+ROUNDS, SECONDS = 5, 0.02  # of measuring; of each work in a round
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def chosen(found: Frontier) -> list[tuple[float, FrontierPoint]]:
     return [(budget, point) for point, budget in kept.items()]
 
 
-def timed(folder: Path, budget: float, point: FrontierPoint) -> list[Timed]:
+def timed(folder: Path, budget: float, point: FrontierPoint, dataset: DataSet) -> list[Timed]:
     """A network as it is, and in int8 where that is wanted."""
-    run = open_trained(folder / point.run, device="cpu")
+    run = open_trained(folder / point.run, dataset=dataset, device="cpu")
     channels = run.settings.geometry.channels
     read = (channels * (point.values_read or 0.0), channels * (point.pixels_read or 0.0))
     test = run.dataset["test"]
@@ -153,10 +153,10 @@ def one_by_one(look: Callable[[Tensor], Any], batch: int, images: int) -> Callab
 
 def rows(path: Path) -> list[dict[str, Any]]:
     """One for each network that is chosen; `seconds` are of its training."""
-    found = Frontier.read(path)
-    works = [work for budget, point in chosen(found) for work in timed(path.parent, budget, point)]
-    images = len(open_trained(path.parent / works[0].point.run, device="cpu").dataset["test"])
-    times = {batch: milliseconds(works, batch, images) for batch in BATCHES}
+    found, folder = Frontier.read(path), path.parent
+    dataset = open_trained(folder / found.points[0].run, device="cpu").dataset  # which is read once
+    works = [work for budget, point in chosen(found) for work in timed(folder, budget, point, dataset)]
+    times = {batch: milliseconds(works, batch, len(dataset["test"])) for batch in BATCHES}
     return [
         {
             **_of(work),

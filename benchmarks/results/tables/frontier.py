@@ -40,7 +40,7 @@ def _difference(rows: Rows, budgets: list[float]) -> list[str]:
     cells = [
         f"{_ends(compared[at], *names)}: {compared[at]['rival']}" if at in compared else "" for at in budgets
     ]
-    return [f"{name}, above the best rival", *cells]
+    return [f"{name}, minus the best rival", *cells]
 
 
 def _ends(row: Mapping[str, Any], *names: str) -> str:
