@@ -243,6 +243,7 @@ def measure(
     task: Task, device: torch.device, seconds: float, rounds: int, compile_step: bool
 ) -> dict[str, Any]:
     """The figures of a task, by name of the work."""
+    torch.compiler.reset()  # what other tasks have compiled counts for the number of programs that are kept
     measured = works_of(task, device, compile_step)
     works = {name: each.work for name, each in measured.items()} | {"product": product_of(task, device)}
     found = rates(works, rounds, seconds, clock_of(device))
