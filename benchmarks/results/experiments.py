@@ -86,6 +86,15 @@ def _frontier(dataset: str, name: str) -> str:
     return f"hardattn frontier --dataset {dataset} {_TERMS} --run RUN/{name}"
 
 
+def _short(options: str, up_to: int = 3) -> Experiment:
+    """One seed of a part of the networks."""
+    return Experiment(
+        f"python -m benchmarks.frontiers RUN/frontier/frontier.json --up-to {up_to}",
+        _FRONTIER,
+        before=(f"hardattn frontier --dataset {options} --run RUN",),
+    )
+
+
 def _judging(name: str, root: str) -> Experiment:
     command = f"python -m benchmarks.judging {name} --data-root {root} --run RUN"
     return Experiment(command, (*_DESIGN, *_JUDGES, "benchmarks.judging"))
@@ -120,6 +129,15 @@ EXPERIMENTS = {
     "stopping": Experiment(
         "python -m benchmarks.stopping --epochs 8 --data-root DATA/celebahq --run RUN",
         (*_TRAINING, *_DESIGN, *_MEASURED, "benchmarks.stopping"),
+    ),
+    "frontier-male-short": _short(
+        "celebahq --attribute Male --data-root DATA/celebahq --grid benchmarks/grids/faces-short.toml "
+        "--iterations 2000 --patience 4 --learning-rates 0.003,0.01"
+    ),
+    "frontier-clutter-short": _short(
+        "cluttered-mnist --canvas 60 --data-root DATA/mnist --grid benchmarks/grids/clutter-short.toml "
+        "--iterations 1000 --patience 3 --learning-rates 0.01,0.03",
+        up_to=10,
     ),
     "frontier-clutter": Experiment(
         "python -m benchmarks.frontiers RUN/clutter/frontier/frontier.json --up-to 10",

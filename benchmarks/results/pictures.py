@@ -14,9 +14,8 @@ from PIL.PngImagePlugin import PngInfo
 from benchmarks.frontiers.picture import draw as draw_frontier
 
 PICTURES: dict[str, Callable[[Mapping[str, Any], Path], None]] = {
-    "frontier-clutter": draw_frontier,
-    "frontier-faces": draw_frontier,
-    "frontier-scenes": draw_frontier,
+    f"frontier-{name}": draw_frontier
+    for name in ("male-short", "clutter-short", "clutter", "faces", "scenes")
 }
 """Name of an experiment -> what draws its results into a PNG of that name."""
 SHOWS = "shows"

@@ -22,9 +22,9 @@ TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "convergence": convergence,
     "convergence: errors": errors,
     "demo": demo,
-    "frontier-clutter": frontier,
-    "frontier-faces": frontier,
-    "frontier-scenes": frontier,
+    **{
+        f"frontier-{name}": frontier for name in ("male-short", "clutter-short", "clutter", "faces", "scenes")
+    },
     **{f"judging-{name}": judging_table for name in JUDGED},
     "large: costs": costs,
     "large: bills": bills,
