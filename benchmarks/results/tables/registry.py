@@ -15,6 +15,7 @@ from benchmarks.results.tables.recurrent_glimpsenet import recurrent_glimpsenet
 from benchmarks.results.tables.stopping import stopping
 from benchmarks.results.tables.train_speed import train_speed
 
+FRONTIERS = ("male-short", "clutter-short", "clutter", "faces", "scenes")
 JUDGED = ("finite", "translated-mnist", "cluttered-mnist", "celebahq", "scenes", "flowers", "birds")
 TABLES: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "recurrent-glimpsenet": recurrent_glimpsenet,
