@@ -30,7 +30,9 @@ SETTINGS = {
     "docs/how-to/designs.md": (".05 nats", "5 %"),
     "docs/how-to/large.md": ("1.2 GB", "77 GB", "35 GB", "33 GB"),
     "docs/how-to/pictures.md": ("0.005 nats", "0.01 nats"),
+    "docs/how-to/stop.md": (".1 points",),
     "docs/how-to/train.md": ("2 %",),
+    "docs/results.md": ("0.01 nats",),
 }
 """Page -> what looks measured and is a definition, a default, or arithmetic; "" is any page."""
 
