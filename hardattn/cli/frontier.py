@@ -23,7 +23,7 @@ from data.cli.options import (
     workers_option,
 )
 from data.errors import SettingsError
-from hardattn.experiments.choices import MINUTES
+from hardattn.experiments.choices import MINUTES, SEEDS
 
 if TYPE_CHECKING:
     from hardattn.experiments.frontier.terms import Terms  # slow to import
@@ -85,7 +85,7 @@ _NETWORKS = panel(
         help="Sequences to imitate. [default: those of the run, made by `boed` where they are missing]",
     ),
     Option(["--seed"], default=0, show_default=True, help="The first, of weights, batches and draws."),
-    Option(["--seeds"], type=AtLeast(1), default=1, show_default=True, help="Trainings of each network."),
+    Option(["--seeds"], type=AtLeast(1), default=SEEDS, show_default=True, help="Trainings of each network."),
     workers_option(),
     device_option(),
 )
