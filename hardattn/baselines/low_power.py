@@ -7,6 +7,7 @@ then one over the channels (pointwise, 1 x 1) cost 9 C + C C'. Shapes: B images,
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -91,18 +92,33 @@ def mobilenet_v2(image: Image, classes: int, *, width: float = 1.0, pooling: str
     >>> mobilenet_v2((3, 32, 32), 2, width=0.25)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 2])
     """
-    inputs, small = scaled(INVERTED_STEM, width), max(image[1:]) <= SMALL_IMAGE
-    layers: list[nn.Module] = [*convolution(image[0], inputs, 2), nn.ReLU6()]
-    for factor, channels, blocks, published in INVERTED:
-        outputs, stride = scaled(channels, width), published
-        if small and channels == INVERTED[-2][1]:
-            stride = 1
-        for block in range(blocks):
-            layers.append(InvertedResidual(inputs, outputs, stride if block == 0 else 1, factor))
-            inputs = outputs
+    rows = [(factor, channels, (3,) * blocks, stride) for factor, channels, blocks, stride in INVERTED]
+    layers, inputs = inverted_residuals(image, INVERTED_STEM, rows, width)
     head = scaled(INVERTED_HEAD, width)
     layers += [*convolution(inputs, head, 1, kernel=1), nn.ReLU6()]
     return read_out(layers, image, classes, pooling)
+
+
+def inverted_residuals(
+    image: Image, stem: int, rows: Sequence[tuple[int, int, Sequence[int], int]], width: float
+) -> tuple[list[nn.Module], int]:
+    """A dense convolution of stride 2 and stages of inverted residuals; and how many channels they end with.
+
+    Args:
+        stem: channels of the dense convolution.
+        rows: of each stage the factor of expansion, channels, the kernel of each block, and stride. The last
+            stride of 2 is 1 for images of at most `SMALL_IMAGE` a side.
+    """
+    inputs, small = scaled(stem, width), max(image[1:]) <= SMALL_IMAGE
+    last = max(at for at, row in enumerate(rows) if row[3] == 2)
+    layers: list[nn.Module] = [*convolution(image[0], inputs, 2), nn.ReLU6()]
+    for at, (factor, channels, kernels, published) in enumerate(rows):
+        stride = 1 if small and at == last else published
+        for block, kernel in enumerate(kernels):
+            first, outputs = stride if block == 0 else 1, scaled(channels, width)
+            layers.append(InvertedResidual(inputs, outputs, first, factor, kernel=kernel))
+            inputs = outputs
+    return layers, inputs
 
 
 class ShuffleUnit(nn.Module):

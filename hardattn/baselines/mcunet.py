@@ -7,13 +7,10 @@ mix of one such network is fixed here, resolution and `width` are left to the gr
 
 from __future__ import annotations
 
-from torch import nn
-
 from hardattn.baselines.choices import MEAN
-from hardattn.baselines.layers import Baseline, Image, read_out, scaled
-from hardattn.baselines.low_power import SMALL_IMAGE, InvertedResidual
+from hardattn.baselines.layers import Baseline, Image, read_out
+from hardattn.baselines.low_power import inverted_residuals
 from hardattn.baselines.registry import BASELINES
-from hardattn.model.convolutions import convolution
 
 STEM = 16
 MIXED = (
@@ -32,14 +29,5 @@ def mcunet(image: Image, classes: int, *, width: float = 1.0, pooling: str = MEA
     >>> mcunet((3, 32, 32), 2, width=0.5)(torch.zeros(2, 3, 32, 32)).shape
     torch.Size([2, 2])
     """
-    inputs, small = scaled(STEM, width), max(image[1:]) <= SMALL_IMAGE
-    layers: list[nn.Module] = [*convolution(image[0], inputs, 2), nn.ReLU6()]
-    for factor, channels, kernels, published in MIXED:
-        outputs, stride = scaled(channels, width), published
-        if small and channels == MIXED[-1][1]:
-            stride = 1
-        for block, kernel in enumerate(kernels):
-            first = stride if block == 0 else 1
-            layers.append(InvertedResidual(inputs, outputs, first, factor, kernel=kernel))
-            inputs = outputs
+    layers, _ = inverted_residuals(image, STEM, MIXED, width)
     return read_out(layers, image, classes, pooling)
