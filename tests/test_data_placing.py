@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,13 +11,12 @@ from faces_tiny import ANNOTATED, annotate
 from reproduce_tiny import write_mnist
 
 import boed.cli.main
+import hardattn.cli.main
 from data.dataset import SPLITS, DataSet
-from data.errors import CheckpointError, SettingsError, StoreError
+from data.errors import SettingsError, StoreError
 from data.layouts import CELEBAHQ_IMAGES
 from data.placing import JUDGED
 from data.registry import load, reopen
-from hardattn.runs import train
-from hardattn.training.budget import Budget
 from supervision.parts import write_parts
 
 Write = Callable[..., None]
@@ -97,9 +95,8 @@ def test_impossible_seeds_are_refused(seed: object, tmp_path: Path) -> None:
 
 def test_a_training_that_is_there_is_not_taken_for_one_at_other_placements(tmp_path: Path) -> None:
     """They learn from the same images, and are tested on others."""
-    run, short = tmp_path / "run", Budget(epochs=0.01)
-    options: dict[str, Any] = {"method": "random", "hidden": 8, "budget": short, "device": "cpu"}
-    train(load("digits", canvas_seed=1), run, **options)
-    train(load("digits", canvas_seed=1), run, **options)
-    with pytest.raises(CheckpointError, match="canvas_seed"):
-        train(load("digits"), run, **options)
+    shared = ["train", "--method", "random", "--hidden", "8", "--epochs", "0.01", "--device", "cpu"]
+    words = [*shared, "--run", str(tmp_path)]
+    for _ in range(2):
+        assert CliRunner().invoke(hardattn.cli.main.main, [*words, "--canvas-seed", "1"]).exit_code == 0
+    assert_refused(CliRunner().invoke(hardattn.cli.main.main, words), "canvas_seed")

@@ -24,7 +24,7 @@ def test_a_data_root_that_is_not_given_is_asked_for_with_its_layout(name: str) -
 
 @pytest.mark.parametrize("name", [name for name, entry in DATASETS.items() if entry.layout])
 def test_a_data_root_that_is_absent_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"found no folder .*absent; set --data-root"):
+    with pytest.raises(DataError, match=r"found no folder .*absent; (set --data-root|give the folder above)"):
         load(name, tmp_path / "absent")
 
 

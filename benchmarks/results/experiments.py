@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 DATA, RUN = "DATA", "RUN"
+THEN = " && "
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Experiment:
         >>> Experiment("boed fit --run RUN", ()).told
         'boed fit'
         """
-        return "; ".join([*self.before, self.command]).replace(f" --run {RUN}", "")
+        return THEN.join([*self.before, self.command]).replace(f" --run {RUN}", "")
 
 
 def words(command: str, data: Path, run: Path) -> list[str]:

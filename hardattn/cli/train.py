@@ -104,8 +104,10 @@ def _train_baseline(baseline: str, options: Mapping[str, Any], common: dict[str,
     """The run folder of a network that sees the whole image, trained."""
     task = open_task(options)
     from hardattn.baselines.training import train_baseline
+    from hardattn.training.run_folder import require_tested_on
 
     folder = task.run / f"hardattn-{options['run_name'] or baseline}-{options['seed']}"
+    require_tested_on(folder, task.dataset.origin or {})
     return train_baseline(task.dataset, folder, baseline, **common)
 
 
@@ -116,13 +118,16 @@ def _train_attention(options: Mapping[str, Any], common: dict[str, Any]) -> Path
     from hardattn.objectives.methods import method_of
     from hardattn.objectives.registry import METHODS
     from hardattn.runs import train
+    from hardattn.training.run_folder import require_tested_on
 
     method = method_of(options["method"], supervise is not None)
     store, stem = sequences_of(supervise, task.run, METHODS[method].sequences)
     name = options["run_name"] or "-".join([method, *stem])
+    folder = task.run / f"hardattn-{name}-{options['seed']}"
+    require_tested_on(folder, task.dataset.origin or {})
     return train(
         task.dataset,
-        task.run / f"hardattn-{name}-{options['seed']}",
+        folder,
         method=method,
         store=store,
         geometry=wanted_geometry(task.dataset, store, sensor),

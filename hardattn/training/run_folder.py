@@ -44,8 +44,7 @@ def open_run(
 
     Args:
         settings: what decides whether it is the same run.
-        opened_with: noted; of it only `TESTED_ON` is compared. See `RunFile`.
-        imitated, command: noted, and not compared.
+        opened_with, imitated, command: noted, and not compared; see `RunFile`.
 
     Raises:
         CheckpointError: the run that is there has other settings; the message has both values.
@@ -57,10 +56,14 @@ def open_run(
             if not path.exists():
                 noted = RunFile(settings.to_json(), SOFTWARE, opened_with or {}, imitated, command)
                 write_json(path, noted.to_json())
-    kept = read_run(folder)
-    checkpoint.require_same(path, settings.to_json(), _completed(kept.settings, settings))
-    if opened_with:
-        checkpoint.require_same(path, _tested_on(opened_with), _tested_on(kept.opened_with))
+    checkpoint.require_same(path, settings.to_json(), _completed(read_run(folder).settings, settings))
+
+
+def require_tested_on(folder: Path, opened_with: Mapping[str, Any]) -> None:
+    """Raises CheckpointError where a run is there that is tested on other images than are asked for now."""
+    if (folder / checkpoint.RUN).exists():
+        kept = read_run(folder).opened_with
+        checkpoint.require_same(folder / checkpoint.RUN, _tested_on(opened_with), _tested_on(kept))
 
 
 def _tested_on(opened_with: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from benchmarks.results.experiments import THEN
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -25,13 +27,22 @@ def source(about: Mapping[str, Any]) -> str:
     which = f"seeds {', '.join(map(str, seeds))}, " if len(seeds) > 1 else ""
     one = "**One seed.** " if len(seeds) == 1 else ""
     lines = [
-        f"{one}`{about['command']}`, {which}{about['date']}, commit {about['commit'][:7]}, "
+        f"{one}{_commands(about['command'])}, {which}{about['date']}, commit {about['commit'][:7]}, "
         f"{about['machine']}, {about['seconds'] / 3600:.1f} hours."
     ]
     lines += [
         f"Older than {', '.join(kept['modules'])}: {kept['because']}." for kept in about.get("kept", ())
     ]
     return "\n".join(lines)
+
+
+def _commands(told: str) -> str:
+    """Each as code.
+
+    >>> _commands("boed fit && boed generate")
+    '`boed fit`, then `boed generate`'
+    """
+    return ", then ".join(f"`{command}`" for command in told.split(THEN))
 
 
 def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
