@@ -11,7 +11,6 @@ a quiet core these are those of the clock.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.alternation import Spread, Work, clock_of, rates, ratios
 from benchmarks.stopwatch import Stopwatch, machine
+from benchmarks.train_speed.allocator import keep_memory
 from benchmarks.train_speed.lines import lines
 from benchmarks.train_speed.own_products import own_products
 from benchmarks.train_speed.ram_loop import LoopTraining
@@ -45,7 +45,6 @@ from hardattn.training.recipe import Recipe
 from hardattn.training.trainer import Trainer
 from supervision.batches import MixedBatches
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of mallopt
 IMAGES, CLASSES, COUNTED_STEPS = 1024, 10, 5
 NETWORKS: dict[str, dict[str, Any]] = {
     "published": {"encoder": "linear", "core": "rnn", "combine": "add"},
@@ -274,18 +273,6 @@ def figures_of(
     if measured.compiled_in is not None:
         figures["compiled_in_seconds"] = round(measured.compiled_in, 1)
     return figures
-
-
-def keep_memory() -> None:
-    """Lets the allocator of glibc keep what is freed; elsewhere nothing.
-
-    A loop that pads images of 224 pixels spends four fifths of its time in page faults where memory is given
-    back after every image, which hangs on what else the process has freed before: no rival is to lose by that.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    for parameter in (M_TRIM_THRESHOLD, M_MMAP_THRESHOLD):
-        if mallopt is not None:
-            mallopt(parameter, 2**30)
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
