@@ -75,6 +75,7 @@ def test_families_side_by_side() -> None:
     assert "behind no rival" in verdict(dict.fromkeys(COUNTS, ahead), 0.2)
     assert "above 10 %" in verdict(dict.fromkeys(COUNTS, ahead), 0.2)
     assert "no rival" not in verdict({"binning": ahead, "software": table}, 0.2)
+    assert verdict({"binning": {"cnn": [0.5] * len(BUDGETS)}}, 0.0) == "none of these networks looks"
     assert leaders([points]) == [(0.04, "cnn"), (0.3, ATTENTION), (0.7, "cnn")]
     assert leaders([points], most=0.5) == [(0.04, "cnn"), (0.3, ATTENTION)]
 

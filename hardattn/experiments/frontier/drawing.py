@@ -63,6 +63,7 @@ def _style(names: Sequence[str], name: str) -> dict[str, Any]:
 
 def _scaled(axes: Any) -> None:
     axes.set(xscale="log", xlabel="MFLOPs per image", ylabel="accuracy on test images, %")
+    axes.set_ylim(top=min(axes.get_ylim()[1], 101))  # a margin above 100 %, and no more
     low, high = axes.get_xlim()
     shown = [budget for budget in BUDGETS if low <= budget <= high]
     axes.set_xticks(shown, [f"{budget:g}" for budget in shown])

@@ -97,6 +97,8 @@ def verdict(tables: Mapping[str, Table], share: float, most: float = GOAL) -> st
         share: the largest of the pixels of an image that it sees.
         most: MFLOPs up to which.
     """
+    if not any(looks(family) for table in tables.values() for family in table):
+        return "none of these networks looks"
     lost = {count: behind(table, most) for count, table in tables.items()}
     if not any(lost.values()):
         where = f"behind no rival, by {' and '.join(tables)}"
